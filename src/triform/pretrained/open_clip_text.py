@@ -1,0 +1,136 @@
+"""The text half of any CLIP that open_clip knows or that was saved in its format."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from triform.base.errors import UserError
+from triform.pretrained.fingerprint import state_fingerprint
+from triform.pretrained.hub import hub_folder
+
+BATCH_SIZE = 64
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+
+
+class OpenCLIPText:
+    """Texts to the features of a CLIP text tower, not normalised (arXiv:2103.00020).
+
+    Attributes:
+        name: The name it was asked for by.
+        dim: Width of an embedding; 512 for ViT-B/32.
+        fingerprint: Changes whenever the embeddings would.
+    """
+
+    def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            name: What to call it.
+            model: An open_clip model in eval mode; its image tower is dropped to save memory.
+            tokenizer: Texts to (N, T) int64.
+        """
+        if hasattr(model, "visual"):
+            del model.visual
+        self.name = name
+        self._model = model
+        self._tokenizer = tokenizer
+        self._device = next(model.parameters()).device
+        self.dim = self.encode(["a"]).shape[1]
+        self.fingerprint = f"open_clip-{state_fingerprint(model.state_dict())}"
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: N texts; what is beyond the model's context length is not read.
+
+        Returns:
+            (N, dim) float32, not normalised.
+        """
+        rows = [np.zeros((0, getattr(self, "dim", 0)), dtype=np.float32)] if not texts else []
+        for start in range(0, len(texts), BATCH_SIZE):
+            tokens = self._tokenizer(list(texts[start : start + BATCH_SIZE])).to(self._device)
+            rows.append(self._model.encode_text(tokens, normalize=False).float().cpu().numpy())
+        return np.concatenate(rows)
+
+
+def open_clip_module() -> Any:
+    """The package open_clip.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import open_clip
+    except ModuleNotFoundError as error:
+        if error.name != "open_clip":
+            raise
+        raise UserError(
+            "this text encoder needs the extra `clip`: pip install 'triform[clip]' "
+            "(or use minilm, which needs nothing more)"
+        ) from None
+    return open_clip
+
+
+def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIPText:
+    """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
+    open_clip = open_clip_module()
+    source = f"local-dir:{folder}"
+    with quiet():
+        model = open_clip.create_model(source, device=device, require_pretrained=True)
+        return OpenCLIPText(name, model.eval(), open_clip.get_tokenizer(source))
+
+
+def from_tag(name: str, architecture: str, tag: str, device: str | torch.device) -> OpenCLIPText:
+    """Load a published model, for example `ViT-B-32` and `openai`.
+
+    Args:
+        name: What to call it.
+        architecture: Name of the network in open_clip.
+        tag: Name of the weights in open_clip.
+        device: Where to compute.
+
+    Raises:
+        UserError: open_clip is missing or knows no such weights, or the hub cannot be reached.
+    """
+    open_clip = open_clip_module()
+    published = open_clip.get_pretrained_cfg(architecture, tag)
+    if not published:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
+        raise UserError(f"text encoder {name!r}: {architecture} has no weights {tag!r}, only {tags}")
+    repo, _, file = published["hf_hub"].rpartition("/")
+    weights = [Path(file).with_suffix(".safetensors").name, file] if file else [
+        "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
+    ]
+    # Not every repository has both formats; the safe one is taken where it is there.
+    folder = hub_folder(repo, [*weights, *WEIGHT_FILES[2:]], required=weights[:1])
+    found = next((folder / item for item in weights if (folder / item).exists()), None)
+    if found is None:
+        raise UserError(f"text encoder {name!r}: {repo} holds none of {', '.join(weights)}")
+    with quiet():
+        model = open_clip.create_model(
+            architecture,
+            pretrained=str(found),
+            device=device,
+            force_quick_gelu=bool(published.get("quick_gelu")),
+        )
+        return OpenCLIPText(name, model.eval(), open_clip.get_tokenizer(architecture))
+
+
+class quiet:  # noqa: N801 - a context manager, named like one
+    """Silence the loading chatter of a library that logs to the root logger."""
+
+    def __enter__(self) -> None:
+        """Raise the root logger's level."""
+        self._level = logging.getLogger().level
+        logging.getLogger().setLevel(logging.ERROR)
+
+    def __exit__(self, *exception: object) -> None:
+        """Put the level back."""
+        logging.getLogger().setLevel(self._level)

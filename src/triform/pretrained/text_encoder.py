@@ -1,0 +1,184 @@
+"""Text encoders by name, and embeddings that are computed once and kept.
+
+| name | encoder | vectors |
+|---|---|---|
+| `minilm` | all-MiniLM-L6-v2, installed with the project | 384, length 1 |
+| `clip` | open_clip ViT-B/32 with OpenAI's weights, downloaded | 512, not normalised |
+| `ARCHITECTURE/TAG`, such as `ViT-L-14/openai` | any published open_clip model | as it is |
+| a folder | saved by open_clip, transformers or sentence-transformers | as it says |
+| any other name | a model of the hub, in one of those formats | as it says |
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triform.base.errors import UserError
+from triform.base.files import atomic_write
+from triform.base.logging import get_logger
+
+CLIP_ARCHITECTURE, CLIP_TAG = "ViT-B-32", "openai"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+logger = get_logger(__name__)
+
+
+class TextEncoder(Protocol):
+    """What turns texts into vectors.
+
+    Attributes:
+        name: The name it was asked for by.
+        dim: Width of an embedding.
+        fingerprint: Changes whenever the embeddings would.
+    """
+
+    name: str
+    dim: int
+    fingerprint: str
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """N texts to (N, dim) float32."""
+        ...
+
+
+def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
+    """Load a text encoder.
+
+    Args:
+        name: `minilm`, `clip`, an open_clip name, a transformers name or a folder (table above).
+        device: Where it computes, as torch names it.
+
+    Raises:
+        UserError: It is not installed, cannot be downloaded or cannot be read.
+    """
+    if name == "minilm":
+        from triform.pretrained.minilm import MiniLM
+
+        return MiniLM(device)
+    if name == "clip":
+        from triform.pretrained.open_clip_text import from_tag
+
+        return from_tag(name, CLIP_ARCHITECTURE, CLIP_TAG, device)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return load_folder(name, folder, device)
+    if name.startswith((".", "~", os.sep)) or folder.is_file() or name.count("/") > 1:
+        raise UserError(f"text encoder {name!r}: there is no such folder")
+    if (tag := published_tag(name)) is not None:
+        from triform.pretrained.open_clip_text import from_tag
+
+        return from_tag(name, *tag, device)
+    from triform.pretrained import hub, open_clip_text, transformers_text
+
+    files = sorted({*open_clip_text.WEIGHT_FILES, *transformers_text.FILES} - {"*.bin"})
+    return load_folder(name, hub.hub_folder(name.removeprefix("hf-hub:"), files, []), device)
+
+
+def load_folder(name: str, folder: Path, device: str) -> TextEncoder:
+    """Load an encoder from a folder, by the files that are in it."""
+    if (folder / OPEN_CLIP_CONFIG).is_file():
+        from triform.pretrained.open_clip_text import from_folder
+
+        return from_folder(name, folder, device)
+    if (folder / "config.json").is_file():
+        from triform.pretrained.transformers_text import TransformersText
+
+        return TransformersText(name, folder, device)
+    raise UserError(
+        f"text encoder {name!r}: {folder} holds neither {OPEN_CLIP_CONFIG} nor config.json"
+    )
+
+
+def published_tag(name: str) -> tuple[str, str] | None:
+    """Architecture and tag where a name reads like one of open_clip's, else None."""
+    architecture, _, tag = name.partition("/")
+    # The shape of their names decides first, so that other names do not wait for the import.
+    if not re.match(r"(ViT|RN\d|coca_|convnext_|EVA|MobileCLIP|PE-|roberta-ViT|xlm-)", architecture):
+        return None
+    from triform.pretrained.open_clip_text import open_clip_module
+
+    open_clip = open_clip_module()
+    if architecture not in open_clip.list_models():
+        return None
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    return architecture, tag or (tags[0] if tags else "")
+
+
+def embed_texts(
+    encoder: TextEncoder, texts: Sequence[str], cache: Path | None = None
+) -> NDArray[np.float32]:
+    """Embed texts, each distinct one once, and keep the vectors on disk.
+
+    Args:
+        encoder: What embeds.
+        texts: N texts, repeats allowed.
+        cache: File (`*.safetensors`) or folder to keep them in. A file of another encoder, or
+            one that cannot be read, is written anew. Without it nothing is kept.
+
+    Returns:
+        (N, dim) float32, row i for `texts[i]`.
+    """
+    path = None if cache is None else cache_file(cache, encoder)
+    known = {} if path is None else read_cache(path, encoder)
+    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    if missing:
+        known.update(zip(missing, encoder.encode(missing), strict=True))
+        if path is not None:
+            write_cache(path, encoder, known)
+    table = np.zeros((len(texts), encoder.dim), dtype=np.float32)
+    for row, text in enumerate(texts):
+        table[row] = known[text]
+    return table
+
+
+def cache_file(cache: Path, encoder: TextEncoder) -> Path:
+    """The file itself, or the file of this encoder in a folder."""
+    if cache.suffix == ".safetensors":
+        return cache
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", encoder.name).strip("-")[-40:]
+    return cache / f"texts-{slug}-{encoder.fingerprint[-12:]}.safetensors"
+
+
+def read_cache(path: Path, encoder: TextEncoder) -> dict[str, NDArray[np.float32]]:
+    """Text to vector; empty where the file is missing, broken or another encoder's."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return {}
+    try:
+        with safe_open(path, framework="numpy") as file:
+            notes = file.metadata() or {}
+            if notes.get("encoder") != encoder.fingerprint:
+                logger.info("%s: made by another text encoder, writing it anew", path)
+                return {}
+            texts = json.loads(notes["texts"])
+            vectors = file.get_tensor("embeddings")
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        logger.warning("%s: cannot be read (%s), writing it anew", path, error)
+        return {}
+    if vectors.shape != (len(texts), encoder.dim) or not np.isfinite(vectors).all():
+        logger.warning("%s: holds shape %s, writing it anew", path, vectors.shape)
+        return {}
+    return dict(zip(texts, vectors, strict=True))
+
+
+def write_cache(path: Path, encoder: TextEncoder, known: dict[str, NDArray[np.float32]]) -> None:
+    """Keep vectors; of two processes that write at once, both keep theirs."""
+    from filelock import FileLock
+    from safetensors.numpy import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        known = read_cache(path, encoder) | known
+        notes = {
+            "encoder": encoder.fingerprint,
+            "texts": json.dumps(list(known), ensure_ascii=False),
+        }
+        vectors = np.stack(list(known.values())).astype(np.float32)
+        with atomic_write(path) as file:
+            file.write(save({"embeddings": vectors}, notes))

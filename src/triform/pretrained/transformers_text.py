@@ -1,0 +1,142 @@
+"""Any text model in the format of transformers or sentence-transformers, from a folder."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triform.base.errors import UserError
+from triform.pretrained.fingerprint import state_fingerprint
+
+BATCH_SIZE = 32
+MAX_TOKENS = 512
+Pooling = Literal["mean", "cls", "projection"]
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/config.json")
+
+
+class TransformersText:
+    """Texts to one vector each.
+
+    How token features become one vector is what the folder says: a two-tower model (CLIP,
+    SigLIP) has its own projection; a sentence-transformers folder names mean or first token,
+    normalised or not; for all others it is the mean over tokens.
+
+    Attributes:
+        name: The name it was asked for by.
+        dim: Width of an embedding.
+        fingerprint: Changes whenever the embeddings would.
+    """
+
+    def __init__(self, name: str, folder: Path, device: str | torch.device = "cpu") -> None:
+        """Load a folder.
+
+        Args:
+            name: What to call it.
+            folder: Holds `config.json`, safetensors weights and the tokenizer's files.
+            device: Where to compute.
+
+        Raises:
+            UserError: The folder cannot be read as a text model.
+        """
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            # Code that comes with a model is never run, and weights are never unpickled.
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            model = AutoModel.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"text encoder {name!r}: {folder} cannot be read: {reason}") from error
+        self.name = name
+        self._pooling, self._normalize = read_pooling(folder, model)
+        if model.config.is_encoder_decoder:
+            model = model.get_encoder()
+        self._model = model.eval().to(device)
+        self._device = torch.device(device)
+        self._max_tokens = min(int(self._tokenizer.model_max_length), context_length(model))
+        self.dim = self.encode(["a"]).shape[1]
+        self.fingerprint = "transformers-" + state_fingerprint(
+            model.state_dict(),
+            self._pooling,
+            str(self._normalize),
+            json.dumps(self._tokenizer.get_vocab(), sort_keys=True),
+        )
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Args:
+            texts: N texts; what is beyond the model's context length is not read.
+
+        Returns:
+            (N, dim) float32.
+        """
+        rows = [np.zeros((0, getattr(self, "dim", 0)), dtype=np.float32)] if not texts else []
+        for start in range(0, len(texts), BATCH_SIZE):
+            batch = self._tokenizer(
+                list(texts[start : start + BATCH_SIZE]),
+                padding=True,
+                truncation=True,
+                max_length=self._max_tokens,
+                return_tensors="pt",
+            ).to(self._device)
+            rows.append(self._embed(batch).float().cpu().numpy())
+        return np.concatenate(rows)
+
+    def _embed(self, batch: Any) -> Tensor:
+        """Tokenised texts to (B, dim)."""
+        if self._pooling == "projection":
+            answer = self._model.get_text_features(**batch)
+            vectors = answer if isinstance(answer, Tensor) else answer.pooler_output
+        else:
+            features = self._model(**batch).last_hidden_state
+            if self._pooling == "cls":
+                vectors = features[:, 0]
+            else:
+                weight = batch["attention_mask"][..., None].to(features)
+                vectors = (features * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        return F.normalize(vectors, dim=-1) if self._normalize else vectors
+
+
+def read_pooling(folder: Path, model: Any) -> tuple[Pooling, bool]:
+    """How a folder wants its vectors made: the pooling, and whether to normalise.
+
+    Raises:
+        UserError: The folder asks for a pooling that is not offered.
+    """
+    if hasattr(model, "get_text_features"):
+        return "projection", False
+    pooling_file, modules_file = folder / "1_Pooling" / "config.json", folder / "modules.json"
+    normalize = modules_file.is_file() and "Normalize" in modules_file.read_text("utf-8")
+    if not pooling_file.is_file():
+        return "mean", normalize
+    settings = json.loads(pooling_file.read_text("utf-8"))
+    # Newer files name the mode, older ones have a switch for each.
+    chosen = settings.get("pooling_mode") or next(
+        (key for key, value in settings.items() if key.startswith("pooling_mode_") and value), ""
+    )
+    if "mean_tokens" in chosen or chosen == "mean":
+        return "mean", normalize
+    if "cls" in chosen:
+        return "cls", normalize
+    raise UserError(f"{pooling_file}: pooling {chosen!r} is not offered, only mean and cls")
+
+
+def context_length(model: Any) -> int:
+    """Most tokens that a model reads."""
+    config = getattr(model.config, "text_config", model.config)
+    return int(getattr(config, "max_position_embeddings", MAX_TOKENS) or MAX_TOKENS)

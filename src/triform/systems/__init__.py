@@ -1,0 +1,107 @@
+"""The systems. The folder is the registry: a sub-folder with a `config.py` is a system.
+
+Nothing here imports a system before it is asked for, so that the command line answers at once:
+`names()` reads the folder, `load(name).config` imports settings (no torch), and
+`load(name).system` imports the rest.
+"""
+
+import ast
+import difflib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from triform.base.errors import UsageError, UserError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One system as it lies on disk; its modules are imported on first use.
+
+    Attributes:
+        name: Name of the folder, which is the name on the command line.
+        folder: Where the system's files are.
+    """
+
+    name: str
+    folder: Path
+
+    @property
+    def config(self) -> ModuleType:
+        """The module `config.py`: `Config`, `VERBS`. Imports no torch."""
+        return importlib.import_module(f"{__name__}.{self.name}.config")
+
+    @property
+    def system(self) -> ModuleType:
+        """The module `system.py`: `System` and one function per verb."""
+        return importlib.import_module(f"{__name__}.{self.name}.system")
+
+    @property
+    def presets(self) -> Path:
+        """Folder of the YAML presets."""
+        return self.folder / "presets"
+
+    @property
+    def docstring(self) -> str:
+        """The package's docstring, read without importing it."""
+        source = (self.folder / "__init__.py").read_text(encoding="utf-8")
+        return ast.get_docstring(ast.parse(source)) or ""
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return self.docstring.partition("\n")[0]
+
+    @property
+    def example(self) -> str:
+        """First line of the docstring that is a command, or an empty string."""
+        lines = (line.strip() for line in self.docstring.splitlines())
+        return next((line for line in lines if line.startswith("triform ")), "")
+
+
+def names() -> list[str]:
+    """Names of all systems, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.py"))
+
+
+def load(name: str) -> Entry:
+    """The system with this name.
+
+    Raises:
+        UsageError: There is no such system; names the nearest one.
+    """
+    known = names()
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f", perhaps you meant {nearest[0]}" if nearest else ""
+        raise UsageError(f"unknown system {name!r}{hint}; the systems are: {', '.join(known)}")
+    return Entry(name, FOLDER / name)
+
+
+def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
+    """The trained system that a checkpoint or a weights file holds, ready to use.
+
+    The file names its system; that system's `System.from_checkpoint` does the rest. Systems use
+    each other's results this way and through the protocols in `engine/protocol.py` only.
+
+    Args:
+        path: `.pth` or `.safetensors` file.
+        device: `auto`, `cpu`, `gpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        UserError: The file cannot be read, or names no system of this installation.
+    """
+    from triform.engine.checkpoint import load_weights
+
+    _, config = load_weights(Path(path))
+    name = config.get("system")
+    if not isinstance(name, str) or name not in names():
+        raise UserError(
+            f"{path}: made by the system {name!r}, which is not installed here; "
+            f"the systems are: {', '.join(names())}"
+        )
+    return load(name).system.System.from_checkpoint(Path(path), device=device)
