@@ -1,0 +1,1 @@
+"""The ground floor: settings, errors, files, seeds, logs, downloads. Knows nothing above it."""

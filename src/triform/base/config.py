@@ -1,0 +1,311 @@
+"""Settings: declared once as pydantic models, given as YAML or as flags.
+
+`parse` is the one place that knows the precedence: class < `--config` file or preset < flag.
+Everything wrong with a setting ends in one line that names it, the value, what is allowed, and
+the nearest known name.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pydantic
+import yaml
+
+from triform.base.errors import UsageError
+from triform.base.files import atomic_write
+from triform.base.flags import FlagTable, aliases, nearest, show_help
+
+S = TypeVar("S", bound="Settings")
+MAX_YAML_BYTES = 1_000_000
+
+
+class Group(pydantic.BaseModel):
+    """A group of settings, frozen.
+
+    A subclass changes a default by naming the field again (`epochs: int = 10`); bounds and
+    description come from the class above unless it states its own.
+    """
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True,
+        protected_namespaces=(),
+    )
+    show_prefix: ClassVar[bool] = False
+    """Show flags of this group with its name, because the bare names would say too little."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Let redeclared fields keep what they do not restate."""
+        inherited = [base.model_fields for base in cls.__mro__[1:]
+                     if issubclass(base, Group) and base is not Group]
+        changed = False
+        for name, field in cls.model_fields.items():
+            above = next((fields[name] for fields in inherited if name in fields), None)
+            if above is None or field.description is not None:
+                continue
+            field.description = above.description
+            field.metadata = field.metadata or above.metadata
+            field.validation_alias = field.validation_alias or above.validation_alias
+            changed = True
+        if changed:
+            cls.model_rebuild(force=True)
+
+
+class Settings(Group):
+    """All settings of one command."""
+
+    @classmethod
+    def base_file(cls, given: Mapping[tuple[str, ...], Any]) -> Path | None:
+        """Where the settings come from when no `--config` is given; None for the class alone.
+
+        Args:
+            given: What was typed: path of a setting -> value.
+        """
+        return None
+
+
+def parse(settings_class: type[S], argv: Sequence[str], presets: Path | None = None,
+          prog: str = "triform") -> S:
+    """Settings from a command line.
+
+    Args:
+        settings_class: What to fill; its docstring is the help text.
+        argv: Words after the command.
+        presets: Folder of YAML presets, whose file stems `--config` knows.
+        prog: The command, for the help screen.
+
+    Returns:
+        The settings: class defaults, changed by the file of `--config`, changed by flags.
+
+    Raises:
+        UsageError: Anything wrong, in one line.
+        SystemExit: `--help` was asked for and shown; status 0.
+    """
+    words, config, wants_help = _split_off_config(argv)
+    table = FlagTable(settings_class)
+    given = table.read(words)
+    source = _find_config(config, presets) if config is not None else settings_class.base_file(given)
+    layer = _canonical(settings_class, read_yaml(source)) if source is not None else {}
+    if wants_help:
+        shown = _flatten(layer)
+        for flag in table.flags:
+            if flag.path not in shown and not flag.field.is_required():
+                shown[flag.path] = flag.field.get_default(call_default_factory=True)
+        names = [path.stem for path in _preset_files(presets)]
+        show_help(table, shown | given, prog, (settings_class.__doc__ or "").strip(), names)
+    for path, value in given.items():
+        _put(layer, path, value)
+    return _validate(settings_class, layer, table, set(given), source)
+
+
+def load(settings_class: type[S], path: Path) -> S:
+    """Settings from a YAML file alone.
+
+    Raises:
+        UsageError: Anything wrong with the file, in one line.
+    """
+    layer = _canonical(settings_class, read_yaml(path))
+    return _validate(settings_class, layer, FlagTable(settings_class), set(), path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; an empty file is an empty mapping.
+
+    Raises:
+        UsageError: No such file, not YAML, a key that stands twice, or not a mapping.
+    """
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_YAML_BYTES} bytes: not a settings file")
+        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # a SafeLoader
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UsageError(f"{path}: {line}{error.problem or 'not YAML'}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UsageError(f"{path}: not a YAML file in UTF-8") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UsageError(f"{path}: expected settings as `name: value`")
+    return content
+
+
+def to_yaml(settings: pydantic.BaseModel) -> str:
+    """All settings as YAML that reads back to the same settings."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def write_yaml(settings: pydantic.BaseModel, path: Path) -> None:
+    """Write `to_yaml` to a file, whole or not at all."""
+    with atomic_write(path, "w") as file:
+        file.write(to_yaml(settings))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What changed between two dumped settings.
+
+    Returns:
+        Dotted name -> (old value, new value); a missing value is None.
+    """
+    before, after = _flatten(old), _flatten(new)
+    paths = dict.fromkeys([*before, *after])
+    return {".".join(path): (before.get(path), after.get(path))
+            for path in paths if before.get(path) != after.get(path)}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key that stands twice instead of keeping the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build one mapping."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands twice",
+                                           problem_mark=key.start_mark)
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _split_off_config(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:
+    """Take `--config` and `--help` out of the command line."""
+    words: list[str] = []
+    config: str | None = None
+    wants_help = False
+    rest = iter(argv)
+    for word in rest:
+        if word in ("-h", "--help"):
+            wants_help = True
+        elif word == "--config":
+            config = next(rest, None)
+            if config is None or config.startswith("--"):
+                raise UsageError("--config needs a value: a YAML file or the name of a preset")
+        elif word.startswith("--config="):
+            config = word.partition("=")[2]
+        else:
+            words.append(word)
+    return words, config, wants_help
+
+
+def _preset_files(presets: Path | None) -> list[Path]:
+    """The presets in a folder, sorted."""
+    return sorted(presets.glob("*.yaml")) if presets is not None else []
+
+
+def _find_config(name: str, presets: Path | None) -> Path:
+    """The file that `--config` means."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    known = {file.stem: file for file in _preset_files(presets)}
+    if name in known:
+        return known[name]
+    listed = f"; presets: {', '.join(known)}" if known else ""
+    raise UsageError(f"--config {name}: neither a YAML file nor a preset"
+                     f"{nearest(name, known)}{listed}")
+
+
+def _canonical(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which settings carry their first name, whichever documented name was used."""
+    result: dict[str, Any] = {}
+    names = {alias: name for name, field in model.model_fields.items() for alias in aliases(field)}
+    for key, value in data.items():
+        name = names.get(key, key)
+        kind = model.model_fields[name].annotation if name in model.model_fields else None
+        is_group = isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
+        # `training:` with nothing under it is an empty group.
+        value = {} if is_group and value is None else value
+        result[name] = _canonical(kind, value) if is_group and isinstance(value, dict) else value
+    return result
+
+
+def _flatten(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Nested mapping -> path -> value."""
+    flat: dict[tuple[str, ...], Any] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, (*path, key))
+        else:
+            flat[(*path, key)] = value
+    return flat
+
+
+def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set one value in a nested mapping."""
+    *groups, leaf = path
+    for group in groups:
+        if not isinstance(data.get(group), dict):
+            data[group] = {}
+        data = data[group]
+    data[leaf] = value
+
+
+def _validate(settings_class: type[S], data: dict[str, Any], table: FlagTable,
+              typed: set[tuple[str, ...]], source: Path | None) -> S:
+    """Build the settings, or say in one line what is wrong with the first wrong one."""
+    try:
+        return settings_class.model_validate(data)
+    except pydantic.ValidationError as error:
+        problems = list(_problems(error, table, typed, source))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise UsageError(problems[0] + more)
+
+
+def _problems(error: pydantic.ValidationError, table: FlagTable, typed: set[tuple[str, ...]],
+              source: Path | None) -> Iterator[str]:
+    """One line for each wrong setting."""
+    by_place: dict[tuple[str, ...], list[Any]] = {}
+    for detail in error.errors(include_url=False):
+        place = tuple(str(part) for part in detail["loc"])
+        # A union reports each of its members below the setting's own path.
+        while place and table.by_path(place) is None and table.by_path(place[:-1]) is not None:
+            place = place[:-1]
+        by_place.setdefault(place, []).append(detail)
+    for place, details in by_place.items():
+        first, dotted = details[0], ".".join(place)
+        flag = table.by_path(place)
+        where = f"--{flag.name}" if flag and place in typed else dotted
+        where = f"{source}: {where}" if source is not None and place not in typed else where
+        value = first["input"]
+        if first["type"] == "extra_forbidden":
+            known = [".".join(flag.path) for flag in table.flags]
+            yield f"{where}: unknown setting{nearest(dotted, known)}"
+        elif first["type"] == "missing":
+            yield f"--{flag.name} is needed" if flag else f"{where} is needed"
+        elif not place:
+            yield f"{f'{source}: ' if source is not None else ''}{_must(first)}"
+        else:
+            hint = nearest(value, _choices(first)) if isinstance(value, str) else ""
+            must = " or ".join(dict.fromkeys(_must(detail) for detail in details))
+            yield f"{where}: {value!r} is not allowed: must be {must}{hint}"
+
+
+def _choices(detail: Any) -> list[str]:
+    """The words that a setting may be, where it is one of a few."""
+    if detail["type"] != "literal_error":
+        return []
+    return [word for word in detail["ctx"]["expected"].split("'") if word.strip(" ,or")]
+
+
+def _must(detail: Any) -> str:
+    """What a value must be, in words that follow "must be"."""
+    limits = {"greater_than_equal": ("at least", "ge"), "greater_than": ("more than", "gt"),
+              "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in limits:
+        words, key = limits[kind]
+        return f"{words} {context[key]}"
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind == "value_error":
+        return str(context["error"])
+    for start, words in (("int", "a whole number"), ("float", "a number"), ("finite", "finite"),
+                         ("bool", "true or false"), ("string", "text"), ("model", "a group"),
+                         ("list", "a list"), ("tuple", "a list")):
+        if kind.startswith(start):
+            return words
+    return str(detail["msg"][0].lower() + detail["msg"][1:])

@@ -1,0 +1,1 @@
+"""How to train anything without knowing what it is."""
