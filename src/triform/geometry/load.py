@@ -1,0 +1,243 @@
+"""Reading a mesh file of any common format, whatever is in it.
+
+Files come from strangers. Whatever is wrong with one ends in a `MeshError` of one line; nothing is
+read outside the folder of the model, nothing is fetched from a network, and a header's promises are
+never trusted with memory.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import trimesh
+from trimesh.resolvers import Resolver
+
+from triform.geometry.colors import UNCOLORED, srgb_from_linear, texture_means
+from triform.geometry.mesh import Mesh, MeshError, weld
+from triform.geometry.obj import read_obj
+
+FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf")
+LARGEST_FILE = 2**30
+LARGEST_FACE_COUNT = 20_000_000
+
+
+class Companions(Protocol):
+    """Where the files that a model refers to come from; a dict of names to bytes is one."""
+
+    def get(self, name: str, /) -> bytes | None:
+        """Return the content of a file, or None where there is none."""
+        ...
+
+
+def load_mesh(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    file_type: str | None = None,
+    resolver: Companions | None = None,
+) -> Mesh:
+    """Read a mesh with the colours of its faces.
+
+    All parts of a scene become one mesh, placed as the scene places them; vertices at the very
+    same place become one.
+
+    Args:
+        source: a file, its bytes, or an open binary file.
+        file_type: one of `FORMATS`; read from the file's suffix where it is not given.
+        resolver: gives the materials and textures that the model names. By default they are read
+            from the model's folder, and never from outside it.
+
+    Returns:
+        The mesh in the file's own units and axes. `face_colors` is None where the file has none.
+
+    Raises:
+        MeshError: the file and what is wrong with it, in one line.
+    """
+    name = "mesh"
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            name = str(path)
+            file_type = file_type or path.suffix
+            data = read_regular_file(path)
+            resolver = resolver if resolver is not None else Folder(path.parent)
+        else:
+            data = source if isinstance(source, bytes) else source.read(LARGEST_FILE + 1)
+            if len(data) > LARGEST_FILE:
+                raise MeshError(f"larger than {LARGEST_FILE} bytes; simplify the model first")
+        return _read(data, (file_type or "").lower().lstrip("."), resolver)
+    except MeshError as error:
+        raise MeshError(f"{name}: {_one_line(error)}") from None
+
+
+class Folder:
+    """The files below one folder; links that lead out of it count as missing."""
+
+    def __init__(self, folder: Path) -> None:
+        """Allow reading below `folder`."""
+        self.folder = folder
+
+    def get(self, name: str, /) -> bytes | None:
+        """Return the content of a file below the folder, or None."""
+        try:
+            root = self.folder.resolve()
+            path = (root / name.strip().replace("\\", "/")).resolve()
+            return read_regular_file(path) if path.is_relative_to(root) else None
+        except (MeshError, OSError, ValueError, RuntimeError):
+            return None
+
+
+def read_regular_file(path: Path) -> bytes:
+    """Read a whole file, but no folder, device or pipe, and nothing beyond 1 GiB.
+
+    Raises:
+        MeshError: what stands in the way.
+    """
+    try:
+        # Looked at before it is opened: opening a pipe would wait for ever.
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise MeshError("not a file that can be read; name a mesh file")
+        if status.st_size > LARGEST_FILE:
+            raise MeshError(f"larger than {LARGEST_FILE} bytes; simplify the model first")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MeshError(f"cannot be read ({reason})") from None
+
+
+def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
+    if file_type not in FORMATS:
+        raise MeshError(
+            f"suffix {file_type!r} is no mesh format; known are {', '.join(FORMATS)}"
+        )
+    if not data.strip():
+        raise MeshError("the file is empty")
+    companions = _Companions(resolver)
+    if file_type == "obj":
+        return weld(read_obj(data, companions.find))
+    if file_type == "3mf":
+        _check_zip(data)
+    try:
+        # Damaged numbers make numpy warn; what they lead to is checked below.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            scene = trimesh.load_scene(
+                io.BytesIO(data), file_type=file_type, resolver=companions, process=False
+            )
+            return weld(_join(scene))
+    except MeshError:
+        raise
+    except Exception as error:  # noqa: BLE001  the readers raise anything on damaged files
+        raise MeshError(
+            f"damaged, or no {file_type.upper()} file ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _join(scene: Any) -> Mesh:
+    """Make one mesh of all placed triangle meshes of a trimesh scene."""
+    placed = []
+    for node in scene.graph.nodes_geometry:
+        transform, geometry = scene.graph[node]
+        part = scene.geometry[geometry]
+        if isinstance(part, trimesh.Trimesh) and len(part.faces):
+            placed.append((np.asarray(transform), part))
+    if sum(len(part.faces) for _, part in placed) > LARGEST_FACE_COUNT:
+        raise MeshError(f"more than {LARGEST_FACE_COUNT} faces; simplify the model first")
+    vertices, faces, colors, offset = [], [], [], 0
+    for transform, part in placed:
+        vertices.append(part.vertices @ transform[:3, :3].T + transform[:3, 3])
+        # Checked before the parts are joined, where an index could reach into the next part.
+        own = Mesh(vertices[-1], part.faces).faces
+        # A mirroring transform turns the faces inside out.
+        faces.append((own if np.linalg.det(transform[:3, :3]) >= 0 else own[:, ::-1]) + offset)
+        colors.append(_face_colors(part))
+        offset += len(part.vertices)
+    if not faces:
+        raise MeshError("there are no faces in it")
+    face_colors = None
+    if any(color is not None for color in colors):
+        face_colors = np.concatenate(
+            [
+                np.full((len(own), 3), UNCOLORED, dtype=np.uint8) if color is None else color
+                for own, color in zip(faces, colors, strict=True)
+            ]
+        )
+    return Mesh(np.concatenate(vertices), np.concatenate(faces), face_colors)
+
+
+def _face_colors(part: Any) -> np.ndarray | None:
+    """Read (F, 3) uint8 colours from one trimesh mesh, or None."""
+    visual = part.visual
+    if visual.kind == "face":
+        return np.asarray(visual.face_colors)[:, :3].astype(np.uint8)
+    if visual.kind == "vertex":
+        corners = np.asarray(visual.vertex_colors)[:, :3][part.faces]
+        return corners.mean(axis=1).astype(np.uint8)
+    material = getattr(visual, "material", None)
+    if material is None:
+        return None
+    factor = np.ones(3)
+    if isinstance(material, trimesh.visual.material.PBRMaterial):
+        picture = material.baseColorTexture
+        if material.baseColorFactor is not None:
+            # glTF states factors as linear light.
+            factor = srgb_from_linear(np.asarray(material.baseColorFactor)[:3] / 255)
+    else:
+        picture = material.image
+        if picture is None:
+            factor = np.asarray(material.main_color)[:3] / 255
+    colors = np.tile(factor * 255, (len(part.faces), 1))
+    uv = getattr(visual, "uv", None)
+    if picture is not None and uv is not None and len(uv) == len(part.vertices):
+        texture = np.asarray(picture.convert("RGB"))
+        colors = texture_means(texture, np.asarray(uv)[:, :2][part.faces]) * factor
+    return np.rint(colors).astype(np.uint8)
+
+
+def _check_zip(data: bytes) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:  # noqa: BLE001  zipfile raises several kinds on damaged files
+        raise MeshError(f"damaged archive ({error})") from None
+    if size > LARGEST_FILE:
+        raise MeshError(f"unpacks to {size} bytes, the limit is {LARGEST_FILE}")
+
+
+class _Companions(Resolver):  # type: ignore[misc]  # trimesh's base class is untyped
+    """Give trimesh's readers, and ours, only what a `Companions` allows."""
+
+    def __init__(self, source: Companions | None) -> None:
+        self.source = source
+
+    def find(self, name: str) -> bytes | None:
+        try:
+            return self.source.get(name) if self.source is not None else None
+        except (KeyError, OSError, ValueError):
+            return None
+
+    def get(self, key: str) -> bytes:
+        data = self.find(key)
+        if data is None:
+            raise FileNotFoundError(f"{key} is not in the folder of the model")
+        return data
+
+    def keys(self) -> list[str]:
+        return []
+
+    def write(self, name: str, data: Any) -> None:
+        raise PermissionError(name)
+
+    def namespaced(self, namespace: str) -> _Companions:
+        return self
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else "?" for c in text[:200])

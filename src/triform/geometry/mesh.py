@@ -1,0 +1,160 @@
+"""The triangle mesh that every tool of this room takes and returns.
+
+Real models are polygon soups: open, self-intersecting, many parts, faces turned either way. A
+`Mesh` therefore promises only what its constructor checks, and no tool may assume more.
+
+Space is right-handed with +Y up. A *normalized* mesh is centred and its longest side is 1, so that
+it lies in [-1/2, 1/2]^3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from triform.base.errors import UserError
+
+# Squares and products of three coordinates must stay far from overflow and keep their meaning.
+LARGEST_COORDINATE = 1e15
+
+
+class MeshError(UserError):
+    """A mesh that cannot be read or used; the text says which, what was seen and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle soup, with one colour per face where colours are known.
+
+    Attributes:
+        vertices: (V, 3) float64.
+        faces: (F, 3) int64, indices into `vertices`; a face may be degenerate.
+        face_colors: (F, 3) uint8 sRGB, or None.
+    """
+
+    vertices: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    face_colors: UInt8[np.ndarray, "f 3"] | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the arrays to their types and check them.
+
+        Raises:
+            MeshError: no faces, indices out of range, coordinates that are not finite or beyond
+                1e15, colours that do not fit the faces.
+        """
+        vertices = np.ascontiguousarray(self.vertices, dtype=np.float64)
+        faces = np.ascontiguousarray(self.faces, dtype=np.int64)
+        if vertices.ndim != 2 or vertices.shape[1] != 3:
+            raise MeshError(f"mesh: vertices have shape {vertices.shape}, expected (V, 3)")
+        if faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0:
+            raise MeshError(
+                f"mesh: faces have shape {faces.shape}, expected (F, 3) and at least one face"
+            )
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise MeshError(
+                f"mesh: face indices run from {faces.min()} to {faces.max()}, "
+                f"but there are {len(vertices)} vertices"
+            )
+        # Written so that NaN fails as well.
+        if not bool((np.abs(vertices) <= LARGEST_COORDINATE).all()):
+            raise MeshError(
+                "mesh: vertex coordinates hold NaN, infinity or a value beyond 1e15; "
+                "export the model again or scale it down"
+            )
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", faces)
+        if self.face_colors is not None:
+            colors = np.ascontiguousarray(self.face_colors)
+            if colors.dtype != np.uint8 or colors.shape != faces.shape:
+                raise MeshError(
+                    f"mesh: face_colors are {colors.dtype} {colors.shape}, "
+                    f"expected uint8 {faces.shape}"
+                )
+            object.__setattr__(self, "face_colors", colors)
+
+    @property
+    def triangles(self) -> Float[np.ndarray, "f 3 3"]:
+        """Corner positions of every face, (F, 3, 3)."""
+        return self.vertices[self.faces]
+
+    @property
+    def bounds(self) -> Float[np.ndarray, "2 3"]:
+        """Lowest and highest corner of the box around the faces, (2, 3).
+
+        Vertices that no face uses do not count.
+        """
+        used = self.vertices[np.unique(self.faces)]
+        return np.stack([used.min(axis=0), used.max(axis=0)])
+
+    @property
+    def face_areas(self) -> Float[np.ndarray, " f"]:
+        """Area of every face, (F,); 0 for degenerate ones."""
+        return np.asarray(np.linalg.norm(self._crosses, axis=1) / 2)
+
+    @property
+    def face_normals(self) -> Float[np.ndarray, "f 3"]:
+        """Unit normal of every face by its winding, (F, 3); zero for degenerate faces."""
+        crosses = self._crosses
+        lengths = np.linalg.norm(crosses, axis=1, keepdims=True)
+        return np.divide(crosses, lengths, out=np.zeros_like(crosses), where=lengths > 0)
+
+    @property
+    def area(self) -> float:
+        """Total area of the faces, both sides of a doubled sheet counted."""
+        return float(self.face_areas.sum())
+
+    @property
+    def volume(self) -> float:
+        """Signed volume: positive where a closed mesh winds outward, meaningless if open."""
+        a, b, c = np.moveaxis(self.triangles - self.bounds.mean(axis=0), 1, 0)
+        return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
+
+    @property
+    def _crosses(self) -> Float[np.ndarray, "f 3"]:
+        a, b, c = np.moveaxis(self.triangles, 1, 0)
+        return np.cross(b - a, c - a)
+
+
+def normalize(mesh: Mesh) -> Mesh:
+    """Centre a mesh and scale its longest side to 1.
+
+    Args:
+        mesh: any mesh; vertices without a face are dropped first, so a stray one shifts nothing.
+
+    Returns:
+        A mesh in [-1/2, 1/2]^3 that touches both ends of its longest axis.
+
+    Raises:
+        MeshError: all faces lie in one point.
+    """
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    vertices = mesh.vertices[used]
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    side = float((high - low).max())
+    if side <= 0:
+        raise MeshError("mesh: all its faces lie in one point, there is no shape to use")
+    # Clipped because the last bit of the division may step outside the cube.
+    vertices = np.clip((vertices - (low + high) / 2) / side, -0.5, 0.5)
+    return Mesh(vertices, faces.reshape(-1, 3), mesh.face_colors)
+
+
+def weld(mesh: Mesh) -> Mesh:
+    """Join vertices at the very same place, in the order of their first appearance.
+
+    Readers split vertices for texture seams and normals, and some formats share none at all; only
+    after this do neighbouring faces know each other.
+    """
+    # Adding 0 makes -0.0 equal to 0.0 bit for bit.
+    rows = (mesh.vertices + 0.0).view(np.uint64)
+    keys = rows @ np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    if not np.array_equal(rows[first[inverse]], rows):
+        # Two places met in one hash.
+        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return Mesh(mesh.vertices[first[order]], rank[inverse][mesh.faces], mesh.face_colors)
