@@ -1,0 +1,1 @@
+"""Sources of data: one file per source, each giving raw samples with their captions and licence."""

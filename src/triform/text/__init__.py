@@ -1,0 +1,1 @@
+"""Tools for text: prompts from names."""
