@@ -1,0 +1,78 @@
+"""A moving average of the weights, often better than the weights themselves.
+
+Polyak averaging; the decay grows from 0.1 in the first steps, so that the random start is
+forgotten quickly.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+WARMUP = 10
+
+
+class MovingAverage:
+    """Averages of all trained weights of some networks, in float32.
+
+    Args:
+        networks: The networks; their present weights are the start.
+        decay: Weight of the past in [0, 1); 0 switches the average off.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], decay: float):
+        self.networks, self.decay = networks, decay
+        self.averages: dict[str, dict[str, Tensor]] = {}
+        if decay:
+            self.averages = {name: _copy(network) for name, network in networks.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after a step (counted from 1); buffers are copied as they are."""
+        if not self.decay:
+            return
+        decay = min(self.decay, (1 + step) / (WARMUP + step))
+        for name, network in self.networks.items():
+            averages = self.averages[name]
+            trained = dict(network.named_parameters())
+            for key, value in network.state_dict(keep_vars=True).items():
+                if key in trained and value.is_floating_point():
+                    averages[key].lerp_(value.detach().to(averages[key].dtype), 1 - decay)
+                else:
+                    averages[key].copy_(value)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the networks hold the averages for a while."""
+        if not self.decay:
+            yield
+            return
+        weights = {name: _copy(network) for name, network in self.networks.items()}
+        try:
+            self._load(self.averages)
+            yield
+        finally:
+            self._load(weights)
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Network -> name -> average; empty where the average is off."""
+        return self.averages
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on from saved averages; a run saved without them starts from the weights."""
+        for name, averages in self.averages.items():
+            source = state.get(name) or self.networks[name].state_dict()
+            for key, value in source.items():
+                averages[key].copy_(value)
+
+    def _load(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        for name, network in self.networks.items():
+            network.load_state_dict(tensors[name])
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    """A network's weights and buffers, apart from it; low precision becomes float32."""
+    return {key: value.detach().clone().float() if value.is_floating_point()
+            and value.dtype.itemsize < 4 else value.detach().clone()
+            for key, value in network.state_dict().items()}

@@ -1,0 +1,122 @@
+"""One process or many.
+
+`torchrun` and `accelerate launch` start the processes and say who is who in the environment;
+accelerate wraps the networks so that gradients are averaged. A single process needs neither.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from triform.base.errors import UserError
+
+
+def process_index() -> int:
+    """Number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def process_count() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+class Processes:
+    """The processes that train together, seen from one of them.
+
+    Attributes:
+        index: Number of this process.
+        count: How many there are.
+        is_main: Whether this one writes files and talks.
+        device: Where this one computes.
+    """
+
+    def __init__(self, device: torch.device):
+        self.index, self.count = process_index(), process_count()
+        self.is_main = self.index == 0
+        self.device = device
+        self._accelerator: Any = None
+        if self.count > 1:
+            self._accelerator = _connect(device)
+            self.device = self._accelerator.device
+
+    def prepare(self, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
+        """The networks as they must be called in training."""
+        if self._accelerator is None:
+            return networks
+        trained = {name: any(p.requires_grad for p in network.parameters())
+                   for name, network in networks.items()}
+        return {name: self._accelerator.prepare(network) if trained[name] else network
+                for name, network in networks.items()}
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors by their mean over all processes, in place."""
+        if self.count > 1 and tensors:
+            # One message instead of one per tensor.
+            flat = torch._utils._flatten_dense_tensors(tensors)
+            torch.distributed.all_reduce(flat)
+            flat /= self.count
+            parts = torch._utils._unflatten_dense_tensors(flat, tensors)
+            torch._foreach_copy_(list(tensors), list(parts))
+
+    def average_scalars(self, scalars: Mapping[str, float]) -> dict[str, float]:
+        """Mean over all processes of numbers that each of them has."""
+        if self.count == 1:
+            return dict(scalars)
+        gathered = self.gather(dict(scalars))
+        return {name: sum(each[name] for each in gathered) / self.count for name in scalars}
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag, whether it is set on some process: all of them take the same turn."""
+        if self.count == 1:
+            return flags
+        votes = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
+        return tuple(bool(vote) for vote in votes.tolist())
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every process, in order."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Go on when everybody is here."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+
+@contextmanager
+def networks_as(system_networks: dict[str, nn.Module],
+                networks: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Let a system see other modules under its networks' names for a while."""
+    before = dict(system_networks)
+    system_networks.update(networks)
+    try:
+        yield
+    finally:
+        system_networks.update(before)
+
+
+def _connect(device: torch.device) -> Any:
+    """Join the other processes."""
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+    except ModuleNotFoundError as error:
+        raise UserError("several processes need the package accelerate: pip install accelerate"
+                        ) from error
+    # Precision is the engine's business (torch.autocast around the step), hence "no".
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", mixed_precision="no",
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    if accelerator.distributed_type not in (DistributedType.MULTI_GPU, DistributedType.MULTI_CPU):
+        raise UserError(f"several processes of the kind {accelerator.distributed_type.value} are "
+                        "not supported: launch with torchrun or `accelerate launch --multi_gpu`")
+    return accelerator
