@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import posixpath
 import re
 import zipfile
@@ -17,11 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from trimesh.resolvers import Resolver
 
 from triform.base.errors import UserError
 from triform.geometry.load import load_mesh
-from triform.geometry.mesh import Mesh
+from triform.geometry.mesh import Mesh, MeshError
 
 CATALOGUE = "PluginFurnitureCatalog"
 MAX_MEMBER_BYTES = 256 * 2**20
@@ -65,11 +63,12 @@ class LibraryModel:
     def load(self) -> Mesh:
         """Reads the mesh: turned upright, fronts to +Z, in centimetres, with its colours."""
         with _open(self.library) as archive:
-            mesh = load_mesh(
-                io.BytesIO(_read(archive, self.library, self.member)),
-                file_type=posixpath.splitext(self.member)[1].lstrip(".").lower(),
-                resolver=_Siblings(archive, self.library, posixpath.dirname(self.member)),
-            )
+            data = _read(archive, self.library, self.member)
+            siblings = _Siblings(archive, self.library, posixpath.dirname(self.member))
+            try:
+                mesh = load_mesh(data, posixpath.splitext(self.member)[1], siblings)
+            except MeshError as error:
+                raise MeshError(f"{self.library}: {self.member}: {error}") from None
         vertices = mesh.vertices @ np.array(self.rotation).reshape(3, 3).T
         low, high = vertices.min(axis=0), vertices.max(axis=0)
         extent = high - low
@@ -197,21 +196,14 @@ def _read(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
     return data
 
 
-class _Siblings(Resolver):
+class _Siblings:
     """Gives a mesh the material and texture files that lie beside it in the archive."""
 
     def __init__(self, archive: zipfile.ZipFile, path: Path, folder: str) -> None:
         self._archive, self._path, self._folder = archive, path, folder
         self._names = {name.lower(): name for name in archive.namelist()}
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, /) -> bytes | None:
         wanted = posixpath.normpath(posixpath.join(self._folder, name.replace("\\", "/").strip()))
-        if wanted.lower() not in self._names:
-            raise FileNotFoundError(name)
-        return _read(self._archive, self._path, self._names[wanted.lower()])
-
-    def keys(self) -> list[str]:
-        return [name for name in self._names.values() if posixpath.dirname(name) == self._folder]
-
-    def namespaced(self, namespace: str) -> _Siblings:
-        return _Siblings(self._archive, self._path, posixpath.join(self._folder, namespace))
+        found = self._names.get(wanted.lower())
+        return None if found is None else _read(self._archive, self._path, found)
