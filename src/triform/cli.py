@@ -4,6 +4,7 @@ This module imports nothing heavy until it knows what was asked for. It is also 
 that prints answers and that turns errors into one line and an exit status.
 """
 
+import contextlib
 import difflib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 from triform import systems
 from triform.base.errors import UsageError, UserError
+from triform.base.logging import set_up_console
 
 HOUSE_COMMANDS = {
     "data": "data sets: list, get, pick, clear",
@@ -37,19 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    set_up_console()
     try:
         status = run(arguments)
         sys.stdout.flush()
         return status
     except UserError as error:
-        return complain(" ".join(str(error).split()), 2 if isinstance(error, UsageError) else 1)
+        return complain(" ".join(str(error).split()), error.exit_status)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         return complain("stopped by Ctrl-C", INTERRUPT_STATUS)
     except BrokenPipeError:
         # The reader (`| head`) has gone. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return SIGPIPE_STATUS
     except ModuleNotFoundError as error:
         if (error.name or "triform").partition(".")[0] == "triform":
@@ -131,8 +134,12 @@ def screen() -> str:
     summaries = [(entry.name, entry.summary) for entry in entries]
     width = max(len(name) for name, _ in [*summaries, *HOUSE_COMMANDS.items()])
     lines = ["triform: text, images and 3D shapes in one toolkit", ""]
-    lines += ["  triform SYSTEM VERB --flags      triform SYSTEM      triform SYSTEM VERB --help", ""]
-    lines += ["systems"]
+    lines += [
+        "  triform SYSTEM                 what a system can do",
+        "  triform SYSTEM VERB --flags    do it (--help: all flags; --json: the answer as data)",
+        "",
+        "systems",
+    ]
     lines += [f"  {name:{width}}  {summary}" for name, summary in summaries]
     lines += ["", "commands of the house"]
     lines += [f"  {name:{width}}  {summary}" for name, summary in HOUSE_COMMANDS.items()]
@@ -153,7 +160,8 @@ def system_screen(entry: systems.Entry, verbs: Mapping[str, Any]) -> str:
         lines += ["", f"presets (--config NAME): {', '.join(presets)}"]
     if entry.example:
         lines += ["", "to begin", f"  {entry.example}"]
-    return "\n".join([*lines, "", f"flags of a verb: triform {entry.name} VERB --help"])
+    lines += ["", f"flags of a verb: triform {entry.name} VERB --help; answers as JSON: --json"]
+    return "\n".join(lines)
 
 
 def table(answer: Any) -> str:
@@ -200,8 +208,10 @@ def cell(value: Any) -> str:
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of words as left-aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True))
-             for row in rows)
+    lines = (
+        "  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True))
+        for row in rows
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -212,7 +222,8 @@ def write(text: str) -> None:
 
 def complain(message: str, status: int) -> int:
     """Print one line on standard error and hand back the exit status."""
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
     sys.stderr.write(f"triform: {message}\n")
     return status
 

@@ -1,7 +1,8 @@
 """The text half of any CLIP that open_clip knows or that was saved in its format."""
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIP
     """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
     open_clip = open_clip_module()
     source = f"local-dir:{folder}"
-    with quiet():
+    with loading(name, folder):
         model = open_clip.create_model(source, device=device, require_pretrained=True)
         return OpenCLIPText(name, model.eval(), open_clip.get_tokenizer(source))
 
@@ -103,17 +104,21 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
     published = open_clip.get_pretrained_cfg(architecture, tag)
     if not published:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
-        raise UserError(f"text encoder {name!r}: {architecture} has no weights {tag!r}, only {tags}")
+        raise UserError(
+            f"text encoder {name!r}: {architecture} has no weights {tag!r}, only {tags}"
+        )
     repo, _, file = published["hf_hub"].rpartition("/")
-    weights = [Path(file).with_suffix(".safetensors").name, file] if file else [
-        "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
-    ]
+    weights = (
+        [Path(file).with_suffix(".safetensors").name, file]
+        if file
+        else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    )
     # Not every repository has both formats; the safe one is taken where it is there.
     folder = hub_folder(repo, [*weights, *WEIGHT_FILES[2:]], required=weights[:1])
     found = next((folder / item for item in weights if (folder / item).exists()), None)
     if found is None:
         raise UserError(f"text encoder {name!r}: {repo} holds none of {', '.join(weights)}")
-    with quiet():
+    with loading(name, found):
         model = open_clip.create_model(
             architecture,
             pretrained=str(found),
@@ -123,14 +128,20 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         return OpenCLIPText(name, model.eval(), open_clip.get_tokenizer(architecture))
 
 
-class quiet:  # noqa: N801 - a context manager, named like one
-    """Silence the loading chatter of a library that logs to the root logger."""
-
-    def __enter__(self) -> None:
-        """Raise the root logger's level."""
-        self._level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)
-
-    def __exit__(self, *exception: object) -> None:
-        """Put the level back."""
-        logging.getLogger().setLevel(self._level)
+@contextlib.contextmanager
+def loading(name: str, source: Path) -> Iterator[None]:
+    """Silence a library that logs to the root logger, and put its errors into one line."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # broken files come out as errors of every kind
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"text encoder {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
+        ) from error
+    finally:
+        root.setLevel(level)

@@ -98,7 +98,9 @@ def published_tag(name: str) -> tuple[str, str] | None:
     """Architecture and tag where a name reads like one of open_clip's, else None."""
     architecture, _, tag = name.partition("/")
     # The shape of their names decides first, so that other names do not wait for the import.
-    if not re.match(r"(ViT|RN\d|coca_|convnext_|EVA|MobileCLIP|PE-|roberta-ViT|xlm-)", architecture):
+    if not re.match(
+        r"(ViT|RN\d|coca_|convnext_|EVA|MobileCLIP|PE-|roberta-ViT|xlm-)", architecture
+    ):
         return None
     from triform.pretrained.open_clip_text import open_clip_module
 

@@ -1,0 +1,281 @@
+"""The command as a person meets it: screens, answers, errors, exit statuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from triform import cli, systems
+
+TOY_CONFIG = '''
+from pydantic import Field
+from triform.base.config import Settings
+
+
+class Shout(Settings):
+    """Say a word loudly.
+
+    More about it.
+    """
+
+    word: str = Field("hello", description="What to say.")
+    times: int = Field(1, ge=1, description="How often.")
+
+
+VERBS = {name: Shout for name in ("shout", "rows", "silent", "refuse", "crash", "wait", "extra")}
+'''
+TOY_SYSTEM = """
+import os, signal
+from triform.base.errors import UserError
+
+
+def shout(settings):
+    return {"word": settings.word.upper() * settings.times, "loud": True, "share": 1 / 3}
+
+
+def rows(settings):
+    return [{"kind": "chair", "iou": 0.51234}, {"kind": "стол", "iou": None, "note": "new"}]
+
+
+def silent(settings):
+    return None
+
+
+def refuse(settings):
+    raise UserError("chair.obj: no faces,\\n  export it again")
+
+
+def crash(settings):
+    raise RuntimeError("secret\\nof the house")
+
+
+def wait(settings):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def extra(settings):
+    import package_that_nobody_has
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A house with one system, `toy_system`."""
+    folder = tmp_path / "toy_system"
+    (folder / "presets").mkdir(parents=True)
+    (folder / "__init__.py").write_text(
+        '"""Say things.\n\n    triform toy_system shout --word hi\n"""\n'
+    )
+    (folder / "config.py").write_text(TOY_CONFIG)
+    (folder / "system.py").write_text(TOY_SYSTEM)
+    (folder / "presets" / "three.yaml").write_text("times: 3\n")
+    monkeypatch.setattr(systems, "FOLDER", tmp_path)
+    monkeypatch.setattr(systems, "__path__", [str(tmp_path)])
+    yield "toy_system"
+    for name in [name for name in sys.modules if name.startswith("triform.systems.toy_system")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def run(capsys, toy):
+    """Run a command in this process: exit status, standard output, standard error."""
+
+    def command(*arguments):
+        status = cli.main(arguments)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return command
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])
+def test_screen_shows_everything_in_one_screen(run, arguments):
+    status, out, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) <= 24 and max(map(len, out.splitlines())) <= 100
+    for word in ("toy_system  Say things.", "data", "runs", "doctor", "--word hi"):
+        assert word in out
+
+
+@pytest.mark.parametrize("arguments", [("toy_system",), ("toy_system", "--help")])
+def test_system_screen_shows_verbs_and_presets(run, arguments):
+    status, out, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert "shout   Say a word loudly." in out and "presets (--config NAME): three" in out
+
+
+def test_answer_is_a_record(run):
+    status, out, err = run("toy_system", "shout", "--word", "no", "--config", "three")
+    assert (status, err) == (0, "")
+    assert out == "word   NONONO\nloud   yes\nshare  0.3333\n"
+
+
+def test_answer_is_a_table(run):
+    assert (
+        run("toy_system", "rows")[1] == "kind   iou     note\nchair  0.5123\nстол           new\n"
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_answer_is_json_on_request(run, place):
+    flags = ["--times", "2"]
+    flags.insert(place * 2, "--json")
+    status, out, _ = run("toy_system", "shout", *flags)
+    assert status == 0
+    assert json.loads(out) == {"word": "HELLOHELLO", "loud": True, "share": 1 / 3}
+    assert "стол" in run("toy_system", "rows", "--json")[1]
+
+
+def test_no_answer_prints_nothing(run):
+    assert run("toy_system", "silent") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["toysystem"], 2, "perhaps you meant toy_system"),
+        (["Doctor"], 2, "perhaps you meant doctor"),
+        (["zzz"], 2, "known: toy_system, data, runs, doctor"),
+        (["--toy"], 2, "unknown command '--toy'"),
+        (["toy_system", "shuot"], 2, "perhaps you meant shout"),
+        (["toy_system", "shout", "--wrod", "x"], 2, "--wrod; perhaps you meant --word"),
+        (["toy_system", "shout", "--times", "0"], 2, "must be at least 1"),
+        (["toy_system", "shout", "--config", "thre"], 2, "perhaps you meant three"),
+        (["toy_system", "shout", "word"], 2, "unexpected 'word'"),
+        (["toy_system", "refuse"], 1, "triform: chair.obj: no faces, export it again"),
+        (["toy_system", "extra"], 1, "needs the package 'package_that_nobody_has'"),
+    ],
+)
+def test_error_is_one_line(run, arguments, status, message):
+    seen, out, err = run(*arguments)
+    assert (seen, out) == (status, "")
+    assert message in err and err.startswith("triform: ") and err.count("\n") == 1
+
+
+def test_crash_keeps_its_traceback_in_a_file(run):
+    status, out, err = run("toy_system", "crash")
+    assert (status, out) == (1, "") and err.count("\n") == 1
+    assert err.startswith("triform: RuntimeError: secret of the house (the full traceback is in ")
+    path = err.partition("traceback is in ")[2].rstrip(")\n")
+    with open(path, encoding="utf-8") as file:
+        trace = file.read()
+    os.unlink(path)
+    assert "Traceback" in trace and 'RuntimeError("secret' in trace
+
+
+def test_ctrl_c_is_130(run):
+    status, out, err = run("toy_system", "wait")
+    assert (status, out) == (130, "") and err.count("\n") == 1
+
+
+def test_load_names_the_nearest_system(toy):
+    with pytest.raises(systems.UsageError, match="perhaps you meant toy_system"):
+        systems.load("toy_sistem")
+
+
+# From here on as a program of its own, with the systems that there really are.
+
+
+def test_version(triform):
+    from importlib.metadata import version
+
+    answer = triform("--version")
+    assert (answer.returncode, answer.stdout) == (0, f"triform {version('triform')}\n")
+
+
+def test_screen_names_every_system(triform):
+    answer = triform()
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert systems.names()
+    for name in systems.names():
+        assert f"\n  {name}" in answer.stdout
+
+
+def test_unknown_command_is_status_2(triform):
+    answer = triform("doctr")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == (
+        "triform: unknown command 'doctr': perhaps you meant doctor; `triform` alone lists them\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["data", "runs", "doctor"])
+def test_house_commands_answer_help(triform, command):
+    answer = triform(command, "--help")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert f"triform {command}" in answer.stdout
+
+
+@pytest.mark.parametrize("command", ["data", "runs"])
+def test_house_commands_refuse_unknown_words(triform, command):
+    answer = triform(command, "lisst")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "list" in answer.stderr and answer.stderr.count("\n") == 1
+
+
+def test_reader_that_goes_away_is_no_error(tmp_path):
+    """`triform | head -0`: no traceback, and the status that the shell expects."""
+    program = (
+        "import sys, time; from triform import cli\n"
+        "cli.screen = lambda: 'x' * 1_000_000\n"
+        "time.sleep(0.3); sys.exit(cli.main([]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=30) == 128 + signal.SIGPIPE
+
+
+def test_terminal_without_unicode_gets_an_answer(triform):
+    answer = triform("--help", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert answer.returncode == 0
+
+
+LIGHT = """
+import sys
+from triform.cli import main
+status = main(sys.argv[1:])
+heavy = {"torch", "transformers", "numba", "scipy", "trimesh", "matplotlib", "accelerate"}
+sys.exit(f"status {status}, imported {sorted(heavy & set(sys.modules))}" if status or
+         heavy & set(sys.modules) else 0)
+"""
+
+
+def light_commands() -> list[list[str]]:
+    """Screens of the house and of every verb."""
+    verbs = [(name, verb) for name in systems.names() for verb in systems.load(name).config.VERBS]
+    house = [[], ["--version"], ["data", "--help"], ["runs", "--help"], ["doctor", "--help"]]
+    return [*house, *([name] for name in systems.names()), *([*pair, "--help"] for pair in verbs)]
+
+
+@pytest.mark.parametrize("command", light_commands(), ids=" ".join)
+def test_help_imports_nothing_heavy(command, tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-c", LIGHT, *command],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_help_is_quick(tmp_path):
+    """Half a second over Python's own start, by the best of three (others use the machine too)."""
+
+    def best(*command):
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *command], cwd=tmp_path, check=True,
+                           stdout=subprocess.DEVNULL)  # fmt: skip
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    name = systems.names()[0]
+    verb = next(iter(systems.load(name).config.VERBS))
+    assert best("-m", "triform") - best("-c", "0") < 0.5
+    assert best("-m", "triform", name, verb, "--help") - best("-c", "0") < 1.0
