@@ -1,7 +1,9 @@
 """The learning rate as a function of the step; only the plateau schedule remembers anything."""
 
 import math
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
+
+from typing_extensions import assert_never
 
 from triform.engine.config import SchedulerConfig
 

@@ -1,0 +1,159 @@
+"""Checkpoints: one file each, whole or not there, that never executes anything.
+
+A `.pth` holds tensors and plain Python data in torch's zip format and is read with
+`weights_only=True`. A `.safetensors` holds weights alone, with the config as JSON beside them.
+"""
+
+import json
+import pickle
+import shutil
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from triform.base.errors import UserError
+from triform.base.files import atomic_write
+
+FORMAT = "triform-checkpoint"
+VERSION = 1
+KEYS = ("system", "config", "networks", "ema", "optimizers", "step", "epoch")
+
+State = dict[str, Any]
+StateDicts = dict[str, dict[str, Tensor]]
+
+
+def save(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; whoever looks sees the old file or the new one.
+
+    Args:
+        path: The file.
+        state: Tensors and plain data, with at least the keys `KEYS`.
+    """
+    missing = [key for key in KEYS if key not in state]
+    if missing:
+        raise ValueError(f"a checkpoint needs {', '.join(missing)}")
+    with atomic_write(path) as file:
+        torch.save({"format": FORMAT, "version": VERSION, **state}, file)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a checkpoint, with the same promise."""
+    with source.open("rb") as original, atomic_write(target) as file:
+        shutil.copyfileobj(original, file)
+
+
+def read(path: str | Path) -> Any:
+    """Read any file of `torch.save` that holds tensors and plain data; nothing is executed.
+
+    Raises:
+        UserError: No such file, damaged, or it holds Python objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "not there"
+        raise UserError(f"{path}: {kind}, expected a checkpoint file")
+    try:
+        # torch does not compare checksums when it reads; a flipped bit would become a weight.
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise UserError(f"{path}: damaged ({damaged} does not match its checksum)")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path}: not a checkpoint of tensors and plain data (or cut short); "
+                        "files with Python objects are refused, nothing was executed") from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
+            IndexError, ImportError, AssertionError, MemoryError, OverflowError,
+            NotImplementedError, struct.error, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: damaged, cut short, or not a checkpoint") from error
+
+
+def load(path: str | Path) -> State:
+    """Read a checkpoint of a run.
+
+    Raises:
+        UserError: Not readable, or not written by `save`.
+    """
+    state = read(path)
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UserError(f"{path}: a torch file, but not a Triform checkpoint")
+    if state.get("version") != VERSION:
+        raise UserError(f"{path}: format version {state.get('version')!r}, this Triform reads "
+                        f"version {VERSION}")
+    missing = [key for key in KEYS if key not in state]
+    if missing:
+        raise UserError(f"{path}: the checkpoint lacks {', '.join(missing)}")
+    return state
+
+
+def best_weights(state: Mapping[str, Any]) -> StateDicts:
+    """The weights to use: averages where there are any."""
+    return {name: state["ema"].get(name) or weights for name, weights in state["networks"].items()}
+
+
+def export_weights(path: str | Path, networks: Mapping[str, Mapping[str, Tensor]],
+                   config: Mapping[str, Any], *, system: str,
+                   extra: Mapping[str, str] | None = None) -> None:
+    """Write weights alone, for sharing.
+
+    Args:
+        path: A `.safetensors` file.
+        networks: Network -> name -> tensor; see `best_weights`.
+        config: The resolved config as plain data.
+        system: Name of the system.
+        extra: More entries of the metadata: licence, training data, ...
+
+    Raises:
+        ValueError: The name of a network has a dot, or the file another suffix.
+    """
+    if Path(path).suffix != ".safetensors" or any("." in name for name in networks):
+        raise ValueError(f"weights go to a .safetensors file (seen {Path(path).name!r}) and "
+                         f"networks have names without a dot: {', '.join(networks)}")
+    # Tensors that share memory (tied weights) are refused by the format, so each is copied.
+    tensors = {f"{name}.{key}": tensor.detach().cpu().clone().contiguous()
+               for name, weights in networks.items() for key, tensor in weights.items()}
+    metadata = {**(extra or {}), "format": "pt", "system": system,
+                "config": json.dumps(config, ensure_ascii=False)}
+    with atomic_write(path) as file:
+        file.write(to_safetensors(tensors, metadata))
+
+
+def load_weights(path: str | Path) -> tuple[StateDicts, dict[str, Any]]:
+    """Weights and config out of a checkpoint (`.pth`) or a weights file (`.safetensors`).
+
+    Returns:
+        Network -> name -> tensor on the CPU, and the config with the system's name added under
+        `system`.
+
+    Raises:
+        UserError: Not readable, or not one of the two.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        state = load(path)
+        return best_weights(state), {**state["config"], "system": state["system"]}
+    if not path.is_file():
+        raise UserError(f"{path}: not there, expected a weights file")
+    weights: StateDicts = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            for key in file.keys():  # noqa: SIM118 - not a dict
+                name, _, inner = key.partition(".")
+                weights.setdefault(name, {})[inner] = file.get_tensor(key)
+        config = json.loads(metadata["config"])
+        return weights, {**config, "system": metadata["system"]}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged, cut short, or not a safetensors file") from error
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: weights without Triform's config in their metadata") from error

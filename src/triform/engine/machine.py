@@ -1,0 +1,65 @@
+"""What this machine is: versions, processor, memory. For `environment.json` and the doctor."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from triform.engine.device import GIGABYTE, has_fast_bf16, processor_name
+
+PACKAGES = ("triform", "torch", "torchvision", "accelerate", "safetensors", "numpy", "scipy",
+            "numba", "pydantic", "tyro", "trimesh", "transformers", "tokenizers")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Everything that a result may depend on, as plain data."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in PACKAGES if (version := package_version(name))},
+        "git_revision": git_revision(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "fast_bf16": has_fast_bf16(torch.device("cpu")),
+        "memory_gb": round(psutil.virtual_memory().total / GIGABYTE, 1),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed package; None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_revision() -> str | None:
+    """Commit that this code was run from, with `+changes` where files differ from it.
+
+    None where the code is not in a git checkout, as after an ordinary installation.
+    """
+    git, folder = shutil.which("git"), Path(__file__).parent
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str | None:
+        """Output of git; None where it fails. It must not look for a user to ask."""
+        result = subprocess.run([git, "-C", str(folder), *arguments], capture_output=True,
+                                text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    # A package installed into somebody else's checkout is not under its version control.
+    if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    revision = ask("rev-parse", "HEAD")
+    return revision and revision + ("+changes" if ask("status", "--porcelain", "--", ".") else "")

@@ -1,0 +1,193 @@
+"""The only place that calls backward, clips, steps, zeroes and sets learning rates."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.engine.config import TrainingConfig
+from triform.engine.device import NumberFormat
+from triform.engine.processes import Processes
+from triform.engine.schedule import Schedule
+
+logger = get_logger(__name__)
+
+
+class NonFiniteError(UserError):
+    """Gradients were not finite in too many steps in a row."""
+
+
+class Update:
+    """What a system pushes its losses through.
+
+    A loss changes the parameters of the optimizer it is pushed to and leaves nothing behind
+    anywhere else: backward runs for those parameters only (`inputs=`). Without that, the loss
+    of one network would leave gradients in every other network it went through.
+
+    A step whose gradient is not finite is skipped and counted, and running statistics that its
+    forward pass spoiled are put back.
+
+    Args:
+        networks: The trained networks.
+        optimizers: By name.
+        schedule: Learning rates.
+        training: The settings.
+        precision: Number format of the forward pass; fp16 gets a gradient scaler per optimizer.
+        processes: To average gradients that the system computed itself.
+
+    Attributes:
+        num_skipped: Steps skipped since the run began.
+        norms: Gradient norm of each optimizer's last step, before clipping.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module],
+                 optimizers: Mapping[str, torch.optim.Optimizer], schedule: Schedule,
+                 training: TrainingConfig, precision: NumberFormat, processes: Processes):
+        self.optimizers, self.schedule, self.training = optimizers, schedule, training
+        self.processes = processes
+        self.num_skipped = 0
+        self.norms: dict[str, float] = {}
+        self.scalers = {name: torch.amp.GradScaler(processes.device.type)
+                        for name in optimizers if precision == "fp16"}
+        self._base_rates = {name: [group["lr"] for group in optimizer.param_groups]
+                            for name, optimizer in optimizers.items()}
+        self._streak = dict.fromkeys(optimizers, 0)
+        self._statistics = list(_running_statistics(networks.values()))
+        self._kept = [tensor.clone() for tensor in self._statistics]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last step of every optimizer was finite: a good moment to save."""
+        return not any(self._streak.values())
+
+    def begin(self, step: int, epoch: int) -> None:
+        """Set the learning rates of the step that begins."""
+        for name, optimizer in self.optimizers.items():
+            for group, base in zip(optimizer.param_groups, self._base_rates[name], strict=True):
+                group["lr"] = self.schedule.rate(base, step, epoch)
+        if self._statistics:
+            torch._foreach_copy_(self._kept, self._statistics)
+
+    def rates(self) -> dict[str, float]:
+        """Learning rate of each optimizer's first parameter group."""
+        return {name: optimizer.param_groups[0]["lr"]
+                for name, optimizer in self.optimizers.items()}
+
+    def __call__(self, loss: Tensor, name: str = "main", *, retain_graph: bool = False) -> float:
+        """Take one step down a loss.
+
+        Args:
+            loss: A scalar with a graph.
+            name: The optimizer that steps.
+            retain_graph: Keep the graph for another loss that shares a part of it.
+
+        Returns:
+            The norm of the gradient before clipping; nan or inf where the step was skipped.
+
+        Raises:
+            ValueError: No such optimizer, or a loss that is not a scalar with a graph.
+            NonFiniteError: Too many steps in a row had no finite gradient.
+        """
+        parameters = self._parameters(name)
+        if loss.numel() != 1 or not loss.requires_grad:
+            raise ValueError(f"update({name!r}) needs a scalar loss with a graph, seen shape "
+                             f"{tuple(loss.shape)}, requires_grad={loss.requires_grad}")
+        scaler = self.scalers.get(name)
+        scaled = loss if scaler is None else scaler.scale(loss)
+        # Autocast is for the forward pass; backward follows the formats it finds.
+        with torch.autocast(loss.device.type, enabled=False):
+            scaled.backward(inputs=parameters, retain_graph=retain_graph)
+        return self._step(name, parameters, scaler, is_finite=bool(torch.isfinite(loss.detach())))
+
+    def apply_gradients(self, gradients: Iterable[Tensor | None], name: str = "main") -> float:
+        """Take one step with gradients that the system computed itself.
+
+        Several processes average them here, since no wrapper has seen them.
+
+        Args:
+            gradients: One for each parameter of the optimizer, in its order; None for none.
+            name: The optimizer that steps.
+
+        Returns:
+            The norm of the gradient before clipping.
+
+        Raises:
+            ValueError: No such optimizer, or the number of gradients is not that of parameters.
+            NonFiniteError: Too many steps in a row had no finite gradient.
+        """
+        parameters, given = self._parameters(name), list(gradients)
+        if len(given) != len(parameters):
+            raise ValueError(f"apply_gradients({name!r}): {len(given)} gradients for "
+                             f"{len(parameters)} parameters")
+        kept = [gradient.detach().clone() for gradient in given if gradient is not None]
+        self.processes.average_(kept)
+        rest = iter(kept)
+        for parameter, gradient in zip(parameters, given, strict=True):
+            parameter.grad = None if gradient is None else next(rest).to(parameter.dtype)
+        return self._step(name, parameters, None, is_finite=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the scalers and counters."""
+        return {"scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
+                "num_skipped": self.num_skipped}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.num_skipped = state["num_skipped"]
+        for name, scaler in self.scalers.items():
+            if name in state["scalers"]:
+                scaler.load_state_dict(state["scalers"][name])
+
+    def _parameters(self, name: str) -> list[Tensor]:
+        """The parameters of an optimizer."""
+        if name not in self.optimizers:
+            raise ValueError(f"no optimizer {name!r}; there are: {', '.join(self.optimizers)}")
+        return [parameter for group in self.optimizers[name].param_groups
+                for parameter in group["params"] if parameter.requires_grad]
+
+    def _step(self, name: str, parameters: Sequence[Tensor],
+              scaler: torch.amp.GradScaler | None, *, is_finite: bool) -> float:
+        """Unscale, measure, clip, step or skip, and leave no gradient behind."""
+        optimizer = self.optimizers[name]
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        norm = float(clip_grad_norm_(parameters, self.training.grad_clip or math.inf))
+        # Losses differ from process to process: what one skips, all must skip.
+        (bad,) = self.processes.any(not (is_finite and math.isfinite(norm)))
+        if not bad:
+            optimizer.step()
+        if scaler is not None:
+            # An overflow on one process only must lower the scale everywhere.
+            scaler.update(scaler.get_scale() * scaler.get_backoff_factor() if bad else None)
+        optimizer.zero_grad(set_to_none=True)
+        self.norms[name] = norm
+        self._count(name, bad=bad, overflow=scaler is not None and scaler.get_scale() > 1)
+        return norm
+
+    def _count(self, name: str, *, bad: bool, overflow: bool) -> None:
+        """Keep count of skipped steps, and give up after too many in a row."""
+        if not bad:
+            self._streak[name] = 0
+            return
+        self.num_skipped += 1
+        if self._statistics:
+            torch._foreach_copy_(self._statistics, self._kept)
+        # While fp16 looks for its scale, overflow is part of the search.
+        self._streak[name] += not overflow
+        logger.debug("step of %s skipped: its gradient is not finite", name)
+        if self._streak[name] >= self.training.max_nonfinite_steps:
+            raise NonFiniteError(f"the gradient of {name!r} was not finite in "
+                                 f"{self._streak[name]} steps in a row")
+
+
+def _running_statistics(networks: Iterable[nn.Module]) -> Iterable[Tensor]:
+    """Buffers that a forward pass changes in training: means and variances of batches."""
+    for network in networks:
+        for module in network.modules():
+            if getattr(module, "track_running_stats", False):
+                yield from (buffer for buffer in module.buffers(recurse=False))
