@@ -1,0 +1,1 @@
+"""Measures of quality: pure functions of arrays or tensors."""

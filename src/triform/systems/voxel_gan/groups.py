@@ -1,0 +1,84 @@
+"""Ten groups of kinds, to ask whether a shape is what its prompt says."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from triform.base.errors import UserError
+
+PROMPTS_FILE = Path(__file__).with_name("prompts.csv")
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "chairs": ("chair", "armchair", "stool", "seat", "rocker"),
+    "tables and desks": ("table", "desk", "workbench"),
+    "beds": ("bed", "crib", "cot", "mattress"),
+    "sofas": ("sofa", "couch", "futon", "loveseat", "settee"),
+    "shelves and cabinets": (
+        *("shelf", "shelves", "bookcase", "bookshelf", "cabinet", "cupboard", "wardrobe"),
+        *("dresser", "drawers", "locker", "sideboard", "closet"),
+    ),
+    "lamps": ("lamp", "light", "chandelier", "lamppost", "spotlight", "lantern", "lights"),
+    "doors and windows": ("door", "window", "doors", "windows", "doorway"),
+    "basins and toilets": (
+        *("washbasin", "basin", "sink", "toilet", "toilets", "lavatory", "bidet", "urinal"),
+        *("bath", "bathtub", "vanity"),
+    ),
+    "people": (
+        *("male", "female", "man", "woman", "boy", "girl", "person", "people", "child"),
+        *("mannequin", "human"),
+    ),
+    "vehicles": (
+        *("car", "truck", "bus", "van", "bike", "bicycle", "scooter", "motorbike", "sedan"),
+        *("suv", "motorcycle", "vehicle", "lorry", "pickup", "tricycle", "taxi"),
+    ),
+}
+
+# A name is about its head noun, which stands last before any of these.
+_TAIL = re.compile(r"\b(with|on|of|and|for|without|in|at|that)\b|[,;(]")
+_CATEGORY_GROUP = {"vehicles": "vehicles"}
+_GROUP_OF_WORD = {word: group for group, words in GROUPS.items() for word in words}
+
+
+def group_of(name: str, category: str = "") -> str | None:
+    """The group of a catalogue name ("Bedside table" is a table, "Table fan" is neither).
+
+    Args:
+        name: Name or caption in English.
+        category: The catalogue's category; tells cars that are called by their make.
+
+    Returns:
+        A key of `GROUPS`, or None where the head noun belongs to none.
+    """
+    words = re.findall(r"[a-z]+", _TAIL.split(name.lower(), maxsplit=1)[0])
+    # "toilets unit", "sofa 2 seats", "double arched window small panes": the noun is not last
+    for word in reversed([w for w in words if w not in ("unit", "seats", "small", "panes")]):
+        if word in _GROUP_OF_WORD:
+            return _GROUP_OF_WORD[word]
+        break
+    return _CATEGORY_GROUP.get(category.lower())
+
+
+def read_prompts(path: Path = PROMPTS_FILE) -> list[tuple[str, str]]:
+    """Prompts with their groups from a CSV with the header `prompt,group`.
+
+    Raises:
+        UserError: The file cannot be read, or a row names no known group.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames is None or not {"prompt", "group"} <= set(reader.fieldnames):
+                raise UserError(f"{path}: its first line must be `prompt,group`")
+            rows = [(row["prompt"], row["group"]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as CSV: {error}") from error
+    for number, (prompt, group) in enumerate(rows, start=2):
+        if group not in GROUPS:
+            raise UserError(
+                f"{path}: line {number}: group {group!r} is not one of {', '.join(GROUPS)}"
+            )
+        if not prompt:
+            raise UserError(f"{path}: line {number}: the prompt is empty")
+    return rows
