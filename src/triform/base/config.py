@@ -14,7 +14,7 @@ import yaml
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
-from triform.base.flags import FlagTable, aliases, nearest, show_help
+from triform.base.flags import FlagTable, aliases, as_group, nearest, show_help
 
 S = TypeVar("S", bound="Settings")
 MAX_YAML_BYTES = 1_000_000
@@ -28,7 +28,10 @@ class Group(pydantic.BaseModel):
     """
 
     model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
         protected_namespaces=(),
     )
     show_prefix: ClassVar[bool] = False
@@ -37,8 +40,11 @@ class Group(pydantic.BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Let redeclared fields keep what they do not restate."""
-        inherited = [base.model_fields for base in cls.__mro__[1:]
-                     if issubclass(base, Group) and base is not Group]
+        inherited = [
+            base.model_fields
+            for base in cls.__mro__[1:]
+            if issubclass(base, Group) and base is not Group
+        ]
         changed = False
         for name, field in cls.model_fields.items():
             above = next((fields[name] for fields in inherited if name in fields), None)
@@ -65,8 +71,9 @@ class Settings(Group):
         return None
 
 
-def parse(settings_class: type[S], argv: Sequence[str], presets: Path | None = None,
-          prog: str = "triform") -> S:
+def parse(
+    settings_class: type[S], argv: Sequence[str], presets: Path | None = None, prog: str = "triform"
+) -> S:
     """Settings from a command line.
 
     Args:
@@ -85,7 +92,7 @@ def parse(settings_class: type[S], argv: Sequence[str], presets: Path | None = N
     words, config, wants_help = _split_off_config(argv)
     table = FlagTable(settings_class)
     given = table.read(words)
-    source = _find_config(config, presets) if config is not None else settings_class.base_file(given)
+    source = settings_class.base_file(given) if config is None else _find_config(config, presets)
     layer = _canonical(settings_class, read_yaml(source)) if source is not None else {}
     if wants_help:
         shown = _flatten(layer)
@@ -118,7 +125,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise UsageError(f"{path}: larger than {MAX_YAML_BYTES} bytes: not a settings file")
-        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # a SafeLoader
+        content = _StrictLoader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
@@ -152,8 +159,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
     """
     before, after = _flatten(old), _flatten(new)
     paths = dict.fromkeys([*before, *after])
-    return {".".join(path): (before.get(path), after.get(path))
-            for path in paths if before.get(path) != after.get(path)}
+    return {
+        ".".join(path): (before.get(path), after.get(path))
+        for path in paths
+        if before.get(path) != after.get(path)
+    }
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -164,8 +174,9 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands twice",
-                                           problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
+                )
             if isinstance(key.value, str):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -205,8 +216,9 @@ def _find_config(name: str, presets: Path | None) -> Path:
     if name in known:
         return known[name]
     listed = f"; presets: {', '.join(known)}" if known else ""
-    raise UsageError(f"--config {name}: neither a YAML file nor a preset"
-                     f"{nearest(name, known)}{listed}")
+    raise UsageError(
+        f"--config {name}: neither a YAML file nor a preset{nearest(name, known)}{listed}"
+    )
 
 
 def _canonical(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,11 +227,13 @@ def _canonical(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -> dict
     names = {alias: name for name, field in model.model_fields.items() for alias in aliases(field)}
     for key, value in data.items():
         name = names.get(key, key)
-        kind = model.model_fields[name].annotation if name in model.model_fields else None
-        is_group = isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
-        # `training:` with nothing under it is an empty group.
-        value = {} if is_group and value is None else value
-        result[name] = _canonical(kind, value) if is_group and isinstance(value, dict) else value
+        field = model.model_fields.get(name)
+        group = as_group(field.annotation) if field else None
+        if group is not None:
+            # `training:` with nothing under it is an empty group.
+            value = {} if value is None else value
+            value = _canonical(group, value) if isinstance(value, dict) else value
+        result[name] = value
     return result
 
 
@@ -227,10 +241,11 @@ def _flatten(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[
     """Nested mapping -> path -> value."""
     flat: dict[tuple[str, ...], Any] = {}
     for key, value in data.items():
+        place = (*path, key)
         if isinstance(value, Mapping):
-            flat |= _flatten(value, (*path, key))
+            flat |= _flatten(value, place)
         else:
-            flat[(*path, key)] = value
+            flat[place] = value
     return flat
 
 
@@ -244,8 +259,13 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     data[leaf] = value
 
 
-def _validate(settings_class: type[S], data: dict[str, Any], table: FlagTable,
-              typed: set[tuple[str, ...]], source: Path | None) -> S:
+def _validate(
+    settings_class: type[S],
+    data: dict[str, Any],
+    table: FlagTable,
+    typed: set[tuple[str, ...]],
+    source: Path | None,
+) -> S:
     """Build the settings, or say in one line what is wrong with the first wrong one."""
     try:
         return settings_class.model_validate(data)
@@ -255,8 +275,12 @@ def _validate(settings_class: type[S], data: dict[str, Any], table: FlagTable,
     raise UsageError(problems[0] + more)
 
 
-def _problems(error: pydantic.ValidationError, table: FlagTable, typed: set[tuple[str, ...]],
-              source: Path | None) -> Iterator[str]:
+def _problems(
+    error: pydantic.ValidationError,
+    table: FlagTable,
+    typed: set[tuple[str, ...]],
+    source: Path | None,
+) -> Iterator[str]:
     """One line for each wrong setting."""
     by_place: dict[tuple[str, ...], list[Any]] = {}
     for detail in error.errors(include_url=False):
@@ -293,8 +317,12 @@ def _choices(detail: Any) -> list[str]:
 
 def _must(detail: Any) -> str:
     """What a value must be, in words that follow "must be"."""
-    limits = {"greater_than_equal": ("at least", "ge"), "greater_than": ("more than", "gt"),
-              "less_than_equal": ("at most", "le"), "less_than": ("less than", "lt")}
+    limits = {
+        "greater_than_equal": ("at least", "ge"),
+        "greater_than": ("more than", "gt"),
+        "less_than_equal": ("at most", "le"),
+        "less_than": ("less than", "lt"),
+    }
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in limits:
         words, key = limits[kind]
@@ -303,9 +331,16 @@ def _must(detail: Any) -> str:
         return str(context["expected"])
     if kind == "value_error":
         return str(context["error"])
-    for start, words in (("int", "a whole number"), ("float", "a number"), ("finite", "finite"),
-                         ("bool", "true or false"), ("string", "text"), ("model", "a group"),
-                         ("list", "a list"), ("tuple", "a list")):
+    for start, words in (
+        ("int", "a whole number"),
+        ("float", "a number"),
+        ("finite", "finite"),
+        ("bool", "true or false"),
+        ("string", "text"),
+        ("model", "a group"),
+        ("list", "a list"),
+        ("tuple", "a list"),
+    ):
         if kind.startswith(start):
             return words
     return str(detail["msg"][0].lower() + detail["msg"][1:])

@@ -65,8 +65,11 @@ class FlagTable:
             shown = short if short in own and not prefixed else full
             self.flags.append(Flag(path, field, shown, frozenset(own)))
         self._by_name = {name: flag for flag in self.flags for name in flag.names}
-        self._shared = {name: [f.name for f, names in zip(self.flags, spellings, strict=True)
-                               if name in names] for name in uses if name not in self._by_name}
+        self._shared = {
+            name: [f.name for f, names in zip(self.flags, spellings, strict=True) if name in names]
+            for name in uses
+            if name not in self._by_name
+        }
 
     def names(self) -> list[str]:
         """Every name that is accepted."""
@@ -107,7 +110,7 @@ class FlagTable:
             argv: Words, as the shell split them.
 
         Returns:
-            SettingPath -> what was typed: a string, a truth value, or a list of strings. The last one
+            Path -> what was typed: a string, a truth value, or a list of strings. The last one
             counts where a flag is repeated; a flag for many values collects them.
 
         Raises:
@@ -133,13 +136,18 @@ class FlagTable:
         return given
 
 
-def show_help(table: FlagTable, values: Mapping[SettingPath, Any], prog: str, description: str,
-              presets: Iterable[str]) -> None:
+def show_help(
+    table: FlagTable,
+    values: Mapping[SettingPath, Any],
+    prog: str,
+    description: str,
+    presets: Iterable[str],
+) -> None:
     """Print the help screen and leave with status 0.
 
     Args:
         table: The flags.
-        values: SettingPath -> value in force (class default, or from the file named by `--config`).
+        values: Path -> value in force (class default, or from the file named by `--config`).
         prog: The command.
         description: What the command does.
         presets: Names that `--config` knows.
@@ -147,10 +155,19 @@ def show_help(table: FlagTable, values: Mapping[SettingPath, Any], prog: str, de
     import tyro  # late: only a help screen needs it
 
     def entry(flag: Flag) -> tuple[str, Any, Any]:
-        kind: Any = Annotated[flag.field.annotation, tyro.conf.arg(  # type: ignore[name-defined]
-            name=flag.name, prefix_name=False, help=flag.field.description,
-            aliases=[f"--{alias}" for alias in aliases(flag.field) if alias in flag.names
-                     and alias != flag.name])]
+        kind: Any = Annotated[
+            flag.field.annotation,
+            tyro.conf.arg(
+                name=flag.name,
+                prefix_name=False,
+                help=flag.field.description,
+                aliases=[
+                    f"--{alias}"
+                    for alias in aliases(flag.field)
+                    if alias in flag.names and alias != flag.name
+                ],
+            ),
+        ]
         if flag.path not in values:
             return flag.path[-1], kind, dataclasses.field(kw_only=True)
         value = values[flag.path]
@@ -158,9 +175,11 @@ def show_help(table: FlagTable, values: Mapping[SettingPath, Any], prog: str, de
 
     known = ", ".join(presets)
     config = tyro.conf.arg(
-        help="YAML file with settings" + (f", or a preset: {known}" if known else "") + ".")
+        help="YAML file with settings" + (f", or a preset: {known}" if known else "") + "."
+    )
     top: list[tuple[str, Any, Any]] = [
-        ("config", Annotated[str | None, config], dataclasses.field(default=None, kw_only=True))]
+        ("config", Annotated[str | None, config], dataclasses.field(default=None, kw_only=True))
+    ]
     groups: dict[str, list[Flag]] = {}
     for flag in table.flags:
         if len(flag.path) == 1:
@@ -187,17 +206,26 @@ def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
 def aliases(field: FieldInfo) -> list[str]:
     """Other documented names of a setting."""
     choices = field.validation_alias
-    return [str(name) for name in choices.choices] if isinstance(
-        choices, pydantic.AliasChoices) else []
+    return (
+        [str(name) for name in choices.choices]
+        if isinstance(choices, pydantic.AliasChoices)
+        else []
+    )
 
 
-def _leaves(model: type[pydantic.BaseModel], path: SettingPath, *, prefixed: bool
-            ) -> Iterable[tuple[SettingPath, FieldInfo, bool]]:
+def as_group(kind: Any) -> type[pydantic.BaseModel] | None:
+    """The class of a group of settings; None where the type is that of one setting."""
+    return kind if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel) else None
+
+
+def _leaves(
+    model: type[pydantic.BaseModel], path: SettingPath, *, prefixed: bool
+) -> Iterable[tuple[SettingPath, FieldInfo, bool]]:
     """Settings of a class and of its groups, in the order of their declaration."""
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
-            yield from _leaves(kind, (*path, name), prefixed=getattr(kind, "show_prefix", False))
+        group = as_group(field.annotation)
+        if group is not None:
+            yield from _leaves(group, (*path, name), prefixed=getattr(group, "show_prefix", False))
         else:
             yield (*path, name), field, prefixed
 
@@ -205,8 +233,12 @@ def _leaves(model: type[pydantic.BaseModel], path: SettingPath, *, prefixed: boo
 def _spellings(path: SettingPath, field: FieldInfo) -> set[str]:
     """Full path, path without the group, and both with each alias."""
     leaves = {path[-1], *aliases(field)}
-    return {".".join((*path[start:-1], leaf)) for leaf in leaves for start in (0, 1)
-            if start < len(path)}
+    return {
+        ".".join((*path[start:-1], leaf))
+        for leaf in leaves
+        for start in (0, 1)
+        if start < len(path)
+    }
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

@@ -31,39 +31,63 @@ class TrainingConfig(Group):
     memory_knobs: ClassVar[tuple[str, ...]] = ("batch_size",)
     """Settings that cost memory, the first to lower first; named when memory runs out."""
 
-    epochs: int = Field(50, ge=0, description="Passes over the training data, at most.")
-    lr: float = Field(1e-3, gt=0, description="Learning rate, before warm-up and schedule.")
-    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimizers.")
+    epochs: int = Field(default=50, ge=0, description="Passes over the training data, at most.")
+    lr: float = Field(default=1e-3, gt=0, description="Learning rate, before warm-up and schedule.")
+    weight_decay: float = Field(default=0.0, ge=0, description="Weight decay of the optimizers.")
     warmup_steps: int = Field(
-        0, ge=0, description="Steps in which the learning rate rises from 0 to its value.")
+        default=0, ge=0, description="Steps in which the learning rate rises from 0 to its value."
+    )
     grad_clip: float = Field(
-        0.0, ge=0, description="Largest norm of an optimizer's gradient; 0 leaves it as it is.")
+        default=0.0,
+        ge=0,
+        description="Largest norm of an optimizer's gradient; 0 leaves it as it is.",
+    )
     use_amp: bool = Field(
-        True, validation_alias=AliasChoices("use_amp", "amp"),
-        description="Mixed precision where the device gains by it; off means float32.")
+        default=True,
+        validation_alias=AliasChoices("use_amp", "amp"),
+        description="Mixed precision where the device gains by it; off means float32.",
+    )
     precision: Precision = Field(
-        "auto", description="Number format of the forward pass; auto lets use_amp and the device "
-        "decide (bf16 where the processor or GPU has it, else fp16 on a GPU, else float32).")
+        default="auto",
+        description="Number format of the forward pass; auto lets use_amp and the device "
+        "decide (bf16 where the processor or GPU has it, else fp16 on a GPU, else float32).",
+    )
     ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="Decay of the moving average of the weights that is "
-        "evaluated and kept as best; 0 = off, 0.999 is usual.")
-    max_steps: int = Field(0, ge=0, description="Stop after this many steps; 0 = no limit.")
-    max_minutes: float = Field(0.0, ge=0, description="Stop after this time; 0 = no limit.")
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the moving average of the weights that is "
+        "evaluated and kept as best; 0 = off, 0.999 is usual.",
+    )
+    max_steps: int = Field(default=0, ge=0, description="Stop after this many steps; 0 = no limit.")
+    max_minutes: float = Field(default=0.0, ge=0, description="Stop after this time; 0 = no limit.")
     max_nonfinite_steps: int = Field(
-        10, ge=1, description="Stop after this many steps in a row whose gradient is not finite.")
+        default=10,
+        ge=1,
+        description="Stop after this many steps in a row whose gradient is not finite.",
+    )
     num_threads: int = Field(
-        0, ge=0, description="Threads for computing on the processor; 0 leaves torch's choice.")
-    evaluate_every: int = Field(1, ge=1, description="Epochs between two evaluations.")
-    save_every_epoch: bool = Field(False, description="Keep a checkpoint of each epoch.")
+        default=0,
+        ge=0,
+        description="Threads for computing on the processor; 0 leaves torch's choice.",
+    )
+    evaluate_every: int = Field(default=1, ge=1, description="Epochs between two evaluations.")
+    save_every_epoch: bool = Field(default=False, description="Keep a checkpoint of each epoch.")
     save_every_minutes: float = Field(
-        10.0, ge=0, description="Minutes between two checkpoints within an epoch; 0 = only at "
-        "its end.")
+        default=10.0,
+        ge=0,
+        description="Minutes between two checkpoints within an epoch; 0 = only at its end.",
+    )
     checkpoint_dir: str = Field(
-        "", description="Folder for checkpoints; empty = `checkpoints` in the run directory.")
+        default="",
+        description="Folder for checkpoints; empty = `checkpoints` in the run directory.",
+    )
     checkpoint: str = Field(
-        "", description="File that the best checkpoint is written to as well; empty = none.")
+        default="", description="File that the best checkpoint is written to as well; empty = none."
+    )
     resume_from: str | None = Field(
-        None, description="Checkpoint or run directory to continue from.")
+        default=None, description="Checkpoint or run directory to continue from."
+    )
 
     def checkpoint_file(self, name: str) -> str:
         """File name of the checkpoint `best`, `last` or `epoch_001`."""
@@ -74,11 +98,15 @@ class FinetuningConfig(TrainingConfig):
     """Training of a system with a part that was trained before."""
 
     lr_mode: Literal["continue", "finetune"] = Field(
-        "continue", description="Learning rate of the part that was trained before: `continue` "
-        "takes lr, `finetune` takes finetune_lr.")
+        default="continue",
+        description="Learning rate of the part that was trained before: `continue` "
+        "takes lr, `finetune` takes finetune_lr.",
+    )
     finetune_lr: float = Field(
-        1e-5, gt=0, description="Learning rate of the part that was trained before, where "
-        "lr_mode is finetune.")
+        default=1e-5,
+        gt=0,
+        description="Learning rate of the part that was trained before, where lr_mode is finetune.",
+    )
 
     @property
     def pretrained_lr(self) -> float:
@@ -92,14 +120,21 @@ class SchedulerConfig(Group):
     show_prefix: ClassVar[bool] = True
 
     type: Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"] = Field(
-        "ReduceLROnPlateau", description="Schedule of the learning rate.")
+        default="ReduceLROnPlateau", description="Schedule of the learning rate."
+    )
     factor: float = Field(
-        0.5, gt=0, lt=1, description="Factor of each reduction (ReduceLROnPlateau, StepLR).")
+        default=0.5, gt=0, lt=1, description="Factor of each reduction (ReduceLROnPlateau, StepLR)."
+    )
     patience: int = Field(
-        2, ge=0, description="Evaluations without improvement that ReduceLROnPlateau bears "
-        "before it reduces.")
-    step_size: int = Field(10, ge=1, description="Epochs between two reductions of StepLR.")
-    min_lr: float = Field(1e-7, ge=0, description="The learning rate never falls below this.")
+        default=2,
+        ge=0,
+        description="Evaluations without improvement that ReduceLROnPlateau bears "
+        "before it reduces.",
+    )
+    step_size: int = Field(default=10, ge=1, description="Epochs between two reductions of StepLR.")
+    min_lr: float = Field(
+        default=1e-7, ge=0, description="The learning rate never falls below this."
+    )
 
 
 class EarlyStoppingConfig(Group):
@@ -107,38 +142,50 @@ class EarlyStoppingConfig(Group):
 
     show_prefix: ClassVar[bool] = True
 
-    enabled: bool = Field(True, description="Stop early at all.")
+    enabled: bool = Field(default=True, description="Stop early at all.")
     patience: int = Field(
-        5, ge=1, description="Stop after this many evaluations without improvement.")
+        default=5, ge=1, description="Stop after this many evaluations without improvement."
+    )
     min_delta: float = Field(
-        1e-4, ge=0, description="A smaller improvement than this counts as none.")
+        default=1e-4, ge=0, description="A smaller improvement than this counts as none."
+    )
     track_overfitting: bool = Field(
-        True, description="Watch train_loss - val_loss, both measured in evaluation mode.")
+        default=True, description="Watch train_loss - val_loss, both measured in evaluation mode."
+    )
     overfitting_gap_threshold: float = Field(
-        0.5, gt=0, description="A gap below minus this is overfitting.")
+        default=0.5, gt=0, description="A gap below minus this is overfitting."
+    )
     overfitting_patience: int = Field(
-        3, ge=1, description="Stop after this many evaluations in a row that overfit.")
+        default=3, ge=1, description="Stop after this many evaluations in a row that overfit."
+    )
 
 
 class WandbConfig(Group):
     """Where Weights & Biases files the run."""
 
-    project: str = Field("triform", min_length=1, description="Project at Weights & Biases.")
-    entity: str | None = Field(None, description="Workspace at Weights & Biases.")
+    project: str = Field(
+        default="triform", min_length=1, description="Project at Weights & Biases."
+    )
+    entity: str | None = Field(default=None, description="Workspace at Weights & Biases.")
 
 
 class LoggingConfig(Group):
     """Where the run and its numbers are written."""
 
-    runs_dir: str = Field("runs", min_length=1, description="Folder of the run directories.")
-    log_every: int = Field(10, ge=1, description="Steps between two lines of numbers.")
+    runs_dir: str = Field(
+        default="runs", min_length=1, description="Folder of the run directories."
+    )
+    log_every: int = Field(default=10, ge=1, description="Steps between two lines of numbers.")
     sample_every: int = Field(
-        1, ge=0, description="Epochs between two sets of samples; 0 = none.")
-    tensorboard: bool = Field(False, description="Write TensorBoard files.")
+        default=1, ge=0, description="Epochs between two sets of samples; 0 = none."
+    )
+    tensorboard: bool = Field(default=False, description="Write TensorBoard files.")
     tensorboard_dir: str = Field(
-        "./runs", min_length=1, description="Folder for TensorBoard files; runs have the same "
-        "names in it as in runs_dir.")
-    use_wandb: bool = Field(False, description="Log to Weights & Biases (package wandb).")
+        default="./runs",
+        min_length=1,
+        description="Folder for TensorBoard files; runs have the same names in it as in runs_dir.",
+    )
+    use_wandb: bool = Field(default=False, description="Log to Weights & Biases (package wandb).")
     wandb: WandbConfig = WandbConfig()
 
 
@@ -146,9 +193,12 @@ class SystemConfig(Settings):
     """What every trainable system can be told; a system adds `data`, `model` and `metrics`."""
 
     device: DeviceName = Field(
-        "auto", description="auto, cpu, gpu, cuda or cuda:N; auto takes a GPU where there is one.")
+        default="auto",
+        description="auto, cpu, gpu, cuda or cuda:N; auto takes a GPU where there is one.",
+    )
     seed: int = Field(
-        42, ge=0, lt=2**63, description="Seed of everything random: same seed, same run.")
+        default=42, ge=0, lt=2**63, description="Seed of everything random: same seed, same run."
+    )
     training: TrainingConfig = TrainingConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()

@@ -48,8 +48,10 @@ def describe_device(device: torch.device) -> str:
         name = torch.cuda.get_device_name(device)
         return f"{device} ({name}), {free / GIGABYTE:.1f} of {total / GIGABYTE:.1f} GB free"
     memory = psutil.virtual_memory()
-    return (f"cpu ({processor_name()}), {torch.get_num_threads()} threads, "
-            f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free")
+    return (
+        f"cpu ({processor_name()}), {torch.get_num_threads()} threads, "
+        f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free"
+    )
 
 
 def processor_name() -> str:
@@ -65,7 +67,7 @@ def processor_name() -> str:
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device computes in bf16 with instructions of its own."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, bool)() for check in checks)
 
@@ -98,7 +100,13 @@ def to_device(batch: T, device: torch.device) -> T:
     elif isinstance(batch, list | tuple):
         moved = type(batch)(to_device(value, device) for value in batch)
     elif is_dataclass(batch) and not isinstance(batch, type):
-        moved = replace(batch, **{field.name: to_device(getattr(batch, field.name), device)
-                                  for field in fields(batch) if field.init})
+        moved = replace(
+            batch,
+            **{
+                field.name: to_device(getattr(batch, field.name), device)
+                for field in fields(batch)
+                if field.init
+            },
+        )
     result: T = moved
     return result

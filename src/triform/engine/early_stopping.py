@@ -20,8 +20,9 @@ class EarlyStopping:
         self.num_bad = 0
         self.num_overfitting = 0
 
-    def on_evaluation(self, value: float, *, train_loss: float | None = None,
-                      val_loss: float | None = None) -> str:
+    def on_evaluation(
+        self, value: float, *, train_loss: float | None = None, val_loss: float | None = None
+    ) -> str:
         """Take in one evaluation.
 
         Args:
@@ -43,12 +44,16 @@ class EarlyStopping:
             overfits = train_loss - val_loss < -self.config.overfitting_gap_threshold
             self.num_overfitting = self.num_overfitting + 1 if overfits else 0
         if self.num_overfitting >= self.config.overfitting_patience:
-            return (f"overfitting: train_loss - val_loss below "
-                    f"-{self.config.overfitting_gap_threshold:g} "
-                    f"in {self.num_overfitting} evaluations in a row")
+            return (
+                f"overfitting: train_loss - val_loss below "
+                f"-{self.config.overfitting_gap_threshold:g} "
+                f"in {self.num_overfitting} evaluations in a row"
+            )
         if self.num_bad >= self.config.patience:
-            return (f"early stopping: no improvement of more than {self.config.min_delta:g} "
-                    f"in {self.num_bad} evaluations")
+            return (
+                f"early stopping: no improvement of more than {self.config.min_delta:g} "
+                f"in {self.num_bad} evaluations"
+            )
         return ""
 
     @property
@@ -58,8 +63,7 @@ class EarlyStopping:
 
     def state_dict(self) -> dict[str, Any]:
         """The counters."""
-        return {"best": self.best, "num_bad": self.num_bad,
-                "num_overfitting": self.num_overfitting}
+        return {"best": self.best, "num_bad": self.num_bad, "num_overfitting": self.num_overfitting}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from saved counters."""
@@ -76,5 +80,7 @@ def patience_warning(scheduler: SchedulerConfig, stopping: EarlyStoppingConfig) 
         return ""
     if scheduler.patience < stopping.patience:
         return ""
-    return (f"--scheduler.patience {scheduler.patience} is not below --early_stopping.patience "
-            f"{stopping.patience}: training would stop before the learning rate is ever reduced")
+    return (
+        f"--scheduler.patience {scheduler.patience} is not below --early_stopping.patience "
+        f"{stopping.patience}: training would stop before the learning rate is ever reduced"
+    )

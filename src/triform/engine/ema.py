@@ -73,6 +73,9 @@ class MovingAverage:
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
     """A network's weights and buffers, apart from it; low precision becomes float32."""
-    return {key: value.detach().clone().float() if value.is_floating_point()
-            and value.dtype.itemsize < 4 else value.detach().clone()
-            for key, value in network.state_dict().items()}
+    return {
+        key: value.detach().clone().float()
+        if value.is_floating_point() and value.dtype.itemsize < 4
+        else value.detach().clone()
+        for key, value in network.state_dict().items()
+    }

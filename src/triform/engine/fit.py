@@ -65,9 +65,12 @@ def fit(system: System, config: SystemConfig | None = None) -> Result:
     config = config or system.config
     with Session(system, config) as session, advice(session), Interrupts() as interrupts:
         if finished := session.stopped or session.limit():
-            logger.warning("%s is finished (%s): nothing to do; to train on, raise the limit or "
-                           "resume from a checkpoint with other settings",
-                           session.run.path, finished)
+            logger.warning(
+                "%s is finished (%s): nothing to do; to train on, raise the limit or "
+                "resume from a checkpoint with other settings",
+                session.run.path,
+                finished,
+            )
             return Result(session.run.path, session.best, session.metrics, finished)
         if session.step == 0:
             draw_samples(session)
@@ -86,7 +89,8 @@ def fit(system: System, config: SystemConfig | None = None) -> Result:
 def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None:
     """Step through the rest of the present epoch, or up to a limit of the settings."""
     system, update = session.system, session.update
-    minutes, log_every = session.config.training.save_every_minutes, session.config.logging.log_every
+    minutes = session.config.training.save_every_minutes
+    log_every = session.config.logging.log_every
     for batch in system.batches():
         update.begin(session.step, session.epoch)
         with autocast(session.device, session.precision):
@@ -99,7 +103,8 @@ def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None
 
         overdue = minutes > 0 and time.monotonic() - session.last_save > 60 * minutes
         stop, save, enough = session.processes.any(
-            interrupts.wanted, overdue and update.is_healthy, bool(session.limit()))
+            interrupts.wanted, overdue and update.is_healthy, bool(session.limit())
+        )
         if stop:
             stop_politely(session)
         if enough:
@@ -143,24 +148,34 @@ def evaluate(session: Session) -> tuple[bool, str]:
         # Nothing to choose by: the newest weights are the best there are.
         return True, ""
     if system.monitor not in values:
-        raise UserError(f"{system.name} monitors {system.monitor}, but its evaluation gives only "
-                        f"{', '.join(values)}")
+        raise UserError(
+            f"{system.name} monitors {system.monitor}, but its evaluation gives only "
+            f"{', '.join(values)}"
+        )
     if stopping.watches_overfitting and "val/loss" in values:
         values |= session.measure("train")
         if "train_eval/loss" in values:
             values["overfitting_gap"] = values["train_eval/loss"] - values["val/loss"]
     session.log(values)
-    logger.info("epoch %d: %s", session.epoch,
-                ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    logger.info(
+        "epoch %d: %s",
+        session.epoch,
+        ", ".join(f"{name} {value:.4g}" for name, value in values.items()),
+    )
     value = values[system.monitor]
     is_best = is_better(value, session.best, system.monitor_mode)
     if is_best:
-        session.best = {"value": value, "monitor": system.monitor, "epoch": session.epoch,
-                        "step": session.step}
+        session.best = {
+            "value": value,
+            "monitor": system.monitor,
+            "epoch": session.epoch,
+            "step": session.step,
+        }
     if session.schedule.on_evaluation(value):
         logger.info("no improvement: learning rate times %g", session.schedule.config.factor)
-    why = stopping.on_evaluation(value, train_loss=values.get("train_eval/loss"),
-                                 val_loss=values.get("val/loss"))
+    why = stopping.on_evaluation(
+        value, train_loss=values.get("train_eval/loss"), val_loss=values.get("val/loss")
+    )
     return is_best, why
 
 
@@ -173,9 +188,14 @@ def is_better(value: float, best: dict[str, Any] | None, mode: str) -> bool:
 
 def share_statistics(session: Session) -> None:
     """Give all processes the mean of their running statistics, so that they measure alike."""
-    session.processes.average_([
-        buffer for network in session.networks.values() for buffer in network.buffers()
-        if buffer.is_floating_point()])
+    session.processes.average_(
+        [
+            buffer
+            for network in session.networks.values()
+            for buffer in network.buffers()
+            if buffer.is_floating_point()
+        ]
+    )
 
 
 def draw_samples(session: Session) -> None:
@@ -203,8 +223,9 @@ def say_goodbye(session: Session, reason: str) -> None:
     if session.processes.is_main:
         best = session.best
         if best:
-            logger.info("best %s: %.6g after epoch %d", best["monitor"], best["value"],
-                        best["epoch"])
+            logger.info(
+                "best %s: %.6g after epoch %d", best["monitor"], best["value"], best["epoch"]
+            )
         logger.info("finished: %s; %s", reason, session.run.path)
         session.run.write_model_card(session.system.name, session.metrics, best, reason)
 
@@ -221,7 +242,8 @@ def resume_command(session: Session) -> str:
     """The command that goes on with this run."""
     count = session.processes.count
     program = "triform" if count == 1 else f"torchrun --nproc_per_node {count} -m triform.cli"
-    return f"{program} {session.system.name} train --resume_from {shlex.quote(str(session.run.path))}"
+    path = shlex.quote(str(session.run.path))
+    return f"{program} {session.system.name} train --resume_from {path}"
 
 
 @contextmanager
@@ -232,8 +254,10 @@ def advice(session: Session) -> Iterator[None]:
     except NonFiniteError as error:
         last, lr = session.run.checkpoint("last"), session.config.training.lr
         kept = f"the last good checkpoint is {last}; " if last.is_file() else ""
-        raise UserError(f"stopped at step {session.step}: {error}; {kept}"
-                        f"try --lr {lr / 10:g}, --grad_clip 1 or --precision float32") from error
+        raise UserError(
+            f"stopped at step {session.step}: {error}; {kept}"
+            f"try --lr {lr / 10:g}, --grad_clip 1 or --precision float32"
+        ) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -14,8 +14,21 @@ import torch
 
 from triform.engine.device import GIGABYTE, has_fast_bf16, processor_name
 
-PACKAGES = ("triform", "torch", "torchvision", "accelerate", "safetensors", "numpy", "scipy",
-            "numba", "pydantic", "tyro", "trimesh", "transformers", "tokenizers")
+PACKAGES = (
+    "triform",
+    "torch",
+    "torchvision",
+    "accelerate",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "numba",
+    "pydantic",
+    "tyro",
+    "trimesh",
+    "transformers",
+    "tokenizers",
+)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -54,8 +67,14 @@ def git_revision() -> str | None:
 
     def ask(*arguments: str) -> str | None:
         """Output of git; None where it fails. It must not look for a user to ask."""
-        result = subprocess.run([git, "-C", str(folder), *arguments], capture_output=True,
-                                text=True, timeout=20, stdin=subprocess.DEVNULL, check=False)
+        result = subprocess.run(
+            [git, "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
         return result.stdout.strip() if result.returncode == 0 else None
 
     # A package installed into somebody else's checkout is not under its version control.

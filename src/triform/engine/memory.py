@@ -8,8 +8,13 @@ import torch
 from triform.base.flags import FlagTable
 from triform.engine.config import SystemConfig
 
-SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory",
-         "std::bad_alloc")
+SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "cannot allocate memory",
+    "std::bad_alloc",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -34,12 +39,15 @@ def memory_advice(config: SystemConfig, device: torch.device) -> str:
                 flag = table.by_path(path)
                 name = flag.name if flag else knob
                 return f"out of memory on {device}: try --{name} {value // 2} (it is {value})"
-    return (f"out of memory on {device}: try --precision bf16, a smaller preset, or a device "
-            "with more memory")
+    return (
+        f"out of memory on {device}: try --precision bf16, a smaller preset, or a device "
+        "with more memory"
+    )
 
 
-def _leaves(data: Mapping[str, Any], path: tuple[str, ...] = ()
-            ) -> list[tuple[tuple[str, ...], Any]]:
+def _leaves(
+    data: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], Any]]:
     """Every setting with its path."""
     found: list[tuple[tuple[str, ...], Any]] = []
     for key, value in data.items():

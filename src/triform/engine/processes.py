@@ -48,20 +48,24 @@ class Processes:
         """The networks as they must be called in training."""
         if self._accelerator is None:
             return networks
-        trained = {name: any(p.requires_grad for p in network.parameters())
-                   for name, network in networks.items()}
-        return {name: self._accelerator.prepare(network) if trained[name] else network
-                for name, network in networks.items()}
+        trained = {
+            name: any(p.requires_grad for p in network.parameters())
+            for name, network in networks.items()
+        }
+        return {
+            name: self._accelerator.prepare(network) if trained[name] else network
+            for name, network in networks.items()
+        }
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by their mean over all processes, in place."""
         if self.count > 1 and tensors:
             # One message instead of one per tensor.
-            flat = torch._utils._flatten_dense_tensors(tensors)
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
             torch.distributed.all_reduce(flat)
-            flat /= self.count
-            parts = torch._utils._unflatten_dense_tensors(flat, tensors)
-            torch._foreach_copy_(list(tensors), list(parts))
+            parts = torch.split(flat / self.count, [tensor.numel() for tensor in tensors])
+            for tensor, part in zip(tensors, parts, strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def average_scalars(self, scalars: Mapping[str, float]) -> dict[str, float]:
         """Mean over all processes of numbers that each of them has."""
@@ -93,8 +97,9 @@ class Processes:
 
 
 @contextmanager
-def networks_as(system_networks: dict[str, nn.Module],
-                networks: Mapping[str, nn.Module]) -> Iterator[None]:
+def networks_as(
+    system_networks: dict[str, nn.Module], networks: Mapping[str, nn.Module]
+) -> Iterator[None]:
     """Let a system see other modules under its networks' names for a while."""
     before = dict(system_networks)
     system_networks.update(networks)
@@ -110,13 +115,18 @@ def _connect(device: torch.device) -> Any:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs, DistributedType
     except ModuleNotFoundError as error:
-        raise UserError("several processes need the package accelerate: pip install accelerate"
-                        ) from error
+        raise UserError(
+            "several processes need the package accelerate: pip install accelerate"
+        ) from error
     # Precision is the engine's business (torch.autocast around the step), hence "no".
     accelerator = Accelerator(
-        cpu=device.type == "cpu", mixed_precision="no",
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+        cpu=device.type == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
     if accelerator.distributed_type not in (DistributedType.MULTI_GPU, DistributedType.MULTI_CPU):
-        raise UserError(f"several processes of the kind {accelerator.distributed_type.value} are "
-                        "not supported: launch with torchrun or `accelerate launch --multi_gpu`")
+        raise UserError(
+            f"several processes of the kind {accelerator.distributed_type.value} are "
+            "not supported: launch with torchrun or `accelerate launch --multi_gpu`"
+        )
     return accelerator

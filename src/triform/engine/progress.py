@@ -18,8 +18,15 @@ class Progress:
 
     def __init__(self, total: int, done: int = 0, *, show: bool = True):
         self._bar: tqdm[object] = tqdm(
-            total=total or None, initial=done, unit="step", dynamic_ncols=True, leave=False,
-            smoothing=0.1, disable=not (show and sys.stderr.isatty()), file=sys.stderr)
+            total=total or None,
+            initial=done,
+            unit="step",
+            dynamic_ncols=True,
+            leave=False,
+            smoothing=0.1,
+            disable=not (show and sys.stderr.isatty()),
+            file=sys.stderr,
+        )
 
     def step(self, epoch: int, values: Mapping[str, float] | None = None) -> None:
         """One step more; numbers where there are new ones."""
@@ -32,7 +39,11 @@ class Progress:
         """Show the bar."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Take the bar away."""
         self._bar.close()

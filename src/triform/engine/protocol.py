@@ -147,5 +147,5 @@ class System(ABC):
         """
         return {}
 
-    def sample(self, folder: Path, step: int) -> None:
+    def sample(self, folder: Path, step: int) -> None:  # noqa: B027 - may stay empty
         """Write a few results into a folder, named after the step; nothing by default."""

@@ -1,8 +1,8 @@
 """The folder of one run, and what is in it.
 
-    runs/SYSTEM/run_2026-01-31_12-00-00/
-      config.yaml  environment.json  training.log  metrics.jsonl  MODEL_CARD.md
-      samples/     checkpoints/{best,last,epoch_001}.pth
+runs/SYSTEM/run_2026-01-31_12-00-00/
+  config.yaml  environment.json  training.log  metrics.jsonl  MODEL_CARD.md
+  samples/     checkpoints/{best,last,epoch_001}.pth
 """
 
 import json
@@ -61,19 +61,31 @@ class Run:
         with atomic_write(path, "w") as file:
             json.dump({"sessions": [*before, session]}, file, indent=2, ensure_ascii=False)
 
-    def write_model_card(self, system: str, metrics: Mapping[str, float],
-                         best: Mapping[str, Any] | None, reason: str) -> None:
+    def write_model_card(
+        self, system: str, metrics: Mapping[str, float], best: Mapping[str, Any] | None, reason: str
+    ) -> None:
         """Write the skeleton of a model card, unless somebody has made it their own."""
         path = self.path / "MODEL_CARD.md"
         if path.is_file() and not path.read_text(encoding="utf-8").startswith(CARD_MARK):
             return
         rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items()))
-        which = (f"Best {best['monitor']}: {best['value']:.6g}, after epoch {best['epoch']}."
-                 if best else "Nothing was evaluated.")
+        which = (
+            f"Best {best['monitor']}: {best['value']:.6g}, after epoch {best['epoch']}."
+            if best
+            else "Nothing was evaluated."
+        )
         with atomic_write(path, "w") as file:
-            file.write(CARD.format(mark=CARD_MARK, system=system, run=self.path.name, which=which,
-                                   rows=rows, reason=reason or "still training",
-                                   best=self.checkpoint("best").name))
+            file.write(
+                CARD.format(
+                    mark=CARD_MARK,
+                    system=system,
+                    run=self.path.name,
+                    which=which,
+                    rows=rows,
+                    reason=reason or "still training",
+                    best=self.checkpoint("best").name,
+                )
+            )
 
 
 def new_run(config: SystemConfig, system: str) -> Run:
@@ -92,8 +104,9 @@ def new_run(config: SystemConfig, system: str) -> Run:
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(f"--runs_dir {config.logging.runs_dir}: {path} cannot be made: "
-                            f"{error.strerror}") from error
+            raise UserError(
+                f"--runs_dir {config.logging.runs_dir}: {path} cannot be made: {error.strerror}"
+            ) from error
     raise UserError(f"--runs_dir {config.logging.runs_dir}: full of runs named {stamp}")
 
 

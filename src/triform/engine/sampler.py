@@ -58,9 +58,19 @@ class EpochLoader:
         UserError: Not one batch can be made.
     """
 
-    def __init__(self, num_samples: int, fetch: Fetch, *, batch_size: int, seed: int,
-                 shuffle: bool = True, drop_last: bool = False, num_workers: int = 0,
-                 index: int | None = None, count: int | None = None):
+    def __init__(
+        self,
+        num_samples: int,
+        fetch: Fetch,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        num_workers: int = 0,
+        index: int | None = None,
+        count: int | None = None,
+    ):
         self.num_samples, self.fetch, self.batch_size = num_samples, fetch, batch_size
         self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
         self.num_workers = num_workers
@@ -68,8 +78,10 @@ class EpochLoader:
         self.count = process_count() if count is None else count
         self.epoch, self.position = 0, 0
         if not len(self):
-            raise UserError(f"{num_samples} samples make no batch: --batch_size {batch_size} on "
-                            f"{self.count} processes is too large")
+            raise UserError(
+                f"{num_samples} samples make no batch: --batch_size {batch_size} on "
+                f"{self.count} processes is too large"
+            )
 
     def __len__(self) -> int:
         """Batches in one epoch."""
@@ -81,11 +93,14 @@ class EpochLoader:
         batches = self._batches()
         loader = DataLoader(
             _Batches(batches, self.fetch, (self.seed, self.epoch, self.index)),
-            batch_size=None, sampler=range(self.position, len(batches)),
-            num_workers=self.num_workers, worker_init_fn=_ignore_interrupt,
+            batch_size=None,
+            sampler=range(self.position, len(batches)),
+            num_workers=self.num_workers,
+            worker_init_fn=_ignore_interrupt,
             # Otherwise the loader would draw from the global generator, and a resumed run,
             # which makes one loader more, would go on with different random numbers.
-            generator=generator("loader", self.seed, self.epoch))
+            generator=generator("loader", self.seed, self.epoch),
+        )
         for batch in loader:
             self.position += 1
             yield batch
@@ -93,8 +108,13 @@ class EpochLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands."""
-        return {"epoch": self.epoch, "position": self.position, "num_samples": self.num_samples,
-                "batch_size": self.batch_size * self.count, "seed": self.seed}
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "num_samples": self.num_samples,
+            "batch_size": self.batch_size * self.count,
+            "seed": self.seed,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved position; from the epoch's beginning where the data changed."""
@@ -107,15 +127,16 @@ class EpochLoader:
         """This process's sample numbers for every batch of the epoch."""
         if self.shuffle:
             order = torch.randperm(
-                self.num_samples, generator=generator("order", self.seed, self.epoch)).tolist()
+                self.num_samples, generator=generator("order", self.seed, self.epoch)
+            ).tolist()
         else:
             order = list(range(self.num_samples))
         together = self.batch_size * self.count
         batches = []
         for start in range(0, len(self) * together, together):
-            chunk = order[start:start + together]
+            chunk = order[start : start + together]
             share = len(chunk) // self.count
-            batches.append(chunk[self.index * share:(self.index + 1) * share])
+            batches.append(chunk[self.index * share : (self.index + 1) * share])
         return batches
 
 
@@ -130,8 +151,12 @@ class _Batches(Dataset[Any]):
         return self.fetch(self.batches[number], generator("batch", *self.keys, number))
 
 
-def _fetch_samples(samples: Samples, collate: Callable[[list[Any]], Any],
-                   indices: Sequence[int], random: torch.Generator) -> Any:
+def _fetch_samples(
+    samples: Samples,
+    collate: Callable[[list[Any]], Any],
+    indices: Sequence[int],
+    random: torch.Generator,
+) -> Any:
     """Samples that draw random numbers take the generator: `samples.draw(index, generator)`."""
     draw = getattr(samples, "draw", None)
     if draw is None:

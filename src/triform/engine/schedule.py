@@ -20,8 +20,15 @@ class Schedule:
         mode: Whether less or more of the monitored number is better.
     """
 
-    def __init__(self, config: SchedulerConfig, *, warmup_steps: int = 0, total_steps: int = 0,
-                 epochs: int = 0, mode: Literal["min", "max"] = "min"):
+    def __init__(
+        self,
+        config: SchedulerConfig,
+        *,
+        warmup_steps: int = 0,
+        total_steps: int = 0,
+        epochs: int = 0,
+        mode: Literal["min", "max"] = "min",
+    ):
         self.config, self.warmup_steps = config, warmup_steps
         self.total_steps, self.epochs, self.mode = total_steps, epochs, mode
         self.num_reductions = 0

@@ -73,15 +73,23 @@ class Session:
             self.run.write_environment(describe_machine())
             self._open_trackers()
             logger.info("run: %s", self.run.path)
-            logger.info("device: %s; %s; %d process(es)", describe_device(self.device),
-                        self.precision, self.processes.count)
+            logger.info(
+                "device: %s; %s; %d process(es)",
+                describe_device(self.device),
+                self.precision,
+                self.processes.count,
+            )
             warning = patience_warning(self.config.scheduler, self.config.early_stopping)
             if warning:
                 logger.warning("%s", warning)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close the run's files; the system gets its own networks back."""
         self.system.networks.update(self.networks)
         if self.processes.is_main:
@@ -125,8 +133,12 @@ class Session:
         seed_everything(hash_seed(self.config.seed, *purpose))
         self._set_mode(training=False)
         try:
-            with (networks_as(self.system.networks, self.networks), self.average.in_place(),
-                  torch.no_grad(), autocast(self.device, self.precision)):
+            with (
+                networks_as(self.system.networks, self.networks),
+                self.average.in_place(),
+                torch.no_grad(),
+                autocast(self.device, self.precision),
+            ):
                 yield
         finally:
             self._set_mode(training=True)
@@ -138,8 +150,11 @@ class Session:
             values = self.system.evaluate(split)
         prefix = "train_eval" if split == "train" else split
         return self.processes.average_scalars(
-            {name if "/" in name else f"{prefix}/{name}": float(value)
-             for name, value in values.items()})
+            {
+                name if "/" in name else f"{prefix}/{name}": float(value)
+                for name, value in values.items()
+            }
+        )
 
     def collect(self, scalars: Scalars) -> None:
         """Keep the numbers of a step; they are averaged when they are logged."""
@@ -156,10 +171,15 @@ class Session:
         speed = steps / max(1e-9, now - self._last_log)
         self._last_log, self._last_logged_step = now, self.step
         if steps:
-            self.log({**{f"train/{name}": value for name, value in means.items()},
-                      **{f"learning_rate/{n}": rate for n, rate in self.update.rates().items()},
-                      **{f"grad_norm/{n}": norm for n, norm in self.update.norms.items()},
-                      "skipped_steps": self.update.num_skipped, "steps_per_second": speed})
+            self.log(
+                {
+                    **{f"train/{name}": value for name, value in means.items()},
+                    **{f"learning_rate/{n}": rate for n, rate in self.update.rates().items()},
+                    **{f"grad_norm/{n}": norm for n, norm in self.update.norms.items()},
+                    "skipped_steps": self.update.num_skipped,
+                    "steps_per_second": speed,
+                }
+            )
         return means
 
     def log(self, values: Mapping[str, float]) -> None:
@@ -184,8 +204,16 @@ class Session:
 
     def context(self, *, is_best: bool = False, reason: str = "") -> Context:
         """Where the run stands, for hooks."""
-        return Context(self.system, self.run.path, self.run.checkpoint_dir, self.step, self.epoch,
-                       dict(self.metrics), is_best, reason)
+        return Context(
+            self.system,
+            self.run.path,
+            self.run.checkpoint_dir,
+            self.step,
+            self.epoch,
+            dict(self.metrics),
+            is_best,
+            reason,
+        )
 
     def _find_run(self) -> checkpoint.State | None:
         """Choose the run directory; returns the state to go on from, if there is one."""
@@ -209,12 +237,22 @@ class Session:
         self.networks = dict(system.networks)
         system.networks.update(self.processes.prepare(self.networks))
         self.schedule = Schedule(
-            config.scheduler, warmup_steps=config.training.warmup_steps,
-            total_steps=self.total_steps, epochs=config.training.epochs, mode=system.monitor_mode)
+            config.scheduler,
+            warmup_steps=config.training.warmup_steps,
+            total_steps=self.total_steps,
+            epochs=config.training.epochs,
+            mode=system.monitor_mode,
+        )
         self.stopping = EarlyStopping(config.early_stopping, system.monitor_mode)
         self.average = MovingAverage(self.networks, config.training.ema_decay)
-        self.update = Update(self.networks, system.optimizers, self.schedule, config.training,
-                             self.precision, self.processes)
+        self.update = Update(
+            self.networks,
+            system.optimizers,
+            self.schedule,
+            config.training,
+            self.precision,
+            self.processes,
+        )
         self._set_mode(training=True)
 
     def _set_mode(self, *, training: bool) -> None:
@@ -227,23 +265,32 @@ class Session:
         """Everything that going on needs."""
         system = self.system
         return {
-            "system": system.name, "config": self.config.model_dump(mode="json"),
+            "system": system.name,
+            "config": self.config.model_dump(mode="json"),
             "networks": {name: net.state_dict() for name, net in self.networks.items()},
             "ema": self.average.state_dict(),
             "optimizers": {name: opt.state_dict() for name, opt in system.optimizers.items()},
             "stateful": {name: each.state_dict() for name, each in system.stateful.items()},
-            "schedule": self.schedule.state_dict(), "stopping": self.stopping.state_dict(),
-            "update": self.update.state_dict(), "random": random, "step": self.step,
-            "epoch": self.epoch, "best": self.best, "metrics": self.metrics,
-            "stopped": self.stopped, "seconds": self.minutes * 60,
+            "schedule": self.schedule.state_dict(),
+            "stopping": self.stopping.state_dict(),
+            "update": self.update.state_dict(),
+            "random": random,
+            "step": self.step,
+            "epoch": self.epoch,
+            "best": self.best,
+            "metrics": self.metrics,
+            "stopped": self.stopped,
+            "seconds": self.minutes * 60,
         }
 
     def _restore(self, state: checkpoint.State) -> None:
         """Go on where a checkpoint stopped."""
         system = self.system
         if state["system"] != system.name:
-            raise UserError(f"{self.config.training.resume_from}: a checkpoint of "
-                            f"{state['system']}, not of {system.name}")
+            raise UserError(
+                f"{self.config.training.resume_from}: a checkpoint of "
+                f"{state['system']}, not of {system.name}"
+            )
         changed = differences(state["config"], self.config.model_dump(mode="json"))
         changed.pop("training.resume_from", None)
         words = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
@@ -259,9 +306,10 @@ class Session:
             self.average.load_state_dict(state["ema"])
         except (KeyError, RuntimeError, ValueError) as error:
             first = str(error).strip().splitlines()[-1].strip()
-            raise UserError(f"{self.config.training.resume_from}: does not fit this system: "
-                            f"{first}" + (f"; changed settings: {words}" if words else "")
-                            ) from error
+            raise UserError(
+                f"{self.config.training.resume_from}: does not fit this system: "
+                f"{first}" + (f"; changed settings: {words}" if words else "")
+            ) from error
         self.schedule.load_state_dict(state["schedule"])
         self.stopping.load_state_dict(state["stopping"])
         self.update.load_state_dict(state["update"])
@@ -271,8 +319,11 @@ class Session:
         if len(state["random"]) == self.processes.count:
             set_random_state(state["random"][self.processes.index])
         else:
-            logger.warning("resuming with %d process(es) after %d: random numbers start anew",
-                           self.processes.count, len(state["random"]))
+            logger.warning(
+                "resuming with %d process(es) after %d: random numbers start anew",
+                self.processes.count,
+                len(state["random"]),
+            )
             seed_everything(hash_seed(self.config.seed, "fit", self.processes.index, self.step))
 
     def _open_trackers(self) -> None:
@@ -305,15 +356,18 @@ def _resume_point(source: Path, config: SystemConfig) -> tuple[Path | None, Path
     # Going on from `best` or an epoch must not overwrite what the run did after it.
     run_dir = source.parent.parent
     is_last = source.name == config.training.checkpoint_file("last")
-    in_place = is_last and source.parent.name == "checkpoints" and (
-        run_dir / "config.yaml").is_file()
+    in_place = (
+        is_last and source.parent.name == "checkpoints" and (run_dir / "config.yaml").is_file()
+    )
     return (run_dir if in_place else None), source
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load what an optimizer remembers; its settings stay those of this run's config."""
-    options = [{key: value for key, value in group.items() if key != "params"}
-               for group in optimizer.param_groups]
+    options = [
+        {key: value for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
+    ]
     optimizer.load_state_dict(state)
     for group, mine in zip(optimizer.param_groups, options, strict=True):
         group.update(mine)

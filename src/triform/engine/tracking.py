@@ -58,10 +58,11 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise UserError("--tensorboard needs the package tensorboard: pip install tensorboard"
-                            ) from error
+            raise UserError(
+                "--tensorboard needs the package tensorboard: pip install tensorboard"
+            ) from error
         # Like the lines of metrics.jsonl, curves beyond the checkpoint are drawn again.
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
     def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Draw a point on each curve."""
@@ -84,12 +85,19 @@ class Wandb:
         try:
             import wandb
         except ImportError as error:
-            raise UserError("--use_wandb needs the package wandb: pip install wandb, "
-                            "then wandb login") from error
+            raise UserError(
+                "--use_wandb needs the package wandb: pip install wandb, then wandb login"
+            ) from error
         # The run's name as id: a resumed run goes on with the same curves.
         self._run: Any = wandb.init(
-            project=config.wandb.project, entity=config.wandb.entity, name=run_dir.name,
-            id=run_dir.name, resume="allow", dir=str(run_dir), config=dict(settings))
+            project=config.wandb.project,
+            entity=config.wandb.entity,
+            name=run_dir.name,
+            id=run_dir.name,
+            resume="allow",
+            dir=str(run_dir),
+            config=dict(settings),
+        )
 
     def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Send numbers."""

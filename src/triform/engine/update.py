@@ -45,17 +45,28 @@ class Update:
         norms: Gradient norm of each optimizer's last step, before clipping.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module],
-                 optimizers: Mapping[str, torch.optim.Optimizer], schedule: Schedule,
-                 training: TrainingConfig, precision: NumberFormat, processes: Processes):
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        schedule: Schedule,
+        training: TrainingConfig,
+        precision: NumberFormat,
+        processes: Processes,
+    ):
         self.optimizers, self.schedule, self.training = optimizers, schedule, training
         self.processes = processes
         self.num_skipped = 0
         self.norms: dict[str, float] = {}
-        self.scalers = {name: torch.amp.GradScaler(processes.device.type)
-                        for name in optimizers if precision == "fp16"}
-        self._base_rates = {name: [group["lr"] for group in optimizer.param_groups]
-                            for name, optimizer in optimizers.items()}
+        self.scalers = {
+            name: torch.amp.GradScaler(processes.device.type)
+            for name in optimizers
+            if precision == "fp16"
+        }
+        self._base_rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in optimizers.items()
+        }
         self._streak = dict.fromkeys(optimizers, 0)
         self._statistics = list(_running_statistics(networks.values()))
         self._kept = [tensor.clone() for tensor in self._statistics]
@@ -75,8 +86,9 @@ class Update:
 
     def rates(self) -> dict[str, float]:
         """Learning rate of each optimizer's first parameter group."""
-        return {name: optimizer.param_groups[0]["lr"]
-                for name, optimizer in self.optimizers.items()}
+        return {
+            name: optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()
+        }
 
     def __call__(self, loss: Tensor, name: str = "main", *, retain_graph: bool = False) -> float:
         """Take one step down a loss.
@@ -95,13 +107,15 @@ class Update:
         """
         parameters = self._parameters(name)
         if loss.numel() != 1 or not loss.requires_grad:
-            raise ValueError(f"update({name!r}) needs a scalar loss with a graph, seen shape "
-                             f"{tuple(loss.shape)}, requires_grad={loss.requires_grad}")
+            raise ValueError(
+                f"update({name!r}) needs a scalar loss with a graph, seen shape "
+                f"{tuple(loss.shape)}, requires_grad={loss.requires_grad}"
+            )
         scaler = self.scalers.get(name)
         scaled = loss if scaler is None else scaler.scale(loss)
         # Autocast is for the forward pass; backward follows the formats it finds.
         with torch.autocast(loss.device.type, enabled=False):
-            scaled.backward(inputs=parameters, retain_graph=retain_graph)
+            torch.autograd.backward(scaled, inputs=parameters, retain_graph=retain_graph)
         return self._step(name, parameters, scaler, is_finite=bool(torch.isfinite(loss.detach())))
 
     def apply_gradients(self, gradients: Iterable[Tensor | None], name: str = "main") -> float:
@@ -122,8 +136,10 @@ class Update:
         """
         parameters, given = self._parameters(name), list(gradients)
         if len(given) != len(parameters):
-            raise ValueError(f"apply_gradients({name!r}): {len(given)} gradients for "
-                             f"{len(parameters)} parameters")
+            raise ValueError(
+                f"apply_gradients({name!r}): {len(given)} gradients for "
+                f"{len(parameters)} parameters"
+            )
         kept = [gradient.detach().clone() for gradient in given if gradient is not None]
         self.processes.average_(kept)
         rest = iter(kept)
@@ -133,8 +149,10 @@ class Update:
 
     def state_dict(self) -> dict[str, Any]:
         """State of the scalers and counters."""
-        return {"scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
-                "num_skipped": self.num_skipped}
+        return {
+            "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
+            "num_skipped": self.num_skipped,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
@@ -147,11 +165,21 @@ class Update:
         """The parameters of an optimizer."""
         if name not in self.optimizers:
             raise ValueError(f"no optimizer {name!r}; there are: {', '.join(self.optimizers)}")
-        return [parameter for group in self.optimizers[name].param_groups
-                for parameter in group["params"] if parameter.requires_grad]
+        return [
+            parameter
+            for group in self.optimizers[name].param_groups
+            for parameter in group["params"]
+            if parameter.requires_grad
+        ]
 
-    def _step(self, name: str, parameters: Sequence[Tensor],
-              scaler: torch.amp.GradScaler | None, *, is_finite: bool) -> float:
+    def _step(
+        self,
+        name: str,
+        parameters: Sequence[Tensor],
+        scaler: torch.amp.GradScaler | None,
+        *,
+        is_finite: bool,
+    ) -> float:
         """Unscale, measure, clip, step or skip, and leave no gradient behind."""
         optimizer = self.optimizers[name]
         if scaler is not None:
@@ -181,8 +209,9 @@ class Update:
         self._streak[name] += not overflow
         logger.debug("step of %s skipped: its gradient is not finite", name)
         if self._streak[name] >= self.training.max_nonfinite_steps:
-            raise NonFiniteError(f"the gradient of {name!r} was not finite in "
-                                 f"{self._streak[name]} steps in a row")
+            raise NonFiniteError(
+                f"the gradient of {name!r} was not finite in {self._streak[name]} steps in a row"
+            )
 
 
 def _running_statistics(networks: Iterable[nn.Module]) -> Iterable[Tensor]:
