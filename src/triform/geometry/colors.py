@@ -28,7 +28,7 @@ def read_texture(data: bytes) -> UInt8[np.ndarray, "h w 3"] | None:
             if picture.width * picture.height > LARGEST_TEXTURE:
                 return None
             return np.asarray(picture.convert("RGB"))
-    except Exception:  # noqa: BLE001  Pillow raises anything on damaged files; a mesh without its texture is still a mesh
+    except Exception:  # Pillow raises anything; a mesh without its texture is still a mesh
         return None
 
 
@@ -62,10 +62,12 @@ def to_bytes(colors: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:
 def srgb_from_linear(linear: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """Apply the sRGB transfer curve to light in [0, 1]."""
     light = np.clip(linear, 0, 1)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.asarray(
+        np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    )
 
 
 def linear_from_srgb(srgb: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """Undo the sRGB transfer curve for values in [0, 1]."""
     value = np.clip(srgb, 0, 1)
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return np.asarray(np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4))

@@ -12,7 +12,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
@@ -43,13 +42,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> None:
             with atomic_write(path.with_suffix(".mtl")) as file:
                 file.write(_mtl_bytes(mesh))
         data = _obj_bytes(mesh, path.with_suffix(".mtl").name)
-    elif suffix == ".glb":
-        data = _glb_bytes(mesh)
     else:
-        plain = trimesh.Trimesh(
-            mesh.vertices, mesh.faces, face_colors=mesh.face_colors, process=False
-        )
-        data = plain.export(file_type=suffix[1:])
+        data = {".glb": _glb_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes}[suffix](mesh)
     with atomic_write(path) as file:
         file.write(data)
 
@@ -88,6 +82,35 @@ def _rows(pattern: str, table: np.ndarray) -> str:
     return (pattern * len(table)) % tuple(table.ravel().tolist())
 
 
+def _ply_bytes(mesh: Mesh) -> bytes:
+    fields = [("count", "u1"), ("corners", "<i4", 3)]
+    lines = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(mesh.vertices)}",
+        *(f"property float {axis}" for axis in "xyz"),
+        f"element face {len(mesh.faces)}",
+        "property list uchar int vertex_indices",
+    ]
+    if mesh.face_colors is not None:
+        fields.append(("color", "u1", 3))
+        lines += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
+    faces = np.zeros(len(mesh.faces), dtype=fields)
+    faces["count"], faces["corners"] = 3, mesh.faces
+    if mesh.face_colors is not None:
+        faces["color"] = mesh.face_colors
+    header = "\n".join([*lines, "end_header", ""]).encode()
+    return header + mesh.vertices.astype("<f4").tobytes() + faces.tobytes()
+
+
+def _stl_bytes(mesh: Mesh) -> bytes:
+    fields = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("unused", "<u2")]
+    faces = np.zeros(len(mesh.faces), dtype=fields)
+    faces["normal"], faces["corners"] = mesh.face_normals, mesh.triangles
+    # The header must not begin with "solid", which marks the text form.
+    return b"binary STL".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
+
+
 def _glb_bytes(mesh: Mesh) -> bytes:
     """Pack a mesh as binary glTF 2.0: one primitive and material per colour, vertices shared.
 
@@ -121,9 +144,7 @@ def _glb_bytes(mesh: Mesh) -> bytes:
             }
         )
         offset += int(counts[index]) * 12
-        primitives.append(
-            {"attributes": {"POSITION": 0}, "indices": index + 1, "material": index}
-        )
+        primitives.append({"attributes": {"POSITION": 0}, "indices": index + 1, "material": index})
         linear = linear_from_srgb(color / 255).round(6).tolist()
         materials.append(
             {

@@ -11,7 +11,6 @@ import io
 import os
 import stat
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -19,9 +18,10 @@ import numpy as np
 import trimesh
 from trimesh.resolvers import Resolver
 
-from triform.geometry.colors import UNCOLORED, srgb_from_linear, texture_means
+from triform.geometry.colors import LARGEST_TEXTURE, UNCOLORED, srgb_from_linear, texture_means
 from triform.geometry.mesh import Mesh, MeshError, weld
 from triform.geometry.obj import read_obj
+from triform.geometry.scene_limits import check_scene
 
 FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf")
 LARGEST_FILE = 2**30
@@ -63,14 +63,15 @@ def load_mesh(
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
             name = str(path)
-            file_type = file_type or path.suffix
+            file_type = _known(file_type or path.suffix)
             data = read_regular_file(path)
             resolver = resolver if resolver is not None else Folder(path.parent)
         else:
+            file_type = _known(file_type or "")
             data = source if isinstance(source, bytes) else source.read(LARGEST_FILE + 1)
             if len(data) > LARGEST_FILE:
                 raise MeshError(f"larger than {LARGEST_FILE} bytes; simplify the model first")
-        return _read(data, (file_type or "").lower().lstrip("."), resolver)
+        return _read(data, file_type, resolver)
     except MeshError as error:
         raise MeshError(f"{name}: {_one_line(error)}") from None
 
@@ -111,18 +112,20 @@ def read_regular_file(path: Path) -> bytes:
         raise MeshError(f"cannot be read ({reason})") from None
 
 
-def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
+def _known(suffix: str) -> str:
+    file_type = suffix.lower().lstrip(".")
     if file_type not in FORMATS:
-        raise MeshError(
-            f"suffix {file_type!r} is no mesh format; known are {', '.join(FORMATS)}"
-        )
+        raise MeshError(f"{suffix!r} is no mesh format; known are {', '.join(FORMATS)}")
+    return file_type
+
+
+def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
     if not data.strip():
         raise MeshError("the file is empty")
     companions = _Companions(resolver)
     if file_type == "obj":
         return weld(read_obj(data, companions.find))
-    if file_type == "3mf":
-        _check_zip(data)
+    check_scene(data, file_type)
     try:
         # Damaged numbers make numpy warn; what they lead to is checked below.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -133,7 +136,7 @@ def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
             return weld(_join(scene))
     except MeshError:
         raise
-    except Exception as error:  # noqa: BLE001  the readers raise anything on damaged files
+    except Exception as error:  # the readers raise anything on damaged files
         raise MeshError(
             f"damaged, or no {file_type.upper()} file ({type(error).__name__}: {error})"
         ) from None
@@ -175,10 +178,10 @@ def _face_colors(part: Any) -> np.ndarray | None:
     """Read (F, 3) uint8 colours from one trimesh mesh, or None."""
     visual = part.visual
     if visual.kind == "face":
-        return np.asarray(visual.face_colors)[:, :3].astype(np.uint8)
+        return np.array(visual.face_colors[:, :3], dtype=np.uint8)
     if visual.kind == "vertex":
         corners = np.asarray(visual.vertex_colors)[:, :3][part.faces]
-        return corners.mean(axis=1).astype(np.uint8)
+        return np.asarray(corners.mean(axis=1)).astype(np.uint8)
     material = getattr(visual, "material", None)
     if material is None:
         return None
@@ -194,23 +197,15 @@ def _face_colors(part: Any) -> np.ndarray | None:
             factor = np.asarray(material.main_color)[:3] / 255
     colors = np.tile(factor * 255, (len(part.faces), 1))
     uv = getattr(visual, "uv", None)
+    if picture is not None and picture.width * picture.height > LARGEST_TEXTURE:
+        picture = None
     if picture is not None and uv is not None and len(uv) == len(part.vertices):
         texture = np.asarray(picture.convert("RGB"))
         colors = texture_means(texture, np.asarray(uv)[:, :2][part.faces]) * factor
-    return np.rint(colors).astype(np.uint8)
+    return np.asarray(np.rint(colors)).astype(np.uint8)
 
 
-def _check_zip(data: bytes) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    except Exception as error:  # noqa: BLE001  zipfile raises several kinds on damaged files
-        raise MeshError(f"damaged archive ({error})") from None
-    if size > LARGEST_FILE:
-        raise MeshError(f"unpacks to {size} bytes, the limit is {LARGEST_FILE}")
-
-
-class _Companions(Resolver):  # type: ignore[misc]  # trimesh's base class is untyped
+class _Companions(Resolver):
     """Give trimesh's readers, and ours, only what a `Companions` allows."""
 
     def __init__(self, source: Companions | None) -> None:

@@ -78,7 +78,7 @@ class Mesh:
     @property
     def triangles(self) -> Float[np.ndarray, "f 3 3"]:
         """Corner positions of every face, (F, 3, 3)."""
-        return self.vertices[self.faces]
+        return np.asarray(self.vertices[self.faces])
 
     @property
     def bounds(self) -> Float[np.ndarray, "2 3"]:
@@ -99,7 +99,9 @@ class Mesh:
         """Unit normal of every face by its winding, (F, 3); zero for degenerate faces."""
         crosses = self._crosses
         lengths = np.linalg.norm(crosses, axis=1, keepdims=True)
-        return np.divide(crosses, lengths, out=np.zeros_like(crosses), where=lengths > 0)
+        normals = np.zeros_like(crosses)
+        np.divide(crosses, lengths, out=normals, where=lengths > 0)
+        return normals
 
     @property
     def area(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,7 +35,8 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     material = -1
     number = 0
     try:
-        for number, line in enumerate(io.BytesIO(data.replace(b"\\\n", b" ")), start=1):
+        for line in io.BytesIO(data.replace(b"\\\n", b" ")):
+            number += 1
             key, rest = (*line.split(maxsplit=1), b"", b"")[:2]
             if key == b"v":
                 words = rest.split()
@@ -47,7 +49,7 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
             elif key == b"f":
                 corners = _corners(rest.split(), len(positions) // 3, len(uvs) // 2)
                 first = corners[0]
-                for second, third in zip(corners[1:-1], corners[2:], strict=True):
+                for second, third in pairwise(corners[1:]):
                     faces.extend((first[0], second[0], third[0]))
                     face_uvs.extend((first[1], second[1], third[1]))
                     face_materials.append(material)
@@ -87,9 +89,7 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     return Mesh(mesh.vertices, mesh.faces, colors if colored else None)
 
 
-def read_materials(
-    data: bytes, fetch: Fetch
-) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
     """Read an MTL library.
 
     Damaged lines are skipped: a model without a colour is still a model.

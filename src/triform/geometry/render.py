@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from numba import njit
 
 from triform.geometry.colors import UNCOLORED
@@ -71,10 +71,12 @@ def render(
     fine = shaded[face].reshape(size, samples, size, samples, 4)
     coarse = fine.mean(axis=(1, 3))
     light, alpha = coarse[..., :3], coarse[..., 3:]
-    if background is not None:
-        return np.rint(light + (1 - alpha) * np.array(background)).astype(np.uint8)
-    straight = np.divide(light, alpha, out=np.zeros_like(light), where=alpha > 0)
-    return np.rint(np.concatenate([straight, alpha * 255], axis=2)).astype(np.uint8)
+    if background is None:
+        straight = np.divide(light, alpha, out=np.zeros_like(light), where=alpha > 0)
+        picture = np.concatenate([straight, alpha * 255], axis=2)
+    else:
+        picture = light + (1 - alpha) * np.array(background)
+    return np.asarray(np.rint(picture)).astype(np.uint8)
 
 
 def camera_axes(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:

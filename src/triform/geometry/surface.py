@@ -68,7 +68,7 @@ def voxels_to_mesh(
     above = grid > level
     grid = np.where(above, np.maximum(grid, level + gap), np.minimum(grid, level - gap))
     # The other method of the library gives four faces to some edges of ambiguous cells.
-    vertices, faces, _, _ = marching_cubes(
+    vertices, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
         grid - level, 0.0, method="lorensen", gradient_direction="ascent"
     )
     resolution = len(values)
@@ -158,9 +158,7 @@ def is_watertight(mesh: Mesh) -> bool:
     count = int(faces.max()) + 1
     forward, backward = np.sort(start * count + end), np.sort(end * count + start)
     return bool(
-        (start != end).all()
-        and (np.diff(forward) > 0).all()
-        and np.array_equal(forward, backward)
+        (start != end).all() and (np.diff(forward) > 0).all() and np.array_equal(forward, backward)
     )
 
 

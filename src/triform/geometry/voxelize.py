@@ -48,9 +48,7 @@ def voxelize(
         MeshError: the mesh is a single point, or the resolution is out of range.
     """
     if not 1 <= resolution <= LARGEST_RESOLUTION:
-        raise MeshError(
-            f"voxelize: resolution is {resolution}, choose 1 to {LARGEST_RESOLUTION}"
-        )
+        raise MeshError(f"voxelize: resolution is {resolution}, choose 1 to {LARGEST_RESOLUTION}")
     shape = normalize(mesh)
     # Voxel units: the grid is [0, R]^3 and voxel (i, j, k) is the unit box at that corner.
     vertices = (shape.vertices + 0.5) * resolution
@@ -148,9 +146,7 @@ def _inside(axes, x, y):  # type: ignore[no-untyped-def]
     return True
 
 
-def _vote_inside(
-    vertices: np.ndarray, faces: np.ndarray, resolution: int
-) -> np.ndarray:
+def _vote_inside(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> np.ndarray:
     """Mark voxels whose centre at least two of the three axis rays find inside, none outside."""
     inside = np.zeros((resolution,) * 3, dtype=np.uint8)
     outside = np.zeros((resolution,) * 3, dtype=np.uint8)
@@ -165,7 +161,7 @@ def _vote_inside(
         back = np.argsort(order)
         inside += (odd[:, :, :-1] & valid).transpose(back)
         outside += ((odd[:, :, :-1] ^ 1) & valid).transpose(back)
-    return ((inside >= 2) & (outside == 0)).astype(np.uint8)
+    return np.asarray((inside >= 2) & (outside == 0)).astype(np.uint8)
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,180 @@
+"""Solid voxels: ours against trimesh's `voxelized(pitch).fill()`, in one process.
+
+    python benchmarks/voxelize.py --directory /usr/share/sweethome3d/furniture
+
+First the time on real models (any folder that the project can list; without one, or where it is
+empty, the project's own parametric furniture), each voxelised by both. Then the truth: solids whose
+inside is known exactly, with faces removed, flipped and split, as intersection over union.
+
+A cell of the exact solid counts as inside where its centre is.
+"""
+
+import argparse
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from triform.datasets.shape import list_shapes
+from triform.geometry.mesh import Mesh, normalize
+from triform.geometry.voxelize import voxelize
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--directory", type=Path, default=Path("datasets/sweethome3d"))
+    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--count", type=int, default=40, help="models, spread over all of them")
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds per model for trimesh")
+    args = parser.parse_args()
+    voxelize(trimesh_to_ours(trimesh.creation.box()), 4, parity=True)  # compiles
+    compare_speed(load_sample(args.directory, args.count), args.resolution, args.limit)
+    compare_truth(args.resolution)
+
+
+def load_sample(directory, count):
+    if directory.is_dir() and (shapes := list_shapes([directory])):
+        print(f"{directory}: {count} of {len(shapes)} models")
+        step = max(1, len(shapes) // count)
+        return [(shape.object_id, shape.load()) for shape in shapes[::step][:count]]
+    from triform.datasets.furniture import make_furniture
+
+    print(f"no models in {directory}; using the project's parametric furniture")
+    return [(item.object_id, item.mesh) for item in make_furniture(count, seed=0)]
+
+
+def compare_speed(models, resolution, limit):
+    ratios, ours_all, theirs_all = [], [], []
+    for name, mesh in models:
+        ours = min(seconds(lambda mesh=mesh: voxelize(mesh, resolution)) for _ in range(3))
+        theirs = np.nan
+        try:
+            with at_most(limit):
+                theirs = seconds(lambda mesh=mesh: trimesh_voxels(mesh, resolution))
+        except (TimeoutError, ValueError, MemoryError) as error:
+            print(f"  {name}: trimesh gave up ({type(error).__name__})")
+        if not np.isnan(theirs):
+            ratios.append(theirs / ours)
+            theirs_all.append(theirs)
+        ours_all.append(ours)
+    print(f"{resolution}^3, {len(models)} models, trimesh finished {len(ratios)}")
+    print(f"  ours     median {np.median(ours_all) * 1e3:8.1f} ms  max {max(ours_all) * 1e3:.0f} ms")
+    print(f"  trimesh  median {np.median(theirs_all) * 1e3:8.1f} ms  (of those it finished)")
+    print(
+        f"  ratio    median {np.median(ratios):8.0f}  "
+        f"(lowest {min(ratios):.0f}, highest {max(ratios):.0f})"
+    )
+
+
+def compare_truth(resolution):
+    print(f"IoU with the exact solid, {resolution}^3")
+    print(f"  {'solid':8} {'damage':22} {'trimesh':>8} {'ours':>8} {'ours, parity':>13}")
+    solids = {
+        "ball": (trimesh.creation.icosphere(4), lambda x, y, z: x**2 + y**2 + z**2 <= 0.25),
+        "torus": (trimesh.creation.torus(1.0, 0.3, 128, 64), in_torus),
+        "table": (make_table(), in_table),
+    }
+    for solid, (mesh, inside) in solids.items():
+        mesh = normalize(trimesh_to_ours(mesh))
+        exact = inside(*centers(resolution))
+        for damage, damaged in damages(mesh):
+            row = (
+                trimesh_voxels(damaged, resolution),
+                voxelize(damaged, resolution),
+                voxelize(damaged, resolution, parity=True),
+            )
+            values = "  ".join(f"{(grid & exact).sum() / (grid | exact).sum():7.3f}" for grid in row)
+            print(f"  {solid:8} {damage:22} {values}")
+
+
+def damages(mesh):
+    random = np.random.default_rng(0)
+    faces, count = mesh.faces, len(mesh.faces)
+    yield "none", mesh
+    for share in (0.01, 0.1):
+        keep = random.random(count) >= share
+        keep[random.integers(count)] = False
+        yield f"{share:.0%} of faces removed", Mesh(mesh.vertices, faces[keep])
+    flip = random.random(count) < 0.5
+    yield "half flipped", Mesh(mesh.vertices, np.where(flip[:, None], faces[:, ::-1], faces))
+    loose = np.arange(faces.size).reshape(-1, 3)
+    yield "split into triangles", Mesh(mesh.triangles.reshape(-1, 3), loose)
+
+
+def trimesh_voxels(mesh, resolution):
+    """The usual recipe, as an (R, R, R) grid in our place: trimesh's begins half a voxel early."""
+    shape = normalize(mesh)
+    plain = trimesh.Trimesh(shape.vertices, shape.faces, process=False)
+    pitch = 1 / resolution
+    voxels = plain.voxelized(pitch).fill()
+    # Each of its cells goes to the voxel of ours that holds the cell's centre.
+    points = voxels.points
+    at = np.clip(np.floor((points + 0.5) * resolution + 1e-9).astype(int), 0, resolution - 1)
+    grid = np.zeros((resolution,) * 3, dtype=bool)
+    grid[tuple(at.T)] = True
+    return grid
+
+
+def make_table():
+    parts = [trimesh.creation.box(bounds=bounds) for bounds in TABLE]
+    return trimesh.util.concatenate([part.subdivide().subdivide() for part in parts])
+
+
+TABLE = [((0, 0.68, 0), (1, 0.72, 0.6))] + [
+    ((x, 0, z), (x + 0.05, 0.68, z + 0.05)) for x in (0.02, 0.93) for z in (0.02, 0.53)
+]
+
+
+def in_table(x, y, z):
+    inside = np.zeros(x.shape, dtype=bool)
+    for low, high in np.array(TABLE) - (0.5, 0.36, 0.3):
+        inside |= (
+            (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
+            & (z >= low[2]) & (z <= high[2])
+        )  # fmt: skip
+    return inside
+
+
+def in_torus(x, y, z):
+    return np.hypot(np.hypot(x, y) * 2.6 - 1.0, z * 2.6) <= 0.3
+
+
+def centers(resolution):
+    steps = (np.arange(resolution) + 0.5) / resolution - 0.5
+    return np.meshgrid(steps, steps, steps, indexing="ij")
+
+
+def trimesh_to_ours(mesh):
+    return Mesh(np.array(mesh.vertices), np.array(mesh.faces))
+
+
+def seconds(call):
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+@contextmanager
+def at_most(limit):
+    """Interrupt a call of pure Python and numpy after a time (where the system has alarms)."""
+
+    def stop(*_):
+        raise TimeoutError
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+if __name__ == "__main__":
+    main()
