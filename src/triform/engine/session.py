@@ -71,6 +71,7 @@ class Session:
             self._log_file = add_log_file(self.run.path / "training.log")
             self.run.write_config(self.config)
             self.run.write_environment(describe_machine())
+            self.run.write_model_card(self.system.name, self.metrics, self.best, "")
             self._open_trackers()
             logger.info("run: %s", self.run.path)
             logger.info(
