@@ -61,7 +61,9 @@ def compare_speed(models, resolution, limit):
             theirs_all.append(theirs)
         ours_all.append(ours)
     print(f"{resolution}^3, {len(models)} models, trimesh finished {len(ratios)}")
-    print(f"  ours     median {np.median(ours_all) * 1e3:8.1f} ms  max {max(ours_all) * 1e3:.0f} ms")
+    print(
+        f"  ours     median {np.median(ours_all) * 1e3:8.1f} ms  max {max(ours_all) * 1e3:.0f} ms"
+    )
     print(f"  trimesh  median {np.median(theirs_all) * 1e3:8.1f} ms  (of those it finished)")
     print(
         f"  ratio    median {np.median(ratios):8.0f}  "
@@ -86,7 +88,9 @@ def compare_truth(resolution):
                 voxelize(damaged, resolution),
                 voxelize(damaged, resolution, parity=True),
             )
-            values = "  ".join(f"{(grid & exact).sum() / (grid | exact).sum():7.3f}" for grid in row)
+            values = "  ".join(
+                f"{(grid & exact).sum() / (grid | exact).sum():7.3f}" for grid in row
+            )
             print(f"  {solid:8} {damage:22} {values}")
 
 

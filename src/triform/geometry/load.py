@@ -12,22 +12,24 @@ import os
 import stat
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import trimesh
 from trimesh.resolvers import Resolver
 
 from triform.geometry.colors import LARGEST_TEXTURE, UNCOLORED, srgb_from_linear, texture_means
+from triform.geometry.limits import check_size
 from triform.geometry.mesh import Mesh, MeshError, weld
 from triform.geometry.obj import read_obj
-from triform.geometry.scene_limits import check_scene
+from triform.geometry.off import read_off
 
 FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf")
 LARGEST_FILE = 2**30
 LARGEST_FACE_COUNT = 20_000_000
 
 
+@runtime_checkable
 class Companions(Protocol):
     """Where the files that a model refers to come from; a dict of names to bytes is one."""
 
@@ -36,8 +38,17 @@ class Companions(Protocol):
         ...
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """An open binary file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes."""
+        ...
+
+
 def load_mesh(
-    source: str | os.PathLike[str] | bytes | BinaryIO,
+    source: str | os.PathLike[str] | bytes | Readable,
     file_type: str | None = None,
     resolver: Companions | None = None,
 ) -> Mesh:
@@ -125,7 +136,9 @@ def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
     companions = _Companions(resolver)
     if file_type == "obj":
         return weld(read_obj(data, companions.find))
-    check_scene(data, file_type)
+    if file_type == "off":
+        return weld(read_off(data))
+    check_size(data, file_type)
     try:
         # Damaged numbers make numpy warn; what they lead to is checked below.
         with warnings.catch_warnings(), np.errstate(all="ignore"):

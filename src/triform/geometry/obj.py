@@ -23,7 +23,8 @@ Fetch = Callable[[str], bytes | None]
 def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     """Read vertices, faces, vertex colours and materials.
 
-    Polygons become fans around their first corner. Lines, points, curves and groups are skipped.
+    Polygons become fans around their first corner; one with two corners is nothing. Lines, points,
+    curves and groups are skipped.
 
     Raises:
         MeshError: the line at fault and why.
@@ -48,10 +49,10 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
                     vertex_colors.extend(map(float, words[3:6]))
             elif key == b"f":
                 corners = _corners(rest.split(), len(positions) // 3, len(uvs) // 2)
-                first = corners[0]
                 for second, third in pairwise(corners[1:]):
-                    faces.extend((first[0], second[0], third[0]))
-                    face_uvs.extend((first[1], second[1], third[1]))
+                    a, b, c = corners[0], second, third
+                    faces.extend((a[0], b[0], c[0]))
+                    face_uvs.extend((a[1], b[1], c[1]))
                     face_materials.append(material)
             elif key == b"vt":
                 words = rest.split()
@@ -122,8 +123,6 @@ def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[np.ndarray, np.
 
 def _corners(words: list[bytes], num_vertices: int, num_uvs: int) -> list[tuple[int, int]]:
     """Read `v`, `v/vt`, `v//vn` or `v/vt/vn` corners as (vertex, uv or -1), counted from 0."""
-    if len(words) < 3:
-        raise ValueError(f"a face has {len(words)} corners, it needs 3 or more")
     corners = []
     for word in words:
         parts = word.split(b"/")

@@ -1,7 +1,8 @@
-"""Refusing scene files whose few bytes would unfold into billions of faces.
+"""Refusing files whose few bytes promise or unfold into billions of faces.
 
 glTF, COLLADA and 3MF place one mesh many times, and the last two nest such placements: thirty lines
-can ask for 2^30 copies. The numbers are added up here before any reader starts.
+can ask for 2^30 copies. The numbers are added up here before any reader
+starts.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ LARGEST_ARCHIVE = 2**30
 Tree = dict[Any, list[Any]]
 
 
-def check_scene(data: bytes, file_type: str) -> None:
-    """Add up what a scene file asks for.
+def check_size(data: bytes, file_type: str) -> None:
+    """Add up what a file asks for.
 
     Raises:
         MeshError: the file asks for too much, contains itself, or cannot be read.
@@ -36,6 +37,8 @@ def check_scene(data: bytes, file_type: str) -> None:
             _check_gltf(data, file_type)
         elif file_type == "dae":
             check_tree(_read_dae(io.BytesIO(data)), "scene")
+        elif file_type == "ply":
+            _check_ply(data)
         elif file_type == "3mf":
             check_tree(_read_3mf(data), "build")
     except MeshError:
@@ -72,6 +75,16 @@ def check_tree(children: Tree, root: Any) -> None:
                 raise MeshError(f"its scene has more than {LARGEST_INSTANCE_COUNT} parts")
         if len(open_nodes) > LARGEST_DEPTH:
             raise MeshError(f"its scene is nested more than {LARGEST_DEPTH} levels deep")
+
+
+def _check_ply(data: bytes) -> None:
+    """Compare the counts of the header with what follows it: a line each, or a byte at least."""
+    header, _, body = data.partition(b"end_header")
+    lines = [line.split() for line in header.splitlines()]
+    promised = sum(int(line[2]) for line in lines if line[:1] == [b"element"])
+    present = body.count(b"\n") if b"ascii" in header[:80] else len(body)
+    if promised > present:
+        raise MeshError(f"it promises {promised} vertices and faces, but there are fewer")
 
 
 def _check_gltf(data: bytes, file_type: str) -> None:
