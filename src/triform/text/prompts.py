@@ -18,6 +18,7 @@ _COUNTED = frozenset(
     "shelf shelves step steps tier tiers wheel wheels".split()
 )
 _PLURAL_ONLY = frozenset("glasses jeans people scissors shelves shorts stairs trousers".split())
+_PREPOSITIONS = frozenset("at for from in of on under with without".split())
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LETTERS_THEN_NUMBER = re.compile(r"(?<=[^\W\d_])(?=\d)")
 _HASH = re.compile(r"(?=[0-9a-f]*\d)[0-9a-f]{8,}|[0-9a-f]{6,}-[0-9a-f-]+", re.IGNORECASE)
@@ -59,8 +60,9 @@ def with_article(name: str) -> str:
     words = name.split()
     if not words or words[0].lower() in {"a", "an", "the"}:
         return name
-    head = words[-1].lower()
-    if head in _PLURAL_ONLY or (head.endswith("s") and not head.endswith(("ss", "us", "is", "ers unit"))):
+    end = next((place for place, word in enumerate(words) if place and word in _PREPOSITIONS), len(words))
+    head = words[end - 1].lower()
+    if head in _PLURAL_ONLY or (head.endswith("s") and not head.endswith(("ss", "us", "is"))):
         return name
     silent = words[0].lower().startswith(("hour", "honest", "heir"))
     like_you = words[0].lower().startswith(("uni", "use", "usu", "eu", "one"))

@@ -195,6 +195,8 @@ def wall_lamp(d: Dice) -> tuple[Solids, Words]:
 
 
 def _spokes_at(s: Solids, z: float, low: float, tall: float, radius: float, shade: str, material: str) -> None:
+    if shade not in ("conical", "cylindrical"):
+        return
     y, reach = low + tall * 0.5, radius * (0.75 if shade == "conical" else 0.95)
     s.rod((-reach, y, z), (reach, y, z), s.thin * 0.45, material)
 

@@ -8,7 +8,7 @@ every sheet, leg and rail through ``Solids.at_least``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -79,6 +79,10 @@ class Solids:
         self._faces.append(faces.astype(np.int64) + self._count)
         self._materials.append((material, len(faces)))
         self._count += len(vertices)
+
+    def move(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Moves or turns everything built so far."""
+        self._vertices = [change(points) for points in self._vertices]
 
     def box(self, x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, material: str) -> None:
         """An upright box between two corners."""

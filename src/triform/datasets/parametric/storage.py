@@ -26,7 +26,7 @@ def _doors(
 ) -> None:
     """Closed doors with handles on the face of a cabinet: ``box`` is x0, x1, y0, y1 and its z."""
     x0, x1, y0, y1, z = box
-    gap, lift = s.thin * 0.45, s.thin * 0.8
+    gap, lift = s.thin * 0.6, s.thin * 0.9
     for k in range(count):
         left, right = (x0 + (x1 - x0) * (k + share) / count for share in (0, 1))
         s.box(left + gap, right - gap, y0 + gap, y1 - gap, z - lift, z + lift, material)
@@ -287,7 +287,7 @@ def nightstand(d: Dice) -> tuple[Solids, Words]:
     s, words = Solids(0.6), Words("nightstand", ["bedside table", "bedside cabinet"])
     t, material = s.thin, d.pick(WOODS)
     floor = _foot(d, s, w, dz, material, words)
-    top, opened = floor + high, rows < 3 and d.chance(0.5)
+    top, opened = floor + high, rows == 1 or (rows == 2 and d.chance(0.5))
     low = top - 0.2 * rows if opened else floor
     low = max(low, floor + 0.12) if opened else floor
     if opened:
