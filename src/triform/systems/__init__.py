@@ -85,7 +85,7 @@ def load(name: str) -> Entry:
 def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
     """The trained system that a checkpoint or a weights file holds, ready to use.
 
-    The file names its system; that system's `System.from_checkpoint` does the rest. Systems use
+    The file names its system; that system's `from_checkpoint` in `system.py` does the rest. Systems use
     each other's results this way and through the protocols in `engine/protocol.py` only.
 
     Args:
@@ -104,4 +104,4 @@ def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
             f"{path}: made by the system {name!r}, which is not installed here; "
             f"the systems are: {', '.join(names())}"
         )
-    return load(name).system.System.from_checkpoint(Path(path), device=device)
+    return load(name).system.from_checkpoint(Path(path), device)
