@@ -119,13 +119,13 @@ def write_testdataset(folder: Path, count: int, seed: int = 0, progress: Callabl
 
 
 def _obj_text(piece: Piece) -> str:
-    rows = piece.mesh.vertices.round(5).tolist()
-    lines = [f"# {piece.captions[0]}", "mtllib materials.mtl", *(f"v {x:g} {y:g} {z:g}" for x, y, z in rows)]
-    faces = (piece.mesh.faces + 1).tolist()
+    """The piece as OBJ; one format call for all rows is several times faster than one for each."""
+    vertices, faces = piece.mesh.vertices, piece.mesh.faces + 1
+    text = [f"# {piece.captions[0]}\nmtllib materials.mtl\n"]
+    text.append("v %.5g %.5g %.5g\n" * len(vertices) % tuple(vertices.ravel().tolist()))
     start = 0
     for material, count in piece.materials:
-        lines.append(f"usemtl {material}")
-        lines += [f"f {a} {b} {c}" for a, b, c in faces[start : start + count]]
+        rows = faces[start : start + count]
+        text.append(f"usemtl {material}\n" + "f %d %d %d\n" * count % tuple(rows.ravel().tolist()))
         start += count
-    assert start == len(faces)
-    return "\n".join([*lines, ""])
+    return "".join(text)

@@ -35,7 +35,7 @@ def car(d: Dice) -> tuple[Solids, Words]:
     body = d.pick(["sedan", "sedan", "hatchback", "hatchback", "SUV", "sports car", "station wagon", "pickup truck", "convertible"])
     length = {"hatchback": d.between(3.6, 4.2), "SUV": d.between(4.3, 4.8), "pickup truck": d.between(4.9, 5.4)}.get(body, d.between(4.3, 4.8))
     s = Solids(length)
-    words = Words("car", [body, body, "automobile"])
+    words = Words("pickup truck", ["pickup", "car"]) if body == "pickup truck" else Words("car", [body, body, "automobile"])
     paint, w = d.pick(PAINTS), d.between(0.84, 0.94)
     tall = {"SUV": d.between(1.65, 1.8), "sports car": d.between(1.15, 1.28), "pickup truck": d.between(1.7, 1.8), "hatchback": d.between(1.45, 1.58)}.get(body, d.between(1.38, 1.5))
     belt, floor = tall * 0.63, 0.34 if body in ("SUV", "pickup truck") else 0.22
