@@ -71,15 +71,29 @@ def toy_fetch(indices: Sequence[int], random: torch.Generator) -> dict[str, Tens
     return {"inputs": inputs[list(indices)] + 0.001 * noise, "targets": targets[list(indices)]}
 
 
-class Toy(System):
-    """Batches of the toy data."""
+def plain_fetch(indices: Sequence[int], random: torch.Generator) -> dict[str, Tensor]:
+    """A batch that depends on its samples alone, whichever process gets it."""
+    inputs, targets = toy_data()
+    codes = torch.randn(NUM_SAMPLES, 2, generator=generator("toy codes"))
+    chosen = list(indices)
+    return {"inputs": inputs[chosen], "targets": targets[chosen], "codes": codes[chosen]}
 
-    def __init__(self, config: ToyConfig):
+
+class Toy(System):
+    """Batches of the toy data.
+
+    Args:
+        config: The settings.
+        plain: Leave out everything whose random numbers or statistics differ from process to
+            process.
+    """
+
+    def __init__(self, config: ToyConfig, plain: bool = False):
         super().__init__(config)
         seed_everything(config.seed)
         self.loader = EpochLoader(
             NUM_SAMPLES,
-            toy_fetch,
+            plain_fetch if plain else toy_fetch,
             batch_size=config.data.batch_size,
             seed=config.seed,
             num_workers=config.data.num_workers,
@@ -106,13 +120,13 @@ class Supervised(Toy):
 
     name = "supervised"
 
-    def __init__(self, config: ToyConfig, dropout: float = 0.1):
-        super().__init__(config)
+    def __init__(self, config: ToyConfig, plain: bool = False):
+        super().__init__(config, plain)
         self.networks["model"] = nn.Sequential(
             nn.Linear(WIDTH, 16),
-            nn.BatchNorm1d(16),
+            nn.Identity() if plain else nn.BatchNorm1d(16),
             nn.Tanh(),
-            nn.Dropout(dropout),
+            nn.Dropout(0 if plain else 0.1),
             nn.Linear(16, 1),
         )
         self.optimizers["main"] = torch.optim.AdamW(
@@ -137,9 +151,10 @@ class TwoPlayers(Toy):
 
     name = "two_players"
 
-    def __init__(self, config: ToyConfig, dropout: float = 0.1):
-        super().__init__(config)
-        maker = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, WIDTH))
+    def __init__(self, config: ToyConfig, plain: bool = False):
+        super().__init__(config, plain)
+        drop = nn.Dropout(0 if plain else 0.1)
+        maker = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), drop, nn.Linear(8, WIDTH))
         judge = nn.Sequential(nn.Linear(WIDTH, 8), nn.LeakyReLU(), nn.Linear(8, 1))
         self.networks = {"maker": maker, "judge": judge}
         rate = config.training.lr
@@ -155,7 +170,10 @@ class TwoPlayers(Toy):
 
     def step(self, batch: Batch, update: Update) -> Scalars:
         """Judge first, then maker."""
-        made = self.networks["maker"](torch.randn(len(batch["inputs"]), 2, device=self.device))
+        codes = batch.get("codes", None)
+        if codes is None:
+            codes = torch.randn(len(batch["inputs"]), 2, device=self.device)
+        made = self.networks["maker"](codes)
         judge_loss = self.losses(batch["inputs"], made)
         update(judge_loss, "judge")
         maker_loss = F.softplus(-self.networks["judge"](made)).mean()
@@ -173,28 +191,29 @@ class InnerLoop(Toy):
 
     name = "inner_loop"
 
-    def __init__(self, config: ToyConfig):
-        super().__init__(config)
+    def __init__(self, config: ToyConfig, plain: bool = False):
+        super().__init__(config, plain)
         model = nn.Sequential(nn.Linear(WIDTH, 16), nn.Tanh(), nn.Linear(16, 1))
         self.networks["model"] = model
         self.optimizers["main"] = torch.optim.Adam(model.parameters(), lr=config.training.lr)
 
     def step(self, batch: Batch, update: Update) -> Scalars:
-        """One inner step on one half, the loss on the other half."""
+        """One inner step on fixed samples, the loss on the batch."""
         model = self.networks["model"]
         model = getattr(model, "module", model)
         names = [name for name, _ in model.named_parameters()]
         parameters = list(model.parameters())
-        support, query = slice(None, None, 2), slice(1, None, 2)
+        known_inputs, known_targets = (tensor[:16] for tensor in toy_data())
 
-        def loss_of(weights: Sequence[Tensor], part: slice) -> Tensor:
+        def loss_of(weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
             call = torch.func.functional_call
-            output = call(model, dict(zip(names, weights, strict=True)), (batch["inputs"][part],))
-            return F.mse_loss(output, batch["targets"][part])
+            output = call(model, dict(zip(names, weights, strict=True)), (inputs,))
+            return F.mse_loss(output, targets)
 
-        inner = torch.autograd.grad(loss_of(parameters, support), parameters, create_graph=True)
+        first = loss_of(parameters, known_inputs, known_targets)
+        inner = torch.autograd.grad(first, parameters, create_graph=True)
         adapted = [weight - 0.1 * slope for weight, slope in zip(parameters, inner, strict=True)]
-        loss = loss_of(adapted, query)
+        loss = loss_of(adapted, batch["inputs"], batch["targets"])
         update.apply_gradients(torch.autograd.grad(loss, parameters))
         return {"loss": loss}
 
@@ -212,7 +231,7 @@ class Acting(System):
     monitor_mode = "max"
     PAYOUTS = (0.1, 0.3, 0.9)
 
-    def __init__(self, config: ToyConfig):
+    def __init__(self, config: ToyConfig, plain: bool = False):
         super().__init__(config)
         seed_everything(config.seed)
         self.networks["policy"] = nn.Linear(1, len(self.PAYOUTS))

@@ -1,6 +1,6 @@
 """A program that trains a toy, for tests that kill it or start it several times over.
 
-Usage: python train_toy.py TOY FOLDER [NAME=VALUE ...] [delay=SECONDS] [dropout=RATE]
+Usage: python train_toy.py TOY FOLDER [NAME=VALUE ...] [delay=SECONDS] [plain=true]
        python train_toy.py --serve    reads such lines and runs each in a process of its own
 """
 
@@ -23,9 +23,9 @@ def main(arguments: list[str]) -> None:
     name, folder, *words = arguments
     changes = {key: yaml.safe_load(value) for key, value in (word.split("=", 1) for word in words)}
     delay = changes.pop("delay", 0)
-    options = {"dropout": changes.pop("dropout")} if "dropout" in changes else {}
+    plain = changes.pop("plain", False)
     config = toy_systems.toy_config(Path(folder), changes)
-    toy = toy_systems.TOYS[name](config, **options)
+    toy = toy_systems.TOYS[name](config, plain)
     if delay:
         step = toy.step
         toy.step = lambda batch, update: (time.sleep(delay), step(batch, update))[1]

@@ -81,7 +81,6 @@ def fit(system: System, config: SystemConfig | None = None) -> Result:
                 train_epoch(session, bar, interrupts)
                 reason = session.processes.gather(session.limit())[0]
                 reason = finish_epoch(session, reason)
-        session.log({"minutes": session.minutes})
         say_goodbye(session, reason)
         return Result(session.run.path, session.best, session.metrics, reason)
 
@@ -132,6 +131,7 @@ def finish_epoch(session: Session, reason: str) -> str:
     every = session.config.logging.sample_every
     if every and (reason or session.epoch % every == 0):
         draw_samples(session)
+    session.write_summary(reason)
     call_hooks(session, is_best=is_best, reason=reason)
     return reason
 

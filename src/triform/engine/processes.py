@@ -5,6 +5,7 @@ accelerate wraps the networks so that gradients are averaged. A single process n
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,10 +53,13 @@ class Processes:
             name: any(p.requires_grad for p in network.parameters())
             for name, network in networks.items()
         }
-        return {
-            name: self._accelerator.prepare(network) if trained[name] else network
-            for name, network in networks.items()
-        }
+        with warnings.catch_warnings():
+            # New torch has another name for `broadcast_buffers`, old torch has only this one.
+            warnings.simplefilter("ignore", FutureWarning)
+            return {
+                name: self._accelerator.prepare(network) if trained[name] else network
+                for name, network in networks.items()
+            }
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by their mean over all processes, in place."""
@@ -118,7 +122,9 @@ def _connect(device: torch.device) -> Any:
         raise UserError(
             "several processes need the package accelerate: pip install accelerate"
         ) from error
-    # Precision is the engine's business (torch.autocast around the step), hence "no".
+    # Precision is the engine's business (torch.autocast around the step), hence "no". Buffers
+    # sent before each forward pass would change under a backward pass that still needs them
+    # when a network is called twice; `share_statistics` evens them out instead.
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no",

@@ -1,7 +1,7 @@
 """The folder of one run, and what is in it.
 
 runs/SYSTEM/run_2026-01-31_12-00-00/
-  config.yaml  environment.json  training.log  metrics.jsonl  MODEL_CARD.md
+  config.yaml  environment.json  training.log  metrics.jsonl  summary.json  MODEL_CARD.md
   samples/     checkpoints/{best,last,epoch_001}.pth
 """
 
@@ -61,6 +61,11 @@ class Run:
         with atomic_write(path, "w") as file:
             json.dump({"sessions": [*before, session]}, file, indent=2, ensure_ascii=False)
 
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write what the run has come to: best and last numbers, and why it ended."""
+        with atomic_write(self.path / "summary.json", "w") as file:
+            json.dump(summary, file, indent=2, ensure_ascii=False)
+
     def write_model_card(
         self, system: str, metrics: Mapping[str, float], best: Mapping[str, Any] | None, reason: str
     ) -> None:
@@ -86,6 +91,15 @@ class Run:
                     best=self.checkpoint("best").name,
                 )
             )
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """What a run has come to; empty where nothing can be read yet."""
+    try:
+        content = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def new_run(config: SystemConfig, system: str) -> Run:

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from triform.base.config import differences
-from triform.base.errors import UserError
 from triform.base.logging import add_log_file, get_logger, remove_log_file
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
 from triform.engine import checkpoint
@@ -23,6 +21,7 @@ from triform.engine.ema import MovingAverage
 from triform.engine.machine import describe_machine
 from triform.engine.processes import Processes, networks_as
 from triform.engine.protocol import Context, Scalars, System
+from triform.engine.resume import collect_state, restore_state, resume_point
 from triform.engine.run import Run, new_run
 from triform.engine.schedule import Schedule
 from triform.engine.tracking import JsonLines, TensorBoard, Tracker, Wandb
@@ -56,11 +55,11 @@ class Session:
         self.metrics: dict[str, float] = {}
         self._pending: dict[str, list[Any]] = defaultdict(list)
         self._trackers: list[Tracker] = []
-        self._seconds = 0.0
+        self.seconds_before = 0.0
         state = self._find_run()
         self._prepare()
         if state is not None:
-            self._restore(state)
+            restore_state(self, state)
         self._began = self.last_save = self._last_log = time.monotonic()
         self._last_logged_step = self.step
 
@@ -111,7 +110,7 @@ class Session:
     @property
     def minutes(self) -> float:
         """Minutes of training, those before a resume included."""
-        return (self._seconds + time.monotonic() - self._began) / 60
+        return (self.seconds_before + time.monotonic() - self._began) / 60
 
     def limit(self) -> str:
         """Which limit of the settings is reached; empty while there is none."""
@@ -197,11 +196,30 @@ class Session:
             targets = [self.run.checkpoint(name) for name in names]
             if "best" in names and self.config.training.checkpoint:
                 targets.insert(0, Path(self.config.training.checkpoint))
-            checkpoint.save(targets[0], self._state(random))
+            checkpoint.save(targets[0], collect_state(self, random))
             for target in targets[1:]:
                 checkpoint.copy(targets[0], target)
             logger.debug("saved %s at step %d", ", ".join(names), self.step)
         self.processes.wait()
+
+    def write_summary(self, reason: str) -> None:
+        """Write what the run has come to, for people and for `triform runs`."""
+        if not self.processes.is_main:
+            return
+        metrics = {
+            name: value if math.isfinite(value) else None for name, value in self.metrics.items()
+        }
+        self.run.write_summary(
+            {
+                "system": self.system.name,
+                "epoch": self.epoch,
+                "step": self.step,
+                "best": self.best,
+                "metrics": metrics,
+                "minutes": round(self.minutes, 3),
+                "reason": reason,
+            }
+        )
 
     def context(self, *, is_best: bool = False, reason: str = "") -> Context:
         """Where the run stands, for hooks."""
@@ -220,7 +238,7 @@ class Session:
         """Choose the run directory; returns the state to go on from, if there is one."""
         source, state, path = self.config.training.resume_from, None, None
         if source is not None:
-            path, file = _resume_point(Path(source), self.config)
+            path, file = resume_point(Path(source), self.config)
             state = checkpoint.load(file) if file is not None else None
         if path is None and self.processes.is_main:
             path = new_run(self.config, self.system.name).path
@@ -262,71 +280,6 @@ class Session:
         for network in self.system.frozen.values():
             network.eval()
 
-    def _state(self, random: list[dict[str, Any]]) -> checkpoint.State:
-        """Everything that going on needs."""
-        system = self.system
-        return {
-            "system": system.name,
-            "config": self.config.model_dump(mode="json"),
-            "networks": {name: net.state_dict() for name, net in self.networks.items()},
-            "ema": self.average.state_dict(),
-            "optimizers": {name: opt.state_dict() for name, opt in system.optimizers.items()},
-            "stateful": {name: each.state_dict() for name, each in system.stateful.items()},
-            "schedule": self.schedule.state_dict(),
-            "stopping": self.stopping.state_dict(),
-            "update": self.update.state_dict(),
-            "random": random,
-            "step": self.step,
-            "epoch": self.epoch,
-            "best": self.best,
-            "metrics": self.metrics,
-            "stopped": self.stopped,
-            "seconds": self.minutes * 60,
-        }
-
-    def _restore(self, state: checkpoint.State) -> None:
-        """Go on where a checkpoint stopped."""
-        system = self.system
-        if state["system"] != system.name:
-            raise UserError(
-                f"{self.config.training.resume_from}: a checkpoint of "
-                f"{state['system']}, not of {system.name}"
-            )
-        changed = differences(state["config"], self.config.model_dump(mode="json"))
-        changed.pop("training.resume_from", None)
-        words = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
-        if changed:
-            logger.warning("resuming with changed settings: %s", words)
-        try:
-            for name, network in self.networks.items():
-                network.load_state_dict(state["networks"][name])
-            for name, optimizer in system.optimizers.items():
-                _load_optimizer(optimizer, state["optimizers"][name])
-            for name, each in system.stateful.items():
-                each.load_state_dict(state["stateful"][name])
-            self.average.load_state_dict(state["ema"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            first = str(error).strip().splitlines()[-1].strip()
-            raise UserError(
-                f"{self.config.training.resume_from}: does not fit this system: "
-                f"{first}" + (f"; changed settings: {words}" if words else "")
-            ) from error
-        self.schedule.load_state_dict(state["schedule"])
-        self.stopping.load_state_dict(state["stopping"])
-        self.update.load_state_dict(state["update"])
-        self.step, self.epoch, self.best = state["step"], state["epoch"], state["best"]
-        self.metrics, self._seconds = dict(state["metrics"]), state["seconds"]
-        self.stopped = state["stopped"]
-        if len(state["random"]) == self.processes.count:
-            set_random_state(state["random"][self.processes.index])
-        else:
-            logger.warning(
-                "resuming with %d process(es) after %d: random numbers start anew",
-                self.processes.count,
-                len(state["random"]),
-            )
-            seed_everything(hash_seed(self.config.seed, "fit", self.processes.index, self.step))
-
     def _open_trackers(self) -> None:
         logging, path = self.config.logging, self.run.path
         self._trackers = [JsonLines(path / "metrics.jsonl", self.step)]
@@ -335,43 +288,6 @@ class Session:
             self._trackers.append(TensorBoard(folder, self.step))
         if logging.use_wandb:
             self._trackers.append(Wandb(logging, path, self.config.model_dump(mode="json")))
-
-
-def _resume_point(source: Path, config: SystemConfig) -> tuple[Path | None, Path | None]:
-    """What `resume_from` means.
-
-    Returns:
-        The run directory to go on in (None for a new one), and the checkpoint (None where a run
-        was killed before its first).
-
-    Raises:
-        UserError: Neither a run directory nor a file.
-    """
-    if source.is_dir():
-        last = Run(source, config).checkpoint("last")
-        if not last.is_file() and not (source / "config.yaml").is_file():
-            raise UserError(f"--resume_from {source}: neither a run directory nor a checkpoint")
-        return source, last if last.is_file() else None
-    if not source.is_file():
-        raise UserError(f"--resume_from {source}: no such file or run directory")
-    # Going on from `best` or an epoch must not overwrite what the run did after it.
-    run_dir = source.parent.parent
-    is_last = source.name == config.training.checkpoint_file("last")
-    in_place = (
-        is_last and source.parent.name == "checkpoints" and (run_dir / "config.yaml").is_file()
-    )
-    return (run_dir if in_place else None), source
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load what an optimizer remembers; its settings stay those of this run's config."""
-    options = [
-        {key: value for key, value in group.items() if key != "params"}
-        for group in optimizer.param_groups
-    ]
-    optimizer.load_state_dict(state)
-    for group, mine in zip(optimizer.param_groups, options, strict=True):
-        group.update(mine)
 
 
 def _finite_mean(values: list[Any]) -> float:

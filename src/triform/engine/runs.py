@@ -1,0 +1,201 @@
+"""`triform runs list | compare | open`: what was trained here, and how well."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from triform.base.config import Settings, differences, parse
+from triform.base.errors import UsageError, UserError
+from triform.base.flags import nearest
+from triform.base.logging import write_answer
+from triform.base.tables import table
+from triform.engine.run import read_config, read_summary
+from triform.engine.tracking import read_metrics
+
+USAGE = """triform runs list                 all runs, the newest last
+triform runs compare RUN RUN ...  settings that differ, and the numbers they led to
+triform runs open [RUN]           one run: what is in it, and its folder in a file manager
+
+RUN is a folder, the name of a run or a part of it, or `last`. Flags of each: --help"""
+
+
+class RunsSettings(Settings):
+    """Look at training runs."""
+
+    runs_dir: str = Field(default="runs", description="Folder of the run directories.")
+
+
+class OpenSettings(RunsSettings):
+    """Show one run, and its folder in a file manager where there is a screen."""
+
+    show: bool = Field(default=True, description="Open a file manager.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `triform runs`.
+
+    Returns:
+        Exit status 0.
+
+    Raises:
+        UsageError: Unknown verb or flag, or a wrong number of runs.
+        UserError: No such run.
+    """
+    verb, *rest = argv or ["--help"]
+    if verb in ("-h", "--help", "help"):
+        write_answer(USAGE)
+        return 0
+    verbs = {"list": RunsSettings, "compare": RunsSettings, "open": OpenSettings}
+    if verb not in verbs:
+        raise UsageError(
+            f"unknown verb of runs {verb!r}{nearest(verb, verbs)}; there are: {', '.join(verbs)}"
+        )
+    as_json = "--json" in rest
+    rest = [word for word in rest if word != "--json"]
+    num_names = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))
+    names, flags = rest[:num_names], rest[num_names:]
+    settings = parse(verbs[verb], flags, prog=f"triform runs {verb}")
+    folder = Path(settings.runs_dir)
+    match verb:
+        case "list":
+            answer: Any = [describe(run) for run in find_runs(folder)]
+            empty = f"no runs in {folder}"
+        case "compare":
+            if len(names) < 2:
+                raise UsageError(
+                    "triform runs compare needs two runs or more; `triform runs list` names them"
+                )
+            answer = compare([find_run(name, folder) for name in names])
+            empty = "the same settings and the same numbers"
+        case _:
+            if len(names) > 1:
+                raise UsageError(f"triform runs open takes one run, seen {' '.join(names)}")
+            run = find_run(names[0] if names else "last", folder)
+            answer, empty = contents(run), ""
+            if isinstance(settings, OpenSettings) and settings.show and not as_json:
+                show_folder(run)
+    if as_json:
+        write_answer(answer, as_json=True)
+    else:
+        write_answer(table(answer) if answer else empty)
+    return 0
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """All run directories, the newest last."""
+    runs = [path.parent for path in folder.glob("*/*/config.yaml")]
+    return sorted(runs, key=lambda run: (run.name, run.parent.name))
+
+
+def find_run(name: str, folder: Path) -> Path:
+    """The run that a word means: a folder, a name, a part of one, or `last`.
+
+    Raises:
+        UserError: No run fits, or several do.
+    """
+    if (Path(name) / "config.yaml").is_file():
+        return Path(name)
+    runs = find_runs(folder)
+    if not runs:
+        raise UserError(f"no runs in {folder}; --runs_dir says where they are")
+    if name == "last":
+        return runs[-1]
+    exact = [run for run in runs if name in (run.name, f"{run.parent.name}/{run.name}")]
+    fitting = exact or [run for run in runs if name in f"{run.parent.name}/{run.name}"]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise UserError(
+            f"{name!r} means {len(fitting)} runs: "
+            f"{', '.join(f'{run.parent.name}/{run.name}' for run in fitting[-3:])}"
+        )
+    raise UserError(f"no run {name!r} in {folder}{nearest(name, [run.name for run in runs])}")
+
+
+def describe(run: Path) -> dict[str, Any]:
+    """A run in one line."""
+    summary = read_summary(run)
+    best = summary.get("best") or {}
+    return {
+        "system": run.parent.name,
+        "run": run.name,
+        "epoch": summary.get("epoch"),
+        "step": summary.get("step"),
+        "best": best.get("value"),
+        "monitor": best.get("monitor"),
+        "at epoch": best.get("epoch"),
+        "minutes": summary.get("minutes"),
+        "ended": summary.get("reason") or "not yet, or killed",
+    }
+
+
+def compare(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Settings that are not the same in all runs, then the last value of every number."""
+    configs = [read_config(run) for run in runs]
+    changed = dict.fromkeys(
+        name for config in configs[1:] for name in differences(configs[0], config)
+    )
+    rows = [
+        {
+            "": name,
+            **{run.name: _look_up(config, name) for run, config in zip(runs, configs, strict=True)},
+        }
+        for name in changed
+    ]
+    last: list[dict[str, Any]] = [{} for _ in runs]
+    for values, run in zip(last, runs, strict=True):
+        for line in read_metrics(run / "metrics.jsonl"):
+            values.update(line)
+    for name in dict.fromkeys(name for values in last for name in values):
+        rows.append(
+            {
+                "": name,
+                **{run.name: values.get(name) for run, values in zip(runs, last, strict=True)},
+            }
+        )
+    return rows
+
+
+def contents(run: Path) -> dict[str, Any]:
+    """What is in a run directory, and what can be done with it."""
+    files = sorted(path for path in run.rglob("*") if path.is_file())
+    curves = any("tfevents" in path.name for path in files)
+    return {
+        "folder": str(run),
+        **{name: value for name, value in describe(run).items() if value is not None},
+        "checkpoints": [path.name for path in files if path.parent.name == "checkpoints"],
+        "samples": sum((run / "samples") in path.parents for path in files),
+        "go on": f"triform {run.parent.name} train --resume_from {run}",
+        **({"curves": f"tensorboard --logdir {run}"} if curves else {}),
+    }
+
+
+def show_folder(run: Path) -> None:
+    """Open a folder in the desktop's file manager, where there is a desktop."""
+    if sys.platform == "win32":
+        os.startfile(run)
+        return
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        try:
+            subprocess.Popen(
+                [opener, str(run)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            return  # the path has been printed; a desktop without the program changes nothing
+
+
+def _look_up(config: Any, name: str) -> Any:
+    """A setting by its dotted name; None where the run does not have it."""
+    for part in name.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return json.dumps(config) if isinstance(config, list | bool) else config

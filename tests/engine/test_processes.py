@@ -1,0 +1,104 @@
+"""One process and two processes come to the same weights."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from toy_systems import NUM_SAMPLES
+
+from triform.engine import checkpoint
+from triform.engine.tracking import read_metrics
+
+PROGRAM = str(Path(__file__).with_name("train_toy.py"))
+
+TOLERANCE = 1e-5
+"""Largest difference of a weight after 12 steps of Adam.
+
+The two halves of a batch are summed in another order than the whole, which changes gradients in
+their last bit (6e-8 relative). Adam divides by the gradient's own size, so a step of 1e-2 carries
+that over; a little more for entries near zero. A forgotten average would show as 1e-2.
+"""
+
+
+def train(folder: Path, launcher: list[str], *words: str) -> Path:
+    """Train in a subprocess; returns the run directory."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, *launcher, PROGRAM, words[0], str(folder), *words[1:]]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    (run,) = folder.glob("runs/*/*")  # several processes, one run directory
+    return run
+
+
+def launcher(kind: str, port: int) -> list[str]:
+    """Start two processes the way users do."""
+    if kind == "torchrun":
+        return ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    # Without a GPU this is accelerate's way to several processes on one processor; its own
+    # `--cpu --num_processes 2` starts a single one.
+    return [
+        *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"),
+        "--num_machines=1",
+        "--mixed_precision=no",
+        "--dynamo_backend=no",
+        f"--main_process_port={port}",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("toy", "kind"),
+    [
+        ("supervised", "torchrun"),
+        ("two_players", "torchrun"),
+        ("inner_loop", "torchrun"),
+        ("two_players", "accelerate"),
+    ],
+)
+def test_one_process_equals_two(toy: str, kind: str, tmp_path: Path) -> None:
+    """Same samples per step, shared by two: same weights, same numbers in the log."""
+    words = ["plain=true", "training.epochs=2", "training.ema_decay=0.5", "training.grad_clip=1"]
+    port = 29500 + os.getpid() % 1000
+    one = train(tmp_path / "one", [], toy, "data.batch_size=16", *words)
+    two = train(tmp_path / "two", launcher(kind, port), toy, "data.batch_size=8", *words)
+    states = [checkpoint.load(run / "checkpoints/last.pth") for run in (one, two)]
+    assert [state["step"] for state in states] == [2 * NUM_SAMPLES // 16] * 2
+    assert len(states[1]["random"]) == 2
+    for kind_of_weights in ("networks", "ema"):
+        for name, weights in states[0][kind_of_weights].items():
+            for key, tensor in weights.items():
+                other = states[1][kind_of_weights][name][key]
+                torch.testing.assert_close(tensor, other, atol=TOLERANCE, rtol=0)
+    lines = [read_metrics(run / "metrics.jsonl") for run in (one, two)]
+    losses = [[line["train/loss"] for line in each if "train/loss" in line] for each in lines]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_resume_exactly(tmp_path: Path) -> None:
+    """Dropout differs between the processes, and each gets its own random numbers back."""
+    port = 29500 + os.getpid() % 1000
+    whole = train(
+        tmp_path / "whole", launcher("torchrun", port), "two_players", "training.epochs=4"
+    )
+    parts = train(
+        tmp_path / "parts", launcher("torchrun", port), "two_players", "training.epochs=2"
+    )
+    again = train(
+        tmp_path / "parts",
+        launcher("torchrun", port),
+        "two_players",
+        "training.epochs=4",
+        f"training.resume_from={parts}",
+    )
+    assert again == parts
+    states = [checkpoint.load(run / "checkpoints/last.pth") for run in (whole, parts)]
+    for name, weights in states[0]["networks"].items():
+        for key, tensor in weights.items():
+            assert torch.equal(tensor, states[1]["networks"][name][key])
