@@ -76,7 +76,8 @@ def copies(voxels_packed: np.ndarray, overlap: float = COPY_OVERLAP) -> list[int
 
 
 def _split(digest: bytes) -> str:
-    place = int.from_bytes(digest[:8], "big") / 2**64
+    # Hashed once more: the smallest of several hashes is no longer evenly spread.
+    place = int.from_bytes(hashlib.sha256(digest).digest()[:8], "big") / 2**64
     return "test" if place < TEST_SHARE else "val" if place < TEST_SHARE + VAL_SHARE else "train"
 
 

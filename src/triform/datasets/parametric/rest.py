@@ -219,12 +219,12 @@ def corner_sofa(d: Dice) -> tuple[Solids, Words]:
 
 
 def daybed(d: Dice) -> tuple[Solids, Words]:
-    w = d.between(0.85, 1.0)
+    w = d.between(0.7, 1.0)
     s, words = Solids(w * 2), Words("chaise longue", ["daybed", "lounge sofa"])
-    cloth, wood, depth, seat = d.pick(FABRICS), d.pick(WOODS), d.between(0.33, 0.42), d.between(0.38, 0.44)
+    cloth, wood, depth, seat = d.pick(FABRICS), d.pick(WOODS), d.between(0.3, 0.42), d.between(0.34, 0.46)
     flip, soft = d.pick([-1, 1]), d.between(0.4, 0.8)
     s.cushion(-w, w, seat - 0.18, seat, -depth, depth, cloth, soft)
-    rise = d.between(0.28, 0.45)
+    rise = d.between(0.25, 0.55)
     rings = [np.array([(flip * x, y, z) for x, y in ((w - 0.28, seat - 0.1), (w + 0.02, seat - 0.1), (w + 0.2, seat + rise), (w + 0.08, seat + rise))]) for z in (-depth, depth)]
     s.loft(rings, cloth)
     legs(s, w * 0.85, depth * 0.8, seat - 0.15, s.at_least(0.05) / 2, d.pick(["straight", "tapered"]), wood)

@@ -128,7 +128,8 @@ class Solids:
         for point, tangent in zip(points, tangents, strict=True):
             tangent = tangent / np.linalg.norm(tangent)
             side = side - tangent * (side @ tangent)  # carried along, so that the tube never twists
-            side /= np.linalg.norm(side)
+            length = np.linalg.norm(side)
+            side = side / length if length > 1e-3 else _across(tangent)[0]
             up = np.cross(tangent, side)
             rings.append(point + radius * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up))
         self.loft(rings, material, closed=closed)

@@ -33,12 +33,12 @@ def _wheels(s: Solids, w: float, radius: float, zs: list[float], width: float) -
 
 def car(d: Dice) -> tuple[Solids, Words]:
     body = d.pick(["sedan", "sedan", "hatchback", "hatchback", "SUV", "sports car", "station wagon", "pickup truck", "convertible"])
-    length = {"hatchback": d.between(3.6, 4.2), "SUV": d.between(4.3, 4.8), "pickup truck": d.between(4.9, 5.4)}.get(body, d.between(4.3, 4.8))
+    length = {"hatchback": d.between(3.0, 4.2), "SUV": d.between(4.0, 4.9), "pickup truck": d.between(4.8, 5.6)}.get(body, d.between(4.1, 5.1))
     s = Solids(length)
     words = Words("pickup truck", ["pickup", "car"]) if body == "pickup truck" else Words("car", [body, body, "automobile"])
-    paint, w = d.pick(PAINTS), d.between(0.84, 0.94)
-    tall = {"SUV": d.between(1.65, 1.8), "sports car": d.between(1.15, 1.28), "pickup truck": d.between(1.7, 1.8), "hatchback": d.between(1.45, 1.58)}.get(body, d.between(1.38, 1.5))
-    belt, floor = tall * 0.63, 0.34 if body in ("SUV", "pickup truck") else 0.22
+    paint, w = d.pick(PAINTS), d.between(0.8, 0.97)
+    tall = {"SUV": d.between(1.62, 1.9), "sports car": d.between(1.1, 1.28), "pickup truck": d.between(1.65, 1.9), "hatchback": d.between(1.42, 1.65)}.get(body, d.between(1.34, 1.55))
+    belt, floor = tall * d.between(0.58, 0.67), 0.34 if body in ("SUV", "pickup truck") else 0.22
     h = length / 2
     nose, hood = belt * d.between(0.72, 0.82), belt * d.between(0.92, 1.0)
     tail = {"sedan": belt * 1.02, "hatchback": belt * 1.05}.get(body, belt * 1.0)
@@ -167,7 +167,7 @@ def truck(d: Dice) -> tuple[Solids, Words]:
 
 
 def bus(d: Dice) -> tuple[Solids, Words]:
-    length, w, high = d.between(8.5, 12.0), d.between(1.2, 1.3), d.between(2.8, 3.2)
+    length, w, high = d.between(7.0, 12.5), d.between(1.15, 1.3), d.between(2.7, 3.3)
     double = d.chance(0.2)
     if double:
         length, high = d.between(8.5, 10.0), d.between(4.0, 4.3)
