@@ -5,6 +5,7 @@ Everything wrong with a setting ends in one line that names it, the value, what 
 the nearest known name.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -94,15 +95,12 @@ def parse(
     given = table.read(words)
     source = settings_class.base_file(given) if config is None else _find_config(config, presets)
     layer = _canonical(settings_class, read_yaml(source)) if source is not None else {}
-    if wants_help:
-        shown = _flatten(layer)
-        for flag in table.flags:
-            if flag.path not in shown and not flag.field.is_required():
-                shown[flag.path] = flag.field.get_default(call_default_factory=True)
-        names = [path.stem for path in _preset_files(presets)]
-        show_help(table, shown | given, prog, (settings_class.__doc__ or "").strip(), names)
     for path, value in given.items():
         _put(layer, path, value)
+    if wants_help:
+        names = [path.stem for path in _preset_files(presets)]
+        description = (settings_class.__doc__ or "").strip()
+        show_help(table, _values_in_force(table, layer), prog, description, names)
     return _validate(settings_class, layer, table, set(given), source)
 
 
@@ -257,6 +255,20 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
             data[group] = {}
         data = data[group]
     data[leaf] = value
+
+
+def _values_in_force(table: FlagTable, layer: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Path -> default, or what file and flags say where that can be understood."""
+    values: dict[tuple[str, ...], Any] = {}
+    changed = _flatten(layer)
+    for flag in table.flags:
+        if not flag.field.is_required():
+            values[flag.path] = flag.field.get_default(call_default_factory=True)
+        if flag.path in changed:
+            with contextlib.suppress(pydantic.ValidationError):
+                kind: Any = pydantic.TypeAdapter(flag.field.annotation)
+                values[flag.path] = kind.validate_python(changed[flag.path])
+    return values
 
 
 def _validate(

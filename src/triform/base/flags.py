@@ -72,8 +72,8 @@ class FlagTable:
         }
 
     def names(self) -> list[str]:
-        """Every name that is accepted."""
-        return list(self._by_name)
+        """Every name that is accepted, the short ones first."""
+        return sorted(self._by_name, key=lambda name: (len(name), name))
 
     def by_path(self, path: SettingPath) -> Flag | None:
         """The flag of a setting."""
@@ -198,7 +198,7 @@ def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """`; perhaps you meant NAME`, or nothing where no name is near."""
     word, names = word.lower(), {name.lower(): name for name in known}
     # A part of a name is a better hint than letters in common: `cosine`, `plateau`.
-    close = [name for name in names if len(word) > 2 and word in name]
+    close = sorted((name for name in names if len(word) > 2 and word in name), key=len)
     close = close or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; perhaps you meant {prefix}{names[close[0]]}" if close else ""
 

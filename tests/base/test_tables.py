@@ -1,0 +1,27 @@
+"""Plain data as text."""
+
+from triform.base.tables import cell, columns, table
+
+
+def test_records_become_columns() -> None:
+    """Every key is a column, in the order of appearance; what is missing stays empty."""
+    text = table([{"name": "chair", "iou": 0.712345}, {"name": "table", "closed": True}])
+    assert text == "name   iou     closed\nchair  0.7123\ntable          yes"
+
+
+def test_a_record_becomes_lines_with_its_tables_below() -> None:
+    """Tables inside a record come after its plain values."""
+    text = table({"runs": [{"a": 1}], "folder": "x", "list": [1, 2]})
+    assert text == "folder  x\nlist    1, 2\n\nruns\na\n1"
+
+
+def test_cells() -> None:
+    """No Python in sight."""
+    assert [cell(value) for value in (None, False, 1e-7, {"a": [1]}, 3)] == [
+        "",
+        "no",
+        "1e-07",
+        "a=1",
+        "3",
+    ]
+    assert columns([["a", "b"]]) == "a  b"
