@@ -1,5 +1,6 @@
 """Settings: one declaration, three ways to give them, one line for whatever is wrong."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -223,8 +224,8 @@ def test_unknown_presets(presets: Path) -> None:
 
 def test_round_trip(tmp_path: Path) -> None:
     """Settings -> YAML -> settings, with everything that YAML likes to change."""
-    words = "--lr 1e-7 --dataset no 1e3 --resume_from on --no_enabled --inner.project 007".split()
-    settings = parse(Toy, [*words, "--prompts", "стол: круглый", "#5", "null"])
+    tricky = "--lr=1e-7 --dataset no 1e3 --resume_from on --no_enabled --inner.project 007"
+    settings = parse(Toy, [*shlex.split(tricky), "--prompts", "стол: круглый", "#5", "null"])
     path = tmp_path / "config.yaml"
     config_module.write_yaml(settings, path)
     assert load(Toy, path) == settings
