@@ -6,7 +6,6 @@ that prints answers and that turns errors into one line and an exit status.
 
 import contextlib
 import difflib
-import json
 import os
 import sys
 import tempfile
@@ -18,7 +17,8 @@ from typing import Any
 
 from triform import systems
 from triform.base.errors import UsageError, UserError
-from triform.base.logging import set_up_console
+from triform.base.logging import set_up_console, write_answer
+from triform.base.tables import table
 
 HOUSE_COMMANDS = {
     "data": "data sets: list, get, pick, clear",
@@ -69,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(arguments: list[str]) -> int:
     """Find the command and run it; errors are the caller's to handle."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        write(screen())
+        write_answer(screen())
         return 0
     name, *rest = arguments
     if name in ("-V", "--version"):
-        write(f"triform {version()}")
+        write_answer(f"triform {version()}")
         return 0
     match name:
         case "data":
@@ -97,7 +97,7 @@ def run_system(name: str, arguments: list[str]) -> int:
     entry = systems.load(name)
     verbs: Mapping[str, Any] = entry.config.VERBS
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        write(system_screen(entry, verbs))
+        write_answer(system_screen(entry, verbs))
         return 0
     verb, *flags = arguments
     if verb not in verbs:
@@ -110,7 +110,7 @@ def run_system(name: str, arguments: list[str]) -> int:
     settings = parse(verbs[verb], flags, entry.presets, prog=f"triform {name} {verb}")
     answer = getattr(entry.system, verb)(settings)
     if answer is not None:
-        write(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else table(answer))
+        write_answer(answer if as_json else table(answer), as_json=as_json)
     return 0
 
 
@@ -162,62 +162,6 @@ def system_screen(entry: systems.Entry, verbs: Mapping[str, Any]) -> str:
         lines += ["", "to begin", f"  {entry.example}"]
     lines += ["", f"flags of a verb: triform {entry.name} VERB --help; answers as JSON: --json"]
     return "\n".join(lines)
-
-
-def table(answer: Any) -> str:
-    """Plain data as text: a list of records as columns, a record as `name  value` lines."""
-    if isinstance(answer, Mapping):
-        rows = [[str(key), cell(value)] for key, value in answer.items() if not is_table(value)]
-        parts = [columns(rows)] if rows else []
-        parts += [f"{key}\n{table(value)}" for key, value in answer.items() if is_table(value)]
-        return "\n\n".join(parts)
-    if is_table(answer):
-        names = list(dict.fromkeys(key for record in answer for key in record))
-        return columns([names, *([cell(record.get(key)) for key in names] for record in answer)])
-    if isinstance(answer, list | tuple):
-        return "\n".join(cell(value) for value in answer)
-    return cell(answer)
-
-
-def is_table(value: Any) -> bool:
-    """Whether this is a non-empty list of records."""
-    return (
-        isinstance(value, list | tuple)
-        and len(value) > 0
-        and all(isinstance(record, Mapping) for record in value)
-    )
-
-
-def cell(value: Any) -> str:
-    """One value as a word or two."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}"
-        case Mapping():
-            return ", ".join(f"{key}={cell(item)}" for key, item in value.items())
-        case list() | tuple():
-            return ", ".join(cell(item) for item in value)
-        case _:
-            return str(value)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of words as left-aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def write(text: str) -> None:
-    """Print an answer."""
-    sys.stdout.write(text + "\n")
 
 
 def complain(message: str, status: int) -> int:
