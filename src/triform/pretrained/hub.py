@@ -43,8 +43,8 @@ def hub_folder(repo: str, patterns: Sequence[str], required: Sequence[str]) -> P
     if constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE") == "1":
         raise UserError(f"{repo} is not on this machine and HF_HUB_OFFLINE is set: {ALTERNATIVES}")
     try:
-        revision = HfApi().model_info(repo, timeout=PROBE_SECONDS).sha
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
+        HfApi().model_info(repo, timeout=PROBE_SECONDS)
+        return Path(snapshot_download(repo, allow_patterns=list(patterns)))
     except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:  # the hub client raises what its transport raises
