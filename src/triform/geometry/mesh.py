@@ -138,8 +138,8 @@ def normalize(mesh: Mesh) -> Mesh:
     side = float((high - low).max())
     if side <= 0:
         raise MeshError("mesh: all its faces lie in one point, there is no shape to use")
-    # Clipped because the last bit of the division may step outside the cube.
-    vertices = np.clip((vertices - (low + high) / 2) / side, -0.5, 0.5)
+    # In this order the longest side becomes exactly 1, wherever the mesh lies.
+    vertices = (vertices - low - (high - low) / 2) / side
     return Mesh(vertices, faces.reshape(-1, 3), mesh.face_colors)
 
 

@@ -23,8 +23,8 @@ AMBIENT = 0.3
 def render(
     mesh: Mesh,
     size: int = 256,
-    azimuth: float = 0.6,
-    elevation: float = 0.4,
+    azimuth: float | int = 0.6,
+    elevation: float | int = 0.4,
     *,
     samples: int = 3,
     background: tuple[int, int, int] | None = BACKGROUND,
@@ -79,7 +79,7 @@ def render(
     return np.asarray(np.rint(picture)).astype(np.uint8)
 
 
-def camera_axes(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
+def camera_axes(azimuth: float | int, elevation: float | int) -> Float[np.ndarray, "3 3"]:
     """Return the camera's axes in rows: right, up, and from the object towards the camera."""
     sin_a, cos_a = math.sin(azimuth), math.cos(azimuth)
     sin_e, cos_e = math.sin(elevation), math.cos(elevation)

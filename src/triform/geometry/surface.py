@@ -25,11 +25,11 @@ LEVEL_GAP = 0.01
 def voxels_to_mesh(
     values: Real[np.ndarray, "x y z"] | Bool[np.ndarray, "x y z"],
     *,
-    level: float = 0.5,
-    sigma: float = 0.0,
+    level: float | int = 0.5,
+    sigma: float | int = 0.0,
     smooth: int = 0,
     largest_component: bool = False,
-    smallest_part: float = 0.0,
+    smallest_part: float | int = 0.0,
 ) -> Mesh:
     """Draw the closed surface around everything above a level.
 
@@ -58,7 +58,7 @@ def voxels_to_mesh(
         raise MeshError("voxels: the grid holds NaN or infinity")
     if sigma > 0:
         grid = gaussian_filter(grid, sigma, mode="constant")
-    level = _usable_level(grid, level)
+    level = _usable_level(grid, float(level))
 
     # As far below the level as the highest value is above it: a full voxel at the border then
     # ends exactly at the border.
@@ -122,7 +122,7 @@ def split_parts(mesh: Mesh) -> Parts:
     return Parts(labels.astype(np.int64), np.bincount(labels, weights=cones))
 
 
-def _keep_parts(mesh: Mesh, largest: bool, smallest_part: float) -> Mesh:
+def _keep_parts(mesh: Mesh, largest: bool, smallest_part: float | int) -> Mesh:
     parts = split_parts(mesh)
     sizes = np.abs(parts.volumes)
     keep = sizes >= smallest_part * parts.volumes[parts.volumes > 0].sum()

@@ -9,6 +9,8 @@ those as well.
 
 from __future__ import annotations
 
+import math
+
 import fill_voids
 import numpy as np
 from jaxtyping import Bool
@@ -54,12 +56,10 @@ def voxelize(
     vertices = (shape.vertices + 0.5) * resolution
     grid = np.zeros((resolution,) * 3, dtype=np.uint8)
     _mark_surface(vertices, shape.faces, grid)
+    if parity:
+        _mark_inside(vertices, shape.faces, grid)
     if fill:
         grid = fill_voids.fill(grid)
-    if parity:
-        grid |= _vote_inside(vertices, shape.faces, resolution)
-        if fill:
-            grid = fill_voids.fill(grid)
     return np.ascontiguousarray(grid).astype(bool)
 
 
@@ -82,26 +82,37 @@ def _mark_surface(vertices, faces, grid):  # type: ignore[no-untyped-def]
     low = np.empty(3, np.int64)
     high = np.empty(3, np.int64)
     voxel = np.empty(3, np.int64)
+    normal = np.empty(3)
     for face in range(faces.shape[0]):
         p, q, r = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
         for axis in range(3):
             least = min(p[axis], q[axis], r[axis])
             most = max(p[axis], q[axis], r[axis])
             # The box of voxel i is [i - CONTACT, i + 1 + CONTACT].
-            low[axis] = min(max(int(np.ceil(least - CONTACT)) - 1, 0), size - 1)
-            high[axis] = min(max(int(np.floor(most + CONTACT)), 0), size - 1)
+            low[axis] = min(max(math.ceil(least - CONTACT) - 1, 0), size - 1)
+            high[axis] = min(max(math.floor(most + CONTACT), 0), size - 1)
 
-        edge, other = q - p, r - p
-        normal = np.cross(edge, other)
-        longest = max(edge @ edge, other @ other)
-        if np.abs(normal).max() <= SLIVER * longest:
+        if (low == high).sum() >= 2:
+            # A single row of candidates: the face lies inside the row and crosses all of it.
+            grid[low[0] : high[0] + 1, low[1] : high[1] + 1, low[2] : high[2] + 1] = 1
+            continue
+
+        longest = 0.0
+        for axis in range(3):
+            b, c = (axis + 1) % 3, (axis + 2) % 3
+            normal[axis] = (q[b] - p[b]) * (r[c] - p[c]) - (q[c] - p[c]) * (r[b] - p[b])
+            longest = max(longest, abs(q[axis] - p[axis]), abs(r[axis] - p[axis]))
+        d = 0
+        for axis in range(1, 3):
+            if abs(normal[axis]) > abs(normal[d]):
+                d = axis
+        if abs(normal[d]) <= SLIVER * longest**2:
             normal[:] = 0.0
-        d = np.argmax(np.abs(normal))
         u, v = (d + 1) % 3, (d + 2) % 3
         _separating_axes(p, q, r, u, v, half, uv)
         _separating_axes(p, q, r, u, d, half, ud)
         _separating_axes(p, q, r, v, d, half, vd)
-        radius = half * np.abs(normal).sum()
+        radius = half * (abs(normal[0]) + abs(normal[1]) + abs(normal[2]))
         flat = normal[d] == 0.0
 
         for i in range(low[u], high[u] + 1):
@@ -115,8 +126,8 @@ def _mark_surface(vertices, faces, grid):  # type: ignore[no-untyped-def]
                     slope = normal[u] * (cu - p[u]) + normal[v] * (cv - p[v])
                     middle = p[d] - slope / normal[d] - 0.5
                     reach = radius / abs(normal[d])
-                    first = max(first, int(np.ceil(middle - reach)))
-                    last = min(last, int(np.floor(middle + reach)))
+                    first = max(first, math.ceil(middle - reach))
+                    last = min(last, math.floor(middle + reach))
                 for k in range(first, last + 1):
                     if _inside(ud, cu, k + 0.5) and _inside(vd, cv, k + 0.5):
                         voxel[u], voxel[v], voxel[d] = i, j, k
@@ -146,55 +157,91 @@ def _inside(axes, x, y):  # type: ignore[no-untyped-def]
     return True
 
 
-def _vote_inside(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> np.ndarray:
-    """Mark voxels whose centre at least two of the three axis rays find inside, none outside."""
-    inside = np.zeros((resolution,) * 3, dtype=np.uint8)
-    outside = np.zeros((resolution,) * 3, dtype=np.uint8)
-    for axis in range(3):
-        flips = np.zeros((resolution, resolution, resolution + 1), dtype=np.uint8)
-        order = ((axis + 1) % 3, (axis + 2) % 3, axis)
-        _count_crossings(np.ascontiguousarray(vertices[:, order]), faces, flips)
-        odd = np.bitwise_xor.accumulate(flips, axis=2)
-        # A ray still inside at its end has passed through a hole; it knows nothing.
-        valid = odd[:, :, -1:] ^ 1
-        # Back from (u, v, axis) to (x, y, z).
-        back = np.argsort(order)
-        inside += (odd[:, :, :-1] & valid).transpose(back)
-        outside += ((odd[:, :, :-1] ^ 1) & valid).transpose(back)
-    return np.asarray((inside >= 2) & (outside == 0)).astype(np.uint8)
+@njit(cache=True, nogil=True)
+def _mark_inside(vertices, faces, grid):  # type: ignore[no-untyped-def]
+    """Set the voxels of `grid` whose centre is inside by rays along the three axes.
+
+    At least two rays must say inside and none outside. A ray that is still inside at its end has
+    left through a hole, or entered through one, and says nothing.
+    """
+    size = grid.shape[0]
+    crossings = np.zeros((3, size, size), np.int32)
+    flips = np.zeros((3, size, size, size + 1), np.bool_)
+    _count_crossings(vertices, faces, crossings, flips)
+    votes = np.zeros(grid.shape, np.uint8)  # bit d: the ray along axis d says inside
+    at = np.empty(3, np.int64)
+    for d in range(3):
+        u, v = (d + 1) % 3, (d + 2) % 3
+        for i in range(size):
+            for j in range(size):
+                if crossings[d, i, j] == 0 or crossings[d, i, j] % 2 == 1:
+                    continue
+                inside = False
+                for k in range(size):
+                    inside ^= flips[d, i, j, k]
+                    if inside:
+                        at[u], at[v], at[d] = i, j, k
+                        votes[at[0], at[1], at[2]] |= 1 << d
+    for x in range(size):
+        for y in range(size):
+            for z in range(size):
+                vote = votes[x, y, z]
+                if (
+                    vote == 7
+                    or (vote == 6 and crossings[0, y, z] % 2 == 1)
+                    or (vote == 5 and crossings[1, z, x] % 2 == 1)
+                    or (vote == 3 and crossings[2, x, y] % 2 == 1)
+                ):
+                    grid[x, y, z] = 1
 
 
 @njit(cache=True, nogil=True)
-def _count_crossings(vertices, faces, flips):  # type: ignore[no-untyped-def]
-    """Toggle `flips` (R, R, R + 1) at the first voxel centre behind each crossing of a ray.
+def _count_crossings(vertices, faces, crossings, flips):  # type: ignore[no-untyped-def]
+    """Count where the rays through voxel centres meet the faces.
 
-    Rays run along the third axis through the voxel centres of the first two. Triangles are
-    scanned row by row with half-open intervals, and an edge gives the same crossing from both of
-    its faces, so a ray through an edge or corner of a closed mesh still counts evenly.
+    The ray along axis d at (u, v), the two axes after d, has `crossings[d, u, v]` crossings, and
+    `flips[d, u, v, k]` is set where an odd number of them lies between the centres of voxels k - 1
+    and k. Triangles are scanned row by row with half-open intervals, and an edge gives the same
+    crossing to both of its faces, so a ray through an edge or corner of a closed mesh still counts
+    evenly.
     """
-    size = flips.shape[0]
+    size = crossings.shape[1]
+    begin = np.empty(3, np.int64)
+    end = np.empty(3, np.int64)
+    normal = np.empty(3)
     for face in range(faces.shape[0]):
         p, q, r = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]
-        normal = np.cross(q - p, r - p)
-        if normal[2] == 0.0:
+        # The voxels whose centres lie in the triangle's box; most small faces have none.
+        wide = 0
+        for axis in range(3):
+            begin[axis] = max(0, math.ceil(min(p[axis], q[axis], r[axis]) - 0.5))
+            end[axis] = min(size, math.ceil(max(p[axis], q[axis], r[axis]) - 0.5))
+            wide += begin[axis] < end[axis]
+            b, c = (axis + 1) % 3, (axis + 2) % 3
+            normal[axis] = (q[b] - p[b]) * (r[c] - p[c]) - (q[c] - p[c]) * (r[b] - p[b])
+        if wide < 2:
             continue
-        bottom, top = min(p[1], q[1], r[1]), max(p[1], q[1], r[1])
-        for j in range(max(0, int(bottom - 0.5)), min(size, int(top + 0.5) + 1)):
-            row = j + 0.5
-            left, right = np.inf, -np.inf
-            for edge in range(3):
-                a, b = (p, q) if edge == 0 else (q, r) if edge == 1 else (r, p)
-                if a[1] > b[1] or (a[1] == b[1] and a[0] > b[0]):
-                    a, b = b, a
-                if a[1] <= row < b[1]:
-                    crossing = a[0] + (row - a[1]) * ((b[0] - a[0]) / (b[1] - a[1]))
-                    left, right = min(left, crossing), max(right, crossing)
-            if left >= right:
+        for d in range(3):
+            u, v = (d + 1) % 3, (d + 2) % 3
+            if begin[u] >= end[u] or normal[d] == 0.0:
                 continue
-            first = max(0, int(np.ceil(left - 0.5)))
-            last = min(size - 1, int(np.ceil(right - 0.5)) - 1)
-            for i in range(first, last + 1):
-                slope = normal[0] * (i + 0.5 - p[0]) + normal[1] * (row - p[1])
-                depth = p[2] - slope / normal[2]
-                k = min(max(int(np.ceil(depth - 0.5)), 0), size)
-                flips[i, j, k] ^= 1
+            for j in range(begin[v], end[v]):
+                row = j + 0.5
+                left, right = np.inf, -np.inf
+                for edge in range(3):
+                    a, b = (p, q) if edge == 0 else (q, r) if edge == 1 else (r, p)
+                    if a[v] > b[v] or (a[v] == b[v] and a[u] > b[u]):
+                        a, b = b, a
+                    if a[v] <= row < b[v]:
+                        crossing = a[u] + (row - a[v]) * ((b[u] - a[u]) / (b[v] - a[v]))
+                        left, right = min(left, crossing), max(right, crossing)
+                if left >= right:
+                    continue
+                first = max(begin[u], math.ceil(left - 0.5))
+                last = min(end[u], math.ceil(right - 0.5)) - 1
+                for i in range(first, last + 1):
+                    slope = normal[u] * (i + 0.5 - p[u]) + normal[v] * (row - p[v])
+                    k = math.ceil(p[d] - slope / normal[d] - 0.5)
+                    # A face seen edge-on gives depths far outside of it.
+                    flips[d, i, j, min(max(k, begin[d]), end[d])] ^= True
+                    crossings[d, i, j] += 1

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from triform.geometry.mesh import MeshError
+from triform.geometry.obj import read_materials, read_obj
+
+SQUARE = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
+
+
+def nothing(name):
+    return None
+
+
+@pytest.mark.parametrize(
+    "face",
+    [b"f 1 2 3 4", b"f\t1\t2\t3\t4", b"f 1/1 2/2 3/3 4/4", b"f 1//9 2//9 3//9 4//9",
+     b"f 1/1/1 2/2/2 3/3/3 4/4/4", b"f -4 -3 -2 -1", b"f 1 2 \\\n 3 4", b"f 1 2 3 4\r"],
+)  # fmt: skip
+def test_ways_to_write_a_face(face):
+    mesh = read_obj(SQUARE + face, nothing)
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]] and mesh.area == 1
+
+
+def test_relative_indices_count_from_where_they_stand():
+    moved = SQUARE.replace(b" 0\n", b" 5\n")
+    mesh = read_obj(SQUARE + b"f -4 -3 -2\n" + moved + b"f -4 -3 -2\n", nothing)
+    assert mesh.faces.tolist() == [[0, 1, 2], [4, 5, 6]]
+
+
+def test_lines_points_and_stubs_are_skipped():
+    extra = b"# note\no thing\ng group\ns off\nl 1 2\np 1\nf 1 2\nf\nvn 0 0 1\nunknown x\n\n"
+    assert len(read_obj(SQUARE + extra + b"f 1 2 3", nothing).faces) == 1
+
+
+def test_errors_name_the_line():
+    with pytest.raises(MeshError, match="line 5"):
+        read_obj(SQUARE + b"f 1 2 three", nothing)
+
+
+def test_vertex_colors_and_materials():
+    colored = b"".join(b"v %d %d 0 1 0.5 0\n" % (i, i * i) for i in range(3))
+    assert read_obj(colored + b"f 1 2 3", nothing).face_colors.tolist() == [[255, 128, 0]]
+    library = b"newmtl my red\n Kd 1 0 0\nnewmtl x\nKd broken\nKd 0 0 1 # blue\n"
+    text = SQUARE + b"mtllib a b.mtl\nf 1 2 3\nusemtl my red\nf 1 3 4\nusemtl none\nf 1 2 4"
+    colors = read_obj(text, {"a b.mtl": library}.get).face_colors
+    assert colors.tolist() == [[200] * 3, [255, 0, 0], [200] * 3]
+    assert read_obj(text, nothing).face_colors is None
+
+
+def test_damaged_material_libraries_leave_what_is_whole():
+    materials = read_materials(b"Kd 1 1 1\nnewmtl a\nKd 0 1\nmap_Kd no.png\n\xff\xfe\0", nothing)
+    assert list(materials) == ["a"]
+    assert np.array_equal(materials["a"][0], [200] * 3) and materials["a"][1] is None

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from triform.geometry.mesh import MeshError
+from triform.geometry.sheet import MARGIN, contact_sheet
+
+
+def tile(color, height=40, width=60):
+    return np.full((height, width, len(color)), color, np.uint8)
+
+
+def test_pictures_stand_in_rows():
+    sheet = contact_sheet([tile([255, 0, 0]), tile([0, 255, 0]), tile([0, 0, 255])], columns=2)
+    assert sheet.size == (2 * 68 + MARGIN, 2 * 48 + MARGIN)
+    pixels = np.asarray(sheet)
+    assert pixels[30, 30].tolist() == [255, 0, 0]
+    assert pixels[30, 100].tolist() == [0, 255, 0]
+    assert pixels[80, 30].tolist() == [0, 0, 255]
+    assert pixels[80, 100].tolist() == [255, 255, 255]
+
+
+def test_labels_are_drawn_below_and_never_wider_than_the_picture():
+    long = "a round table with three legs and a lower shelf " * 4
+    plain = contact_sheet([tile([9, 9, 9])] * 2, columns=2)
+    sheet = contact_sheet([tile([9, 9, 9])] * 2, [long, "Стол 桌 x" + "y" * 99], columns=2)
+    assert sheet.width == plain.width
+    assert 20 < sheet.height - plain.height < 60
+    pixels = np.asarray(sheet)[48:]
+    assert (pixels[:, 8:68].min(axis=(0, 2)) < 200).any()
+    assert (pixels[:, 68:76] == 255).all() and (pixels[:, :6] == 255).all()
+
+
+def test_transparent_and_smaller_pictures_are_centred():
+    clear = tile([255, 0, 0, 0], 20, 20)
+    clear[5:15, 5:15, 3] = 255
+    pixels = np.asarray(contact_sheet([tile([0, 0, 0]), clear], columns=2))
+    assert pixels[MARGIN + 20, 76 + 30].tolist() == [255, 0, 0]
+    assert pixels[MARGIN + 11, 76 + 21].tolist() == [255, 255, 255]
+
+
+def test_what_makes_no_sheet():
+    one = [tile([1, 1, 1])]
+    for pictures, labels, columns in (([], None, 1), (one, ["a", "b"], 1), (one, None, 0)):
+        with pytest.raises(MeshError, match="contact sheet"):
+            contact_sheet(pictures, labels, columns)
