@@ -13,9 +13,23 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-
 from triform.base.files import atomic_write
-from triform.datasets.parametric import lighting, openings, people, rest, sanitary, seating, storage, tables, vehicles
+from triform.datasets.parametric import (
+    cabinets,
+    cars,
+    cycles,
+    hanging,
+    lighting,
+    openings,
+    people,
+    rest,
+    sanitary,
+    seating,
+    stools,
+    storage,
+    tables,
+    vehicles,
+)
 from triform.datasets.parametric.dice import Dice
 from triform.datasets.parametric.solids import MATERIALS, Solids
 from triform.datasets.parametric.wording import Words, captions
@@ -27,32 +41,96 @@ Maker = Callable[[Dice], tuple[Solids, Words]]
 # Group -> its kinds; a kind named twice comes up twice as often.
 GROUPS: dict[str, tuple[Maker, ...]] = {
     "chairs": (
-        seating.chair, seating.armchair, seating.chair, seating.office_chair, seating.stool, seating.chair,
-        seating.bench, seating.armchair, seating.chair, seating.rocking_chair, seating.folding_chair, seating.sun_lounger,
+        seating.chair,
+        seating.armchair,
+        seating.chair,
+        seating.office_chair,
+        stools.stool,
+        seating.chair,
+        stools.bench,
+        seating.armchair,
+        seating.chair,
+        stools.rocking_chair,
+        stools.folding_chair,
+        stools.sun_lounger,
     ),
     "tables": (
-        tables.table, tables.desk, tables.table, tables.coffee_table, tables.desk, tables.table, tables.side_table,
-        tables.coffee_table, tables.bar_table, tables.corner_desk, tables.picnic_table, tables.dressing_table,
+        tables.table,
+        tables.desk,
+        tables.table,
+        tables.coffee_table,
+        tables.desk,
+        tables.table,
+        tables.side_table,
+        tables.coffee_table,
+        tables.bar_table,
+        tables.corner_desk,
+        tables.picnic_table,
+        tables.dressing_table,
     ),
     "beds": (rest.bed, rest.bed, rest.bed, rest.bunk_bed, rest.bed, rest.crib),
-    "sofas": (rest.sofa, rest.corner_sofa, rest.sofa, rest.sofa, rest.daybed, rest.sofa, rest.ottoman),
+    "sofas": (
+        rest.sofa,
+        rest.corner_sofa,
+        rest.sofa,
+        rest.sofa,
+        rest.daybed,
+        rest.sofa,
+        rest.ottoman,
+    ),
     "storage": (
-        storage.bookcase, storage.wardrobe, storage.chest_of_drawers, storage.cabinet, storage.bookcase, storage.cube_shelf,
-        storage.sideboard, storage.wall_shelf, storage.nightstand, storage.wardrobe, storage.shelf_rack,
+        storage.bookcase,
+        cabinets.wardrobe,
+        cabinets.chest_of_drawers,
+        cabinets.cabinet,
+        storage.bookcase,
+        storage.cube_shelf,
+        cabinets.sideboard,
+        storage.wall_shelf,
+        cabinets.nightstand,
+        cabinets.wardrobe,
+        storage.shelf_rack,
     ),
     "lamps": (
-        lighting.floor_lamp, lighting.table_lamp, lighting.desk_lamp, lighting.pendant_lamp, lighting.table_lamp,
-        lighting.ceiling_lamp, lighting.wall_lamp, lighting.chandelier, lighting.street_lamp,
+        lighting.floor_lamp,
+        lighting.table_lamp,
+        lighting.desk_lamp,
+        hanging.pendant_lamp,
+        lighting.table_lamp,
+        hanging.ceiling_lamp,
+        hanging.wall_lamp,
+        hanging.chandelier,
+        lighting.street_lamp,
     ),
-    "openings": (openings.door, openings.window, openings.window, openings.door, openings.french_window, openings.mirror),
+    "openings": (
+        openings.door,
+        openings.window,
+        openings.window,
+        openings.door,
+        openings.french_window,
+        openings.mirror,
+    ),
     "sanitary": (
-        sanitary.washbasin, sanitary.toilet, sanitary.washbasin, sanitary.bathtub, sanitary.toilet, sanitary.vanity,
-        sanitary.bidet, sanitary.shower,
+        sanitary.washbasin,
+        sanitary.toilet,
+        sanitary.washbasin,
+        sanitary.bathtub,
+        sanitary.toilet,
+        sanitary.vanity,
+        sanitary.bidet,
+        sanitary.shower,
     ),
     "people": (people.person,),
     "vehicles": (
-        vehicles.car, vehicles.truck, vehicles.car, vehicles.bicycle, vehicles.bus, vehicles.car, vehicles.van,
-        vehicles.motorcycle, vehicles.airplane,
+        cars.car,
+        vehicles.truck,
+        cars.car,
+        cycles.bicycle,
+        vehicles.bus,
+        cars.car,
+        cars.van,
+        cycles.motorcycle,
+        vehicles.airplane,
     ),
 }
 
@@ -94,7 +172,9 @@ def pieces(count: int, seed: int = 0) -> Iterator[Piece]:
     return (build(number, seed) for number in range(count))
 
 
-def write_testdataset(folder: Path, count: int, seed: int = 0, progress: Callable[[int], object] | None = None) -> None:
+def write_testdataset(
+    folder: Path, count: int, seed: int = 0, progress: Callable[[int], object] | None = None
+) -> None:
     """Writes ``count`` objects as OBJ files with one material file and a ``captions.csv``.
 
     Args:
@@ -112,7 +192,10 @@ def write_testdataset(folder: Path, count: int, seed: int = 0, progress: Callabl
         writer.writerows([piece.name, caption, piece.kind] for caption in piece.captions)
         if progress:
             progress(1)
-    colors = (f"newmtl {name}\nKd {r / 255:.4f} {g / 255:.4f} {b / 255:.4f}\n" for name, (r, g, b) in MATERIALS.items())
+    colors = (
+        f"newmtl {name}\nKd {r / 255:.4f} {g / 255:.4f} {b / 255:.4f}\n"
+        for name, (r, g, b) in MATERIALS.items()
+    )
     (folder / "materials.mtl").write_text("\n".join(colors), "ascii")
     with atomic_write(folder / CAPTIONS_FILE) as stream:
         stream.write(table.getvalue().encode())

@@ -22,7 +22,14 @@ LIBRARY_SUFFIX = ".sh3f"
 CAPTIONS_FILE = "captions.csv"
 # Written into every folder that the project itself has made or downloaded, once it is complete.
 MARKER = "dataset.json"
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
 
 
 class Origin(Protocol):
@@ -138,7 +145,9 @@ def _place(origin: Origin) -> tuple[Any, ...]:
 
 def _list_directory(directory: Path) -> Iterator[Shape]:
     if not directory.exists():
-        raise UserError(f"{directory}: there is no such folder; give a folder of meshes or a name from `triform data list`")
+        raise UserError(
+            f"{directory}: there is no such folder; give a folder of meshes or a name from `triform data list`"
+        )
     files = [directory] if directory.is_file() else sorted(_walk(directory))
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
     meshes = [path for path in files if path.suffix.lower() in MESH_SUFFIXES]
@@ -163,7 +172,9 @@ def _from_library(model: LibraryModel) -> Shape:
     for language, name in model.names:
         captions.setdefault(_lower_first(name) if language == "en" else name, language)
         if language == "en" and model.tags:
-            captions.setdefault(", ".join([_lower_first(name), *map(_lower_first, model.tags)]), "en")
+            captions.setdefault(
+                ", ".join([_lower_first(name), *map(_lower_first, model.tags)]), "en"
+            )
     return Shape(
         object_id=f"sweethome3d/{model.object_id}",
         source="sweethome3d",
@@ -177,12 +188,19 @@ def _from_library(model: LibraryModel) -> Shape:
 
 
 def _lower_first(name: str) -> str:
-    """"Coffee table" -> "coffee table", but "TV stand" stays."""
+    """ "Coffee table" -> "coffee table", but "TV stand" stays."""
     return name[:1].lower() + name[1:] if name[1:2].islower() else name
 
 
 def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
-    root = next((folder for folder in [directory, *directory.absolute().parents[:4]] if read_marker(folder)), directory)
+    root = next(
+        (
+            folder
+            for folder in [directory, *directory.absolute().parents[:4]]
+            if read_marker(folder)
+        ),
+        directory,
+    )
     marker = read_marker(root)
     source = str(marker.get("name") or directory.resolve().name)
     rows = _read_captions(root / CAPTIONS_FILE)
@@ -201,8 +219,17 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
         own_name = caption_from_name(path.name)
         category = next((row["category"] for row in described if row.get("category")), "")
         captions = tuple(dict.fromkeys(row["caption"] for row in described if row["caption"]))
-        captions = captions or tuple(dict.fromkeys([own_name, *folder_names[:1]] if own_name else folder_names[:1]))
-        given = next((_SPLITS[row["split"].lower()] for row in described if (row.get("split") or "").lower() in _SPLITS), None)
+        captions = captions or tuple(
+            dict.fromkeys([own_name, *folder_names[:1]] if own_name else folder_names[:1])
+        )
+        given = next(
+            (
+                _SPLITS[row["split"].lower()]
+                for row in described
+                if (row.get("split") or "").lower() in _SPLITS
+            ),
+            None,
+        )
         stat = path.stat()
         yield Shape(
             object_id=f"{source}/{stem.as_posix()}",
@@ -211,7 +238,9 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
             languages=("en",) * len(captions),
             category=category or next(iter(folder_names), own_name),
             # Size and time notice a change without reading gigabytes at every start.
-            fingerprint=hashlib.sha256(repr((str(path.resolve()), stat.st_size, stat.st_mtime_ns)).encode()).hexdigest(),
+            fingerprint=hashlib.sha256(
+                repr((str(path.resolve()), stat.st_size, stat.st_mtime_ns)).encode()
+            ).hexdigest(),
             licence=str(marker.get("licence", "")),
             origin=MeshFile(path),
             split=given or (splits[0] if splits else None),
@@ -228,10 +257,14 @@ def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:
             columns = reader.fieldnames or []
             key = next((name for name in ("object_id", "file") if name in columns), None)
             if key is None or "caption" not in columns:
-                raise UserError(f"{path}: its first line is {','.join(columns)!r:.80}; it has to name object_id (or file) and caption")
+                raise UserError(
+                    f"{path}: its first line is {','.join(columns)!r:.80}; it has to name object_id (or file) and caption"
+                )
             for row in reader:
                 if row[key] and row["caption"] is not None:
-                    rows.setdefault(row[key].strip(), []).append({**row, "caption": row["caption"].strip()})
+                    rows.setdefault(row[key].strip(), []).append(
+                        {**row, "caption": row["caption"].strip()}
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 CSV: {error}") from None
     return rows

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from triform.datasets.shape import Shape
+
 VAL_SHARE, TEST_SHARE = 0.1, 0.1
 # Overlap (intersection over union) of the packed voxels from which two objects count as copies.
 COPY_OVERLAP = 0.9
@@ -14,45 +16,48 @@ _CHUNK = 512
 
 
 def assign_splits(
-    object_ids: Sequence[str],
+    shapes: Sequence[Shape],
     voxels_packed: np.ndarray | None = None,
+    resolution: int = 0,
     *,
-    given: Sequence[str | None] | None = None,
     overlap: float = COPY_OVERLAP,
 ) -> list[str]:
     """Assigns "train" (80 %), "val" (10 %) or "test" (10 %) to each object.
 
     An object's place depends on its id alone, so it keeps it when others come or go; only objects
-    that are near-copies of each other follow the one whose hash is the smallest.
+    that are near-copies of each other follow the one whose hash is the smallest. A split that the
+    source itself brings along is kept; where it has no validation part, a tenth of its training
+    part becomes that.
 
     Args:
-        object_ids: (N) ids.
-        voxels_packed: (N, R^3/8) uint8 occupancy, R a multiple of 8; without it no copies are sought.
-        given: the splits that a source brings along; "val" and "test" are kept, and "train" is
-            kept but for the share that becomes "val" where the source has none of its own.
+        shapes: N shapes.
+        voxels_packed: (N, ceil(R^3 / 8)) uint8 occupancy; without it no near-copies are sought.
+        resolution: R.
         overlap: see `COPY_OVERLAP`.
     """
-    hashes = [hashlib.sha256(object_id.encode()).digest() for object_id in object_ids]
-    groups = list(range(len(hashes))) if voxels_packed is None else copies(voxels_packed, overlap)
+    hashes = [hashlib.sha256(shape.object_id.encode()).digest() for shape in shapes]
+    groups = list(range(len(hashes)))
+    if voxels_packed is not None:
+        groups = copies(voxels_packed, resolution, overlap)
     leaders: dict[int, bytes] = {}
     for group, digest in zip(groups, hashes, strict=True):
         leaders[group] = min(digest, leaders.get(group, digest))
-    splits = [_split(leaders[group]) for group in groups]
-    if given is not None:
-        has_val = "val" in given
-        for number, split in enumerate(given):
-            if split in ("val", "test"):
-                splits[number] = split
-            elif split == "train":
-                splits[number] = "train" if has_val or splits[number] != "val" else "val"
+    with_val = {shape.source for shape in shapes if shape.split == "val"}
+    splits = []
+    for shape, group in zip(shapes, groups, strict=True):
+        own = _split(leaders[group])
+        if shape.split == "train":
+            own = "val" if own == "val" and shape.source not in with_val else "train"
+        splits.append(shape.split if shape.split in ("val", "test") else own)
     return splits
 
 
-def copies(voxels_packed: np.ndarray, overlap: float = COPY_OVERLAP) -> list[int]:
+def copies(voxels_packed: np.ndarray, resolution: int, overlap: float = COPY_OVERLAP) -> list[int]:
     """Groups objects that overlap by at least ``overlap``, as they are or mirrored left to right.
 
     Args:
-        voxels_packed: (N, R^3/8) uint8 occupancy, R a multiple of 8.
+        voxels_packed: (N, ceil(R^3 / 8)) uint8 occupancy.
+        resolution: R.
         overlap: least intersection over union.
 
     Returns:
@@ -60,7 +65,6 @@ def copies(voxels_packed: np.ndarray, overlap: float = COPY_OVERLAP) -> list[int
     """
     count = len(voxels_packed)
     leader = list(range(count))
-    resolution = round((voxels_packed.shape[1] * 8) ** (1 / 3)) if count else 0
 
     def find(number: int) -> int:
         while leader[number] != number:
@@ -82,12 +86,15 @@ def _split(digest: bytes) -> str:
 
 
 def _candidates(packed: np.ndarray, resolution: int, overlap: float) -> list[tuple[int, int]]:
-    """Pairs whose 8^3 block counts allow the overlap; none that has it is missed.
+    """Pairs whose counts in 8^3 blocks allow the overlap; none that has it is missed.
 
-    The intersection is at most the sum of the blocks' smaller counts, which is computed by sorting
-    out pairs by volume first: |A and B| / |A or B| cannot exceed min(|A|, |B|) / max(|A|, |B|).
+    Two bounds: the overlap is at most the smaller volume over the larger, and the intersection is
+    at most the sum of each block's smaller count.
     """
-    chunks = [_blocks(packed[start : start + _CHUNK], resolution) for start in range(0, len(packed), _CHUNK)]
+    chunks = [
+        _blocks(packed[start : start + _CHUNK], resolution)
+        for start in range(0, len(packed), _CHUNK)
+    ]
     counts = np.concatenate(chunks) if chunks else np.zeros((0, 512), np.float32)
     mirrored = counts.reshape(-1, 8, 8, 8)[:, ::-1].reshape(len(counts), -1)
     volume = counts.sum(axis=1)
@@ -105,11 +112,21 @@ def _candidates(packed: np.ndarray, resolution: int, overlap: float) -> list[tup
 
 def _blocks(packed: np.ndarray, resolution: int) -> np.ndarray:
     """Occupied voxels in each of 8^3 blocks: (N, 512) float32."""
-    side = resolution // 8
-    grid = np.unpackbits(packed, axis=1).reshape(-1, 8, side, 8, side, 8, side)
+    side = -(-resolution // 8)
+    gap = 8 * side - resolution
+    grid = _unpack(packed, resolution)
+    if gap:  # evenly at both ends, or a mirrored copy would fall into other blocks
+        grid = np.pad(grid, [(0, 0), *[(gap // 2, gap - gap // 2)] * 3])
+    grid = grid.reshape(-1, 8, side, 8, side, 8, side)
     return grid.sum(axis=(2, 4, 6), dtype=np.float32).reshape(len(packed), -1)
 
 
 def _overlap(packed: np.ndarray, resolution: int, i: int, j: int) -> float:
-    a, b = (np.unpackbits(packed[k]).reshape([resolution] * 3).astype(bool) for k in (i, j))
-    return max(float((a & other).sum() / max((a | other).sum(), 1)) for other in (b, b[::-1]))
+    a, b = _unpack(packed[[i, j]], resolution).astype(bool)
+    unions = [((a & other).sum(), (a | other).sum()) for other in (b, b[::-1])]
+    return max(float(common / max(union, 1)) for common, union in unions)
+
+
+def _unpack(packed: np.ndarray, resolution: int) -> np.ndarray:
+    rows = np.unpackbits(packed, axis=1, count=resolution**3)
+    return rows.reshape(len(packed), resolution, resolution, resolution)

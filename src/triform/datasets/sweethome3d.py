@@ -12,6 +12,7 @@ import hashlib
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def read_library(path: Path) -> list[LibraryModel]:
     with _open(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
         if f"{CATALOGUE}.properties" not in members:
-            raise UserError(f"{path}: no {CATALOGUE}.properties in it, so it is not a furniture library (.sh3f)")
+            raise UserError(
+                f"{path}: no {CATALOGUE}.properties in it, so it is not a furniture library (.sh3f)"
+            )
         library: dict[str, str] = {}
         entries = _entries(_read(archive, path, f"{CATALOGUE}.properties"), library)
         languages = {}
@@ -110,12 +113,24 @@ def read_library(path: Path) -> list[LibraryModel]:
         member = entry.get("model", "").lstrip("/")
         if member not in members or not entry.get("name"):
             continue
-        sources = sorted((info.filename, info.CRC, info.file_size) for info in folders[posixpath.dirname(member)])
-        size = tuple(_number(entry.get(key), 1.0) for key in ("width", "height", "depth"))
+        sources = sorted(
+            (info.filename, info.CRC, info.file_size) for info in folders[posixpath.dirname(member)]
+        )
+        width, height, depth = (
+            _number(entry.get(key), 1.0) for key in ("width", "height", "depth")
+        )
+        size = (width, height, depth)
         rotation = tuple(_number(word, 0.0) for word in entry.get("modelRotation", "").split())
         rotation = rotation if len(rotation) == 9 else _NO_ROTATION
-        translated = [(code, texts.get(number, {}).get("name", "")) for code, texts in sorted(languages.items())]
-        not_tags = _SOURCE_TAGS | {library.get("name", "").lower(), entry.get("creator", "").lower(), ""}
+        translated = [
+            (code, texts.get(number, {}).get("name", ""))
+            for code, texts in sorted(languages.items())
+        ]
+        not_tags = _SOURCE_TAGS | {
+            library.get("name", "").lower(),
+            entry.get("creator", "").lower(),
+            "",
+        }
         tags = [tag.strip() for tag in entry.get("tags", "").split(",")]
         icon = entry.get("icon", "").lstrip("/")
         models.append(
@@ -130,7 +145,9 @@ def read_library(path: Path) -> list[LibraryModel]:
                 licence=" ".join(library.get("license", "").split()),
                 size=size,
                 rotation=rotation,
-                fingerprint=hashlib.sha256(repr((member, sources, size, rotation)).encode()).hexdigest(),
+                fingerprint=hashlib.sha256(
+                    repr((member, sources, size, rotation)).encode()
+                ).hexdigest(),
             )
         )
     return models
@@ -144,7 +161,9 @@ def parse_properties(data: bytes) -> Iterator[tuple[str, str]]:
         pending = ""
         if not line or line[0] in "#!":
             continue
-        if (len(line) - len(line.rstrip("\\"))) % 2:  # an odd number of backslashes continues the line
+        if (
+            len(line) - len(line.rstrip("\\"))
+        ) % 2:  # an odd number of backslashes continues the line
             pending = line[:-1]
             continue
         if match := _PAIR.match(line):
@@ -181,7 +200,9 @@ def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f"{path}: not a readable furniture library (.sh3f is a zip archive): {error}") from None
+        raise UserError(
+            f"{path}: not a readable furniture library (.sh3f is a zip archive): {error}"
+        ) from None
 
 
 def _read(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
@@ -189,10 +210,20 @@ def _read(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
     try:
         with archive.open(member) as stream:
             data = stream.read(MAX_MEMBER_BYTES + 1)
-    except (KeyError, zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, zipfile.zlib.error) as error:
+    except (
+        KeyError,
+        zipfile.BadZipFile,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        zlib.error,
+    ) as error:
         raise UserError(f"{path}: {member} cannot be read from it: {error}") from None
     if len(data) > MAX_MEMBER_BYTES:
-        raise UserError(f"{path}: {member} is larger than {MAX_MEMBER_BYTES // 2**20} MiB when unpacked; left alone")
+        raise UserError(
+            f"{path}: {member} unpacks to more than {MAX_MEMBER_BYTES // 2**20} MiB; left alone"
+        )
     return data
 
 

@@ -50,7 +50,12 @@ class VoxelTable:
     """
 
     def __init__(
-        self, storage: np.ndarray | _File, rows: np.ndarray, shapes: list[Shape], failed: list[tuple[str, str]], resolution: int
+        self,
+        storage: np.ndarray | _File,
+        rows: np.ndarray,
+        shapes: list[Shape],
+        failed: list[tuple[str, str]],
+        resolution: int,
     ) -> None:
         self._storage, self._rows = storage, rows
         self.shapes, self.failed, self.resolution = shapes, failed, resolution
@@ -66,14 +71,23 @@ class VoxelTable:
     def unpack(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """Occupancy (B, R, R, R) uint8, 0 or 1, indexed x, y, z, of the given rows."""
         rows = self._bits()[self._rows[indices]]
-        return np.unpackbits(rows, axis=1, count=self.resolution**3).reshape(-1, *[self.resolution] * 3)
+        return np.unpackbits(rows, axis=1, count=self.resolution**3).reshape(
+            -1, *[self.resolution] * 3
+        )
 
     def _bits(self) -> np.ndarray:
-        return self._storage.records()["bits"] if isinstance(self._storage, _File) else self._storage
+        return (
+            self._storage.records()["bits"] if isinstance(self._storage, _File) else self._storage
+        )
 
 
 def voxelize_shapes(
-    shapes: Sequence[Shape], resolution: int, *, fill: bool = True, cache: Path | None = None, processes: int = 0
+    shapes: Sequence[Shape],
+    resolution: int,
+    *,
+    fill: bool = True,
+    cache: Path | None = None,
+    processes: int = 0,
 ) -> VoxelTable:
     """Voxelizes shapes in parallel; a mesh that cannot be used is left out and reported.
 
@@ -97,23 +111,41 @@ def voxelize_shapes(
                 failed[key] = reason
             else:
                 done[key] = bits
-        storage: np.ndarray | _File = np.array(list(done.values()), dtype=np.uint8).reshape(len(done), -1)
+        storage: np.ndarray | _File = np.array(list(done.values()), dtype=np.uint8).reshape(
+            len(done), -1
+        )
         places = {key: row for row, key in enumerate(done)}
     else:
-        storage = _File(cache / f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin", resolution, fill)
+        storage = _File(
+            cache / f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin", resolution, fill
+        )
         places = storage.find(todo)
         if len(places) < len(todo):
             try:
                 failed = _fill_file(storage, todo, processes)
             except OSError as error:
-                raise UserError(f"{storage.path}: voxels cannot be kept there ({error.strerror or error}); free some space or set TRIFORM_CACHE to another folder") from None
+                raise UserError(
+                    f"{storage.path}: cannot be written ({error.strerror or error}); "
+                    "free some space, or set TRIFORM_CACHE to another folder"
+                ) from None
             places = storage.find(todo)
     kept = [number for number, key in enumerate(keys) if key in places]
-    refused = [(shapes[number].object_id, failed.get(key, "unknown")) for number, key in enumerate(keys) if key not in places]
+    refused = [
+        (shapes[number].object_id, failed.get(key, "unknown"))
+        for number, key in enumerate(keys)
+        if key not in places
+    ]
     if refused:
-        logger.warning("%d of %d meshes cannot be used; the first: %s: %s", len(refused), len(shapes), *refused[0])
+        logger.warning(
+            "%d of %d meshes cannot be used; the first: %s: %s",
+            len(refused),
+            len(shapes),
+            *refused[0],
+        )
     if shapes and not kept:
-        raise UserError(f"none of {len(shapes)} meshes can be used; the first: {refused[0][0]}: {refused[0][1]}")
+        raise UserError(
+            f"none of {len(shapes)} meshes can be used; the first: {refused[0][0]}: {refused[0][1]}"
+        )
     rows = np.array([places[keys[number]] for number in kept], dtype=np.int64)
     return VoxelTable(storage, rows, [shapes[number] for number in kept], refused, resolution)
 
@@ -133,7 +165,9 @@ def _fill_file(file: _File, todo: dict[bytes, Shape], processes: int) -> dict[by
         there = file.find(todo)
         missing = {key: shape for key, shape in todo.items() if key not in there}
         with file.path.open("ab", buffering=0) as stream:
-            for count, (key, bits, reason) in enumerate(_work(missing, file.resolution, file.fill, processes)):
+            for count, (key, bits, reason) in enumerate(
+                _work(missing, file.resolution, file.fill, processes)
+            ):
                 if bits is None:
                     failed[key] = reason
                     continue
@@ -153,7 +187,12 @@ class _File:
         self.path, self.resolution, self.fill = path, resolution, fill
         size = -(-(resolution**3) // 8)
         self._type = np.dtype([("key", "u1", 32), ("crc", "<u4"), ("bits", "u1", size)])
-        self._header = json.dumps({"triform": "voxels", "version": 1, "resolution": resolution, "fill": fill}).encode().ljust(HEADER_BYTES - 1) + b"\n"
+        self._header = (
+            json.dumps({"triform": "voxels", "version": 1, "resolution": resolution, "fill": fill})
+            .encode()
+            .ljust(HEADER_BYTES - 1)
+            + b"\n"
+        )
         self._records: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -175,7 +214,11 @@ class _File:
         except FileNotFoundError:
             return nothing
         count = (size - HEADER_BYTES) // self._type.itemsize
-        return np.memmap(self.path, dtype=self._type, mode="r", offset=HEADER_BYTES, shape=(count,)) if count else nothing
+        return (
+            np.memmap(self.path, dtype=self._type, mode="r", offset=HEADER_BYTES, shape=(count,))
+            if count
+            else nothing
+        )
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, int]:
         """The rows of the keys that are there and whole."""
@@ -183,7 +226,11 @@ class _File:
         records = self.records()
         rows = {bytes(key): row for row, key in enumerate(np.ascontiguousarray(records["key"]))}
         found = {key: rows[key] for key in keys if key in rows}
-        damaged = [key for key, row in found.items() if zlib.crc32(records["bits"][row], zlib.crc32(key)) != records["crc"][row]]
+        damaged = [
+            key
+            for key, row in found.items()
+            if zlib.crc32(records["bits"][row], zlib.crc32(key)) != records["crc"][row]
+        ]
         if damaged:
             logger.warning("%s: %d damaged records, they are made again", self.path, len(damaged))
         for key in damaged:
@@ -205,13 +252,17 @@ class _File:
             os.truncate(self.path, size - (size - HEADER_BYTES) % self._type.itemsize)
 
     def record(self, key: bytes, bits: np.ndarray) -> bytes:
-        return key + zlib.crc32(bits, zlib.crc32(key)).to_bytes(4, "little") + bits.tobytes()
+        return (
+            key + zlib.crc32(bits.tobytes(), zlib.crc32(key)).to_bytes(4, "little") + bits.tobytes()
+        )
 
 
 Result = tuple[bytes, "np.ndarray | None", str]
 
 
-def _work(todo: dict[bytes, Shape], resolution: int, fill: bool, processes: int) -> Iterator[Result]:
+def _work(
+    todo: dict[bytes, Shape], resolution: int, fill: bool, processes: int
+) -> Iterator[Result]:
     """Voxelizes in worker processes; yields (key, packed bits or None, reason) as they come."""
     bar = tqdm(total=len(todo), desc="voxels", unit="mesh", disable=None, leave=False)
     waiting = dict(todo)
@@ -222,7 +273,9 @@ def _work(todo: dict[bytes, Shape], resolution: int, fill: bool, processes: int)
             yield result
 
 
-def _run(waiting: dict[bytes, Shape], resolution: int, fill: bool, processes: int) -> Iterator[Result]:
+def _run(
+    waiting: dict[bytes, Shape], resolution: int, fill: bool, processes: int
+) -> Iterator[Result]:
     if processes == 1 or len(waiting) < _FEW:
         for key, shape in list(waiting.items()):
             yield _voxelize_one(key, shape, resolution, fill)
@@ -232,7 +285,9 @@ def _run(waiting: dict[bytes, Shape], resolution: int, fill: bool, processes: in
 
     task = delayed(_voxelize_one)
     try:
-        yield from Parallel(processes, return_as="generator_unordered")(task(key, shape, resolution, fill) for key, shape in list(waiting.items()))
+        yield from Parallel(processes, return_as="generator_unordered")(
+            task(key, shape, resolution, fill) for key, shape in list(waiting.items())
+        )
     except TerminatedWorkerError:
         # A mesh took its worker down (out of memory): one at a time, so that it is known which.
         logger.warning("a worker process died; going on with one mesh at a time")
@@ -248,5 +303,7 @@ def _voxelize_one(key: bytes, shape: Shape, resolution: int, fill: bool) -> Resu
         return key, np.packbits(voxelize(shape.load(), resolution, fill=fill)), ""
     except UserError as error:
         return key, None, str(error)
-    except Exception as error:  # a mesh from a stranger may break anything; it must not stop the rest
+    except (
+        Exception
+    ) as error:  # a mesh from a stranger may break anything; it must not stop the rest
         return key, None, f"{type(error).__name__}: {error}".splitlines()[0]

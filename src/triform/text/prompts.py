@@ -10,15 +10,74 @@ import re
 
 # Words that say how a file was made, not what it shows.
 _FILE_WORDS = frozenset(
-    "3d asset copy export final geometry lowpoly highpoly lod mesh model models new normalized obj object off old "
-    "ply scan scene shape stl test textured tmp train untitled val version".split()
+    [
+        "3d",
+        "asset",
+        "copy",
+        "export",
+        "final",
+        "geometry",
+        "lowpoly",
+        "highpoly",
+        "lod",
+        "mesh",
+        "model",
+        "models",
+        "new",
+        "normalized",
+        "obj",
+        "object",
+        "off",
+        "old",
+        "ply",
+        "scan",
+        "scene",
+        "shape",
+        "stl",
+        "test",
+        "textured",
+        "tmp",
+        "train",
+        "untitled",
+        "val",
+        "version",
+    ]
 )
 _COUNTED = frozenset(
-    "arm arms bedroom door doors drawer drawers leg legs light lights pane panes panel panels piece seat seater seats "
-    "shelf shelves step steps tier tiers wheel wheels".split()
+    [
+        "arm",
+        "arms",
+        "bedroom",
+        "door",
+        "doors",
+        "drawer",
+        "drawers",
+        "leg",
+        "legs",
+        "light",
+        "lights",
+        "pane",
+        "panes",
+        "panel",
+        "panels",
+        "piece",
+        "seat",
+        "seater",
+        "seats",
+        "shelf",
+        "shelves",
+        "step",
+        "steps",
+        "tier",
+        "tiers",
+        "wheel",
+        "wheels",
+    ]
 )
-_PLURAL_ONLY = frozenset("glasses jeans people scissors shelves shorts stairs trousers".split())
-_PREPOSITIONS = frozenset("at for from in of on under with without".split())
+_PLURAL_ONLY = frozenset(
+    ["glasses", "jeans", "people", "scissors", "shelves", "shorts", "stairs", "trousers"]
+)
+_PREPOSITIONS = frozenset(["at", "for", "from", "in", "of", "on", "under", "with", "without"])
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LETTERS_THEN_NUMBER = re.compile(r"(?<=[^\W\d_])(?=\d)")
 _HASH = re.compile(r"(?=[0-9a-f]*\d)[0-9a-f]{8,}|[0-9a-f]{6,}-[0-9a-f-]+", re.IGNORECASE)
@@ -41,7 +100,9 @@ def caption_from_name(name: str) -> str:
     kept = [
         word.lower()
         for position, word in enumerate(words)
-        if _says_something(word.lower(), words[position + 1].lower() if position + 1 < len(words) else "")
+        if _says_something(
+            word.lower(), words[position + 1].lower() if position + 1 < len(words) else ""
+        )
     ]
     return " ".join(kept)
 
@@ -60,7 +121,9 @@ def with_article(name: str) -> str:
     words = name.split()
     if not words or words[0].lower() in {"a", "an", "the"}:
         return name
-    end = next((place for place, word in enumerate(words) if place and word in _PREPOSITIONS), len(words))
+    end = next(
+        (place for place, word in enumerate(words) if place and word in _PREPOSITIONS), len(words)
+    )
     head = words[end - 1].lower()
     if head in _PLURAL_ONLY or (head.endswith("s") and not head.endswith(("ss", "us", "is"))):
         return name

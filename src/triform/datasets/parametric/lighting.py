@@ -1,17 +1,20 @@
 """Lamps: standing, on tables and desks, hanging, on walls and in the street."""
 
+# ruff: noqa: RUF005 -- sums of arrays, not joined tuples
 from __future__ import annotations
 
 import numpy as np
 
 from triform.datasets.parametric.dice import Dice
 from triform.datasets.parametric.solids import METALS, WOODS, Solids, arc
-from triform.datasets.parametric.wording import Words, number
+from triform.datasets.parametric.wording import Words
 
-_SHADES = ("conical", "cylindrical", "dome", "globe", "bell")
+SHADES = ("conical", "cylindrical", "dome", "globe", "bell")
 
 
-def _shade(s: Solids, style: str, x: float, z: float, low: float, high: float, radius: float, material: str) -> None:
+def lampshade(
+    s: Solids, style: str, x: float, z: float, low: float, high: float, radius: float, material: str
+) -> None:
     """A lampshade about a vertical axis: open below (the conical and cylindrical ones above too)."""
     t = max(s.thin * 0.9, radius * 0.12)
     top = {"conical": 0.5, "cylindrical": 1.0}.get(style, 0.3) * radius
@@ -26,7 +29,10 @@ def _shade(s: Solids, style: str, x: float, z: float, low: float, high: float, r
     if style == "dome":
         outer = [(radius * c, low + (high - low) * v) for c, v in steps]
     else:
-        outer = [(radius * (1 - v) ** 0.6 * 0.8 + radius * 0.2, low + (high - low) * v) for v in np.linspace(0, 1, 7)]
+        outer = [
+            (radius * (1 - v) ** 0.6 * 0.8 + radius * 0.2, low + (high - low) * v)
+            for v in np.linspace(0, 1, 7)
+        ]
     inner = [(max(r - t, t * 0.2), y - t * 0.9 * k / 6) for k, (r, y) in enumerate(outer)][::-1]
     s.lathe([*outer, *inner], material, x=x, z=z)
 
@@ -34,7 +40,7 @@ def _shade(s: Solids, style: str, x: float, z: float, low: float, high: float, r
 def floor_lamp(d: Dice) -> tuple[Solids, Words]:
     high = d.between(1.35, 1.75)
     s, words = Solids(high), Words("floor lamp", ["standing lamp", "lamp"])
-    t, metal, shade = s.thin, d.pick(METALS), d.pick(_SHADES)
+    t, metal, shade = s.thin, d.pick(METALS), d.pick(SHADES)
     radius, tall = d.between(0.16, 0.26), d.between(0.22, 0.36)
     base = d.pick(["disc", "disc", "tripod", "arc"])
     low = high - tall
@@ -42,12 +48,25 @@ def floor_lamp(d: Dice) -> tuple[Solids, Words]:
         reach = d.between(0.5, 0.8)
         s.lathe([(0.17, 0), (0.17, t * 1.3)], "black", z=0)
         turn = arc(0, 180, 21)
-        path = [(0, 0, 0), (0, high * 0.55, 0), *((reach / 2 * (1 - c), high * 0.62 + (high * 0.36) * v, 0) for c, v in turn[1:-2])]
+        path = [
+            (0, 0, 0),
+            (0, high * 0.55, 0),
+            *((reach / 2 * (1 - c), high * 0.62 + (high * 0.36) * v, 0) for c, v in turn[1:-2]),
+        ]
         s.tube(path, t * 0.55, metal)
         x, y, _ = path[-1]
         small = radius * 0.9
         s.rod((x, y, 0), (x, y - 0.1, 0), t * 0.5, metal)
-        _shade(s, shade if shade != "cylindrical" else "dome", x, 0, y - 0.1 - small, y - 0.08, small, "linen")
+        lampshade(
+            s,
+            shade if shade != "cylindrical" else "dome",
+            x,
+            0,
+            y - 0.1 - small,
+            y - 0.08,
+            small,
+            "linen",
+        )
         words.adjectives.append("arched")
         words.synonyms.insert(0, "arc lamp")
         words.features += ["a curved arm", f"a {shade if shade != 'cylindrical' else 'dome'} shade"]
@@ -60,17 +79,25 @@ def floor_lamp(d: Dice) -> tuple[Solids, Words]:
         joint = low + tall * 0.1
         for k in range(3):
             angle = np.pi / 2 + k * 2 * np.pi / 3
-            s.rod((0.3 * np.cos(angle), 0, 0.3 * np.sin(angle)), (0, joint, 0), t * 0.5, d.pick(WOODS) if k == 0 else metal, tip=t * 0.7)
+            s.rod(
+                (0.3 * np.cos(angle), 0, 0.3 * np.sin(angle)),
+                (0, joint, 0),
+                t * 0.5,
+                d.pick(WOODS) if k == 0 else metal,
+                tip=t * 0.7,
+            )
         s.rod((0, joint - t, 0), (0, low + tall * 0.5, 0), t * 0.6, metal)
         words.features.append("three legs")
         words.adjectives.append("tripod")
-    _shade(s, shade, 0, 0, low, high, min(radius, tall * 0.6) if shade == "globe" else radius, "linen")
-    _spokes(s, low, tall, radius, shade, metal)
+    lampshade(
+        s, shade, 0, 0, low, high, min(radius, tall * 0.6) if shade == "globe" else radius, "linen"
+    )
+    spokes(s, low, tall, radius, shade, metal)
     words.features.append(f"a {shade} shade")
     return s, words
 
 
-def _spokes(s: Solids, low: float, tall: float, radius: float, shade: str, material: str) -> None:
+def spokes(s: Solids, low: float, tall: float, radius: float, shade: str, material: str) -> None:
     """Bars that carry a shade that is open at the top."""
     if shade in ("conical", "cylindrical"):
         y = low + tall * 0.5
@@ -84,23 +111,49 @@ def _spokes(s: Solids, low: float, tall: float, radius: float, shade: str, mater
 def table_lamp(d: Dice) -> tuple[Solids, Words]:
     high = d.between(0.4, 0.7)
     s, words = Solids(high), Words("table lamp", ["bedside lamp", "lamp"])
-    t, shade, material = s.thin, d.pick(_SHADES), d.pick(["ceramic", "brass", "oak", "blue", "black"])
+    t, shade, material = (
+        s.thin,
+        d.pick(SHADES),
+        d.pick(["ceramic", "brass", "oak", "blue", "black"]),
+    )
     radius, tall = high * d.between(0.24, 0.36), high * d.between(0.35, 0.5)
     low = high - tall
     body = d.pick(["vase", "ball", "column", "cone", "stem"])
     r = high * d.between(0.11, 0.17)
     neck = t * 0.7
     profile = {
-        "vase": [(r * 0.7, 0), (r, low * 0.3), (r * 1.1, low * 0.5), (r * 0.6, low * 0.85), (neck, low)],
-        "ball": [(r * 0.7, 0), (r * 0.7, t), *((max(neck, r * 1.15 * c), t + low * 0.45 * (1 + v)) for c, v in arc(-75, 75, 9)), (neck, low)],
+        "vase": [
+            (r * 0.7, 0),
+            (r, low * 0.3),
+            (r * 1.1, low * 0.5),
+            (r * 0.6, low * 0.85),
+            (neck, low),
+        ],
+        "ball": [
+            (r * 0.7, 0),
+            (r * 0.7, t),
+            *((max(neck, r * 1.15 * c), t + low * 0.45 * (1 + v)) for c, v in arc(-75, 75, 9)),
+            (neck, low),
+        ],
         "column": [(r, 0), (r, t), (r * 0.55, t * 1.4), (r * 0.55, low * 0.95), (neck, low)],
         "cone": [(r * 1.2, 0), (neck, low)],
         "stem": [(r * 1.2, 0), (r * 1.2, t), (neck, t * 1.6), (neck, low)],
     }[body]
     s.lathe([*profile, (neck, low + tall * 0.5)], material)
-    _shade(s, shade, 0, 0, low, high, min(radius, tall * 0.62) if shade == "globe" else radius, "linen")
-    _spokes(s, low, tall, radius, shade, "steel")
-    words.features += [f"a {shade} shade", {"vase": "a vase-shaped base", "ball": "a round body", "column": "a column base", "cone": "a conical base", "stem": "a thin stem"}[body]]
+    lampshade(
+        s, shade, 0, 0, low, high, min(radius, tall * 0.62) if shade == "globe" else radius, "linen"
+    )
+    spokes(s, low, tall, radius, shade, "steel")
+    words.features += [
+        f"a {shade} shade",
+        {
+            "vase": "a vase-shaped base",
+            "ball": "a round body",
+            "column": "a column base",
+            "cone": "a conical base",
+            "stem": "a thin stem",
+        }[body],
+    ]
     return s, words
 
 
@@ -129,7 +182,15 @@ def desk_lamp(d: Dice) -> tuple[Solids, Words]:
     towards = np.array([0, np.sin(tilt), np.cos(tilt)])
     wide = d.between(0.06, 0.09)
     if d.chance(0.25):
-        s.box(-wide * 2, wide * 2, head[1] - t * 0.8, head[1] + t * 0.8, head[2] - t, head[2] + t * 2.5, metal)
+        s.box(
+            -wide * 2,
+            wide * 2,
+            head[1] - t * 0.8,
+            head[1] + t * 0.8,
+            head[2] - t,
+            head[2] + t * 2.5,
+            metal,
+        )
         words.features.append("a bar-shaped head")
     else:
         s.rod(head - towards * 0.03, head + towards * 0.11, t * 0.9, metal, tip=wide)
@@ -138,101 +199,26 @@ def desk_lamp(d: Dice) -> tuple[Solids, Words]:
     return s, words
 
 
-def pendant_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(0.5, 1.0)
-    s, words = Solids(high), Words("pendant lamp", ["hanging lamp", "ceiling pendant", "hanging light"])
-    t, shade, material = s.thin, d.pick(_SHADES), d.pick(["white", "black", "brass", "red", "green"])
-    radius, tall = d.between(0.14, 0.26), d.between(0.16, 0.3)
-    if shade == "globe":
-        tall = radius * 2
-    s.rod((0, tall * 0.5, 0), (0, high, 0), t * 0.5, "black")
-    s.lathe([(t * 1.6, high - t), (t * 1.6, high)], material)
-    _shade(s, shade, 0, 0, 0, tall, radius, material)
-    _spokes(s, 0, tall, radius, shade, material)
-    words.features += [f"a {shade} shade", "a long cord" if high > 0.75 else "a short cord"]
-    return s, words
-
-
-def ceiling_lamp(d: Dice) -> tuple[Solids, Words]:
-    radius = d.between(0.18, 0.26)
-    s, words = Solids(radius * 2), Words("ceiling lamp", ["ceiling light", "flush ceiling lamp"])
-    style = d.pick(["dome", "drum", "square", "spots"])
-    deep = radius * d.between(0.3, 0.55)
-    if style == "dome":
-        s.lathe([(radius * c, deep - deep * v) for c, v in arc(0, 80, 8)][::-1], "glass")
-        s.lathe([(radius * 0.8, deep), (radius * 0.8, deep + s.thin)], "steel")
-        words.features.append("a domed glass")
-    elif style in ("drum", "square"):
-        s.lathe([(radius, 0), (radius, deep)], "linen", exponent=2 if style == "drum" else 24)
-        s.lathe([(radius * 0.6, deep), (radius * 0.6, deep + s.thin)], "steel")
-        words.adjectives.append("round" if style == "drum" else "square")
-        words.features.append("a flat shade")
-    else:
-        count = d.whole(2, 4)
-        s.box(-radius, radius, radius * 0.6, radius * 0.6 + s.thin * 1.2, -s.thin * 1.5, s.thin * 1.5, "steel")
-        for k in range(count):
-            x = radius * (2 * (k + 0.5) / count - 1)
-            s.rod((x, radius * 0.6, 0), (x, radius * 0.35, 0), s.thin * 0.6, "steel")
-            s.rod((x, radius * 0.4, -0.01), (x, 0.0, d.between(0.0, 0.08)), s.thin, "steel", tip=s.thin * 1.9)
-        words.features.append(number(count, "spotlight"))
-        words.synonyms.append("track light")
-    return s, words
-
-
-def wall_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(0.28, 0.4)
-    s, words = Solids(high), Words("wall lamp", ["wall light", "sconce"])
-    t, metal, shade = s.thin, d.pick(METALS), d.pick(_SHADES)
-    reach, radius, tall = d.between(0.12, 0.18), d.between(0.07, 0.11), d.between(0.12, 0.18)
-    plate = d.pick([2.0, 24.0])
-    turn = [(0.05 * c, high * 0.4 + 0.07 * v) for c, v in arc(0, 340, 18)] if plate == 2.0 else [(-0.05, high * 0.2), (0.05, high * 0.2), (0.05, high * 0.6), (-0.05, high * 0.6)]
-    s.prism(turn, "z", 0, t * 1.2, metal)
-    s.tube([(0, high * 0.4, t * 0.5), (0, high * 0.36, reach * 0.6), (0, high * 0.4, reach), (0, high - tall * 0.5, reach)], t * 0.6, metal)
-    _shade(s, shade, 0, reach, high - tall, high, min(radius, tall / 2) if shade == "globe" else radius, "linen")
-    _spokes_at(s, reach, high - tall, tall, radius, shade, metal)
-    words.features += [f"a {shade} shade", "a curved arm", "a round plate" if plate == 2.0 else "a square plate"]
-    return s, words
-
-
-def _spokes_at(s: Solids, z: float, low: float, tall: float, radius: float, shade: str, material: str) -> None:
-    if shade not in ("conical", "cylindrical"):
-        return
-    y, reach = low + tall * 0.5, radius * (0.75 if shade == "conical" else 0.95)
-    s.rod((-reach, y, z), (reach, y, z), s.thin * 0.45, material)
-
-
-def chandelier(d: Dice) -> tuple[Solids, Words]:
-    count, reach, high = d.whole(3, 8), d.between(0.28, 0.4), d.between(0.6, 0.9)
-    s, words = Solids(high), Words("chandelier", ["chandelier lamp", "ceiling lamp with arms"])
-    t, metal = s.thin, d.pick(["brass", "black", "steel"])
-    hub = d.between(0.12, 0.2)
-    s.rod((0, hub, 0), (0, high, 0), t * 0.55, metal)
-    s.lathe([(t * 1.8, high - t), (t * 1.8, high)], metal)
-    s.ball((0, hub, 0), (t * 2, t * 2.2, t * 2), metal)
-    style = d.pick(["candles", "globes", "shades"])
-    for k in range(count):
-        c, v = np.cos(2 * np.pi * k / count + 0.3), np.sin(2 * np.pi * k / count + 0.3)
-        path = [(c * r, hub + y, v * r) for r, y in ((0, 0), (reach * 0.35, -0.07), (reach * 0.75, -0.07), (reach, 0.0), (reach, 0.06))]
-        s.tube(path, t * 0.5, metal)
-        x, z, y = c * reach, v * reach, hub + 0.05
-        if style == "candles":
-            s.lathe([(t * 1.3, y), (t * 1.5, y + t), (t * 0.7, y + t), (t * 0.7, y + 0.14), (t * 0.2, y + 0.18)], "white", x=x, z=z, sides=10)
-        elif style == "globes":
-            s.ball((x, y + 0.05, z), (0.06, 0.06, 0.06), "glass")
-        else:
-            s.lathe([(0.03, y), (0.065, y + 0.11), (0.05, y + 0.11), (0.02, y + t)], "linen", x=x, z=z, sides=12)
-    words.features += [number(count, "arm"), {"candles": "candle lights", "globes": "round globes", "shades": "small shades"}[style]]
-    return s, words
-
-
 def street_lamp(d: Dice) -> tuple[Solids, Words]:
     high = d.between(3.0, 4.5)
     s, words = Solids(high), Words("street lamp", ["lamp post", "street light", "outdoor lamp"])
     t, metal = s.thin, d.pick(["black", "steel", "green"])
     style = d.pick(["lantern", "arm", "globe", "double"])
-    s.lathe([(t * 2, 0), (t * 2, t), (t * 1.4, t * 2), (t * 0.7, t * 4), (t * 0.6, high * 0.86)], metal)
+    s.lathe(
+        [(t * 2, 0), (t * 2, t), (t * 1.4, t * 2), (t * 0.7, t * 4), (t * 0.6, high * 0.86)], metal
+    )
     if style == "lantern":
-        s.lathe([(t * 1.2, high * 0.85), (t * 2.4, high * 0.95), (t * 2.8, high * 0.955), (t * 0.4, high)], "glass", exponent=8, sides=16)
+        s.lathe(
+            [
+                (t * 1.2, high * 0.85),
+                (t * 2.4, high * 0.95),
+                (t * 2.8, high * 0.955),
+                (t * 0.4, high),
+            ],
+            "glass",
+            exponent=8,
+            sides=16,
+        )
         words.features.append("a lantern on top")
     elif style == "globe":
         r = high * 0.07
@@ -242,10 +228,24 @@ def street_lamp(d: Dice) -> tuple[Solids, Words]:
         sides = (-1, 1) if style == "double" else (1,)
         for side in sides:
             reach = high * 0.2
-            path = [(0, high * 0.84, 0), *((0, high * 0.86 + high * 0.12 * v, side * reach * 0.5 * (1 - c)) for c, v in arc(0, 120, 9))]
+            path = [
+                (0, high * 0.84, 0),
+                *(
+                    (0, high * 0.86 + high * 0.12 * v, side * reach * 0.5 * (1 - c))
+                    for c, v in arc(0, 120, 9)
+                ),
+            ]
             s.tube(path, t * 0.6, metal)
             z = path[-1][2]
             y = path[-1][1]
-            s.box(-t, t, y - t * 0.9, y + t * 0.4, z - t if side > 0 else z - t * 5, z + t * 5 if side > 0 else z + t, metal)
+            s.box(
+                -t,
+                t,
+                y - t * 0.9,
+                y + t * 0.4,
+                z - t if side > 0 else z - t * 5,
+                z + t * 5 if side > 0 else z + t,
+                metal,
+            )
         words.features.append("two curved arms" if style == "double" else "a curved arm")
     return s, words

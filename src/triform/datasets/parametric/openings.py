@@ -7,7 +7,17 @@ from triform.datasets.parametric.solids import WOODS, Solids, arc
 from triform.datasets.parametric.wording import Words, number
 
 
-def _frame(s: Solids, w: float, low: float, high: float, dz: float, edge: float, material: str, *, sill: bool) -> None:
+def _frame(
+    s: Solids,
+    w: float,
+    low: float,
+    high: float,
+    dz: float,
+    edge: float,
+    material: str,
+    *,
+    sill: bool,
+) -> None:
     """Posts and a lintel, and a sill for windows."""
     s.box(-w, -w + edge, low, high, -dz, dz, material)
     s.box(w - edge, w, low, high, -dz, dz, material)
@@ -17,7 +27,16 @@ def _frame(s: Solids, w: float, low: float, high: float, dz: float, edge: float,
 
 
 def _panes(
-    s: Solids, x0: float, x1: float, y0: float, y1: float, dz: float, rows: int, columns: int, material: str, edge: float
+    s: Solids,
+    x0: float,
+    x1: float,
+    y0: float,
+    y1: float,
+    dz: float,
+    rows: int,
+    columns: int,
+    material: str,
+    edge: float,
 ) -> None:
     """A sash: its frame, bars and a sheet of glass in the middle."""
     t = s.thin
@@ -54,7 +73,11 @@ def door(d: Dice) -> tuple[Solids, Words]:
     inner, top = (w - edge, high - edge) if framed else (w, high)
     style = d.pick(["flat", "panels", "panels", "panels", "glazed", "half glazed"])
     leaves = [(-inner, 0.0), (0.0, inner)] if double else [(-inner, inner)]
-    rows, columns = d.pick([(1, 1), (2, 1), (3, 1), (2, 2), (3, 2)]) if style == "panels" else d.pick([(1, 1), (3, 2), (4, 2), (5, 2)])
+    rows, columns = (
+        d.pick([(1, 1), (2, 1), (3, 1), (2, 2), (3, 2)])
+        if style == "panels"
+        else d.pick([(1, 1), (3, 2), (4, 2), (5, 2)])
+    )
     if double:
         columns = 1
     flip = d.pick([-1, 1])
@@ -64,28 +87,70 @@ def door(d: Dice) -> tuple[Solids, Words]:
         if style in ("glazed", "half glazed"):
             if style == "half glazed":
                 s.box(x0, x1, 0.01, split, -leaf, leaf, material)
-                s.box(x0 + t * 2, x1 - t * 2, 0.2, split - t * 1.5, -leaf - t * 0.8, leaf + t * 0.8, material)
-            _panes(s, x0, x1, split if style == "half glazed" else 0.01, top, leaf * 1.3, rows, columns, material, t * 2)
+                s.box(
+                    x0 + t * 2,
+                    x1 - t * 2,
+                    0.2,
+                    split - t * 1.5,
+                    -leaf - t * 0.8,
+                    leaf + t * 0.8,
+                    material,
+                )
+            _panes(
+                s,
+                x0,
+                x1,
+                split if style == "half glazed" else 0.01,
+                top,
+                leaf * 1.3,
+                rows,
+                columns,
+                material,
+                t * 2,
+            )
         else:
             s.box(x0, x1, 0.01, top, -leaf, leaf, material)
         if style == "panels":
             margin = t * 1.7
             for i in range(rows):
                 for j in range(columns):
-                    left, right = (x0 + margin / 2 + (x1 - x0 - margin) * (j + share) / columns for share in (0, 1))
+                    left, right = (
+                        x0 + margin / 2 + (x1 - x0 - margin) * (j + share) / columns
+                        for share in (0, 1)
+                    )
                     low, up = (0.1 + (top - 0.15) * (i + share) / rows for share in (0, 1))
-                    s.box(left + margin / 2, right - margin / 2, low + margin / 2, up - margin / 2, -leaf - t * 0.9, leaf + t * 0.9, material)
-        grip = (x1 - t * 1.6 if index == 0 else x0 + t * 1.6) if double else flip * (inner - t * 1.8)
+                    s.box(
+                        left + margin / 2,
+                        right - margin / 2,
+                        low + margin / 2,
+                        up - margin / 2,
+                        -leaf - t * 0.9,
+                        leaf + t * 0.9,
+                        material,
+                    )
+        grip = (
+            (x1 - t * 1.6 if index == 0 else x0 + t * 1.6) if double else flip * (inner - t * 1.8)
+        )
         for side in (-1, 1):
             if d.chance(0.5):
                 s.ball((grip, 1.02, side * (leaf + t * 0.9)), (t * 0.8, t * 0.8, t), "brass")
             else:
-                s.box(grip - t * 0.6, grip + t * 0.6, 0.97, 1.1, side * leaf - t * 1.1, side * leaf + t * 1.1, "steel")
+                s.box(
+                    grip - t * 0.6,
+                    grip + t * 0.6,
+                    0.97,
+                    1.1,
+                    side * leaf - t * 1.1,
+                    side * leaf + t * 1.1,
+                    "steel",
+                )
     words.features += {
         "flat": ["a smooth leaf" if not double else "two smooth leaves"],
         "panels": [number(rows * columns, "raised panel") + (" on each leaf" if double else "")],
         "glazed": [_grid(rows, columns) + " of glass" + (" on each leaf" if double else "")],
-        "half glazed": [_grid(rows, columns) + " of glass above" + (" on each leaf" if double else "")],
+        "half glazed": [
+            _grid(rows, columns) + " of glass above" + (" on each leaf" if double else "")
+        ],
     }[style]
     if style == "glazed":
         words.adjectives.append("glazed")
@@ -97,7 +162,10 @@ def door(d: Dice) -> tuple[Solids, Words]:
 
 
 def window(d: Dice) -> tuple[Solids, Words]:
-    w, high = d.pick([d.between(0.4, 0.5), d.between(0.55, 0.75), d.between(0.8, 1.0)]), d.between(1.0, 1.5)
+    w, high = (
+        d.pick([d.between(0.4, 0.5), d.between(0.55, 0.75), d.between(0.8, 1.0)]),
+        d.between(1.0, 1.5),
+    )
     s, words = Solids(max(2 * w, high)), Words("window")
     t, material = s.thin, d.pick(WOODS)
     edge, dz = t * 1.4, t * 1.7
@@ -121,12 +189,26 @@ def window(d: Dice) -> tuple[Solids, Words]:
     if style == "arched":
         words.adjectives.append("arched")
         outer, rise = w, w * d.between(0.6, 1.0)
-        s.tube([(outer * 0.96 * c, high + rise * v, 0) for c, v in arc(0, 180, 21)], t * 1.2, material)
-        s.prism([(outer * c * 0.97, high + rise * v) for c, v in arc(0, 180, 21)], "z", -t * 0.4, t * 0.4, "glass")
+        s.tube(
+            [(outer * 0.96 * c, high + rise * v, 0) for c, v in arc(0, 180, 21)], t * 1.2, material
+        )
+        s.prism(
+            [(outer * c * 0.97, high + rise * v) for c, v in arc(0, 180, 21)],
+            "z",
+            -t * 0.4,
+            t * 0.4,
+            "glass",
+        )
         if d.chance(0.6):
             for angle in (60, 120) if columns > 1 else (90,):
-                (c, v), = arc(angle, angle, 1)
-                s.rod((0, high, 0), (outer * 0.95 * c, high + rise * 0.97 * v, 0), t * 0.6, material, square=True)
+                ((c, v),) = arc(angle, angle, 1)
+                s.rod(
+                    (0, high, 0),
+                    (outer * 0.95 * c, high + rise * 0.97 * v, 0),
+                    t * 0.6,
+                    material,
+                    square=True,
+                )
     if style == "sash":
         columns = 1
         words.synonyms += ["sash window", "double-hung window"]
@@ -135,16 +217,51 @@ def window(d: Dice) -> tuple[Solids, Words]:
     inner = w - edge * 0.7
     if style == "sash":
         middle = high / 2
-        _panes(s, -inner, inner, edge * 0.6, middle + t * 0.6, dz * 0.75, rows_in_sash, columns_in_sash, material, t * 1.3)
-        _panes(s, -inner, inner, middle - t * 0.6, top - edge * 0.6, dz * 0.75, rows_in_sash, columns_in_sash, material, t * 1.3)
+        _panes(
+            s,
+            -inner,
+            inner,
+            edge * 0.6,
+            middle + t * 0.6,
+            dz * 0.75,
+            rows_in_sash,
+            columns_in_sash,
+            material,
+            t * 1.3,
+        )
+        _panes(
+            s,
+            -inner,
+            inner,
+            middle - t * 0.6,
+            top - edge * 0.6,
+            dz * 0.75,
+            rows_in_sash,
+            columns_in_sash,
+            material,
+            t * 1.3,
+        )
         words.features.append(f"{_grid(rows_in_sash, columns_in_sash)} in each sash")
     else:
         for k in range(columns):
             x0, x1 = (-inner + 2 * inner * (k + share) / columns for share in (0, 1))
-            _panes(s, x0, x1, edge * 0.6, top - edge * 0.6, dz * 0.75, rows_in_sash, columns_in_sash, material, t * 1.2)
+            _panes(
+                s,
+                x0,
+                x1,
+                edge * 0.6,
+                top - edge * 0.6,
+                dz * 0.75,
+                rows_in_sash,
+                columns_in_sash,
+                material,
+                t * 1.2,
+            )
         if columns > 1:
             words.adjectives.append("double" if columns == 2 else "triple")
-            words.features.append(f"{_grid(rows_in_sash, columns_in_sash)} in each of {number(columns, 'sash', 'sashes')}")
+            words.features.append(
+                f"{_grid(rows_in_sash, columns_in_sash)} in each of {number(columns, 'sash', 'sashes')}"
+            )
         else:
             words.features.append(_grid(rows_in_sash, columns_in_sash))
     if d.chance(0.4):
@@ -193,7 +310,11 @@ def mirror(d: Dice) -> tuple[Solids, Words]:
     if shape in ("round", "oval"):
         outline = [(w * c, base + half + half * v) for c, v in arc(0, 350, 36)]
     elif shape == "arched":
-        outline = [(-w, base), (w, base), *((w * c, base + high - w + w * v) for c, v in arc(0, 180, 19))]
+        outline = [
+            (-w, base),
+            (w, base),
+            *((w * c, base + high - w + w * v) for c, v in arc(0, 180, 19)),
+        ]
     else:
         outline = [(-w, base), (w, base), (w, base + high), (-w, base + high)]
     s.prism(outline, "z", -t * 0.5, t * 0.5, "glass")
@@ -210,6 +331,8 @@ def mirror(d: Dice) -> tuple[Solids, Words]:
             s.rod((x, 0, 0), (x, base + high * 0.62, 0), t * 0.7, material, square=True)
             s.rod((x, t * 0.7, -0.22), (x, t * 0.7, 0.22), t * 0.7, material, square=True)
             s.rod((side * (w - t), base + half, 0), (x, base + half, 0), t * 0.8, material)
-        s.rod((-w - t, base * 0.4 + t, 0), (w + t, base * 0.4 + t, 0), t * 0.6, material, square=True)
+        s.rod(
+            (-w - t, base * 0.4 + t, 0), (w + t, base * 0.4 + t, 0), t * 0.6, material, square=True
+        )
         words.features.append("a stand with two feet")
     return s, words

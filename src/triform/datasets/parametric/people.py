@@ -1,5 +1,6 @@
 """People: men, women and children in a few poses, faces to +Z."""
 
+# ruff: noqa: RUF005 -- sums of arrays, not joined tuples
 from __future__ import annotations
 
 import numpy as np
@@ -16,7 +17,11 @@ def person(d: Dice) -> tuple[Solids, Words]:
     child, female = who in ("boy", "girl"), who in ("woman", "girl")
     pose = d.pick(POSES)
     high = d.between(1.05, 1.35) if child else d.between(1.6, 1.9)
-    words = Words(who, ["person", "person", "human figure", "child" if child else "female" if female else "male"], [{"lying": "lying down"}.get(pose, pose)])
+    words = Words(
+        who,
+        ["person", "person", "human figure", "child" if child else "female" if female else "male"],
+        [{"lying": "lying down"}.get(pose, pose)],
+    )
     s = Solids(high * (0.8 if pose == "sitting" else 1.0))
     stout = d.between(0.9, 1.2)
     head = high * (0.1 if child else 0.075)  # half its height
@@ -26,7 +31,12 @@ def person(d: Dice) -> tuple[Solids, Words]:
     wide = high * 0.13 * (0.92 if female else 1.04) * (0.92 if child else 1.0)
 
     _torso(s, high, hip, shoulder, neck, wide, stout, female, arms)
-    s.rod((0, neck - high * 0.03, 0), (0, neck + head * 0.6, 0), max(high * 0.03, s.thin * 0.8), "skin")
+    s.rod(
+        (0, neck - high * 0.03, 0),
+        (0, neck + head * 0.6, 0),
+        max(high * 0.03, s.thin * 0.8),
+        "skin",
+    )
     s.ball((0, high - head, high * 0.005), (head * 0.74, head, head * 0.86), "skin")
     s.ball((0, high - head, head * 0.85), (head * 0.16, head * 0.2, head * 0.25), "skin")
     s.ball((0, high - head * 0.85, -head * 0.12), (head * 0.8, head * 0.92, head * 0.85), "brown")
@@ -39,11 +49,21 @@ def person(d: Dice) -> tuple[Solids, Words]:
         words.features.append("a long dress" if long else "a skirt")
     _arms(d, s, high, hip, shoulder, wide, pose, arms, words)
     if female and d.chance(0.6):
-        s.ball((0, high - head * 1.7, -head * 0.75), (head * 0.62, head * 1.1, head * 0.42), "brown")
+        s.ball(
+            (0, high - head * 1.7, -head * 0.75), (head * 0.62, head * 1.1, head * 0.42), "brown"
+        )
         words.features.append("long hair")
     if d.chance(0.2):
         y = high - head * 0.35
-        s.lathe([(head * 1.35, y), (head * 1.35, y + s.thin * 0.8), (head * 0.8, y + s.thin * 0.8), (head * 0.75, y + head * 0.75)], "black")
+        s.lathe(
+            [
+                (head * 1.35, y),
+                (head * 1.35, y + s.thin * 0.8),
+                (head * 0.8, y + s.thin * 0.8),
+                (head * 0.75, y + head * 0.75),
+            ],
+            "black",
+        )
         words.features.append("a hat")
     if pose == "lying":
         _lay_down(s, high)
@@ -51,7 +71,15 @@ def person(d: Dice) -> tuple[Solids, Words]:
 
 
 def _torso(
-    s: Solids, high: float, hip: float, shoulder: float, neck: float, wide: float, stout: float, female: bool, cloth: str
+    s: Solids,
+    high: float,
+    hip: float,
+    shoulder: float,
+    neck: float,
+    wide: float,
+    stout: float,
+    female: bool,
+    cloth: str,
 ) -> None:
     span = shoulder - hip
     rings = []
@@ -71,13 +99,17 @@ def _torso(
 
 
 def _limb(s: Solids, joints: list[np.ndarray], radii: list[float], material: str) -> None:
-    for (a, ra), (b, rb) in zip(zip(joints, radii, strict=True), list(zip(joints, radii, strict=True))[1:], strict=False):
+    for (a, ra), (b, rb) in zip(
+        zip(joints, radii, strict=True), list(zip(joints, radii, strict=True))[1:], strict=False
+    ):
         s.rod(a, b, ra, material, tip=rb)
     for joint, radius in list(zip(joints, radii, strict=True))[:-1]:
         s.ball(joint, (radius,) * 3, material)
 
 
-def _legs(d: Dice, s: Solids, high: float, hip: float, pose: str, stout: float, cloth: str, words: Words) -> None:
+def _legs(
+    d: Dice, s: Solids, high: float, hip: float, pose: str, stout: float, cloth: str, words: Words
+) -> None:
     thigh, shin = hip * 0.48, hip * 0.44
     radii = [high * r for r in (0.056 * stout, 0.04, 0.028)]
     stance = d.between(0.0, 0.035) * high
@@ -105,20 +137,44 @@ def _legs(d: Dice, s: Solids, high: float, hip: float, pose: str, stout: float, 
         words.features.append("bent knees")
 
 
-def _skirt(s: Solids, high: float, hip: float, pose: str, stout: float, long: bool, cloth: str) -> None:
+def _skirt(
+    s: Solids, high: float, hip: float, pose: str, stout: float, long: bool, cloth: str
+) -> None:
     ring = superellipse(20)
     if pose == "sitting":
         reach = hip * 0.46
-        rings = [np.stack([rx * ring[:, 0], hip + ry * ring[:, 1] - drop, np.full(20, z)], axis=1) for z, rx, ry, drop in ((-high * 0.05, high * 0.1, high * 0.06, 0.0), (reach * 0.6, high * 0.125, high * 0.065, 0.0), (reach, high * 0.125, high * 0.06, 0.0))]
+        rings = [
+            np.stack([rx * ring[:, 0], hip + ry * ring[:, 1] - drop, np.full(20, z)], axis=1)
+            for z, rx, ry, drop in (
+                (-high * 0.05, high * 0.1, high * 0.06, 0.0),
+                (reach * 0.6, high * 0.125, high * 0.065, 0.0),
+                (reach, high * 0.125, high * 0.06, 0.0),
+            )
+        ]
         s.loft(rings, cloth)
         return
     hem = hip * (0.12 if long else 0.48)
-    rings = [np.stack([rx * ring[:, 0], np.full(20, y), rz * ring[:, 1]], axis=1) for y, rx, rz in ((hip + high * 0.05, high * 0.09, high * 0.065), (hip - high * 0.03, high * 0.115 * stout, high * 0.095), (hem, high * (0.17 if long else 0.15), high * 0.14))]
+    rings = [
+        np.stack([rx * ring[:, 0], np.full(20, y), rz * ring[:, 1]], axis=1)
+        for y, rx, rz in (
+            (hip + high * 0.05, high * 0.09, high * 0.065),
+            (hip - high * 0.03, high * 0.115 * stout, high * 0.095),
+            (hem, high * (0.17 if long else 0.15), high * 0.14),
+        )
+    ]
     s.loft(rings, cloth)
 
 
 def _arms(
-    d: Dice, s: Solids, high: float, hip: float, shoulder: float, wide: float, pose: str, cloth: str, words: Words
+    d: Dice,
+    s: Solids,
+    high: float,
+    hip: float,
+    shoulder: float,
+    wide: float,
+    pose: str,
+    cloth: str,
+    words: Words,
 ) -> None:
     upper, fore = high * 0.165, high * 0.145
     radii = [max(high * r, s.thin * 0.62) for r in (0.031, 0.026, 0.02)]

@@ -14,7 +14,9 @@ def bed(d: Dice) -> tuple[Solids, Words]:
     double = d.chance(0.6)
     w, length = (d.between(0.7, 0.92) if double else d.between(0.45, 0.52)), d.between(1.95, 2.1)
     s = Solids(length)
-    words = Words("bed", ["double bed" if double else "single bed"], ["double" if double else "single"])
+    words = Words(
+        "bed", ["double bed" if double else "single bed"], ["double" if double else "single"]
+    )
     t, material, half = s.thin, d.pick(WOODS), length / 2
     frame, deep = d.between(0.28, 0.38), d.between(0.14, 0.24)
     foot = d.pick([0.0, 0.1, 0.16])
@@ -27,16 +29,31 @@ def bed(d: Dice) -> tuple[Solids, Words]:
     pillows = 2 if double else 1
     for k in range(pillows):
         x, reach = (k - (pillows - 1) / 2) * w * 0.96, w * (0.42 if double else 0.72)
-        s.cushion(x - reach, x + reach, top - 0.04, top + 0.1, -half + t * 2, -half + 0.45, "linen", 0.8)
+        s.cushion(
+            x - reach, x + reach, top - 0.04, top + 0.1, -half + t * 2, -half + 0.45, "linen", 0.8
+        )
     words.features.append("two pillows" if double else "a pillow")
     if d.chance(0.4):
-        s.cushion(-w * 1.01, w * 1.01, frame - 0.08, top + t * 0.8, -half + d.between(0.6, 0.9), half - t * 1.2, d.pick(FABRICS), 0.4)
+        s.cushion(
+            -w * 1.01,
+            w * 1.01,
+            frame - 0.08,
+            top + t * 0.8,
+            -half + d.between(0.6, 0.9),
+            half - t * 1.2,
+            d.pick(FABRICS),
+            0.4,
+        )
         words.features.append("a blanket")
     head = d.pick(["", "solid", "solid", "slatted", "arched", "padded"])
     high = d.between(0.85, 1.2)
     if head:
         _board(d, s, head, w, -half, high, material)
-        words.features.append({"solid": "a headboard"}.get(head, f"{'an' if head == 'arched' else 'a'} {head} headboard"))
+        words.features.append(
+            {"solid": "a headboard"}.get(
+                head, f"{'an' if head == 'arched' else 'a'} {head} headboard"
+            )
+        )
     else:
         words.lacks.append("a headboard")
     if head and d.chance(0.4):
@@ -46,7 +63,13 @@ def bed(d: Dice) -> tuple[Solids, Words]:
         post = d.between(1.75, 2.0)
         for side in (-1, 1):
             for end in (-1, 1):
-                s.rod((side * w, 0, end * half), (side * w, post, end * half), t * 0.7, material, square=True)
+                s.rod(
+                    (side * w, 0, end * half),
+                    (side * w, post, end * half),
+                    t * 0.7,
+                    material,
+                    square=True,
+                )
             s.rod((side * w, post, -half), (side * w, post, half), t * 0.6, material, square=True)
         for end in (-1, 1):
             s.rod((-w, post, end * half), (w, post, end * half), t * 0.6, material, square=True)
@@ -76,7 +99,11 @@ def _board(d: Dice, s: Solids, style: str, w: float, z: float, high: float, mate
             x = w * (2 * (k + 1) / (count + 1) - 1)
             s.rod((x, 0.2, z), (x, high - t, z), t * 0.5, material, square=True)
     elif style == "arched":
-        outline = [(-w, 0.0), (w, 0.0), *((w * c, high * (0.78 + 0.22 * v)) for c, v in arc(0, 180, 15))]
+        outline = [
+            (-w, 0.0),
+            (w, 0.0),
+            *((w * c, high * (0.78 + 0.22 * v)) for c, v in arc(0, 180, 15)),
+        ]
         s.prism(outline, "z", z - t * 0.7, z + t * 0.7, material)
     elif style == "padded":
         s.cushion(-w * 1.04, w * 1.04, 0.05, high, z - t * 1.4, z + t * 1.4, d.pick(FABRICS), 0.8)
@@ -90,12 +117,20 @@ def bunk_bed(d: Dice) -> tuple[Solids, Words]:
     t, material = s.thin, d.pick(WOODS)
     for side in (-1, 1):
         for end in (-1, 1):
-            s.rod((side * w, 0, end * half), (side * w, top, end * half), t * 0.8, material, square=True)
+            s.rod(
+                (side * w, 0, end * half),
+                (side * w, top, end * half),
+                t * 0.8,
+                material,
+                square=True,
+            )
     loft = d.chance(0.25)
     for level in [1.15] if loft else [0.28, 1.15]:
         s.box(-w, w, level, level + t * 1.6, -half, half, material)
         s.cushion(-w * 0.94, w * 0.94, level + t, level + 0.17, -half + t, half - t, "white", 0.5)
-        s.cushion(-w * 0.6, w * 0.6, level + 0.15, level + 0.25, -half + 0.08, -half + 0.4, "linen", 0.8)
+        s.cushion(
+            -w * 0.6, w * 0.6, level + 0.15, level + 0.25, -half + 0.08, -half + 0.4, "linen", 0.8
+        )
     for side in (-1, 1):
         s.rod((side * w, 1.45, -half), (side * w, 1.45, half), t * 0.6, material, square=True)
     for end in (-1, 1):
@@ -107,7 +142,12 @@ def bunk_bed(d: Dice) -> tuple[Solids, Words]:
         s.rod((x + flip * 0.1, 0, end), (x, 1.5, end), t * 0.55, material, square=True)
     for k in range(4):
         y = 0.25 + k * 0.3
-        s.rod((x + flip * 0.1 * (1 - y / 1.5), y, z - 0.2), (x + flip * 0.1 * (1 - y / 1.5), y, z + 0.2), t * 0.55, material)
+        s.rod(
+            (x + flip * 0.1 * (1 - y / 1.5), y, z - 0.2),
+            (x + flip * 0.1 * (1 - y / 1.5), y, z + 0.2),
+            t * 0.55,
+            material,
+        )
     words.features += ["a ladder", "guard rails"]
     if loft:
         words.noun, words.synonyms = "loft bed", ["mezzanine bed", "bed"]
@@ -125,7 +165,13 @@ def crib(d: Dice) -> tuple[Solids, Words]:
     s.cushion(-w * 0.95, w * 0.95, base - 0.01, base + 0.1, -half * 0.97, half * 0.97, "white", 0.5)
     for side in (-1, 1):
         for end in (-1, 1):
-            s.rod((side * w, 0, end * half), (side * w, top, end * half), t * 0.8, material, square=True)
+            s.rod(
+                (side * w, 0, end * half),
+                (side * w, top, end * half),
+                t * 0.8,
+                material,
+                square=True,
+            )
         s.rod((side * w, top - t, -half), (side * w, top - t, half), t * 0.7, material, square=True)
         count = d.pick([6, 7, 8])
         for k in range(count):
@@ -136,7 +182,9 @@ def crib(d: Dice) -> tuple[Solids, Words]:
         if solid:
             s.box(-w, w, base - t, top, end * half - t * 0.6, end * half + t * 0.6, material)
         else:
-            s.rod((-w, top - t, end * half), (w, top - t, end * half), t * 0.7, material, square=True)
+            s.rod(
+                (-w, top - t, end * half), (w, top - t, end * half), t * 0.7, material, square=True
+            )
             for k in range(3):
                 x = w * (2 * (k + 1) / 4 - 1)
                 s.rod((x, base - t, end * half), (x, top - t, end * half), t * 0.5, material)
@@ -161,23 +209,52 @@ def sofa(d: Dice) -> tuple[Solids, Words]:
     one_piece = d.chance(0.25)
     count = 1 if one_piece else seats
     for k in range(count):
-        x0, x1 = -inner + 2 * inner * k / count + groove, -inner + 2 * inner * (k + 1) / count - groove
+        x0, x1 = (
+            -inner + 2 * inner * k / count + groove,
+            -inner + 2 * inner * (k + 1) / count - groove,
+        )
         s.cushion(x0, x1, seat - 0.14, seat, -depth + 0.1, depth, cloth, soft)
-        s.cushion(x0, x1, seat - 0.03, top, -depth + 0.1, -depth + d.between(0.26, 0.3), cloth, min(0.9, soft + 0.2))
+        s.cushion(
+            x0,
+            x1,
+            seat - 0.03,
+            top,
+            -depth + 0.1,
+            -depth + d.between(0.26, 0.3),
+            cloth,
+            min(0.9, soft + 0.2),
+        )
     words.features.append("one long seat cushion" if one_piece else number(seats, "seat cushion"))
     if arm:
         rolled = d.chance(0.3)
         for side in (-1, 1):
             x0, x1 = sorted((side * w, side * (w - arm)))
-            s.cushion(x0, x1, foot, arm_top - (0.05 if rolled else 0), -depth, depth - 0.02, cloth, soft)
+            s.cushion(
+                x0, x1, foot, arm_top - (0.05 if rolled else 0), -depth, depth - 0.02, cloth, soft
+            )
             if rolled:
                 r = max(arm * 0.62, s.thin)
-                s.rod((side * (w - arm / 2), arm_top - r * 0.6, -depth), (side * (w - arm / 2), arm_top - r * 0.6, depth), r, cloth)
-        words.features.append("rolled armrests" if rolled else "wide armrests" if arm > 0.15 else "slim armrests")
+                s.rod(
+                    (side * (w - arm / 2), arm_top - r * 0.6, -depth),
+                    (side * (w - arm / 2), arm_top - r * 0.6, depth),
+                    r,
+                    cloth,
+                )
+        words.features.append(
+            "rolled armrests" if rolled else "wide armrests" if arm > 0.15 else "slim armrests"
+        )
     else:
         words.lacks.append("armrests")
     if foot > 0.1:
-        legs(s, w * 0.88, depth * 0.8, foot + 0.03, s.at_least(0.045) / 2, d.pick(["straight", "tapered"]), d.pick(WOODS))
+        legs(
+            s,
+            w * 0.88,
+            depth * 0.8,
+            foot + 0.03,
+            s.at_least(0.045) / 2,
+            d.pick(["straight", "tapered"]),
+            d.pick(WOODS),
+        )
         words.features.append("four short legs")
     else:
         s.box(-w * 0.95, w * 0.95, 0, foot + 0.01, -depth * 0.9, depth * 0.9, "black")
@@ -212,7 +289,15 @@ def corner_sofa(d: Dice) -> tuple[Solids, Words]:
         x0, x1 = (low + (high - low) * (k + share) / count for share in (0.02, 0.98))
         block(x0, x1, seat - 0.02, top + 0.04, back + 0.18, back + 0.38)
     words.features.append(number(count, "back cushion"))
-    s.box(-w * 0.94, w * 0.94, 0, 0.06, back * 0.94, front * 0.9 if front < 0 else front - 0.06, "black")
+    s.box(
+        -w * 0.94,
+        w * 0.94,
+        0,
+        0.06,
+        back * 0.94,
+        front * 0.9 if front < 0 else front - 0.06,
+        "black",
+    )
     x0, x1 = sorted((flip * (w - depth + 0.06), flip * (w - 0.06)))
     s.box(x0, x1, 0, 0.06, back * 0.94, reach - 0.06, "black")
     return s, words
@@ -221,13 +306,39 @@ def corner_sofa(d: Dice) -> tuple[Solids, Words]:
 def daybed(d: Dice) -> tuple[Solids, Words]:
     w = d.between(0.7, 1.0)
     s, words = Solids(w * 2), Words("chaise longue", ["daybed", "lounge sofa"])
-    cloth, wood, depth, seat = d.pick(FABRICS), d.pick(WOODS), d.between(0.3, 0.42), d.between(0.34, 0.46)
+    cloth, wood, depth, seat = (
+        d.pick(FABRICS),
+        d.pick(WOODS),
+        d.between(0.3, 0.42),
+        d.between(0.34, 0.46),
+    )
     flip, soft = d.pick([-1, 1]), d.between(0.4, 0.8)
     s.cushion(-w, w, seat - 0.18, seat, -depth, depth, cloth, soft)
     rise = d.between(0.25, 0.55)
-    rings = [np.array([(flip * x, y, z) for x, y in ((w - 0.28, seat - 0.1), (w + 0.02, seat - 0.1), (w + 0.2, seat + rise), (w + 0.08, seat + rise))]) for z in (-depth, depth)]
+    rings = [
+        np.array(
+            [
+                (flip * x, y, z)
+                for x, y in (
+                    (w - 0.28, seat - 0.1),
+                    (w + 0.02, seat - 0.1),
+                    (w + 0.2, seat + rise),
+                    (w + 0.08, seat + rise),
+                )
+            ]
+        )
+        for z in (-depth, depth)
+    ]
     s.loft(rings, cloth)
-    legs(s, w * 0.85, depth * 0.8, seat - 0.15, s.at_least(0.05) / 2, d.pick(["straight", "tapered"]), wood)
+    legs(
+        s,
+        w * 0.85,
+        depth * 0.8,
+        seat - 0.15,
+        s.at_least(0.05) / 2,
+        d.pick(["straight", "tapered"]),
+        wood,
+    )
     words.features += ["one raised end", "four legs"]
     if d.chance(0.4):
         x0, x1 = sorted((flip * w, -flip * w * 0.2))
@@ -239,7 +350,10 @@ def daybed(d: Dice) -> tuple[Solids, Words]:
 def ottoman(d: Dice) -> tuple[Solids, Words]:
     rounded = d.chance(0.5)
     w, height = d.between(0.25, 0.38), d.between(0.36, 0.46)
-    s, words = Solids(max(2 * w, height)), Words("ottoman", ["pouf", "footstool"], ["round" if rounded else "square"])
+    s, words = (
+        Solids(max(2 * w, height)),
+        Words("ottoman", ["pouf", "footstool"], ["round" if rounded else "square"]),
+    )
     cloth, foot = d.pick(FABRICS), d.pick([0.0, 0.1])
     if rounded:
         s.lathe([(w * 0.92, foot), (w, foot + 0.06), (w, height - 0.06), (w * 0.9, height)], cloth)

@@ -10,18 +10,39 @@ from triform.datasets.parametric.wording import Words, number
 
 
 def legs(
-    s: Solids, x: float, z: float, top: float, radius: float, style: str, material: str, *, back: float = 0.0
+    s: Solids,
+    x: float,
+    z: float,
+    top: float,
+    radius: float,
+    style: str,
+    material: str,
+    *,
+    back: float = 0.0,
 ) -> None:
     """Four legs at (+-x, +-z) from the ground to ``top``; ``back`` moves the rear feet outwards."""
     spread = {"splayed": 0.22 * top, "tapered": 0.04 * top}.get(style, 0.0)
     tip = {"tapered": 0.65, "splayed": 0.8}.get(style, 1.0) * radius
     for side in (-1, 1):
         for end in (-1, 1):
-            foot = (side * (x + spread * 0.7), 0.0, end * (z + spread * 0.7) - (back if end < 0 else 0.0))
-            s.rod(foot, (side * x, top, end * z), max(tip, s.thin / 2), material, tip=radius, square=style == "straight")
+            foot = (
+                side * (x + spread * 0.7),
+                0.0,
+                end * (z + spread * 0.7) - (back if end < 0 else 0.0),
+            )
+            s.rod(
+                foot,
+                (side * x, top, end * z),
+                max(tip, s.thin / 2),
+                material,
+                tip=radius,
+                square=style == "straight",
+            )
 
 
-def star_base(s: Solids, count: int, reach: float, height: float, material: str, *, casters: bool = False) -> None:
+def star_base(
+    s: Solids, count: int, reach: float, height: float, material: str, *, casters: bool = False
+) -> None:
     """A column on ``count`` feet that spread like a star."""
     t = s.thin
     lift = t * 1.3 if casters else 0.0
@@ -34,8 +55,17 @@ def star_base(s: Solids, count: int, reach: float, height: float, material: str,
     s.rod((0, lift, 0), (0, height, 0), t * 0.9, material)
 
 
-def _backrest(
-    d: Dice, s: Solids, style: str, w: float, y0: float, y1: float, z: float, rake: float, material: str, words: Words
+def backrest(
+    d: Dice,
+    s: Solids,
+    style: str,
+    w: float,
+    y0: float,
+    y1: float,
+    z: float,
+    rake: float,
+    material: str,
+    words: Words,
 ) -> None:
     """Fills the space between two raked back posts at (+-w, z); ``rake`` is their lean at the top."""
     t = s.thin
@@ -90,18 +120,31 @@ def chair(d: Dice) -> tuple[Solids, Words]:
     material, cloth = d.pick(WOODS), d.pick(FABRICS)
     rounded = d.chance(0.25)
     thick = s.at_least(d.between(0.025, 0.04))
-    support = d.pick(["straight", "straight", "tapered", "tapered", "splayed", "pedestal", "sled", "cantilever"])
+    support = d.pick(
+        ["straight", "straight", "tapered", "tapered", "splayed", "pedestal", "sled", "cantilever"]
+    )
     leg = s.at_least(d.between(0.03, 0.045)) / 2
     if rounded:
         s.lathe([(w * 1.08, seat - thick), (w * 1.08, seat)], material)
-        words.adjectives.append("round-seated") if d.chance(0.3) else words.features.append("a round seat")
+        words.adjectives.append("round-seated") if d.chance(0.3) else words.features.append(
+            "a round seat"
+        )
     else:
         s.box(-w, w, seat - thick, seat, -depth, depth, material)
     if d.chance(0.35):
         if rounded:
             s.lathe([(w * 0.9, seat), (w * 1.0, seat + 0.025), (w * 0.85, seat + 0.055)], cloth)
         else:
-            s.cushion(-w * 0.95, w * 0.95, seat - 0.01, seat + 0.06, -depth * 0.9, depth * 0.97, cloth, 0.8)
+            s.cushion(
+                -w * 0.95,
+                w * 0.95,
+                seat - 0.01,
+                seat + 0.06,
+                -depth * 0.9,
+                depth * 0.97,
+                cloth,
+                0.8,
+            )
         words.features.append("a seat cushion")
     inset = 0.72 if rounded else 1.0
     x, z = (w - leg) * inset, (depth - leg) * inset
@@ -117,7 +160,9 @@ def chair(d: Dice) -> tuple[Solids, Words]:
             words.features.append("stretchers between the legs")
     elif support == "pedestal":
         if d.chance(0.5):
-            s.lathe([(w * 1.05, 0), (w * 1.05, t), (t * 1.1, t * 1.8), (t * 1.1, seat)], d.pick(METALS))
+            s.lathe(
+                [(w * 1.05, 0), (w * 1.05, t), (t * 1.1, t * 1.8), (t * 1.1, seat)], d.pick(METALS)
+            )
             words.features.append("a round pedestal base")
         else:
             star_base(s, 4, w * 1.15, seat, d.pick(METALS))
@@ -126,7 +171,11 @@ def chair(d: Dice) -> tuple[Solids, Words]:
         metal = d.pick(METALS)
         r = s.at_least(0.026) / 2
         for side in (-1, 1):
-            path = [(side * w, seat - r, depth - r), (side * w, r, depth - r), (side * w, r, -depth + r)]
+            path = [
+                (side * w, seat - r, depth - r),
+                (side * w, r, depth - r),
+                (side * w, r, -depth + r),
+            ]
             if support == "sled":
                 path += [(side * w, seat - r, -depth + r)]
             s.tube(_rounded(path), r, metal)
@@ -137,17 +186,28 @@ def chair(d: Dice) -> tuple[Solids, Words]:
     bx, bz = (w - leg) if not rounded else w * 0.8, -depth + leg if not rounded else -w * 0.75
     if style != "round":
         for side in (-1, 1):
-            s.rod((side * bx, seat - thick, bz), (side * bx, top, bz - rake), leg, material, square=support == "straight")
+            s.rod(
+                (side * bx, seat - thick, bz),
+                (side * bx, top, bz - rake),
+                leg,
+                material,
+                square=support == "straight",
+            )
     else:
         for side in (-1, 1):
-            s.rod((side * bx * 0.6, seat - thick, bz), (side * bx * 0.6, seat + (top - seat) * 0.7, bz - rake * 0.7), leg, material)
-    _backrest(d, s, style, bx, seat, top, bz, rake, material, words)
+            s.rod(
+                (side * bx * 0.6, seat - thick, bz),
+                (side * bx * 0.6, seat + (top - seat) * 0.7, bz - rake * 0.7),
+                leg,
+                material,
+            )
+    backrest(d, s, style, bx, seat, top, bz, rake, material, words)
     if top - seat > 0.51:
         words.adjectives.insert(0, "high-backed")
     elif top - seat < 0.36:
         words.adjectives.insert(0, "low-backed")
     if d.chance(0.3):
-        _armrests(s, w, bz, depth * 0.8, seat, seat + d.between(0.18, 0.24), material)
+        armrests(s, w, bz, depth * 0.8, seat, seat + d.between(0.18, 0.24), material)
         words.features.append("armrests")
         words.synonyms.append("armchair")
     elif d.chance(0.2):
@@ -157,7 +217,9 @@ def chair(d: Dice) -> tuple[Solids, Words]:
     return s, words
 
 
-def _armrests(s: Solids, w: float, back: float, front: float, seat: float, y: float, material: str) -> None:
+def armrests(
+    s: Solids, w: float, back: float, front: float, seat: float, y: float, material: str
+) -> None:
     r = s.thin * 0.6
     for side in (-1, 1):
         x = side * (w + r * 0.5)
@@ -170,7 +232,11 @@ def _rounded(path: list[tuple[float, float, float]], cut: float = 0.15) -> np.nd
     points = [np.array(path[0])]
     for before, corner, after in zip(path, path[1:], path[2:], strict=False):
         b, c, a = map(np.array, (before, corner, after))
-        points += [c + (b - c) * cut, c + (b - c) * cut * 0.3 + (a - c) * cut * 0.3, c + (a - c) * cut]
+        points += [
+            c + (b - c) * cut,
+            c + (b - c) * cut * 0.3 + (a - c) * cut * 0.3,
+            c + (a - c) * cut,
+        ]
     return np.array([*points, path[-1]])
 
 
@@ -189,7 +255,12 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
         for low, high, share in ((foot, arm_top, 1.0), (arm_top - 0.05, top, 0.55)):
             part = turn if share == 1.0 else arc(200 - 90 - 75, 200 - 90 + 55 + 20, 17)
             rings = [
-                np.array([(r * c, y, -r * v) for r, y in ((inner, low), (outer, low), (outer, high), (inner, high))])
+                np.array(
+                    [
+                        (r * c, y, -r * v)
+                        for r, y in ((inner, low), (outer, low), (outer, high), (inner, high))
+                    ]
+                )
                 for c, v in part
             ]
             s.loft(rings, cloth)
@@ -209,18 +280,35 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
             s.box(x - r * 1.6, x + r * 1.6, arm_top - r, arm_top + r, -depth - 0.02, depth, wood)
             s.rod((x, seat - 0.1, -depth), (x, seat - 0.1, depth - 0.03), r, wood, square=True)
         for z in (-depth + 0.1, depth - 0.1):
-            s.rod((-w + arm * 0.6, seat - 0.1, z), (w - arm * 0.6, seat - 0.1, z), r, wood, square=True)
+            s.rod(
+                (-w + arm * 0.6, seat - 0.1, z),
+                (w - arm * 0.6, seat - 0.1, z),
+                r,
+                wood,
+                square=True,
+            )
         foot = 0.0
     else:
         s.box(-w + 0.02, w - 0.02, foot, seat - 0.13, -depth, depth - 0.02, cloth)
         s.cushion(-w + arm, w - arm, seat - 0.15, seat, -depth + 0.1, depth, cloth, soft)
-        s.cushion(-w + arm * 0.6, w - arm * 0.6, foot + 0.05, top, -depth, -depth + d.between(0.14, 0.2), cloth, soft)
+        s.cushion(
+            -w + arm * 0.6,
+            w - arm * 0.6,
+            foot + 0.05,
+            top,
+            -depth,
+            -depth + d.between(0.14, 0.2),
+            cloth,
+            soft,
+        )
         for side in (-1, 1):
             x0, x1 = sorted((side * w, side * (w - arm)))
             s.cushion(x0, x1, foot, arm_top, -depth, depth - 0.02, cloth, soft)
         if style == "wing":
             top = max(top, 0.92)
-            s.cushion(-w + arm * 0.6, w - arm * 0.6, arm_top, top, -depth, -depth + 0.14, cloth, soft)
+            s.cushion(
+                -w + arm * 0.6, w - arm * 0.6, arm_top, top, -depth, -depth + 0.14, cloth, soft
+            )
             for side in (-1, 1):
                 x0, x1 = sorted((side * (w - 0.02), side * (w - 0.09)))
                 s.cushion(x0, x1, arm_top - 0.05, top, -depth, -depth + 0.3, cloth, 0.6)
@@ -228,7 +316,15 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
             words.synonyms.append("wing chair")
     if style != "wooden":
         if foot > 0.1:
-            legs(s, w * 0.72, depth * 0.75, foot + 0.03, s.at_least(0.04) / 2, d.pick(["straight", "tapered"]), wood)
+            legs(
+                s,
+                w * 0.72,
+                depth * 0.75,
+                foot + 0.03,
+                s.at_least(0.04) / 2,
+                d.pick(["straight", "tapered"]),
+                wood,
+            )
             words.features.append("four short legs")
         else:
             s.box(-w * 0.8, w * 0.8, 0, foot + 0.01, -depth * 0.85, depth * 0.85, "black")
@@ -249,157 +345,41 @@ def office_chair(d: Dice) -> tuple[Solids, Words]:
     low, lean = seat + d.between(0.03, 0.14), d.between(0.03, 0.09)
     t = s.thin
     outline = [(x * w * 0.92, (y + 1) / 2) for x, y in arc(0, 345, 24) * 1.0]
-    squared = [(np.sign(x) * abs(x / (w * 0.92)) ** 0.5 * w * 0.92, 0.5 + np.sign(y - 0.5) * abs(2 * y - 1) ** 0.5 / 2) for x, y in outline]
+    squared = [
+        (
+            np.sign(x) * abs(x / (w * 0.92)) ** 0.5 * w * 0.92,
+            0.5 + np.sign(y - 0.5) * abs(2 * y - 1) ** 0.5 / 2,
+        )
+        for x, y in outline
+    ]
     rings = [
-        np.array([(x, low + y * (top - low), -w * 0.95 - lean * y + dz) for x, y in squared]) for dz in (-t * 1.1, t * 1.1)
+        np.array([(x, low + y * (top - low), -w * 0.95 - lean * y + dz) for x, y in squared])
+        for dz in (-t * 1.1, t * 1.1)
     ]
     s.loft(rings, cloth)
     s.rod((0, seat - 0.02, -w * 0.8), (0, low + 0.12, -w * 0.98), t * 0.9, metal)
     words.features += ["a five-star base", "casters", "a high back" if tall else "a low back"]
     if tall and d.chance(0.4):
-        s.cushion(-w * 0.55, w * 0.55, top + 0.02, top + 0.16, -w - lean - 0.04, -w - lean + 0.05, cloth, 0.7)
+        s.cushion(
+            -w * 0.55,
+            w * 0.55,
+            top + 0.02,
+            top + 0.16,
+            -w - lean - 0.04,
+            -w - lean + 0.05,
+            cloth,
+            0.7,
+        )
         s.rod((0, top - 0.05, -w - lean), (0, top + 0.06, -w - lean), t * 0.6, metal)
         words.features.append("a headrest")
     if d.chance(0.6):
         for side in (-1, 1):
             x = side * (w + t * 0.7)
             s.rod((side * w * 0.9, seat - 0.02, -0.03), (x, seat + 0.2, -0.03), t * 0.6, metal)
-            s.box(x - t * 0.8, x + t * 0.8, seat + 0.19, seat + 0.19 + t, -w * 0.7, w * 0.55, "black")
+            s.box(
+                x - t * 0.8, x + t * 0.8, seat + 0.19, seat + 0.19 + t, -w * 0.7, w * 0.55, "black"
+            )
         words.features.append("armrests")
     else:
         words.lacks.append("armrests")
-    return s, words
-
-
-def stool(d: Dice) -> tuple[Solids, Words]:
-    bar = d.chance(0.45)
-    height = d.between(0.62, 0.8) if bar else d.between(0.38, 0.5)
-    s = Solids(height)
-    words = Words("bar stool" if bar else "stool", ["stool", "high stool"] if bar else [])
-    material, r = d.pick(WOODS), d.between(0.15, 0.2)
-    thick = s.at_least(d.between(0.025, 0.06))
-    rounded = d.chance(0.6)
-    words.adjectives.append("round" if rounded else "square")
-    s.lathe([(r, height - thick), (r, height)], material, exponent=2 if rounded else 10)
-    if d.chance(0.35):
-        s.lathe([(r * 0.97, height), (r, height + 0.03), (r * 0.85, height + 0.06)], d.pick(FABRICS), exponent=2 if rounded else 8)
-        words.features.append("a padded seat")
-    count = d.pick([1, 3, 4, 4]) if rounded else d.pick([1, 4, 4])
-    leg = s.at_least(d.between(0.025, 0.04)) / 2
-    if count == 1:
-        base = r * d.between(1.0, 1.2)
-        s.lathe([(base, 0), (base, s.thin), (leg * 2, s.thin * 1.8), (leg * 2, height - thick / 2)], d.pick(METALS))
-        words.features.append("a round base")
-    else:
-        spread = d.pick([0.0, 0.0, 0.06, 0.1])
-        turn = np.pi / 4 if count == 4 else np.pi / 2
-        inner = (r * 0.72 if rounded else r * 1.15)
-        feet = [(np.cos(turn + 2 * np.pi * k / count), np.sin(turn + 2 * np.pi * k / count)) for k in range(count)]
-        for c, v in feet:
-            s.rod(((inner + spread) * c, 0, (inner + spread) * v), (inner * c, height - thick / 2, inner * v), leg, material, square=not rounded and spread == 0)
-        words.features.append(number(count, "splayed leg" if spread else "leg"))
-        if bar or d.chance(0.3):
-            y = height * d.between(0.28, 0.4)
-            reach = inner + spread * (1 - y / height)
-            ring = [(reach * c, y, reach * v) for c, v in (arc(0, 345, 24) if rounded else np.array(feet))]
-            s.tube(ring, s.thin * 0.5, material, closed=True)
-            words.features.append("a footrest")
-    if bar and d.chance(0.3):
-        w, top = r * 0.85, height + d.between(0.16, 0.28)
-        for side in (-1, 1):
-            s.rod((side * w * 0.8, height - thick / 2, -r * 0.7), (side * w * 0.8, top, -r * 0.95), leg, material)
-        s.box(-w, w, top - 0.09, top, -r * 0.95 - s.thin / 2, -r * 0.95 + s.thin / 2, material)
-        words.features.append("a low back")
-    return s, words
-
-
-def bench(d: Dice) -> tuple[Solids, Words]:
-    length = d.between(1.0, 1.7)
-    s, words = Solids(length), Words("bench", ["long seat"])
-    t, material = s.thin, d.pick(WOODS)
-    w, depth, seat = length / 2, d.between(0.17, 0.24), d.between(0.4, 0.48)
-    thick = s.at_least(0.04)
-    slatted = d.chance(0.4)
-    if slatted:
-        for k in range(3):
-            z = -depth + (2 * depth - t * 1.2) * k / 2
-            s.box(-w, w, seat - thick, seat, z, z + t * 1.2, material)
-        words.features.append("a slatted seat")
-    else:
-        s.box(-w, w, seat - thick, seat, -depth, depth, material)
-    supports = d.pick(["legs", "panels"])
-    x = w - d.between(0.05, 0.2)
-    if supports == "legs":
-        for side in (-1, 1):
-            s.box(side * x - t / 2, side * x + t / 2, seat - thick - t, seat - thick / 2, -depth, depth, material)
-        legs(s, x, depth - t / 2, seat - thick / 2, s.at_least(0.05) / 2, "straight", material)
-        words.features.append("four legs")
-    else:
-        for side in (-1, 1):
-            s.box(side * x - t * 0.7, side * x + t * 0.7, 0, seat - thick / 2, -depth, depth, material)
-        words.features.append("two panel legs")
-    if d.chance(0.6):
-        top, count = seat + d.between(0.32, 0.45), d.whole(2, 3)
-        for side in (-1, 1):
-            s.rod((side * x, seat - thick, -depth + t / 2), (side * x, top, -depth - 0.06), t * 0.6, material, square=True)
-        for k in range(count):
-            y = seat + (top - seat) * (k + 0.8) / count
-            s.box(-w, w, y - t * 0.9, y + t * 0.5, -depth - 0.03 - t / 2, -depth - 0.03 + t / 2, material)
-        words.features.append(f"a back with {number(count, 'slat')}")
-        words.synonyms.append("garden bench")
-        if d.chance(0.5):
-            _armrests(s, x, -depth - 0.02, depth * 0.9, seat, seat + 0.2, material)
-            words.features.append("armrests")
-    else:
-        words.lacks.append("a back")
-    return s, words
-
-
-def rocking_chair(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(1.1), Words("rocking chair", ["rocker", "chair on rockers"])
-    t, material = s.thin, d.pick(WOODS)
-    w, depth, seat, top = d.between(0.22, 0.27), d.between(0.21, 0.25), 0.42, d.between(0.95, 1.15)
-    s.box(-w, w, seat - s.at_least(0.03), seat, -depth, depth, material)
-    legs(s, w - t / 2, depth - t / 2, seat - 0.01, t * 0.6, "straight", material)
-    for side in (-1, 1):
-        radius = 1.0
-        path = [(side * (w - t / 2), radius - radius * v * -1, radius * c) for c, v in arc(-90 - 25, -90 + 25, 13)]
-        s.tube(np.array(path) - (0, 0.0, 0.02), t * 0.6, material)
-        s.rod((side * (w - t / 2), seat - 0.02, -depth + t / 2), (side * (w - t / 2), top, -depth - 0.12), t * 0.55, material)
-    _backrest(d, s, d.pick(["slats", "ladder", "solid"]), w - t / 2, seat, top, -depth + t / 2, 0.12, material, words)
-    _armrests(s, w, -depth, depth, seat, seat + 0.22, material)
-    words.features += ["two curved rockers", "armrests"]
-    return s, words
-
-
-def folding_chair(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(0.85), Words("folding chair", ["camping chair", "chair with crossed legs"])
-    t, material, cloth = s.thin, d.pick(WOODS), d.pick(FABRICS)
-    w, seat, top, depth = d.between(0.2, 0.25), d.between(0.42, 0.46), d.between(0.78, 0.88), d.between(0.2, 0.24)
-    for side in (-1, 1):
-        s.rod((side * w, 0, -depth), (side * w, seat, depth), t * 0.5, material, square=True)
-        s.rod((side * (w - t), 0, depth), (side * (w - t), top, -depth - 0.06), t * 0.5, material, square=True)
-    for y, z in ((t, -depth), (t, depth), (seat - t / 2, depth)):
-        s.rod((-w, y, z), (w, y, z), t * 0.5, material, square=True)
-    s.box(-w, w, seat - t, seat, -depth * 0.9, depth, cloth)
-    s.box(-w, w, top - d.between(0.14, 0.26), top, -depth - 0.04 - t, -depth - 0.04, cloth)
-    words.features += ["crossed legs", "a low back"]
-    return s, words
-
-
-def sun_lounger(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(1.9), Words("sun lounger", ["deck chair", "pool lounger"])
-    t, material = s.thin, d.pick(WOODS)
-    w, y, length = d.between(0.3, 0.36), d.between(0.28, 0.36), d.between(0.9, 0.98)
-    hinge, rise = -d.between(0.2, 0.35), d.between(0.35, 0.6)
-    s.box(-w, w, y - t, y, hinge, length, material)
-    back = [(hinge, y - t), (hinge, y), (-length, y + rise), (-length, y + rise - t)]
-    s.prism(back, "x", -w, w, material)
-    for side in (-1, 1):
-        s.box(side * w - t / 2, side * w + t / 2, y - t * 1.6, y, -length * 0.9, length, material)
-    legs(s, w, length * 0.75, y - t / 2, t * 0.7, "straight", material)
-    words.features += ["four legs", "a raised backrest"]
-    if d.chance(0.4):
-        s.cushion(-w * 0.92, w * 0.92, y - 0.01, y + 0.07, hinge, length * 0.97, d.pick(FABRICS), 0.8)
-        words.features.append("a mattress")
     return s, words

@@ -5,6 +5,7 @@ may overlap. ``Solids.thin`` is the least thickness that survives on a 64^3 grid
 every sheet, leg and rail through ``Solids.at_least``.
 """
 
+# ruff: noqa: RUF005 -- sums of arrays, not joined tuples
 from __future__ import annotations
 
 import functools
@@ -40,7 +41,7 @@ WOODS = ("oak", "pine", "walnut", "cherry", "white", "black")
 FABRICS = ("red", "blue", "green", "grey", "beige", "brown", "black", "white")
 METALS = ("steel", "black", "brass", "white")
 
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 
 
 class Solids:
@@ -63,7 +64,12 @@ class Solids:
 
     def mesh(self) -> Mesh:
         """Everything built so far: (V, 3) metres, (F, 3), and a colour for each face."""
-        colors = np.concatenate([np.tile(np.uint8(MATERIALS[name]), (count, 1)) for name, count in self._materials])
+        colors = np.concatenate(
+            [
+                np.tile(np.array(MATERIALS[name], np.uint8), (count, 1))
+                for name, count in self._materials
+            ]
+        )
         return Mesh(np.concatenate(self._vertices), np.concatenate(self._faces), colors)
 
     def materials(self) -> list[tuple[str, int]]:
@@ -83,13 +89,23 @@ class Solids:
         """Moves or turns everything built so far."""
         self._vertices = [change(points) for points in self._vertices]
 
-    def box(self, x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, material: str) -> None:
+    def box(
+        self, x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, material: str
+    ) -> None:
         """An upright box between two corners."""
         ring = np.array([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], dtype=float)
         self.loft([ring + (0, y0, 0), ring + (0, y1, 0)], material)
 
     def cushion(
-        self, x0: float, x1: float, y0: float, y1: float, z0: float, z1: float, material: str, softness: float = 0.35
+        self,
+        x0: float,
+        x1: float,
+        y0: float,
+        y1: float,
+        z0: float,
+        z1: float,
+        material: str,
+        softness: float = 0.35,
     ) -> None:
         """A box with rounded edges; ``softness`` is the radius over half of the shortest side."""
         half = np.array([x1 - x0, y1 - y0, z1 - z0]) / 2
@@ -105,17 +121,33 @@ class Solids:
         self.add(vertices + ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), faces, material)
 
     def rod(
-        self, start: Point, end: Point, radius: float, material: str, *, tip: float | None = None, square: bool = False
+        self,
+        start: Point,
+        end: Point,
+        radius: float,
+        material: str,
+        *,
+        tip: float | None = None,
+        square: bool = False,
     ) -> None:
         """A straight bar, round or square (``radius`` is then half its side), tapered to ``tip``."""
         tip = radius if tip is None else tip
         start_, end_ = np.asarray(start, float), np.asarray(end, float)
         side, up = _across(end_ - start_)
         angles = np.arange(4) * np.pi / 2 + np.pi / 4 if square else np.arange(10) * np.pi / 5
-        circle = (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up) * (2**0.5 if square else 1.0)
+        circle = (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up) * (
+            2**0.5 if square else 1.0
+        )
         self.loft([start_ + radius * circle, end_ + tip * circle], material)
 
-    def tube(self, path: Sequence[Point] | np.ndarray, radius: float, material: str, *, closed: bool = False) -> None:
+    def tube(
+        self,
+        path: Sequence[Point] | np.ndarray,
+        radius: float,
+        material: str,
+        *,
+        closed: bool = False,
+    ) -> None:
         """A round bar swept along a path (n, 3); a closed path gives a ring."""
         points = np.asarray(path, float)
         if closed:
@@ -131,7 +163,9 @@ class Solids:
             length = np.linalg.norm(side)
             side = side / length if length > 1e-3 else _across(tangent)[0]
             up = np.cross(tangent, side)
-            rings.append(point + radius * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up))
+            rings.append(
+                point + radius * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up)
+            )
         self.loft(rings, material, closed=closed)
 
     def lathe(
@@ -153,7 +187,14 @@ class Solids:
         """
         ring = superellipse(sides, exponent)
         rings = [
-            np.stack([x + stretch[0] * r * ring[:, 0], np.full(sides, y), z + stretch[1] * r * ring[:, 1]], axis=1)
+            np.stack(
+                [
+                    x + stretch[0] * r * ring[:, 0],
+                    np.full(sides, y),
+                    z + stretch[1] * r * ring[:, 1],
+                ],
+                axis=1,
+            )
             for r, y in profile
         ]
         self.loft(rings, material, closed=closed)
@@ -164,11 +205,19 @@ class Solids:
         profile = [(np.cos(angle), np.sin(angle)) for angle in angles]
         ring = superellipse(14)
         rings = [
-            np.stack([r * ring[:, 0], np.full(14, y), r * ring[:, 1]], axis=1) * radii + center for r, y in profile
+            np.stack([r * ring[:, 0], np.full(14, y), r * ring[:, 1]], axis=1) * radii + center
+            for r, y in profile
         ]
         self.loft(rings, material)
 
-    def prism(self, outline: Sequence[tuple[float, float]], axis: str, low: float, high: float, material: str) -> None:
+    def prism(
+        self,
+        outline: Sequence[tuple[float, float]],
+        axis: str,
+        low: float,
+        high: float,
+        material: str,
+    ) -> None:
         """A flat outline given thickness along an axis.
 
         The outline's points are (z, y) for axis "x", (x, z) for "y", (x, y) for "z"; its middle
@@ -245,8 +294,15 @@ def _box_grid(count: int) -> tuple[np.ndarray, np.ndarray]:
                     corners = []
                     for du, dv in ((0, 0), (1, 0), (1, 1), (0, 1)):
                         place = [0, 0, 0]
-                        place[axis], place[(axis + 1) % 3], place[(axis + 2) % 3] = end, i + du, j + dv
+                        place[axis], place[(axis + 1) % 3], place[(axis + 2) % 3] = (
+                            end,
+                            i + du,
+                            j + dv,
+                        )
                         corners.append(index.setdefault(tuple(place), len(index)))
                     corners = corners if end else corners[::-1]
-                    faces += [(corners[0], corners[1], corners[2]), (corners[0], corners[2], corners[3])]
+                    faces += [
+                        (corners[0], corners[1], corners[2]),
+                        (corners[0], corners[2], corners[3]),
+                    ]
     return np.array(list(index)), np.array(faces)

@@ -30,7 +30,14 @@ def coffee_table(d: Dice) -> tuple[Solids, Words]:
 def side_table(d: Dice) -> tuple[Solids, Words]:
     shape = d.pick(["round", "square"])
     width = d.between(0.36, 0.5)
-    return _table(d, Words("side table", ["end table", "small table"]), shape, width, width, d.between(0.5, 0.62))
+    return _table(
+        d,
+        Words("side table", ["end table", "small table"]),
+        shape,
+        width,
+        width,
+        d.between(0.5, 0.62),
+    )
 
 
 def bar_table(d: Dice) -> tuple[Solids, Words]:
@@ -40,7 +47,9 @@ def bar_table(d: Dice) -> tuple[Solids, Words]:
     return _table(d, words, shape, width, width, d.between(1.0, 1.12))
 
 
-def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height: float) -> tuple[Solids, Words]:
+def _table(
+    d: Dice, words: Words, shape: str, width: float, depth: float, height: float
+) -> tuple[Solids, Words]:
     s = Solids(max(width, height))
     t, material = s.thin, d.pick(WOODS)
     words.adjectives.append(shape)
@@ -48,7 +57,13 @@ def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height
     w, dz, under = width / 2, depth / 2, height - thick
 
     def slab(low: float, high: float, share: float) -> None:
-        s.lathe([(1, low), (1, high)], material, stretch=(w * share, dz * share), exponent=_EXPONENTS[shape], sides=48)
+        s.lathe(
+            [(1, low), (1, high)],
+            material,
+            stretch=(w * share, dz * share),
+            exponent=_EXPONENTS[shape],
+            sides=48,
+        )
 
     slab(under, height, 1.0)
     rounded = shape in ("round", "oval")
@@ -66,11 +81,23 @@ def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height
             for k in range(3):
                 c, v = np.cos(np.pi / 2 + k * 2 * np.pi / 3), np.sin(np.pi / 2 + k * 2 * np.pi / 3)
                 r = w * 0.72 - spread * 0.3
-                s.rod(((r + spread) * c, 0, (r + spread) * v), (r * c, under + t / 3, r * v), max(t / 2, leg * 0.75), material, tip=leg)
+                s.rod(
+                    ((r + spread) * c, 0, (r + spread) * v),
+                    (r * c, under + t / 3, r * v),
+                    max(t / 2, leg * 0.75),
+                    material,
+                    tip=leg,
+                )
         else:
-            margin = leg + (0.25 * height if style == "splayed" else 0.02) * (0.6 if rounded else 1.0)
-            legs(s, (w - margin) * inset, (dz - margin) * inset, under + t / 3, leg, style, material)
-        words.features.append(number(count, f"{style} leg" if style != "straight" and d.chance(0.8) else "leg"))
+            margin = leg + (0.25 * height if style == "splayed" else 0.02) * (
+                0.6 if rounded else 1.0
+            )
+            legs(
+                s, (w - margin) * inset, (dz - margin) * inset, under + t / 3, leg, style, material
+            )
+        words.features.append(
+            number(count, f"{style} leg" if style != "straight" and d.chance(0.8) else "leg")
+        )
         x, z = (w - leg) * inset, (dz - leg) * inset
         if style == "straight" and count == 4 and height > 0.6 and d.chance(0.4):
             apron = s.at_least(0.09)
@@ -97,11 +124,21 @@ def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height
         base = min(w, dz) * d.between(0.5, 0.75)
         if shape in ("oval", "rectangular") and d.chance(0.6):
             for side in (-1, 1):
-                s.lathe([(dz * 0.6, 0), (dz * 0.55, t), (column, t * 2), (column, under + t / 3)], material, x=side * w * 0.5)
+                s.lathe(
+                    [(dz * 0.6, 0), (dz * 0.55, t), (column, t * 2), (column, under + t / 3)],
+                    material,
+                    x=side * w * 0.5,
+                )
             words.features.append("two pedestals")
         else:
             flared = d.chance(0.4)
-            profile = [(base, 0), (base, t), (column, t * (6 if flared else 1.6)), (column, under - t), (column * 1.6, under + t / 3)]
+            profile = [
+                (base, 0),
+                (base, t),
+                (column, t * (6 if flared else 1.6)),
+                (column, under - t),
+                (column * 1.6, under + t / 3),
+            ]
             s.lathe(profile, d.pick(METALS) if d.chance(0.4) else material)
             words.features.append("a pedestal base" if not flared else "a trumpet base")
             words.synonyms.append("pedestal table")
@@ -113,7 +150,13 @@ def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height
         for k in range(count):
             angle = np.pi / 2 + 2 * np.pi * k / count + (np.pi / 4 if count == 4 else 0)
             c, v = np.cos(angle), np.sin(angle)
-            s.rod((0, height * 0.28, 0), (reach * c, t * 0.6, reach * v), column, material, tip=t * 0.6)
+            s.rod(
+                (0, height * 0.28, 0),
+                (reach * c, t * 0.6, reach * v),
+                column,
+                material,
+                tip=t * 0.6,
+            )
         words.features.append(f"a central column on {number(count, 'foot', 'feet')}")
     elif support == "panels":
         panel = s.at_least(0.05)
@@ -122,14 +165,28 @@ def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height
             s.box(x0, x1, 0, under + t / 3, -dz * 0.96, dz * 0.96, material)
         words.features.append("two panel legs")
         if d.chance(0.3):
-            s.box(-w * 0.95, w * 0.95, height * 0.3, height * 0.3 + t, -dz * 0.9, dz * 0.9, material)
+            s.box(
+                -w * 0.95, w * 0.95, height * 0.3, height * 0.3 + t, -dz * 0.9, dz * 0.9, material
+            )
             words.features.append("a lower shelf")
     else:
         x = w * d.between(0.6, 0.75)
         for side in (-1, 1):
             for end in (-1, 1):
-                s.rod((side * x, 0, end * dz * 0.9), (side * x, under, end * dz * 0.15), t * 0.7, material, square=True)
-            s.rod((side * x, height * 0.35, -dz * 0.65), (side * x, height * 0.35, dz * 0.65), t * 0.6, material, square=True)
+                s.rod(
+                    (side * x, 0, end * dz * 0.9),
+                    (side * x, under, end * dz * 0.15),
+                    t * 0.7,
+                    material,
+                    square=True,
+                )
+            s.rod(
+                (side * x, height * 0.35, -dz * 0.65),
+                (side * x, height * 0.35, dz * 0.65),
+                t * 0.6,
+                material,
+                square=True,
+            )
         s.rod((-x, height * 0.35, 0), (x, height * 0.35, 0), t * 0.6, material, square=True)
         words.features.append("two trestles")
         words.synonyms.append("trestle table")
@@ -137,7 +194,13 @@ def _table(d: Dice, words: Words, shape: str, width: float, depth: float, height
 
 
 def drawers(
-    d: Dice, s: Solids, box: tuple[float, float, float, float, float], rows: int, material: str, *, columns: int = 1
+    d: Dice,
+    s: Solids,
+    box: tuple[float, float, float, float, float],
+    rows: int,
+    material: str,
+    *,
+    columns: int = 1,
 ) -> None:
     """Drawer fronts with knobs on the face of a cabinet: ``box`` is x0, x1, y0, y1 and its z."""
     x0, x1, y0, y1, z = box
@@ -153,7 +216,9 @@ def drawers(
                 s.ball((x, y, z + lift + r), (r, r, r * 1.4), "steel")
             else:
                 reach = (right - left) * 0.16
-                s.box(x - reach, x + reach, y - r * 0.7, y + r * 0.7, z, z + lift + r * 1.8, "steel")
+                s.box(
+                    x - reach, x + reach, y - r * 0.7, y + r * 0.7, z, z + lift + r * 1.8, "steel"
+                )
 
 
 def desk(d: Dice) -> tuple[Solids, Words]:
@@ -168,7 +233,15 @@ def desk(d: Dice) -> tuple[Solids, Words]:
     pedestal = d.between(0.34, 0.42)
     if kind == "legs":
         leg = s.at_least(0.045) / 2
-        legs(s, w - leg - 0.02, dz - leg - 0.02, under + t / 3, leg, d.pick(["straight", "tapered"]), d.pick(METALS))
+        legs(
+            s,
+            w - leg - 0.02,
+            dz - leg - 0.02,
+            under + t / 3,
+            leg,
+            d.pick(["straight", "tapered"]),
+            d.pick(METALS),
+        )
         words.features.append("four legs")
         if d.chance(0.5):
             count = d.whole(1, 3)
@@ -199,7 +272,15 @@ def desk(d: Dice) -> tuple[Solids, Words]:
         else:
             words.features.append("two panel legs")
         if d.chance(0.5):
-            s.box(-w * 0.97, w * 0.97, height * 0.35, under, -dz * 0.8 - t / 2, -dz * 0.8 + t / 2, material)
+            s.box(
+                -w * 0.97,
+                w * 0.97,
+                height * 0.35,
+                under,
+                -dz * 0.8 - t / 2,
+                -dz * 0.8 + t / 2,
+                material,
+            )
             words.features.append("a back panel")
     if d.chance(0.25):
         top, deep = height + d.between(0.3, 0.5), -dz + d.between(0.2, 0.28)
@@ -209,8 +290,24 @@ def desk(d: Dice) -> tuple[Solids, Words]:
         words.features.append("a raised shelf")
     elif d.chance(0.25):
         x = d.between(-0.2, 0.2)
-        s.box(x - 0.26, x + 0.26, height + 0.1, height + 0.42, -dz * 0.5 - t / 2, -dz * 0.5 + t / 2, "black")
-        s.box(x - t, x + t, height - t / 3, height + 0.15, -dz * 0.5 - t / 2, -dz * 0.5 + t / 2, "black")
+        s.box(
+            x - 0.26,
+            x + 0.26,
+            height + 0.1,
+            height + 0.42,
+            -dz * 0.5 - t / 2,
+            -dz * 0.5 + t / 2,
+            "black",
+        )
+        s.box(
+            x - t,
+            x + t,
+            height - t / 3,
+            height + 0.15,
+            -dz * 0.5 - t / 2,
+            -dz * 0.5 + t / 2,
+            "black",
+        )
         s.box(x - 0.12, x + 0.12, height - t / 3, height + t * 0.8, -dz * 0.8, -dz * 0.2, "black")
         words.features.append("a computer screen on it")
     return s, words
@@ -226,7 +323,11 @@ def corner_desk(d: Dice) -> tuple[Solids, Words]:
     x0, x1 = sorted((flip * w, flip * (w - depth)))
     s.box(x0, x1, height - t, height, back, front, material)
     leg = s.at_least(0.05) / 2
-    corners = [(-flip * (w - leg), back + leg), (-flip * (w - leg), back + depth - leg), (flip * (w - leg), back + leg)]
+    corners = [
+        (-flip * (w - leg), back + leg),
+        (-flip * (w - leg), back + depth - leg),
+        (flip * (w - leg), back + leg),
+    ]
     for x, z in corners:
         s.box(x - leg, x + leg, 0, height - t / 2, z - leg, z + leg, material)
     if d.chance(0.5):
@@ -265,16 +366,34 @@ def picnic_table(d: Dice) -> tuple[Solids, Words]:
 def dressing_table(d: Dice) -> tuple[Solids, Words]:
     width = d.between(0.9, 1.15)
     top = d.between(1.3, 1.5)
-    s, words = Solids(top), Words("dressing table", ["vanity table", "dressing table with a mirror"])
-    t, material, w, dz, height = s.thin, d.pick(WOODS), width / 2, d.between(0.2, 0.25), d.between(0.72, 0.78)
+    s, words = (
+        Solids(top),
+        Words("dressing table", ["vanity table", "dressing table with a mirror"]),
+    )
+    t, material, w, dz, height = (
+        s.thin,
+        d.pick(WOODS),
+        width / 2,
+        d.between(0.2, 0.25),
+        d.between(0.72, 0.78),
+    )
     count = d.whole(1, 3)
     case = s.at_least(0.14)
     s.box(-w, w, height - case, height, -dz, dz, material)
     drawers(d, s, (-w, w, height - case, height, dz), 1, material, columns=count)
-    legs(s, w - t, dz - t, height - case + t / 3, t * 0.7, d.pick(["straight", "tapered"]), material)
+    legs(
+        s, w - t, dz - t, height - case + t / 3, t * 0.7, d.pick(["straight", "tapered"]), material
+    )
     rounded = d.chance(0.5)
     middle, half, reach = (height + top) / 2, (top - height) / 2, w * d.between(0.45, 0.7)
-    outline = [(reach * c, middle + half * v) for c, v in (arc(0, 350, 36) if rounded else np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]))]
+    outline = [
+        (reach * c, middle + half * v)
+        for c, v in (arc(0, 350, 36) if rounded else np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]))
+    ]
     s.prism(outline, "z", -dz, -dz + t * 1.2, "glass")
-    words.features += [number(count, "drawer"), f"{'an oval' if rounded else 'a rectangular'} mirror", "four legs"]
+    words.features += [
+        number(count, "drawer"),
+        f"{'an oval' if rounded else 'a rectangular'} mirror",
+        "four legs",
+    ]
     return s, words

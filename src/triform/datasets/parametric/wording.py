@@ -8,7 +8,21 @@ import numpy as np
 
 from triform.text.prompts import plain_prompts, with_article
 
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_NUMBERS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 
 
 @dataclasses.dataclass
@@ -54,7 +68,9 @@ def captions(words: Words, rng: np.random.Generator) -> tuple[str, ...]:
         said.append(f"{noun}, {', '.join([*words.adjectives, *shuffled])}")
     if words.adjectives:
         said.append(with_article(named))
-        said.append(with_article(f"{words.adjectives[int(rng.integers(len(words.adjectives)))]} {noun}"))
+        said.append(
+            with_article(f"{words.adjectives[int(rng.integers(len(words.adjectives)))]} {noun}")
+        )
     if words.synonyms:
         other = words.synonyms[int(rng.integers(len(words.synonyms)))]
         said.append(with_article(" ".join([*words.adjectives, other])) + tail)
