@@ -52,7 +52,7 @@ class DataConfig(Group):
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
     fill: bool = Field(True, description="Fill the inside; off keeps the surface alone.")
     stretches: int = Field(
-        0, ge=0, le=32, description="Copies of each training shape, stretched along its axes."
+        0, ge=0, le=32, description="Stretched copies of each training shape that is not parametric."
     )
     stretch_by: float = Field(
         0.25, gt=0, le=0.7, description="Largest stretch, as a natural logarithm of the factor."
@@ -92,8 +92,8 @@ class ModelConfig(Group):
     prior: Literal["normal", "flow"] = Field(
         "normal", description="Where latents come from: N(0, I), or a flow that reads the text."
     )
-    prior_width: int = Field(512, ge=8, description="Width of the flow prior.")
-    prior_layers: int = Field(4, ge=1, description="Blocks of the flow prior.")
+    prior_width: int = Field(256, ge=8, description="Width of the flow prior.")
+    prior_layers: int = Field(3, ge=1, description="Blocks of the flow prior.")
 
 
 class VoxelTrainingConfig(TrainingConfig):

@@ -70,7 +70,7 @@ def binarize(logits: Tensor) -> Tensor:
     """
     probabilities = torch.sigmoid(logits.float())
     rounded = (probabilities > 0.5).float()
-    return rounded + probabilities - probabilities.detach()
+    return rounded + (probabilities - probabilities.detach())
 
 
 def flow_loss(velocity: Tensor, latents: Tensor, noise: Tensor) -> Tensor:

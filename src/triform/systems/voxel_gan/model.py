@@ -28,7 +28,7 @@ class CVAE_Conditional(nn.Module):  # noqa: N801 - the document's name
 
         Args:
             voxels: Occupancy (B, 1, R, R, R) in {0, 1}.
-            cond: Conditions (B, c); zeros where there is no text.
+            cond: Conditions (B, c); zeros where there is no text, c = 0 for a decoder without.
             noise: Standard normal (B, z); zeros decode the mean.
 
         Returns:
@@ -39,8 +39,14 @@ class CVAE_Conditional(nn.Module):  # noqa: N801 - the document's name
         return self.decoder(z, cond), mu, logvar, z
 
 
+def decoder_condition(model: ModelConfig, cond: Tensor) -> Tensor:
+    """What the decoder sees of conditions (B, c): all of it, or (B, 0)."""
+    return cond if model.condition_decoder else cond[:, :0]
+
+
 def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
     """The VAE for grids of `voxel_size`."""
+    cond_dim = model.cond_dim if model.condition_decoder else 0
     if model.architecture == "residual":
         sizes = {
             "latent_dim": model.latent_dim,
@@ -49,7 +55,7 @@ def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
         }
         cvae = CVAE_Conditional(
             ResidualEncoder(voxel_size, **sizes),
-            ResidualDecoder(voxel_size, cond_dim=model.cond_dim, **sizes),
+            ResidualDecoder(voxel_size, cond_dim=cond_dim, **sizes),
         )
         last = cvae.decoder.to_patches
     else:
@@ -62,7 +68,7 @@ def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
         cvae = CVAE_Conditional(
             VoxelEncoder(voxel_size, num_layers=model.num_encoder_layers, **layers),
             ConditionalVoxelDecoder(
-                voxel_size, cond_dim=model.cond_dim, num_layers=model.num_decoder_layers, **layers
+                voxel_size, cond_dim=cond_dim, num_layers=model.num_decoder_layers, **layers
             ),
         )
         last = getattr(cvae.decoder, f"deconv{model.num_decoder_layers}")

@@ -54,8 +54,8 @@ class FlowPrior(nn.Module):
         *,
         latent_dim: int,
         cond_dim: int,
-        width: int = 512,
-        num_layers: int = 4,
+        width: int = 256,
+        num_layers: int = 3,
         dropout_rate: float = 0.0,
     ):
         super().__init__()

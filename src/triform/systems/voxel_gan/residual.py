@@ -60,7 +60,7 @@ class ResidualEncoder(nn.Module):
         *,
         latent_dim: int,
         hidden_channels: int,
-        bottleneck_channels: int = 32,
+        bottleneck_channels: int = 24,
         dropout_rate: float = 0.0,
     ):
         super().__init__()
@@ -93,9 +93,8 @@ class ResidualDecoder(nn.Module):
         latent_dim: int,
         cond_dim: int,
         hidden_channels: int,
-        bottleneck_channels: int = 32,
+        bottleneck_channels: int = 24,
         style_dim: int = 256,
-        num_blocks: int = 2,
         dropout_rate: float = 0.0,
     ):
         super().__init__()
@@ -112,8 +111,7 @@ class ResidualDecoder(nn.Module):
         for i, width in enumerate(channels):
             if i:
                 self.stages.append(nn.ConvTranspose3d(channels[i - 1], width, 2, 2))
-            for _ in range(num_blocks):
-                self.stages.append(Block(width, style_dim=style_dim, dropout_rate=dropout_rate))
+            self.stages.append(Block(width, style_dim=style_dim, dropout_rate=dropout_rate))
         self.norm = nn.GroupNorm(8, channels[-1])
         self.to_patches = nn.Conv3d(channels[-1], PATCH**3, 1)
 

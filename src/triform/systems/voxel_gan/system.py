@@ -29,7 +29,12 @@ from triform.systems.voxel_gan.loss import (
     flow_loss,
     vae_loss,
 )
-from triform.systems.voxel_gan.model import build_cvae, build_discriminator, build_prior
+from triform.systems.voxel_gan.model import (
+    build_cvae,
+    build_discriminator,
+    build_prior,
+    decoder_condition,
+)
 from triform.systems.voxel_gan.pictures import draw_reconstructions
 
 __all__ = ["System", "analyze", "evaluate", "generate", "train", "train_judge"]
@@ -105,7 +110,7 @@ class System(EngineSystem):
 
     def condition(self, cond: Tensor) -> Tensor:
         """What the decoder sees of the text."""
-        return cond if self.config.model.condition_decoder else torch.zeros_like(cond)
+        return decoder_condition(self.config.model, cond)
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         training, model = self.config.training, self.config.model

@@ -14,7 +14,7 @@ from triform.base.logging import get_logger
 from triform.engine.checkpoint import FORMAT, StateDicts, load_weights, read
 from triform.pretrained.weights import shipped
 from triform.systems.voxel_gan.config import Config, ModelConfig
-from triform.systems.voxel_gan.model import build_cvae, build_prior
+from triform.systems.voxel_gan.model import build_cvae, build_prior, decoder_condition
 from triform.systems.voxel_gan.prior import FlowPrior
 
 logger = get_logger(__name__)
@@ -61,7 +61,7 @@ class Trained:
     @torch.no_grad()
     def decode(self, z: Tensor, cond: Tensor) -> Tensor:
         """Latents (B, z) and conditions (B, c) to occupancy probabilities (B, R, R, R)."""
-        seen = cond if self.model.condition_decoder else torch.zeros_like(cond)
+        seen = decoder_condition(self.model, cond)
         return torch.sigmoid(self.cvae.decoder(z, seen).float())[:, 0]
 
     @torch.no_grad()

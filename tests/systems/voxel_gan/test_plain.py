@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from triform.systems.voxel_gan.config import ModelConfig
+from triform.systems.voxel_gan.model import build_cvae, build_discriminator
+from triform.systems.voxel_gan.plain import Discriminator
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_documented_networks_have_the_original_sizes() -> None:
+    cvae = build_cvae(ModelConfig(), voxel_size=64)
+    assert count(cvae.encoder) == 6_949_600
+    assert count(cvae.decoder) == 13_256_929
+    assert count(cvae) == 20_206_529
+    assert count(build_discriminator(ModelConfig(), voxel_size=64)) == 2_771_425
+
+
+def test_weight_names_are_the_original_ones() -> None:
+    cvae = build_cvae(ModelConfig(use_batch_norm=True), voxel_size=32)
+    names = {name.rsplit(".", 1)[0] for name, _ in cvae.named_parameters()}
+    layers = range(1, 5)
+    assert names == {
+        *(f"encoder.conv{i}" for i in layers),
+        *(f"encoder.bn{i}" for i in layers),
+        *("encoder.fc_mu", "encoder.fc_logvar", "decoder.fc"),
+        *(f"decoder.deconv{i}" for i in layers),
+        *(f"decoder.bn_deconv{i}" for i in range(1, 4)),
+    }
+    plain = Discriminator(32)
+    assert {name for name, _ in plain.named_parameters() if name.endswith("weight")} == {
+        *(f"conv.{i}.weight" for i in (0, 2, 4, 6)),
+        "fc.weight",
+    }
+
+
+@pytest.mark.parametrize("use_batch_norm", [False, True])
+@pytest.mark.parametrize("dropout_rate", [0.0, 0.2])
+@pytest.mark.parametrize("num_layers", [2, 3])
+def test_every_parameter_of_every_variant_gets_a_gradient(
+    use_batch_norm: bool, dropout_rate: float, num_layers: int
+) -> None:
+    torch.manual_seed(0)
+    model = ModelConfig(
+        latent_dim=6, cond_dim=5, hidden_channels=8, use_batch_norm=use_batch_norm,
+        dropout_rate=dropout_rate, num_encoder_layers=num_layers, num_decoder_layers=num_layers,
+        disc_hidden_channels=8, disc_num_layers=num_layers,
+    )  # fmt: skip
+    cvae, discriminator = build_cvae(model, 16), build_discriminator(model, 16)
+    voxels = (torch.rand(3, 1, 16, 16, 16) < 0.2).float()
+    logits, mu, logvar, z = cvae(voxels, torch.randn(3, 5), torch.randn(3, 6))
+    assert logits.shape == voxels.shape
+    assert mu.shape == logvar.shape == z.shape == (3, 6)
+    realness = discriminator(torch.sigmoid(logits))
+    assert realness.shape == (3, 1)
+    (realness.sum() + logits.square().mean()).backward()
+    for network in (cvae, discriminator):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
