@@ -197,30 +197,33 @@ class InnerLoop(Toy):
         self.networks["model"] = model
         self.optimizers["main"] = torch.optim.Adam(model.parameters(), lr=config.training.lr)
 
-    def step(self, batch: Batch, update: Update) -> Scalars:
-        """One inner step on fixed samples, the loss on the batch."""
+    def adapted_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss after one inner step on fixed samples."""
         model = self.networks["model"]
         model = getattr(model, "module", model)
         names = [name for name, _ in model.named_parameters()]
         parameters = list(model.parameters())
-        known_inputs, known_targets = (tensor[:16] for tensor in toy_data())
 
         def loss_of(weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
             call = torch.func.functional_call
             output = call(model, dict(zip(names, weights, strict=True)), (inputs,))
             return F.mse_loss(output, targets)
 
-        first = loss_of(parameters, known_inputs, known_targets)
+        first = loss_of(parameters, *(tensor[:16] for tensor in toy_data()))
         inner = torch.autograd.grad(first, parameters, create_graph=True)
         adapted = [weight - 0.1 * slope for weight, slope in zip(parameters, inner, strict=True)]
-        loss = loss_of(adapted, batch["inputs"], batch["targets"])
-        update.apply_gradients(torch.autograd.grad(loss, parameters))
+        return loss_of(adapted, inputs, targets)
+
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Gradients through the inner step."""
+        loss = self.adapted_loss(batch["inputs"], batch["targets"])
+        update.apply_gradients(torch.autograd.grad(loss, list(self.networks["model"].parameters())))
         return {"loss": loss}
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Error before adaptation."""
-        inputs, targets = toy_data()
-        return {"loss": F.mse_loss(self.networks["model"](inputs), targets).item()}
+        """Error after adaptation."""
+        with torch.enable_grad():
+            return {"loss": self.adapted_loss(*toy_data()).item()}
 
 
 class Acting(System):

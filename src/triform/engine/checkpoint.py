@@ -6,6 +6,7 @@ A `.pth` holds tensors and plain Python data in torch's zip format and is read w
 
 import json
 import shutil
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,9 @@ def read(path: str | Path) -> Any:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise UserError(f"{path}: damaged ({damaged} does not match its checksum)")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns about a file before it refuses it
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except Exception as error:  # a hostile file may make the reader fail in any way

@@ -36,7 +36,9 @@ class EarlyStopping:
         if not self.config.enabled:
             return ""
         value = value if self.mode == "min" else -value
-        if self.best - value > self.config.min_delta:
+        gain, least = self.best - value, self.config.min_delta
+        # 2.5 - 2.4999 is a little more than 1e-4 in binary; nobody would call it so.
+        if gain > least and not math.isclose(gain, least, rel_tol=1e-9):
             self.best, self.num_bad = value, 0
         else:
             self.num_bad += 1

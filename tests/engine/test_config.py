@@ -1,0 +1,128 @@
+"""The engine's settings are those that the documents describe."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from triform.base.config import Group, load, parse, to_yaml
+from triform.base.errors import UsageError
+from triform.engine.config import (
+    EarlyStoppingConfig,
+    FinetuningConfig,
+    LoggingConfig,
+    SchedulerConfig,
+    SystemConfig,
+    TrainingConfig,
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "documented"),
+    [
+        (
+            FinetuningConfig,
+            {
+                "epochs": 50,
+                "lr": None,
+                "lr_mode": "continue",
+                "finetune_lr": 1e-5,
+                "grad_clip": None,
+                "use_amp": True,
+                "save_every_epoch": False,
+                "checkpoint_dir": None,
+                "resume_from": None,
+            },
+        ),
+        (
+            SchedulerConfig,
+            {"type": "ReduceLROnPlateau", "factor": 0.5, "patience": 2, "min_lr": 1e-7},
+        ),
+        (
+            EarlyStoppingConfig,
+            {
+                "enabled": True,
+                "patience": 5,
+                "min_delta": 1e-4,
+                "track_overfitting": True,
+                "overfitting_gap_threshold": 0.5,
+                "overfitting_patience": 3,
+            },
+        ),
+        (
+            LoggingConfig,
+            {
+                "tensorboard": False,
+                "tensorboard_dir": "./runs",
+                "use_wandb": False,
+                "wandb": None,
+            },
+        ),
+    ],
+)
+def test_documented_keys_and_defaults(group: type[Group], documented: dict[str, Any]) -> None:
+    """Every key is there; None marks a default that a system chooses."""
+    settings = group()
+    for name, default in documented.items():
+        assert name in group.model_fields
+        assert default is None or getattr(settings, name) == default
+    assert set(LoggingConfig().wandb.model_dump()) == {"project", "entity"}
+
+
+def test_the_rate_of_a_pretrained_part() -> None:
+    """`continue` takes lr, `finetune` takes finetune_lr."""
+    assert FinetuningConfig(lr=1e-3).pretrained_lr == 1e-3
+    assert FinetuningConfig(lr=1e-3, lr_mode="finetune").pretrained_lr == 1e-5
+
+
+def test_every_setting_has_a_sentence() -> None:
+    """It is the help text."""
+    groups = [TrainingConfig, FinetuningConfig, SchedulerConfig, EarlyStoppingConfig, LoggingConfig]
+    for group in [*groups, SystemConfig]:
+        for name, field in group.model_fields.items():
+            inner = field.annotation
+            if isinstance(inner, type) and issubclass(inner, Group):
+                continue
+            assert field.description and field.description.endswith("."), f"{group}.{name}"
+
+
+def test_devices() -> None:
+    """What can be said, and what cannot."""
+    for name in ("auto", "cpu", "gpu", "cuda", "cuda:3"):
+        assert parse(SystemConfig, ["--device", name]).device == name
+    with pytest.raises(UsageError) as caught:
+        parse(SystemConfig, ["--device", "cuda:x"])
+    assert str(caught.value) == (
+        "--device: 'cuda:x' is not allowed: must be auto, cpu, gpu, cuda or cuda:N"
+    )
+
+
+def test_a_continued_run_keeps_its_settings(tmp_path: Path) -> None:
+    """`--resume_from RUN` alone means that run's config; flags change it, --config replaces it."""
+    run = tmp_path / "runs" / "toy" / "run_1"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("seed: 7\ntraining: {epochs: 3}\n")
+    (run / "checkpoints" / "last.pth").touch()
+    for source in (run, run / "checkpoints" / "last.pth"):
+        config = parse(SystemConfig, ["--resume_from", str(source), "--epochs", "9"])
+        assert (config.seed, config.training.epochs) == (7, 9)
+        assert config.training.resume_from == str(source)
+    other = tmp_path / "other.yaml"
+    other.write_text("seed: 8\n")
+    words = ["--resume_from", str(run), "--config", str(other)]
+    assert parse(SystemConfig, words).seed == 8
+    assert parse(SystemConfig, ["--resume_from", str(tmp_path / "x.pth")]).seed == 42
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """Also of the smallest numbers."""
+    config = parse(SystemConfig, ["--scheduler.min_lr", "1e-9", "--wandb.entity", "me", "--amp"])
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load(SystemConfig, tmp_path / "config.yaml") == config
+
+
+def test_no_torch_behind_the_settings() -> None:
+    """Checked in the modules themselves; base/test_config.py checks a fresh process."""
+    for name in ("triform.engine.config", "triform.base.config", "triform.base.flags"):
+        assert "torch" not in vars(sys.modules[name])
