@@ -24,6 +24,7 @@ MAX_RATIO = 1000
 _RATIO_FREE_BYTES = 64 * 2**20
 _CHUNK = 2**20
 _MAX_NAME_BYTES = 1024
+_MAX_TRAILER = 64 * 2**20
 
 
 def unpack(
@@ -119,6 +120,10 @@ def _members(archive: Path, max_files: int) -> Iterator[tuple[str, IO[bytes]]]:
             stream = tar.extractfile(member)
             assert stream is not None
             yield member.name, stream
+        # The end of a compressed stream holds its checksum; tarfile itself stops before it.
+        for _ in range(_MAX_TRAILER // _CHUNK):
+            if not tar.fileobj or not tar.fileobj.read(_CHUNK):
+                break
 
 
 def _safe(name: str) -> PurePosixPath:
@@ -161,8 +166,9 @@ def _one_line(archive: Path) -> Iterator[None]:
         NotImplementedError,
         RuntimeError,
     ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{archive}: not a zip or tar archive, or a damaged one ({error}); download it again"
+            f"{archive}: not a zip or tar archive, or a damaged one ({reason}); download it again"
         ) from None
     except OSError as error:
         raise UserError(f"{archive}: cannot be unpacked ({error.strerror or error})") from None

@@ -32,8 +32,8 @@ _MAX_OBJECTS = 1_000_000
 TESTDATASET_VERSION = 1
 _MODELNET_LICENCE = "for academic research only; the models belong to their makers"
 _SHAPENET_HOW = (
-    "sign in at https://shapenet.org (an academic account is free), download the archive, unpack it, "
-    "and give its folder: --dataset path/to/{name}"
+    "sign in at https://shapenet.org (an academic account is free), download the archive, unpack "
+    "it and give its folder: --dataset path/to/{name}"
 )
 
 
@@ -148,7 +148,7 @@ def load_dataset(
         source = [part.strip() for part in source.split(",") if part.strip()]
     if not source:
         raise UsageError(
-            "dataset: no data set is given; `triform data list` shows the names, a folder is one as well"
+            "dataset: no data set is given; give a folder or a name from `triform data list`"
         )
     return list(dict.fromkeys(_load_one(one, Path(download_path)) for one in source))
 
@@ -203,7 +203,7 @@ def cached_datasets(download_path: str | Path = "datasets") -> list[Path]:
     ours |= {f".{name}{end}" for name in KNOWN for end in (".lock", ".making")}
     return sorted(
         path for path in root.iterdir()
-        if path.name in ours or (path.is_dir() and not path.is_symlink() and read_marker(path).get("made_by") == "triform")
+        if path.name in ours or (not path.is_symlink() and _is_ours(path))
     )  # fmt: skip
 
 
@@ -217,21 +217,28 @@ def select_local_dataset() -> Path | None:
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
         raise UserError(
-            "pick: there is no display to open a window on; give the folder instead: --dataset path/to/folder"
+            "pick: there is no display to open a window on; "
+            "give the folder instead: --dataset path/to/folder"
         )
     try:
         from PyQt6.QtWidgets import QApplication, QFileDialog
     except ImportError:
         try:
-            from PyQt5.QtWidgets import QApplication, QFileDialog  # type: ignore[no-redef]
+            from PyQt5.QtWidgets import QApplication, QFileDialog
         except ImportError:
             raise UserError(
-                "pick: the window needs PyQt6 or PyQt5 (pip install PyQt6); without it give the folder: --dataset path/to/folder"
+                "pick: the window needs PyQt6 or PyQt5 (pip install PyQt6); "
+                "without it give the folder: --dataset path/to/folder"
             ) from None
     application = QApplication.instance() or QApplication([])
     chosen = QFileDialog.getExistingDirectory(None, "Choose a folder of 3D models")
     del application  # kept until here: without it there is no window
     return Path(chosen) if chosen else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this program made or downloaded a folder."""
+    return folder.is_dir() and read_marker(folder).get("made_by") == "triform"
 
 
 def _load_one(source: str | Path, root: Path) -> Path:
@@ -246,7 +253,8 @@ def _load_one(source: str | Path, root: Path) -> Path:
         )
     if KNOWN[name].login and not _find(name, root):
         raise UserError(
-            f"{name}: needs a login, so it cannot be downloaded for you; {KNOWN[name].login.format(name=name)}"
+            f"{name}: needs a login, so it cannot be downloaded for you; "
+            f"{KNOWN[name].login.format(name=name)}"
         )
     number = _objects(count)
     if found := _find(name, root, number):
@@ -260,7 +268,8 @@ def _load_one(source: str | Path, root: Path) -> Path:
     found = _find(name, root, number)
     if not found:
         raise UserError(
-            f"{name}: its archive has no folder {KNOWN[name].folder}; remove {root / owner} and report the address"
+            f"{name}: its archive has no folder {KNOWN[name].folder}; "
+            f"remove {root / owner} and report the address"
         )
     return found
 
@@ -270,7 +279,8 @@ def _objects(count: str) -> int:
         return DEFAULT_OBJECTS
     if not count.isdecimal() or not 1 <= int(count) <= _MAX_OBJECTS:
         raise UsageError(
-            f"dataset: testdataset:{count} asks for {count} objects; give a number from 1 to {_MAX_OBJECTS}"
+            f"dataset: testdataset:{count} asks for {count} objects; "
+            f"give a number from 1 to {_MAX_OBJECTS}"
         )
     return int(count)
 
@@ -325,13 +335,10 @@ def _bring(name: str, root: Path, objects: int) -> None:
 
 
 def _complete(name: str, target: Path, make: Callable[[Path], object], **facts: object) -> None:
-    if (
-        target.exists()
-        and any(target.iterdir())
-        and read_marker(target).get("made_by") != "triform"
-    ):
+    if target.exists() and any(target.iterdir()) and not _is_ours(target):
         raise UserError(
-            f"{target}: is in the way and not from this program; move it, or choose another download folder"
+            f"{target}: is in the way and not from this program; "
+            "move it, or choose another download folder"
         )
     making = target.parent / f".{name}.making"
     shutil.rmtree(making, ignore_errors=True)

@@ -58,7 +58,7 @@ class Shape:
     """One object of a data set: what it is called, where its mesh is, and how it may be used.
 
     Attributes:
-        object_id: unique within the data set, the same on every machine ("sweethome3d/Scopia#bed1").
+        object_id: unique within the data set and the same everywhere ("sweethome3d/Scopia#bed1").
         source: name of the data set.
         captions: English first (``languages`` says where it ends); empty where nothing is known.
         languages: the language code of each caption.
@@ -146,7 +146,8 @@ def _place(origin: Origin) -> tuple[Any, ...]:
 def _list_directory(directory: Path) -> Iterator[Shape]:
     if not directory.exists():
         raise UserError(
-            f"{directory}: there is no such folder; give a folder of meshes or a name from `triform data list`"
+            f"{directory}: there is no such folder; "
+            "give a folder of meshes or a name from `triform data list`"
         )
     files = [directory] if directory.is_file() else sorted(_walk(directory))
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
@@ -170,10 +171,10 @@ def _walk(directory: Path) -> Iterator[Path]:
 def _from_library(model: LibraryModel) -> Shape:
     captions: dict[str, str] = {}
     for language, name in model.names:
-        captions.setdefault(_lower_first(name) if language == "en" else name, language)
+        captions.setdefault(_lower(name) if language == "en" else name, language)
         if language == "en" and model.tags:
             captions.setdefault(
-                ", ".join([_lower_first(name), *map(_lower_first, model.tags)]), "en"
+                ", ".join([_lower(name), *map(_lower, model.tags)]), "en"
             )
     return Shape(
         object_id=f"sweethome3d/{model.object_id}",
@@ -187,9 +188,11 @@ def _from_library(model: LibraryModel) -> Shape:
     )
 
 
-def _lower_first(name: str) -> str:
-    """ "Coffee table" -> "coffee table", but "TV stand" stays."""
-    return name[:1].lower() + name[1:] if name[1:2].islower() else name
+def _lower(name: str) -> str:
+    """Lowers capitals: "Concept Sedan 01" becomes "concept sedan", "TV stand" stays."""
+    words = [word.lower() if word[1:2].islower() else word for word in name.split()]
+    # A number with a nought in front tells two models apart and says nothing about either.
+    return " ".join(word for word in words if not (word.isdigit() and word[0] == "0"))
 
 
 def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
@@ -258,7 +261,8 @@ def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:
             key = next((name for name in ("object_id", "file") if name in columns), None)
             if key is None or "caption" not in columns:
                 raise UserError(
-                    f"{path}: its first line is {','.join(columns)!r:.80}; it has to name object_id (or file) and caption"
+                    f"{path}: its first line is {','.join(columns)[:80]!r}; "
+                    f"it has to name object_id (or file) and caption"
                 )
             for row in reader:
                 if row[key] and row["caption"] is not None:

@@ -9,78 +9,27 @@ from __future__ import annotations
 import re
 
 # Words that say how a file was made, not what it shows.
-_FILE_WORDS = frozenset(
-    [
-        "3d",
-        "asset",
-        "copy",
-        "export",
-        "final",
-        "geometry",
-        "lowpoly",
-        "highpoly",
-        "lod",
-        "mesh",
-        "model",
-        "models",
-        "new",
-        "normalized",
-        "obj",
-        "object",
-        "off",
-        "old",
-        "ply",
-        "scan",
-        "scene",
-        "shape",
-        "stl",
-        "test",
-        "textured",
-        "tmp",
-        "train",
-        "untitled",
-        "val",
-        "version",
-    ]
-)
-_COUNTED = frozenset(
-    [
-        "arm",
-        "arms",
-        "bedroom",
-        "door",
-        "doors",
-        "drawer",
-        "drawers",
-        "leg",
-        "legs",
-        "light",
-        "lights",
-        "pane",
-        "panes",
-        "panel",
-        "panels",
-        "piece",
-        "seat",
-        "seater",
-        "seats",
-        "shelf",
-        "shelves",
-        "step",
-        "steps",
-        "tier",
-        "tiers",
-        "wheel",
-        "wheels",
-    ]
-)
-_PLURAL_ONLY = frozenset(
-    ["glasses", "jeans", "people", "scissors", "shelves", "shorts", "stairs", "trousers"]
-)
-_PREPOSITIONS = frozenset(["at", "for", "from", "in", "of", "on", "under", "with", "without"])
+_FILE_WORDS = frozenset({
+    "3d", "asset", "copy", "export", "final", "geometry", "lowpoly", "highpoly", "lod",
+    "mesh", "model", "models", "new", "normalized", "obj", "object", "off", "old", "ply",
+    "scan", "scene", "shape", "stl", "test", "textured", "tmp", "train", "untitled", "val",
+    "version",
+})  # fmt: skip
+_COUNTED = frozenset({
+    "arm", "arms", "bedroom", "door", "doors", "drawer", "drawers", "leg", "legs", "light",
+    "lights", "pane", "panes", "panel", "panels", "piece", "seat", "seater", "seats", "shelf",
+    "shelves", "step", "steps", "tier", "tiers", "wheel", "wheels",
+})  # fmt: skip
+_PLURAL_ONLY = frozenset({
+    "glasses", "jeans", "people", "scissors", "shelves", "shorts", "stairs", "trousers",
+})  # fmt: skip
+_PREPOSITIONS = frozenset({"at", "for", "from", "in", "of", "on", "under", "with", "without"})
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LETTERS_THEN_NUMBER = re.compile(r"(?<=[^\W\d_])(?=\d)")
-_HASH = re.compile(r"(?=[0-9a-f]*\d)[0-9a-f]{8,}|[0-9a-f]{6,}-[0-9a-f-]+", re.IGNORECASE)
+_HASH = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[0-9a-f]*\d)[0-9a-f]{8,}", re.IGNORECASE
+)
+_VERSION = re.compile(r"v\d+", re.IGNORECASE)
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
@@ -96,7 +45,8 @@ def caption_from_name(name: str) -> str:
     stem = _SUFFIX.sub("", re.split(r"[\\/]", name.strip())[-1])
     words: list[str] = []
     for token in re.split(r"[\s_\-.,;+()\[\]]+", _HASH.sub(" ", stem)):
-        words += _LETTERS_THEN_NUMBER.sub(" ", _CAMEL.sub(" ", token)).split()
+        if not _VERSION.fullmatch(token):
+            words += _LETTERS_THEN_NUMBER.sub(" ", _CAMEL.sub(" ", token)).split()
     kept = [
         word.lower()
         for position, word in enumerate(words)
@@ -111,7 +61,7 @@ def _says_something(word: str, following: str) -> bool:
     if word.isdigit():
         # "table_4_legs" counts legs; every other number tells two files apart.
         return len(word) == 1 and following in _COUNTED
-    if re.fullmatch(r"v?\d+\w?", word) or not any(letter.isalpha() for letter in word):
+    if re.fullmatch(r"\d+\w?", word) or not any(letter.isalpha() for letter in word):
         return False
     return word not in _FILE_WORDS and (len(word) > 1 or not word.isascii() or following != "")
 

@@ -138,8 +138,8 @@ def bunk_bed(d: Dice) -> tuple[Solids, Words]:
         s.rod((-w, 0.6, end * half), (w, 0.6, end * half), t * 0.6, material, square=True)
     flip, z = d.pick([-1, 1]), half * d.between(0.5, 0.75)
     x = flip * (w + t)
-    for end in (z - 0.2, z + 0.2):
-        s.rod((x + flip * 0.1, 0, end), (x, 1.5, end), t * 0.55, material, square=True)
+    for place in (z - 0.2, z + 0.2):
+        s.rod((x + flip * 0.1, 0, place), (x, 1.5, place), t * 0.55, material, square=True)
     for k in range(4):
         y = 0.25 + k * 0.3
         s.rod(

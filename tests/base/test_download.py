@@ -1,0 +1,228 @@
+"""Downloads against a server on this machine that misbehaves in every way we know."""
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from triform.base.download import download
+from triform.base.errors import UserError
+
+DATA = bytes(range(256)) * 4096  # 1 MiB
+SHA = hashlib.sha256(DATA).hexdigest()
+HALF = len(DATA) // 2
+TAG = '"one"'
+
+Answer = Callable[["Handler", int], None]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        server = self.server
+        server.requests.append(dict(self.headers))  # type: ignore[attr-defined]
+        server.answer(self, len(server.requests))  # type: ignore[attr-defined]
+        self.close_connection = True
+
+    def send(self, status: int, body: bytes, length: int | None = -1, **headers: str) -> None:
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(len(body) if length == -1 else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_ranges(self, tag: str = TAG, stop: int | None = None) -> None:
+        """A good server: ranges and If-Range are honoured; ``stop`` cuts the connection there."""
+        wanted = self.headers.get("Range")
+        start = int(wanted.split("=")[1].rstrip("-")) if wanted else 0
+        if self.headers.get("If-Range") not in (None, tag):
+            start = 0
+        body = DATA[start:stop]
+        length = len(DATA) - start
+        if start:
+            where = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+            self.send(206, body, length, ETag=tag, Content_Range=where)
+        else:
+            self.send(200, body, length, ETag=tag)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], tuple[str, list[dict[str, str]]]]]:
+    servers = []
+
+    def start(answer: Answer) -> tuple[str, list[dict[str, str]]]:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.answer, server.requests = answer, []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/file.bin", server.requests  # type: ignore[attr-defined]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def leftovers(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_downloads_and_leaves_nothing_else(serve, tmp_path: Path) -> None:
+    url, requests = serve(lambda handler, _: handler.send_ranges())
+    path = download(url, tmp_path / "deep" / "f.bin", sha256=SHA, size=len(DATA))
+    assert path.read_bytes() == DATA
+    assert leftovers(path.parent) == {"f.bin"}
+    download(url, path, sha256=SHA)
+    assert len(requests) == 1  # what is there and right is not fetched again
+
+
+def test_a_wrong_file_that_is_there_is_replaced(serve, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+    url, _ = serve(lambda handler, _: handler.send_ranges())
+    assert download(url, tmp_path / "f", sha256=SHA).read_bytes() == DATA
+
+
+def test_goes_on_after_a_lost_connection(serve, tmp_path: Path) -> None:
+    url, requests = serve(lambda handler, n: handler.send_ranges(stop=HALF if n == 1 else None))
+    assert download(url, tmp_path / "f").read_bytes() == DATA
+    assert requests[1]["Range"] == f"bytes={HALF}-"
+    assert requests[1]["If-Range"] == TAG
+
+
+def test_a_later_call_resumes(serve, tmp_path: Path) -> None:
+    url, requests = serve(
+        lambda handler, n: (
+            handler.send_ranges(stop=HALF)
+            if n == 1
+            else handler.send(503, b"busy")
+            if n == 2
+            else handler.send_ranges()
+        )
+    )
+    with pytest.raises(UserError, match=r"answered 503"):
+        download(url, tmp_path / "f")
+    assert (tmp_path / "f.part").stat().st_size == HALF
+    assert not (tmp_path / "f").exists()
+    assert download(url, tmp_path / "f", sha256=SHA).read_bytes() == DATA
+    assert requests[-1]["Range"] == f"bytes={HALF}-"
+    assert leftovers(tmp_path) == {"f"}
+
+
+def test_connection_that_brings_nothing_more_ends_in_one_line(serve, tmp_path: Path) -> None:
+    url, _ = serve(
+        lambda handler, n: handler.send(200, DATA[:HALF], len(DATA), ETag=TAG) if n == 1 else None
+    )
+    with pytest.raises(UserError, match=r"524,288 bytes are kept") as error:
+        download(url, tmp_path / "f")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "f").exists()
+
+
+def test_server_without_ranges_starts_over(serve, tmp_path: Path) -> None:
+    url, _ = serve(
+        lambda handler, n: handler.send(200, DATA[:HALF] if n == 1 else DATA, len(DATA), ETag=TAG)
+    )
+    assert download(url, tmp_path / "f", sha256=SHA).read_bytes() == DATA
+
+
+def test_changed_file_is_not_glued_to_the_old_part(serve, tmp_path: Path) -> None:
+    (tmp_path / "f.part").write_bytes(b"x" * HALF)
+    (tmp_path / "f.part.version").write_text('"old"')
+    url, _ = serve(lambda handler, _: handler.send_ranges())
+    assert download(url, tmp_path / "f").read_bytes() == DATA
+
+
+def test_part_of_unknown_version_is_not_used(serve, tmp_path: Path) -> None:
+    (tmp_path / "f.part").write_bytes(b"x" * HALF)
+    url, requests = serve(lambda handler, _: handler.send_ranges())
+    assert download(url, tmp_path / "f").read_bytes() == DATA
+    assert "Range" not in requests[0]
+
+
+def test_wrong_range_is_refused(serve, tmp_path: Path) -> None:
+    (tmp_path / "f.part").write_bytes(DATA[:HALF])
+    (tmp_path / "f.part.version").write_text(TAG)
+    url, _ = serve(lambda handler, _: handler.send(206, DATA[:10], Content_Range="bytes 0-9/100"))
+    with pytest.raises(UserError, match=r"asked for bytes from"):
+        download(url, tmp_path / "f")
+
+
+def test_range_not_satisfiable_starts_over(serve, tmp_path: Path) -> None:
+    (tmp_path / "f.part").write_bytes(DATA + b"more")
+    (tmp_path / "f.part.version").write_text(TAG)
+    url, _ = serve(lambda handler, n: handler.send(416, b"") if n == 1 else handler.send_ranges())
+    assert download(url, tmp_path / "f").read_bytes() == DATA
+
+
+def test_wrong_checksum_is_thrown_away(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(200, DATA[::-1]))
+    with pytest.raises(UserError, match=r"sha256 is [0-9a-f]{64}, [0-9a-f]{64} is expected"):
+        download(url, tmp_path / "f", sha256=SHA)
+    assert not (tmp_path / "f").exists()
+    assert not (tmp_path / "f.part").exists()
+
+
+def test_other_size_than_expected(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(200, DATA))
+    with pytest.raises(UserError, match=r"1,048,576 bytes, 10 are expected"):
+        download(url, tmp_path / "f", size=10)
+    assert not (tmp_path / "f").exists()
+
+
+def test_truncated_body_without_length(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(200, DATA[:HALF], None))
+    with pytest.raises(UserError, match=r"524,288 bytes, 1,048,576 are expected"):
+        download(url, tmp_path / "f", size=len(DATA))
+    assert not (tmp_path / "f").exists()
+
+
+def test_endless_body_is_cut_off(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(200, DATA * 4, None))
+    with pytest.raises(UserError, match=r"more than the 1,048,576 bytes"):
+        download(url, tmp_path / "f", size=len(DATA))
+    assert (tmp_path / "f.part").stat().st_size <= len(DATA)
+
+
+def test_body_without_length_and_expectation(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(200, DATA, None))
+    assert download(url, tmp_path / "f").read_bytes() == DATA
+
+
+def test_not_found(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(404, b"no"))
+    with pytest.raises(UserError, match=r"answered 404"):
+        download(url, tmp_path / "f")
+    assert leftovers(tmp_path) == set()
+
+
+def test_redirect_is_followed(serve, tmp_path: Path) -> None:
+    target, _ = serve(lambda handler, _: handler.send_ranges())
+    url, _ = serve(lambda handler, _: handler.send(302, b"", Location=target))
+    assert download(url, tmp_path / "f", sha256=SHA).read_bytes() == DATA
+
+
+def test_redirect_to_a_file_is_refused(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, _: handler.send(302, b"", Location="file:///etc/passwd"))
+    with pytest.raises(UserError):
+        download(url, tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the download failed"):
+        download("http://127.0.0.1:9/file", tmp_path / "f")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y", "/etc/passwd", ""])
+def test_only_http(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="only http"):
+        download(url, tmp_path / "f")
