@@ -9,12 +9,12 @@ from __future__ import annotations
 import io
 from array import array
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 
 from triform.geometry.colors import UNCOLORED, read_texture, texture_means, to_bytes
 from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.polygons import triangulate
 
 # The content of a file that the model refers to, or None where it may not or cannot be read.
 Fetch = Callable[[str], bytes | None]
@@ -23,14 +23,14 @@ Fetch = Callable[[str], bytes | None]
 def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     """Read vertices, faces, vertex colours and materials.
 
-    Polygons become fans around their first corner; one with two corners is nothing. Lines, points,
-    curves and groups are skipped.
+    Polygons are cut into triangles; one with two corners is nothing. Lines, points, curves and
+    groups are skipped.
 
     Raises:
         MeshError: the line at fault and why.
     """
     positions, vertex_colors, uvs = array("d"), array("d"), array("d")
-    faces, face_uvs, face_materials = array("q"), array("q"), array("q")
+    corners, corner_uvs, sizes, polygon_materials = (array("q") for _ in range(4))
     materials: dict[str, int] = {}
     libraries: list[str] = []
     material = -1
@@ -48,12 +48,13 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
                 if len(words) >= 6:
                     vertex_colors.extend(map(float, words[3:6]))
             elif key == b"f":
-                corners = _corners(rest.split(), len(positions) // 3, len(uvs) // 2)
-                for second, third in pairwise(corners[1:]):
-                    a, b, c = corners[0], second, third
-                    faces.extend((a[0], b[0], c[0]))
-                    face_uvs.extend((a[1], b[1], c[1]))
-                    face_materials.append(material)
+                words = rest.split()
+                for word in words:
+                    at, uv = _corner(word, len(positions) // 3, len(uvs) // 2)
+                    corners.append(at)
+                    corner_uvs.append(uv)
+                sizes.append(len(words))
+                polygon_materials.append(material)
             elif key == b"vt":
                 words = rest.split()
                 uvs.extend(map(float, (*words, b"0", b"0")[:2]))
@@ -64,9 +65,11 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     except (ValueError, OverflowError) as error:
         raise MeshError(f"line {number}: {error}") from None
 
-    if not faces:
+    vertices = _table(positions, 3)
+    triangles, polygon = triangulate(vertices, _table(corners), _table(sizes))
+    if len(triangles) == 0:
         raise MeshError("there are no faces in it")
-    mesh = Mesh(_table(positions, 3), _table(faces, 3))
+    mesh = Mesh(vertices, _table(corners)[triangles])
     colors = np.full(mesh.faces.shape, UNCOLORED, dtype=np.uint8)
     colored = len(vertex_colors) == len(positions)
     if colored:
@@ -74,8 +77,8 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     palette = {}
     for library in libraries:
         palette.update(read_materials(fetch(library) or b"", fetch))
-    of_face = np.frombuffer(face_materials, dtype=np.int64)
-    corner_uvs = _table(face_uvs, 3)
+    of_face = _table(polygon_materials)[polygon]
+    face_uvs = _table(corner_uvs)[triangles]
     for name, index in materials.items():
         if name not in palette:
             continue
@@ -84,9 +87,9 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
         colors[chosen] = color
         colored |= len(chosen) > 0
         if texture is not None and len(uvs):
-            used = corner_uvs[chosen]
+            used = face_uvs[chosen]
             chosen = chosen[((used >= 0) & (used < len(uvs) // 2)).all(axis=1)]
-            colors[chosen] = texture_means(texture, _table(uvs, 2)[corner_uvs[chosen]])
+            colors[chosen] = texture_means(texture, _table(uvs, 2)[face_uvs[chosen]])
     return Mesh(mesh.vertices, mesh.faces, colors if colored else None)
 
 
@@ -121,24 +124,21 @@ def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[np.ndarray, np.
     return materials
 
 
-def _corners(words: list[bytes], num_vertices: int, num_uvs: int) -> list[tuple[int, int]]:
-    """Read `v`, `v/vt`, `v//vn` or `v/vt/vn` corners as (vertex, uv or -1), counted from 0."""
-    corners = []
-    for word in words:
-        parts = word.split(b"/")
-        vertex = int(parts[0])
-        # Negative indices count back from the vertices read so far.
-        at = vertex - 1 if vertex > 0 else num_vertices + vertex
-        if vertex == 0 or at < 0:
-            raise ValueError(f"a face uses vertex {vertex}, indices start at 1")
-        uv = int(parts[1]) if len(parts) > 1 and parts[1] else 0
-        corners.append((at, uv - 1 if uv > 0 else num_uvs + uv if uv < 0 else -1))
-    return corners
+def _corner(word: bytes, num_vertices: int, num_uvs: int) -> tuple[int, int]:
+    """Read a corner `v`, `v/vt`, `v//vn` or `v/vt/vn` as (vertex, uv or -1), counted from 0."""
+    parts = word.split(b"/")
+    vertex = int(parts[0])
+    # Negative indices count back from the vertices read so far.
+    at = vertex - 1 if vertex > 0 else num_vertices + vertex
+    if vertex == 0 or at < 0:
+        raise ValueError(f"a face uses vertex {vertex}, indices start at 1")
+    uv = int(parts[1]) if len(parts) > 1 and parts[1] else 0
+    return at, uv - 1 if uv > 0 else num_uvs + uv if uv < 0 else -1
 
 
-def _table(values: array[float] | array[int], columns: int) -> np.ndarray:
-    kind = np.float64 if values.typecode == "d" else np.int64
-    return np.frombuffer(values, dtype=kind).reshape(-1, columns)
+def _table(values: array[float] | array[int], columns: int = 0) -> np.ndarray:
+    table = np.frombuffer(values, dtype=np.float64 if values.typecode == "d" else np.int64)
+    return table.reshape(-1, columns) if columns else table
 
 
 def _text(words: bytes) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import numpy as np
 
 from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.polygons import triangulate
 
 # Many files of ModelNet have the counts on the first line without a space: "OFF490 518 0".
 _HEADER = re.compile(rb"\s*(?:ST)?(C?)(N?)OFF")
 
 
 def read_off(data: bytes) -> Mesh:
-    """Read vertices, polygons as fans, and colours of vertices (COFF) or faces.
+    """Read vertices, polygons cut into triangles, and colours of vertices (COFF) or faces.
 
     Raises:
         MeshError: another file, fewer lines than promised, or a line that is wrong.
@@ -36,22 +36,23 @@ def read_off(data: bytes) -> Mesh:
         after = 6 if header[2] else 3  # normals stand before colours
         colored = header[1] and all(len(line) >= after + 3 for line in table)
         of_vertex = _colors([line[after : after + 3] for line in table]) if colored else None
-        triangles, colors = [], []
+        corners: list[int] = []
+        sizes, colors = [], []
         for line in lines[1 + num_vertices : 1 + num_vertices + num_faces]:
             count = int(line[0])
-            corners = [int(word) for word in line[1 : 1 + count]]
-            if len(corners) != count:
-                raise ValueError(f"a face promises {count} corners and has {len(corners)}")
-            fan = [(corners[0], *pair) for pair in pairwise(corners[1:])]
-            triangles += fan
-            colors += [line[1 + count : 4 + count]] * len(fan)
-        faces = np.array(triangles, dtype=np.int64).reshape(-1, 3)
+            if not 0 <= count < len(line):
+                raise ValueError(f"a face promises {count} corners and has {len(line) - 1}")
+            corners += map(int, line[1 : 1 + count])
+            sizes.append(count)
+            colors.append(line[1 + count : 4 + count])
+        at = np.array(corners, dtype=np.int64)
+        triangles, polygon = triangulate(vertices, at, np.array(sizes, dtype=np.int64))
         of_face = None
         if colors and all(len(color) == 3 for color in colors):
-            of_face = _colors(colors)
+            of_face = _colors(colors)[polygon]
     except (ValueError, IndexError, OverflowError) as error:
         raise MeshError(f"damaged OFF file: {error}") from None
-    mesh = Mesh(vertices, faces, of_face)
+    mesh = Mesh(vertices, at[triangles], of_face)
     if of_face is None and of_vertex is not None:
         mean = of_vertex[mesh.faces].mean(axis=1).astype(np.uint8)
         mesh = Mesh(mesh.vertices, mesh.faces, mean)
