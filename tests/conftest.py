@@ -67,7 +67,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def triform(tmp_path: Path) -> Run:
     """The command `triform` as a program of its own, run in the test's folder."""
 
-    def run(*arguments: str, timeout: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, timeout: float = 120, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "triform", *arguments],
             cwd=tmp_path,
