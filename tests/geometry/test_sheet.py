@@ -30,6 +30,13 @@ def test_labels_are_drawn_below_and_never_wider_than_the_picture():
     assert (pixels[:, 68:76] == 255).all() and (pixels[:, :6] == 255).all()
 
 
+def test_labels_are_read_beyond_latin_letters():
+    tiles = [
+        np.asarray(contact_sheet([tile([9, 9, 9])], [word])) for word in ("жук", "щит", "žluť")
+    ]
+    assert (tiles[0] != tiles[1]).any() and (tiles[1] != tiles[2]).any()
+
+
 def test_transparent_and_smaller_pictures_are_centred():
     clear = tile([255, 0, 0, 0], 20, 20)
     clear[5:15, 5:15, 3] = 255

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -37,7 +39,7 @@ def contact_sheet(
         )
     width = max(picture.shape[1] for picture in pictures)
     height = max(picture.shape[0] for picture in pictures)
-    font = ImageFont.load_default(max(10, width // 16))
+    font = _font(max(10, width // 16))
     lines = [_wrap(label, font, width) for label in labels]
     line_height = font.getbbox("Ag")[3] + 2
     text_height = round(max(map(len, lines)) * line_height)
@@ -61,7 +63,13 @@ def contact_sheet(
     return sheet
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """The typeface that comes with matplotlib: Pillow's own knows Latin letters only."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Break a label into at most two lines that fit a width."""
     lines: list[str] = []
     line = ""
@@ -78,7 +86,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: 
     return [_cut(line, font, width) for line in lines if line]
 
 
-def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     while font.getlength(line) > width and len(line) > 1:
         line = line.removesuffix("…").rstrip()[:-1] + "…"
     return line
