@@ -173,9 +173,7 @@ def _from_library(model: LibraryModel) -> Shape:
     for language, name in model.names:
         captions.setdefault(_lower(name) if language == "en" else name, language)
         if language == "en" and model.tags:
-            captions.setdefault(
-                ", ".join([_lower(name), *map(_lower, model.tags)]), "en"
-            )
+            captions.setdefault(", ".join([_lower(name), *map(_lower, model.tags)]), "en")
     return Shape(
         object_id=f"sweethome3d/{model.object_id}",
         source="sweethome3d",

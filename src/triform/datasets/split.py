@@ -91,12 +91,11 @@ def _candidates(packed: np.ndarray, resolution: int, overlap: float) -> list[tup
     Two bounds: the overlap is at most the smaller volume over the larger, and the intersection is
     at most the sum of each block's smaller count.
     """
-    chunks = [
-        _blocks(packed[start : start + _CHUNK], resolution)
-        for start in range(0, len(packed), _CHUNK)
-    ]
-    counts = np.concatenate(chunks) if chunks else np.zeros((0, 512), np.float32)
-    mirrored = counts.reshape(-1, 8, 8, 8)[:, ::-1].reshape(len(counts), -1)
+    chunks = range(0, len(packed), _CHUNK)
+    if not chunks:
+        return []
+    blocks = [_blocks(packed[start : start + _CHUNK], resolution) for start in chunks]
+    counts, mirrored = (np.concatenate(side) for side in zip(*blocks, strict=True))
     volume = counts.sum(axis=1)
     order = np.argsort(volume, kind="stable")
     pairs = []
@@ -110,15 +109,16 @@ def _candidates(packed: np.ndarray, resolution: int, overlap: float) -> list[tup
     return sorted(set(pairs))
 
 
-def _blocks(packed: np.ndarray, resolution: int) -> np.ndarray:
-    """Occupied voxels in each of 8^3 blocks: (N, 512) float32."""
+def _blocks(packed: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Occupied voxels in each of 8^3 blocks, as they are and mirrored: twice (N, 512) float32."""
     side = -(-resolution // 8)
-    gap = 8 * side - resolution
     grid = _unpack(packed, resolution)
-    if gap:  # evenly at both ends, or a mirrored copy would fall into other blocks
-        grid = np.pad(grid, [(0, 0), *[(gap // 2, gap - gap // 2)] * 3])
-    grid = grid.reshape(-1, 8, side, 8, side, 8, side)
-    return grid.sum(axis=(2, 4, 6), dtype=np.float32).reshape(len(packed), -1)
+    both = []
+    for turned in (grid, grid[:, ::-1]):
+        padded = np.pad(turned, [(0, 0), *[(0, 8 * side - resolution)] * 3])
+        parts = padded.reshape(-1, 8, side, 8, side, 8, side)
+        both.append(parts.sum(axis=(2, 4, 6), dtype=np.float32).reshape(len(packed), -1))
+    return both[0], both[1]
 
 
 def _overlap(packed: np.ndarray, resolution: int, i: int, j: int) -> float:

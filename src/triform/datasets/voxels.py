@@ -101,7 +101,7 @@ def voxelize_shapes(
     Raises:
         UserError: the cache cannot be written, or no shape at all could be voxelized.
     """
-    keys = [hashlib.sha256(f"{PROGRAM}|{shape.fingerprint}".encode()).digest() for shape in shapes]
+    keys = [shape_key(shape) for shape in shapes]
     todo = dict(zip(keys, shapes, strict=True))
     failed: dict[bytes, str] = {}
     if cache is None:
@@ -116,19 +116,18 @@ def voxelize_shapes(
         )
         places = {key: row for row, key in enumerate(done)}
     else:
-        storage = _File(
-            cache / f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin", resolution, fill
-        )
-        places = storage.find(todo)
-        if len(places) < len(todo):
-            try:
-                failed = _fill_file(storage, todo, processes)
-            except OSError as error:
-                raise UserError(
-                    f"{storage.path}: cannot be written ({error.strerror or error}); "
-                    "free some space, or set TRIFORM_CACHE to another folder"
-                ) from None
+        name = f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin"
+        storage = _File(cache / name, resolution, fill)
+        try:
             places = storage.find(todo)
+            if len(places) < len(todo):
+                failed = _fill_file(storage, todo, processes)
+                places = storage.find(todo)
+        except OSError as error:
+            raise UserError(
+                f"{storage.path}: cannot be written or read ({error.strerror or error}); "
+                "free some space, or set TRIFORM_CACHE to another folder"
+            ) from None
     kept = [number for number, key in enumerate(keys) if key in places]
     refused = [
         (shapes[number].object_id, failed.get(key, "unknown"))
@@ -148,6 +147,11 @@ def voxelize_shapes(
         )
     rows = np.array([places[keys[number]] for number in kept], dtype=np.int64)
     return VoxelTable(storage, rows, [shapes[number] for number in kept], refused, resolution)
+
+
+def shape_key(shape: Shape) -> bytes:
+    """Under which the voxels of a shape are kept: 32 bytes that change with mesh and program."""
+    return hashlib.sha256(f"{PROGRAM}|{shape.fingerprint}".encode()).digest()
 
 
 def _fill_file(file: _File, todo: dict[bytes, Shape], processes: int) -> dict[bytes, str]:

@@ -79,7 +79,7 @@ def truck(d: Dice) -> tuple[Solids, Words]:
     else:
         words.features.append("a flat cab")
     back = front - cab - s.thin * 0.7
-    s.box(-w * 0.45, w * 0.45, 0.6, 0.6 + s.thin, -h, front - 0.3, "black")
+    s.box(-w * 0.45, w * 0.45, 0.6, 0.98, -h, front - 0.3, "black")
     bed = 0.95
     if load in ("box", "trailer"):
         top = d.between(2.9, 3.6)
