@@ -33,7 +33,7 @@ from triform.geometry.voxelize import voxelize
 logger = get_logger(__name__)
 
 # Raised when `geometry.voxelize` gives other voxels for the same mesh.
-PROGRAM = "surface and inside, 1"
+PROGRAM = "surface, inside, and behind holes, 2"
 HEADER_BYTES = 512
 _SYNC_EVERY = 256
 # For fewer shapes than this, starting worker processes costs more than it saves.
@@ -304,7 +304,7 @@ def _run(
 
 def _voxelize_one(key: bytes, shape: Shape, resolution: int, fill: bool) -> Result:
     try:
-        return key, np.packbits(voxelize(shape.load(), resolution, fill=fill)), ""
+        return key, np.packbits(voxelize(shape.load(), resolution, fill=fill, parity=fill)), ""
     except UserError as error:
         return key, None, str(error)
     except (

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triform.base.errors import UserError
+from triform.base.seeding import seed_everything
 from triform.engine.checkpoint import load_weights
 from triform.engine.fit import fit
 from triform.engine.protocol import System as EngineSystem
@@ -97,6 +98,7 @@ class JudgeSystem(EngineSystem):
 
     def __init__(self, config: JudgeConfig, objects: Objects | None = None):
         super().__init__(config)
+        seed_everything(config.seed)  # the network's first weights
         objects = load_objects(config.data) if objects is None else objects
         self.train_batches = JudgeBatches(objects, "train", augment=True)
         self.splits = {

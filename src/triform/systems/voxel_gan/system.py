@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triform.base.seeding import seed_everything
 from triform.engine.fit import fit
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.sampler import EpochLoader
@@ -53,6 +54,7 @@ class System(EngineSystem):
 
     def __init__(self, config: Config, objects: Objects | None = None):
         super().__init__(config)
+        seed_everything(config.seed)  # the networks' first weights
         data, model, training = config.data, config.model, config.training
         self.config: Config = config
         self.objects = load_objects(data) if objects is None else objects
