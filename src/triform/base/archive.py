@@ -49,8 +49,9 @@ def unpack(
         The folder.
 
     Raises:
-        UserError: not an archive, damaged, encrypted, too large, or it holds what no data set needs
-            (paths that lead out of the folder, links, devices, two files of one name).
+        ArchiveError: not an archive, damaged, encrypted, too large, or it holds what no data set
+            needs (paths that lead out of the folder, links, devices, two files of one name).
+        UserError: the archive cannot be read or the folder cannot be written.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -147,6 +148,10 @@ def _num_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
+class ArchiveError(UserError):
+    """The archive itself is bad, so that keeping it is of no use."""
+
+
 class _Refused(Exception):
     """What an archive holds that it should not."""
 
@@ -156,7 +161,7 @@ def _one_line(archive: Path) -> Iterator[None]:
     try:
         yield
     except _Refused as error:
-        raise UserError(f"{archive}: the archive {error}; nothing was unpacked") from None
+        raise ArchiveError(f"{archive}: the archive {error}; nothing was unpacked") from None
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -167,7 +172,7 @@ def _one_line(archive: Path) -> Iterator[None]:
         RuntimeError,
     ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
+        raise ArchiveError(
             f"{archive}: not a zip or tar archive, or a damaged one ({reason}); download it again"
         ) from None
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 from tqdm import tqdm
 
-from triform.base.archive import unpack
+from triform.base.archive import ArchiveError, unpack
 from triform.base.download import download
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
@@ -330,7 +330,11 @@ def _bring(name: str, root: Path, objects: int) -> None:
     else:
         known = KNOWN[name]
         archive = download(known.url, root / Path(known.url).name)
-        _complete(name, root / name, lambda folder: unpack(archive, folder), url=known.url)
+        try:
+            _complete(name, root / name, lambda folder: unpack(archive, folder), url=known.url)
+        except ArchiveError:
+            archive.unlink()  # or the next call would find the same bad file again
+            raise
         archive.unlink()
 
 

@@ -1,0 +1,54 @@
+"""`triform data list | get | pick | clear`."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from triform.base.errors import UserError
+from triform.datasets.commands import main
+
+
+def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--download_path", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "testdataset" in text and "needs a login" in text
+    assert main(["list", "--json", "--download_path", str(tmp_path)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["name"] for row in rows} >= {"testdataset", "sweethome3d", "modelnet40", "chairs"}
+    assert {"objects", "state", "licence", "about", "url", "path"} <= set(rows[0])
+
+
+def test_get_and_clear(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ["--download_path", str(tmp_path)]
+    assert main(["get", "testdataset:2", "TESTDATASET:3", "--json", *where]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(row["path"]).name for row in found] == ["testdataset_2", "testdataset_3"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert main(["clear", *where]) == 1
+    assert (tmp_path / "testdataset_2").exists()
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert main(["clear", *where]) == 0
+    assert os.listdir(tmp_path) == []
+    assert main(["clear", "--yes", *where]) == 0
+
+
+def test_errors_are_the_callers_to_show(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="login"):
+        main(["get", "shapenetcore", "--download_path", str(tmp_path)])
+    for wrong in ([], ["fetch"], ["get"]):
+        with pytest.raises(SystemExit) as stop:
+            main(wrong)
+        assert stop.value.code == 2
+
+
+def test_pick_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(UserError, match="no display"):
+        main(["pick"])
