@@ -78,6 +78,17 @@ def test_the_run_directory(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_checkpoints_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    """`checkpoint_dir` is obeyed, also by a resume from the run directory."""
+    changes = {"training.checkpoint_dir": str(tmp_path / "mine"), "training.epochs": 2}
+    result = fit(Supervised(toy_config(tmp_path, changes)))
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["best.pth", "last.pth"]
+    assert not (result.run_dir / "checkpoints").exists()
+    more = {**changes, "training.epochs": 3, "training.resume_from": str(result.run_dir)}
+    assert fit(Supervised(toy_config(tmp_path, more))).run_dir == result.run_dir
+    assert checkpoint.load(tmp_path / "mine" / "last.pth")["step"] == 36
+
+
 def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
     """Also within a second."""
     changes = {"training.epochs": 1}
@@ -190,6 +201,7 @@ def test_frozen_networks_stay_frozen(tmp_path: Path) -> None:
     result = fit(toy)
     after = toy.frozen["judge"].state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(parameter.requires_grad for parameter in toy.frozen["judge"].parameters())
     assert list(checkpoint.load(result.run_dir / "checkpoints/last.pth")["networks"]) == ["model"]
 
 

@@ -150,22 +150,26 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(poison: float) -> None
 
 def test_too_many_bad_steps_in_a_row_end_the_run(tmp_path: Path) -> None:
     """The last good checkpoint is kept, and the line says what to try."""
-    toy = Supervised(toy_config(tmp_path, {"training.max_nonfinite_steps": 4}))
+    changes = {"training.max_nonfinite_steps": 4, "training.epochs": 4}
+    toy = Supervised(toy_config(tmp_path, changes))
     step, done = toy.step, [0]
 
     def poisoned(batch: Any, update: Update) -> Any:
         done[0] += 1
-        if done[0] > 30 or done[0] == 3:  # one bad step alone does no harm
+        # One bad step alone does no harm; the end of an epoch (36) must not save a failing run.
+        if done[0] > 34 or done[0] == 3:
             batch = {**batch, "inputs": batch["inputs"] * math.nan}
         return step(batch, update)
 
     toy.step = poisoned  # type: ignore[method-assign]
+    values = iter([2.0, 1.0, 1.5])
+    toy.evaluate = lambda split="val": {"loss": next(values)} if split == "val" else {}  # type: ignore[method-assign]
     with pytest.raises(UserError) as caught:
         fit(toy)
     (run,) = tmp_path.glob("runs/*/*")
     last = run / "checkpoints/last.pth"
     assert str(caught.value) == (
-        "stopped at step 33: the gradient of 'main' was not finite in 4 steps in a row; the last "
+        "stopped at step 37: the gradient of 'main' was not finite in 4 steps in a row; the last "
         f"good checkpoint is {last}; try --lr 0.001, --grad_clip 1 or --precision float32"
     )
     state = checkpoint.load(last)

@@ -125,8 +125,8 @@ def finish_epoch(session: Session, reason: str) -> str:
         names.insert(0, f"epoch_{session.epoch:03d}")
     if is_best:
         names.insert(0, "best")
-    # A run whose last step failed keeps its last good checkpoint; the guard decides what follows.
-    if session.update.is_healthy:
+    # After a failed step the last good checkpoint stays, unless the weights have just proved good.
+    if session.update.is_healthy or is_best:
         session.save(*names)
     every = session.config.logging.sample_every
     if every and (reason or session.epoch % every == 0):
