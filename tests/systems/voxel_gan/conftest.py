@@ -32,5 +32,10 @@ def tiny_objects(workspace: Path) -> Objects:
 @pytest.fixture(scope="session", params=["tiny", "tiny_residual"])
 def tiny_run(request: pytest.FixtureRequest, workspace: Path) -> Path:
     """The directory of a short run of either architecture."""
-    folders = ["--download_path", str(workspace / "datasets"), "--runs_dir", str(workspace / "runs")]
+    folders = [
+        "--download_path",
+        str(workspace / "datasets"),
+        "--runs_dir",
+        str(workspace / "runs"),
+    ]
     return Path(system.train(preset(request.param, *folders))["run"])

@@ -42,7 +42,9 @@ def test_dice_is_nothing_for_the_right_answer_and_nearly_one_for_none() -> None:
     sure = 100 * (2 * voxels - 1)
     zeros = torch.zeros(1, 2)
     right = vae_loss(sure, voxels, zeros, zeros, kl_weight=0, dice_weight=1)
-    empty = vae_loss(-100 * torch.ones_like(voxels), voxels, zeros, zeros, kl_weight=0, dice_weight=1)
+    empty = vae_loss(
+        -100 * torch.ones_like(voxels), voxels, zeros, zeros, kl_weight=0, dice_weight=1
+    )
     assert right["dice"] < 1e-6
     assert empty["dice"] > 0.99
 

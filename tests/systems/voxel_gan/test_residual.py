@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ def test_no_level_is_smaller_than_three_voxels(voxel_size: int) -> None:
     # 3x3x3 convolutions on 2^3 maps have wrong bf16 gradients on some processors.
     sizes = level_sizes(voxel_size)
     assert sizes[0] == voxel_size // PATCH
-    assert min(sizes) >= 3 and all(a == 2 * b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert min(sizes) >= 3 and all(a == 2 * b for a, b in pairwise(sizes))
 
 
 @pytest.mark.parametrize("condition_decoder", [True, False])

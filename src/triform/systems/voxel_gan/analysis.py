@@ -44,9 +44,7 @@ def analyze(settings: AnalyzeConfig) -> dict[str, Any]:
     texts = list(settings.text)
     if settings.text_file is not None:
         # A file takes the place of the default texts, and stands beside texts that were given.
-        texts = read_lines(settings.text_file) + (
-            texts if settings.text != ANALYZED_TEXTS else []
-        )
+        texts = read_lines(settings.text_file) + (texts if settings.text != ANALYZED_TEXTS else [])
     encoder = load_text_encoder(settings.text_encoder)
     embeddings = embed_texts(encoder, texts, cache_dir() / "embeddings").astype(np.float64)
     similarities = cosine_similarities(embeddings)
@@ -64,14 +62,16 @@ def analyze(settings: AnalyzeConfig) -> dict[str, Any]:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "component_1", "component_2"])
         writer.writerows(
-            [text, f"{x:.6f}", f"{y:.6f}"]
-            for text, (x, y) in zip(texts, coordinates, strict=True)
+            [text, f"{x:.6f}", f"{y:.6f}"] for text, (x, y) in zip(texts, coordinates, strict=True)
         )
     _draw(texts, similarities, coordinates, share, folder / "analysis.png")
     return {
         "encoder": encoder.name,
         "similarities": [
-            {"text": text, **{other: round(float(v), 4) for other, v in zip(texts, row, strict=True)}}
+            {
+                "text": text,
+                **{other: round(float(v), 4) for other, v in zip(texts, row, strict=True)},
+            }
             for text, row in zip(texts, similarities, strict=True)
         ],
         "variance_explained": [round(float(s), 4) for s in share],
@@ -80,7 +80,11 @@ def analyze(settings: AnalyzeConfig) -> dict[str, Any]:
 
 
 def _draw(
-    texts: list[str], similarities: np.ndarray, coordinates: np.ndarray, share: np.ndarray, path: Any
+    texts: list[str],
+    similarities: np.ndarray,
+    coordinates: np.ndarray,
+    share: np.ndarray,
+    path: Any,
 ) -> None:
     from matplotlib.figure import Figure  # drawn without pyplot, so that no display is looked for
 

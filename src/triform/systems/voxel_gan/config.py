@@ -1,4 +1,4 @@
-"""Every knob of the text-conditioned voxel VAE-GAN, and the settings of its verbs. No torch here."""
+"""Every knob of the voxel VAE-GAN, and the settings of its verbs. Imports no torch."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,7 +52,10 @@ class DataConfig(Group):
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
     fill: bool = Field(True, description="Fill the inside; off keeps the surface alone.")
     stretches: int = Field(
-        0, ge=0, le=32, description="Stretched copies of each training shape that is not parametric."
+        0,
+        ge=0,
+        le=32,
+        description="Stretched copies of each training shape that is not parametric.",
     )
     stretch_by: float = Field(
         0.25, gt=0, le=0.7, description="Largest stretch, as a natural logarithm of the factor."
@@ -215,7 +218,9 @@ class EvaluateConfig(SamplingConfig):
 class JudgeConfig(SystemConfig):
     """Train the classifier of real voxels that `evaluate` asks whether a shape fits its prompt."""
 
-    data: DataConfig = DataConfig(dataset=("sweethome3d",), batch_size=32, voxel_size=32, stretches=6)
+    data: DataConfig = DataConfig(
+        dataset=("sweethome3d",), batch_size=32, voxel_size=32, stretches=6
+    )
     training: TrainingConfig = TrainingConfig(
         epochs=30, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="judge.pth"
     )

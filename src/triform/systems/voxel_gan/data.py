@@ -114,7 +114,8 @@ def stretch(shape: Shape, copy: int, largest: float) -> Shape:
     """Copy number `copy` of a shape, stretched by factors that its name alone decides."""
     key = hashlib.sha256(f"{shape.object_id} {copy}".encode()).digest()
     random = np.random.default_rng(int.from_bytes(key[:8], "little"))
-    factors = tuple(float(f) for f in np.exp(random.uniform(-largest, largest, 3)))
+    x, y, z = np.exp(random.uniform(-largest, largest, 3)).tolist()
+    factors = (x, y, z)
     named = ",".join(f"{factor:.4f}" for factor in factors)
     return replace(
         shape,
@@ -202,5 +203,3 @@ class VoxelBatches:
         numbers = range(start, min(start + size, len(self.rows)))
         cond = self.cond[[self.choices[number][0] for number in numbers]]
         return {"voxels": self.objects.voxels(self.rows[list(numbers)]), "cond": cond}
-
-

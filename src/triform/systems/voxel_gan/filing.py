@@ -50,7 +50,9 @@ class FileByIoU(Hook):
         """Back up the run by the class of its best epoch."""
         best = context.checkpoint_dir / "best.pth"
         classes = ("good", "neutral", "bad")
-        kept = [n for n in classes if (context.run_dir / "weights" / n / "checkpoint.pth").is_file()]
+        kept = [
+            n for n in classes if (context.run_dir / "weights" / n / "checkpoint.pth").is_file()
+        ]
         if not kept or not best.is_file():
             return
         folder = context.run_dir.parent / kept[0] / context.run_dir.name

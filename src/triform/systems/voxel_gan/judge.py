@@ -7,6 +7,7 @@ shape made from a prompt looks like the prompt's group.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Judge(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         widths = [1, channels, 2 * channels, 4 * channels]
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             # kernel 4, stride 2: no 3x3x3 convolution ever meets a map of 2^3
             layers += [nn.Conv3d(narrow, wide, 4, 2, 1), nn.GroupNorm(8, wide), nn.SiLU()]
         self.features = nn.Sequential(*layers)

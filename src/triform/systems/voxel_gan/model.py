@@ -13,7 +13,7 @@ from triform.systems.voxel_gan.residual import ResidualDecoder, ResidualEncoder
 INITIAL_OCCUPANCY_LOGIT = -2.0  # a new decoder says 12 %, about what filled furniture occupies
 
 
-class CVAE_Conditional(nn.Module):  # noqa: N801 - the document's name
+class CVAE_Conditional(nn.Module):
     """Encoder and text-conditioned decoder in one network, with the original's weight names."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module):
@@ -47,32 +47,42 @@ def decoder_condition(model: ModelConfig, cond: Tensor) -> Tensor:
 def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
     """The VAE for grids of `voxel_size`."""
     cond_dim = model.cond_dim if model.condition_decoder else 0
+    encoder: VoxelEncoder | ResidualEncoder
+    decoder: ConditionalVoxelDecoder | ResidualDecoder
     if model.architecture == "residual":
-        sizes = {
-            "latent_dim": model.latent_dim,
-            "hidden_channels": model.hidden_channels,
-            "dropout_rate": model.dropout_rate,
-        }
-        cvae = CVAE_Conditional(
-            ResidualEncoder(voxel_size, **sizes),
-            ResidualDecoder(voxel_size, cond_dim=cond_dim, **sizes),
+        encoder = ResidualEncoder(
+            voxel_size,
+            latent_dim=model.latent_dim,
+            hidden_channels=model.hidden_channels,
+            dropout_rate=model.dropout_rate,
         )
-        last = cvae.decoder.to_patches
+        decoder = ResidualDecoder(
+            voxel_size,
+            latent_dim=model.latent_dim,
+            cond_dim=cond_dim,
+            hidden_channels=model.hidden_channels,
+            dropout_rate=model.dropout_rate,
+        )
     else:
-        layers = {
-            "latent_dim": model.latent_dim,
-            "hidden_channels": model.hidden_channels,
-            "use_batch_norm": model.use_batch_norm,
-            "dropout_rate": model.dropout_rate,
-        }
-        cvae = CVAE_Conditional(
-            VoxelEncoder(voxel_size, num_layers=model.num_encoder_layers, **layers),
-            ConditionalVoxelDecoder(
-                voxel_size, cond_dim=cond_dim, num_layers=model.num_decoder_layers, **layers
-            ),
+        encoder = VoxelEncoder(
+            voxel_size,
+            latent_dim=model.latent_dim,
+            hidden_channels=model.hidden_channels,
+            num_layers=model.num_encoder_layers,
+            use_batch_norm=model.use_batch_norm,
+            dropout_rate=model.dropout_rate,
         )
-        last = getattr(cvae.decoder, f"deconv{model.num_decoder_layers}")
-    nn.init.constant_(last.bias, INITIAL_OCCUPANCY_LOGIT)
+        decoder = ConditionalVoxelDecoder(
+            voxel_size,
+            latent_dim=model.latent_dim,
+            cond_dim=cond_dim,
+            hidden_channels=model.hidden_channels,
+            num_layers=model.num_decoder_layers,
+            use_batch_norm=model.use_batch_norm,
+            dropout_rate=model.dropout_rate,
+        )
+    cvae = CVAE_Conditional(encoder, decoder)
+    nn.init.constant_(decoder.output_bias, INITIAL_OCCUPANCY_LOGIT)
     # Channels last: the layout in which 3D convolutions are fastest on a CPU and on tensor cores.
     return cvae.to(memory_format=torch.channels_last_3d)
 

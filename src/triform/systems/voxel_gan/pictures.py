@@ -26,7 +26,9 @@ def draw_mesh(mesh: Mesh | None) -> np.ndarray:
 
 
 def draw_grid(grid: np.ndarray) -> np.ndarray:
-    """Occupancy (R, R, R) in [0, 1] as a picture; an empty grid is an empty cell."""
+    """Occupancy (R, R, R) in [0, 1] as a picture; a grid without a surface is an empty cell."""
+    if grid.max() <= 0.5:
+        return draw_mesh(None)
     try:
         return draw_mesh(voxels_to_mesh(grid))
     except MeshError:

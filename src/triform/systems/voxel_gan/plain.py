@@ -3,7 +3,7 @@
 Module names are those of the original program's checkpoints (`encoder.conv1.weight`,
 `decoder.deconv4.bias`, `conv.0.weight`, ...), so that such a file loads strictly.
 
-Shapes: B batch, R voxel resolution, L layers, z latent_dim, c cond_dim. R must be a multiple of 2^L.
+Shapes: B batch, R voxel resolution, L layers, z latent_dim, c cond_dim; R a multiple of 2^L.
 VAE: arXiv:1312.6114; VAE-GAN: arXiv:1512.09300; 3D-GAN: arXiv:1610.07584.
 """
 
@@ -77,6 +77,12 @@ class ConditionalVoxelDecoder(nn.Module):
             if use_batch_norm and i < num_layers - 1:
                 setattr(self, f"bn_deconv{i + 1}", nn.BatchNorm3d(channels[i + 1]))
         self.dropout = nn.Dropout3d(dropout_rate)
+
+    @property
+    def output_bias(self) -> Tensor:
+        """Bias of the voxel logits."""
+        bias: Tensor = getattr(self, f"deconv{self.num_layers}").bias
+        return bias
 
     def forward(self, z: Tensor, cond: Tensor) -> Tensor:
         x = self.fc(torch.cat([z, cond], dim=1))

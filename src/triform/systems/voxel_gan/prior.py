@@ -49,6 +49,9 @@ class FlowPrior(nn.Module):
     The codes' mean and standard deviation are kept as buffers, so that the flow sees unit scale.
     """
 
+    latent_mean: Tensor
+    latent_std: Tensor
+
     def __init__(
         self,
         *,

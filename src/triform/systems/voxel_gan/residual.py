@@ -7,6 +7,8 @@ decoder at each block (scale and shift, as in arXiv:1709.07871) and not only at 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +43,7 @@ class Block(nn.Module):
         self.style = nn.Linear(style_dim, 2 * channels) if style_dim else None
         self.dropout = nn.Dropout3d(dropout_rate)
         nn.init.zeros_(self.conv2.weight)  # the block starts as the identity
+        assert self.conv2.bias is not None
         nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
@@ -69,7 +72,7 @@ class ResidualEncoder(nn.Module):
         self.patches = nn.Conv3d(1, channels[0], PATCH, PATCH)
         # No block at the finest level: it would cost as much as all others, for little.
         stages: list[nn.Module] = []
-        for fine, coarse in zip(channels, channels[1:], strict=False):
+        for fine, coarse in pairwise(channels):
             stages += [nn.Conv3d(fine, coarse, 2, 2), Block(coarse, dropout_rate=dropout_rate)]
         self.stages = nn.Sequential(*stages)
         self.norm = nn.GroupNorm(8, channels[-1])
@@ -114,6 +117,12 @@ class ResidualDecoder(nn.Module):
             self.stages.append(Block(width, style_dim=style_dim, dropout_rate=dropout_rate))
         self.norm = nn.GroupNorm(8, channels[-1])
         self.to_patches = nn.Conv3d(channels[-1], PATCH**3, 1)
+
+    @property
+    def output_bias(self) -> Tensor:
+        """Bias of the voxel logits."""
+        assert self.to_patches.bias is not None
+        return self.to_patches.bias
 
     def forward(self, z: Tensor, cond: Tensor) -> Tensor:
         code = torch.cat([z, cond], dim=1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from triform.base.seeding import seed_everything
+from triform.engine.device import pick_device
 from triform.engine.fit import fit
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.sampler import EpochLoader
@@ -37,8 +38,18 @@ from triform.systems.voxel_gan.model import (
     decoder_condition,
 )
 from triform.systems.voxel_gan.pictures import draw_reconstructions
+from triform.systems.voxel_gan.prior import FlowPrior
+from triform.systems.voxel_gan.trained import Trained
 
-__all__ = ["System", "analyze", "evaluate", "generate", "train", "train_judge"]
+__all__ = [
+    "System",
+    "analyze",
+    "evaluate",
+    "from_checkpoint",
+    "generate",
+    "train",
+    "train_judge",
+]
 
 EVALUATION_BATCH = 16
 EVALUATED_SHAPES = 256
@@ -92,7 +103,9 @@ class System(EngineSystem):
         if training.lambda_adv > 0:
             self.networks["discriminator"] = build_discriminator(model, data.voxel_size)
             self.optimizers["discriminator"] = torch.optim.Adam(
-                self.networks["discriminator"].parameters(), lr=training.lr * 0.1, betas=(0.5, 0.999)
+                self.networks["discriminator"].parameters(),
+                lr=training.lr * 0.1,
+                betas=(0.5, 0.999),
             )
         if self.prior is not None:
             self.networks["prior"] = self.prior
@@ -139,15 +152,21 @@ class System(EngineSystem):
             total = total + training.lambda_adv * ramp * losses["adversarial"]
         update(total, "generator")
         if self.prior is not None:
-            losses["prior"] = self._prior_step(z.detach().float(), batch["cond"], update)
+            losses["prior"] = self._prior_step(
+                self.prior, z.detach().float(), batch["cond"], update
+            )
         self.num_steps += 1
-        return {"loss": losses["vae"], **losses, "iou": voxel_iou(logits.detach() > 0, voxels).mean()}
+        return {
+            "loss": losses["vae"],
+            **losses,
+            "iou": voxel_iou(logits.detach() > 0, voxels).mean(),
+        }
 
-    def _prior_step(self, z: Tensor, cond: Tensor, update: Update) -> Tensor:
+    def _prior_step(self, prior: FlowPrior, z: Tensor, cond: Tensor, update: Update) -> Tensor:
         """Teach the flow the codes of this batch, each at several times."""
-        self.prior.track_scale(z)
+        prior.track_scale(z)
         repeats = self.config.training.prior_repeats
-        latents = self.prior.normalize(z).repeat(repeats, 1)
+        latents = prior.normalize(z).repeat(repeats, 1)
         noise = torch.randn_like(latents)
         t = torch.rand(len(latents), device=latents.device)
         x_t = (1 - t[:, None]) * noise + t[:, None] * latents
@@ -216,3 +235,7 @@ def train(config: Config) -> dict[str, Any]:
     result = fit(System(config), config)
     return {"run": str(result.run_dir), **result.metrics}
 
+
+def from_checkpoint(path: Path, device: str = "auto") -> Trained:
+    """The trained model in a file, ready to decode; see `systems.from_checkpoint`."""
+    return Trained(path, pick_device(device))

@@ -54,9 +54,7 @@ class Trained:
         """Conditions (B, c) and noise (B, z) to latents (B, z)."""
         if self.prior is None:
             return noise
-        return self.prior.sample(
-            cond, noise, num_steps=num_steps, guidance_scale=guidance_scale
-        )
+        return self.prior.sample(cond, noise, num_steps=num_steps, guidance_scale=guidance_scale)
 
     @torch.no_grad()
     def decode(self, z: Tensor, cond: Tensor) -> Tensor:
@@ -123,7 +121,10 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, int
                 ("decoder", r"decoder\.deconv(\d+)\.weight"),
             )
         }
-        hidden, latent = state["encoder.conv1.weight"].shape[0], state["encoder.fc_mu.bias"].shape[0]
+        hidden, latent = (
+            state["encoder.conv1.weight"].shape[0],
+            state["encoder.fc_mu.bias"].shape[0],
+        )
         last_channels = state[f"encoder.conv{layers['encoder']}.weight"].shape[0]
         cells = state["encoder.fc_mu.weight"].shape[1] // last_channels
         voxel_size = round(cells ** (1 / 3)) * 2 ** layers["encoder"]
@@ -137,7 +138,9 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, int
             text_encoder="clip",
         )
     except (KeyError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(f"{path}: a checkpoint of the original program with parts missing") from error
+        raise UserError(
+            f"{path}: a checkpoint of the original program with parts missing"
+        ) from error
     logger.info("%s: a checkpoint of the original program, %d^3 voxels", path, voxel_size)
     return {"cvae": state}, voxel_size, model
 
