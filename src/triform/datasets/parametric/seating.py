@@ -170,16 +170,17 @@ def chair(d: Dice) -> tuple[Solids, Words]:
     else:
         metal = d.pick(METALS)
         r = s.at_least(0.026) / 2
+        wide, deep = w * inset, depth * inset
         for side in (-1, 1):
             path = [
-                (side * w, seat - r, depth - r),
-                (side * w, r, depth - r),
-                (side * w, r, -depth + r),
+                (side * wide, seat - r, deep - r),
+                (side * wide, r, deep - r),
+                (side * wide, r, -deep + r),
             ]
             if support == "sled":
-                path += [(side * w, seat - r, -depth + r)]
+                path += [(side * wide, seat - r, -deep + r)]
             s.tube(_rounded(path), r, metal)
-        s.rod((-w, r, -depth + r), (w, r, -depth + r), r, metal)
+        s.rod((-wide, r, -deep + r), (wide, r, -deep + r), r, metal)
         words.features.append("sled legs" if support == "sled" else "a cantilever frame")
     rake = d.between(0.02, 0.1)
     style = d.pick(["solid", "solid", "slats", "ladder", "open", "cross", "round"])

@@ -71,7 +71,7 @@ def _table(
     if not rounded:
         supports += ["panels", "trestle"] if shape == "rectangular" else ["panels"]
     support = d.pick(supports)
-    inset = 0.7 if rounded else 1.0
+    inset = 0.64 if rounded else 1.0
     if support == "legs":
         count = d.pick([3, 4]) if shape == "round" else 4
         style = d.pick(["straight", "straight", "tapered", "splayed"])
@@ -109,7 +109,7 @@ def _table(
         if style == "straight" and d.chance(0.4):
             y = height * d.between(0.18, 0.34)
             if rounded:
-                slab(y, y + t, 0.74)
+                slab(y, y + t, 0.76 if count == 3 else 0.9)
             else:
                 s.box(-x, x, y, y + t, -z, z, material)
             words.features.append("a lower shelf")

@@ -32,6 +32,7 @@ def hull(
 
 def wheels(s: Solids, w: float, radius: float, zs: list[float], width: float) -> None:
     for z in zs:
+        s.rod((-w, radius, z), (w, radius, z), s.thin * 0.6, "black")
         for side in (-1, 1):
             x0, x1 = side * (w - width), side * (w + s.thin * 0.12)
             ring = radius * arc(0, 340, 18)
@@ -79,7 +80,7 @@ def truck(d: Dice) -> tuple[Solids, Words]:
     else:
         words.features.append("a flat cab")
     back = front - cab - s.thin * 0.7
-    s.box(-w * 0.45, w * 0.45, 0.6, 0.98, -h, front - 0.3, "black")
+    s.box(-w * 0.45, w * 0.45, 0.5, 0.98, -h, front - 0.3, "black")
     bed = 0.95
     if load in ("box", "trailer"):
         top = d.between(2.9, 3.6)
