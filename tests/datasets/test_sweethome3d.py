@@ -136,7 +136,7 @@ class TestRealFurniture:
             assert shape.licence
             assert shape.languages[0] == "en"
             assert len(set(shape.languages)) >= 3  # names in other languages that differ
-            makers = "scopia|blend ?swap|kator|legaz|reallusion|scpts|eteks|#"
+            makers = r"scopia|blend ?swap|\bkator|legaz|reallusion|scpts|eteks|#"
             assert not re.search(makers, " ".join(shape.captions), re.IGNORECASE), shape.captions
         names = {shape.captions[0] for shape in shapes}
         assert {"bill 10€", "parking slot 90°", "frame hôi an"} <= names
