@@ -37,7 +37,7 @@ height#1=25
 creator#1=Maker
 
 id#2=Maker#turned
-name#2 : Caf\u00e9 10\u20ac \
+name#2 : \u00c9tag\u00e8re 10\u20ac \
    stand
 category#2=Kitchen
 model#2=/test/box2/box.obj

@@ -35,7 +35,7 @@ def test_catalogue(tmp_path: Path, make_library: MakeLibrary) -> None:
     assert table.size == (100.0, 25.0, 50.5)
     assert table.licence == "Creative Commons Attribution"
     assert table.preview() == b"\x89PNG picture"
-    assert stand.names[0] == ("en", "Café 10€ stand")
+    assert stand.names[0] == ("en", "Étagère 10€ stand")
     assert stand.preview() is None
 
 
@@ -45,7 +45,7 @@ def test_captions(tmp_path: Path, make_library: MakeLibrary) -> None:
     assert first.english == ("coffee table", "coffee table, round, oak")
     assert first.languages == ("en", "en", "fr", "ru")
     assert (first.category, first.source) == ("Living room", "sweethome3d")
-    assert second.captions == ("café 10€ stand",)
+    assert second.captions == ("étagère 10€ stand",)
 
 
 def test_mesh_has_the_real_proportions_and_colours(
