@@ -78,7 +78,7 @@ class ModelConfig(Group):
     cond_dim: int = Field(
         512, ge=1, description="Length of the condition; shorter text embeddings get zeros."
     )
-    hidden_channels: int = Field(32, ge=8, description="Channels of the finest level.")
+    hidden_channels: int = Field(32, ge=1, description="Channels of the finest level.")
     num_encoder_layers: int = Field(4, ge=1, le=7, description="Encoder layers (plain).")
     num_decoder_layers: int = Field(4, ge=1, le=7, description="Decoder layers (plain).")
     use_batch_norm: bool = Field(False, description="Batch normalization (plain).")
