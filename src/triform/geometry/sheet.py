@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -65,6 +64,8 @@ def contact_sheet(
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """The typeface that comes with matplotlib: Pillow's own knows Latin letters only."""
+    import matplotlib  # half a second, for its folder's name: only when a picture is drawn
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size)
 
