@@ -136,9 +136,9 @@ def read_marker(folder: Path) -> dict[str, Any]:
 def _place(origin: Origin) -> tuple[Any, ...]:
     match origin:
         case MeshFile(path=path):
-            return (path.resolve(),)
+            return (os.path.realpath(path),)
         case LibraryModel(library=library, object_id=object_id):
-            return (library.resolve(), object_id)
+            return (os.path.realpath(library), object_id)
         case _:
             return (id(origin),)
 
@@ -203,7 +203,7 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
         directory,
     )
     marker = read_marker(root)
-    source = str(marker.get("name") or directory.resolve().name)
+    source = str(marker.get("name") or Path(os.path.realpath(directory)).name)
     rows = _read_captions(root / CAPTIONS_FILE)
     stems: dict[Path, int] = {}
     for path in meshes:
@@ -216,8 +216,8 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
         stem = relative if stems[path.with_suffix("")] > 1 else relative.with_suffix("")
         names = (relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem)
         described = next((rows[name] for name in names if name in rows), [])
-        folder_names = [name for name in map(caption_from_name, reversed(folders)) if name]
-        own_name = caption_from_name(path.name)
+        folder_names = [name for name in map(_caption, reversed(folders)) if name]
+        own_name = _caption(path.name)
         category = next((row["category"] for row in described if row.get("category")), "")
         captions = tuple(dict.fromkeys(row["caption"] for row in described if row["caption"]))
         captions = captions or tuple(
@@ -231,21 +231,34 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
             ),
             None,
         )
-        stat = path.stat()
         yield Shape(
-            object_id=f"{source}/{stem.as_posix()}",
+            # Names that are not text in this system's encoding still have to become ids.
+            object_id=f"{source}/{stem.as_posix()}".encode("utf-8", "backslashreplace").decode(),
             source=source,
             captions=captions,
             languages=("en",) * len(captions),
             category=category or next(iter(folder_names), own_name),
-            # Size and time notice a change without reading gigabytes at every start.
-            fingerprint=hashlib.sha256(
-                repr((str(path.resolve()), stat.st_size, stat.st_mtime_ns)).encode()
-            ).hexdigest(),
+            fingerprint=_file_fingerprint(path),
             licence=str(marker.get("licence", "")),
             origin=MeshFile(path),
             split=given or (splits[0] if splits else None),
         )
+
+
+def _caption(name: str) -> str:
+    """What a file or folder name says, without what is not text in it."""
+    return caption_from_name(name.encode("utf-8", "ignore").decode())
+
+
+def _file_fingerprint(path: Path) -> str:
+    """Size and time notice a change without reading gigabytes at every start."""
+    try:
+        stat = path.stat()
+        facts = (stat.st_size, stat.st_mtime_ns)
+    except OSError:  # a link to nowhere, or to itself: reading the mesh will say so
+        facts = (-1, -1)
+    # Unlike Path.resolve, realpath also has an answer where links go round in a circle.
+    return hashlib.sha256(repr((os.path.realpath(path), *facts)).encode()).hexdigest()
 
 
 def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:

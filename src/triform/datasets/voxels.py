@@ -134,16 +134,16 @@ def voxelize_shapes(
         for number, key in enumerate(keys)
         if key not in places
     ]
+    if shapes and not kept:
+        raise UserError(
+            f"none of {len(shapes)} meshes can be used; the first: {refused[0][0]}: {refused[0][1]}"
+        )
     if refused:
         logger.warning(
             "%d of %d meshes cannot be used; the first: %s: %s",
             len(refused),
             len(shapes),
             *refused[0],
-        )
-    if shapes and not kept:
-        raise UserError(
-            f"none of {len(shapes)} meshes can be used; the first: {refused[0][0]}: {refused[0][1]}"
         )
     rows = np.array([places[keys[number]] for number in kept], dtype=np.int64)
     return VoxelTable(storage, rows, [shapes[number] for number in kept], refused, resolution)
