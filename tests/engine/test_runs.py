@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from toy_systems import Supervised, TwoPlayers, toy_config
 
 from triform.base.errors import UsageError, UserError
+from triform.engine.checkpoint import load_weights
 from triform.engine.fit import fit
 from triform.engine.runs import main
 
@@ -58,6 +60,28 @@ def test_open(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert newest["run"].startswith("run_9999")
     by_path = json.loads(ask(capsys, "open", newest["folder"], "--json"))
     assert by_path["folder"] == newest["folder"]
+
+
+def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best weights with their config, whole or rounded to half precision."""
+    flags = ["--runs_dir", str(folder), "--json"]
+    for half in (False, True):
+        path = tmp_path / f"{half}.safetensors"
+        words = ["supervised", *flags, "--output", str(path), *(["--half"] if half else [])]
+        answer = json.loads(ask(capsys, "export", *words))
+        assert answer["file"] == str(path)
+        best, config = load_weights(next(Path(answer["run"]).glob("checkpoints/best*")))
+        weights, noted = load_weights(path)
+        assert noted == config and weights.keys() == best.keys()
+        for name, tensors in best.items():
+            for key, tensor in tensors.items():
+                expected = tensor.half() if half and tensor.is_floating_point() else tensor
+                assert torch.equal(weights[name][key], expected)
+    with pytest.raises(UsageError, match=r"--output a\.pth: must end in \.safetensors"):
+        main(["export", "supervised", "--runs_dir", str(folder), "--output", "a.pth"])
+    with pytest.raises(UsageError, match=r"--networks nodel: the run has .*perhaps you meant"):
+        out = str(tmp_path / "x.safetensors")
+        main(["export", "supervised", *flags, "--output", out, "--networks", "nodel"])
 
 
 def test_mistakes_are_one_line(folder: Path, tmp_path: Path) -> None:

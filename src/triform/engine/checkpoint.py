@@ -95,7 +95,27 @@ def load(path: str | Path) -> State:
     missing = [key for key in KEYS if key not in state]
     if missing:
         raise UserError(f"{path}: the checkpoint lacks {', '.join(missing)}")
+    if not _is_well_formed(state):
+        raise UserError(f"{path}: not written by Triform: its parts are of the wrong kind")
     return state
+
+
+def _is_well_formed(state: Mapping[str, Any]) -> bool:
+    """Whether the parts that any reader takes for granted are what `save` was given."""
+    weights = [
+        *(state["networks"].values() if isinstance(state["networks"], dict) else [None]),
+        *(state["ema"].values() if isinstance(state["ema"], dict) else [None]),
+    ]
+    return (
+        isinstance(state["system"], str)
+        and isinstance(state["config"], dict)
+        and all(isinstance(each, dict) for each in weights)
+        and all(
+            isinstance(name, str) and isinstance(tensor, Tensor)
+            for each in weights
+            for name, tensor in each.items()
+        )
+    )
 
 
 def best_weights(state: Mapping[str, Any]) -> StateDicts:

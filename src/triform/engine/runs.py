@@ -1,4 +1,4 @@
-"""`triform runs list | compare | open`: what was trained here, and how well."""
+"""`triform runs list | compare | open | export`: what was trained here, and how well."""
 
 import json
 import os
@@ -21,6 +21,7 @@ from triform.engine.tracking import read_metrics
 USAGE = """triform runs list                 all runs, the newest last
 triform runs compare RUN RUN ...  settings that differ, and the numbers they led to
 triform runs open [RUN]           one run: what is in it, and its folder in a file manager
+triform runs export [RUN]         its best weights alone, as safetensors, for sharing
 
 RUN is a folder, the name of a run or a part of it, or `last`. Flags of each: --help"""
 
@@ -37,6 +38,14 @@ class OpenSettings(RunsSettings):
     show: bool = Field(default=True, description="Open a file manager.")
 
 
+class ExportSettings(RunsSettings):
+    """Write the best weights of a run, with its config, to a file for sharing."""
+
+    output: Path = Field(default=Path("weights.safetensors"), description="The file to write.")
+    half: bool = Field(default=False, description="Half precision: half the size.")
+    networks: tuple[str, ...] = Field(default=(), description="Networks to keep; none means all.")
+
+
 def main(argv: Sequence[str]) -> int:
     """Run `triform runs`.
 
@@ -51,7 +60,12 @@ def main(argv: Sequence[str]) -> int:
     if verb in ("-h", "--help", "help"):
         write_answer(USAGE)
         return 0
-    verbs = {"list": RunsSettings, "compare": RunsSettings, "open": OpenSettings}
+    verbs = {
+        "list": RunsSettings,
+        "compare": RunsSettings,
+        "open": OpenSettings,
+        "export": ExportSettings,
+    }
     if verb not in verbs:
         raise UsageError(
             f"unknown verb of runs {verb!r}{nearest(verb, verbs)}; there are: {', '.join(verbs)}"
@@ -75,9 +89,10 @@ def main(argv: Sequence[str]) -> int:
             empty = "the same settings and the same numbers"
         case _:
             if len(names) > 1:
-                raise UsageError(f"triform runs open takes one run, seen {' '.join(names)}")
+                raise UsageError(f"triform runs {verb} takes one run, seen {' '.join(names)}")
             run = find_run(names[0] if names else "last", folder)
-            answer, empty = contents(run), ""
+            empty = ""
+            answer = export(run, settings) if verb == "export" else contents(run)
             if isinstance(settings, OpenSettings) and settings.show and not as_json:
                 show_folder(run)
     if as_json:
@@ -85,6 +100,48 @@ def main(argv: Sequence[str]) -> int:
     else:
         write_answer(table(answer) if answer else empty)
     return 0
+
+
+def export(run: Path, settings: RunsSettings) -> dict[str, Any]:
+    """Write the weights of a run's best checkpoint.
+
+    Raises:
+        UsageError: The output is no `.safetensors` file, or a network is not there.
+        UserError: The run has no readable checkpoint.
+    """
+    from triform.engine.checkpoint import export_weights, load_weights
+
+    if not isinstance(settings, ExportSettings):
+        raise TypeError(f"export needs ExportSettings, not {type(settings).__name__}")
+    if settings.output.suffix != ".safetensors":
+        raise UsageError(f"--output {settings.output}: must end in .safetensors")
+    config = read_config(run)
+    best = Path(config["training"]["checkpoint_dir"] or run / "checkpoints")
+    found = sorted(best.glob("best*"))
+    if not found:
+        raise UserError(f"{run}: there is no best checkpoint in {best}")
+    networks, config = load_weights(found[0])
+    system = config.pop("system")
+    missing = [name for name in settings.networks if name not in networks]
+    if missing:
+        raise UsageError(
+            f"--networks {missing[0]}: the run has {', '.join(networks)}"
+            f"{nearest(missing[0], networks)}"
+        )
+    kept = {name: networks[name] for name in settings.networks or networks}
+    if settings.half:
+        kept = {
+            name: {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
+            for name, weights in kept.items()
+        }
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    export_weights(settings.output, kept, config, system=system)
+    return {
+        "run": str(run),
+        "networks": " ".join(kept),
+        "file": str(settings.output),
+        "megabytes": round(settings.output.stat().st_size / 1e6, 2),
+    }
 
 
 def find_runs(folder: Path) -> list[Path]:

@@ -4,13 +4,14 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
 
+from triform.base.errors import UserError
 from triform.base.logging import add_log_file, get_logger, remove_log_file
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
 from triform.engine import checkpoint
@@ -59,7 +60,12 @@ class Session:
         state = self._find_run()
         self._prepare()
         if state is not None:
-            restore_state(self, state)
+            try:
+                restore_state(self, state)
+            except UserError:
+                with suppress(OSError):  # a folder made for this run is empty; others stay
+                    self.run.path.rmdir()
+                raise
         self._began = self.last_save = self._last_log = time.monotonic()
         self._last_logged_step = self.step
 

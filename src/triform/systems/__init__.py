@@ -86,7 +86,8 @@ def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
     """The trained system that a checkpoint or a weights file holds, ready to use.
 
     The file names its system; that system's `from_checkpoint` in `system.py` does the rest.
-    Systems use each other's results this way and through the protocols in `engine/protocol.py` only.
+    Systems use each other's results this way and through the protocols in `engine/protocol.py`
+    only.
 
     Args:
         path: `.pth` or `.safetensors` file.

@@ -218,11 +218,9 @@ class EvaluateConfig(SamplingConfig):
 class JudgeConfig(SystemConfig):
     """Train the classifier of real voxels that `evaluate` asks whether a shape fits its prompt."""
 
-    data: DataConfig = DataConfig(
-        dataset=("sweethome3d",), batch_size=32, voxel_size=32, stretches=6
-    )
+    data: DataConfig = DataConfig(dataset=("sweethome3d",), batch_size=32, stretches=4)
     training: TrainingConfig = TrainingConfig(
-        epochs=30, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="judge.pth"
+        epochs=25, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="judge.pth"
     )
     scheduler: SchedulerConfig = SchedulerConfig(type="CosineAnnealingLR")
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
