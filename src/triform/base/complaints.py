@@ -49,7 +49,12 @@ def describe_problems(
         else:
             hint = nearest(value, _choices(first)) if isinstance(value, str) else ""
             must = " or ".join(dict.fromkeys(_must(detail) for detail in details))
-            yield f"{where}: {value!r} is not allowed: must be {must}{hint}"
+            yield f"{where}: {shorten(repr(value))} is not allowed: must be {must}{hint}"
+
+
+def shorten(text: str, length: int = 80) -> str:
+    """A text that fits into a line with others."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _choices(detail: Any) -> list[str]:

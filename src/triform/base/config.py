@@ -172,7 +172,8 @@ class _StrictLoader(yaml.SafeLoader):
         """Build one mapping."""
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
+            # A key may be a list: whoever cannot hash it refuses it below.
+            if isinstance(key.value, str) and key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
                 )

@@ -143,7 +143,7 @@ def load_dataset(
         UserError: the download failed, or it needs a login.
     """
     if isinstance(source, (str, Path)):
-        if not isinstance(source, str) or "," not in source or Path(source).exists():
+        if not isinstance(source, str) or "," not in source or os.path.exists(source):
             return [_load_one(source, Path(download_path))]
         source = [part.strip() for part in source.split(",") if part.strip()]
     if not source:
@@ -242,14 +242,15 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _load_one(source: str | Path, root: Path) -> Path:
-    if Path(source).expanduser().exists() and str(source).strip():
+    # Unlike Path.exists, this says no to what cannot be a path at all.
+    if os.path.exists(os.path.expanduser(source)) and str(source).strip():
         return Path(source).expanduser()
     name, _, count = str(source).strip().lower().partition(":")
     if name not in KNOWN or (count and name != "testdataset"):
         nearest = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.6)
         hint = f"perhaps you meant {nearest[0]}" if nearest else f"known names: {', '.join(KNOWN)}"
         raise UsageError(
-            f"dataset: {str(source)!r} is neither a folder that exists nor a known name; {hint}"
+            f"dataset: {str(source)[:200]!r} is neither a folder that exists nor a known name; {hint}"
         )
     if KNOWN[name].login and not _find(name, root):
         raise UserError(

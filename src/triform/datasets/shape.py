@@ -156,7 +156,7 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
         known = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
         raise UserError(f"{directory}: no meshes in it; looked for files that end in {known}")
     for library in libraries:
-        yield from map(_from_library, read_library(library))
+        yield from map(_from_library, read_library(library.absolute()))
     if meshes:
         yield from _from_meshes(directory if directory.is_dir() else directory.parent, meshes)
 
@@ -240,7 +240,8 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
             category=category or next(iter(folder_names), own_name),
             fingerprint=_file_fingerprint(path),
             licence=str(marker.get("licence", "")),
-            origin=MeshFile(path),
+            # Worker processes may work in another folder.
+            origin=MeshFile(path.absolute()),
             split=given or (splits[0] if splits else None),
         )
 
