@@ -89,7 +89,9 @@ def test_a_shape_depends_on_its_prompt_and_seed_alone(tiny_run: Path) -> None:
     other_text = next(maker.grids([Request("a window", 2)]))
     assert np.abs(other_seed - alone).max() > 1e-4
     assert np.abs(other_text - alone).max() > 1e-6
-    assert all(grid.shape == (16, 16, 16) and 0 <= grid.min() <= grid.max() <= 1 for grid in together)
+    assert all(
+        grid.shape == (16, 16, 16) and 0 <= grid.min() <= grid.max() <= 1 for grid in together
+    )
 
 
 def test_no_prompt_is_the_zero_condition_and_needs_no_encoder(
@@ -106,10 +108,15 @@ def test_no_prompt_is_the_zero_condition_and_needs_no_encoder(
 def test_files_are_written_whole_and_closed(tiny_run: Path, tmp_path: Path) -> None:
     rows = generate(
         settings(
-            checkpoint=str(tiny_run), device="cpu", prompt=("a chair", "a table"), num_steps=2,
-            output=str(tmp_path / "out"), format=("obj", "glb", "ply", "stl"),
-            sheet=tmp_path / "sheet.png", level=0.2,
-        )  # fmt: skip
+            checkpoint=str(tiny_run),
+            device="cpu",
+            prompt=("a chair", "a table"),
+            num_steps=2,
+            output=str(tmp_path / "out"),
+            format=("obj", "glb", "ply", "stl"),
+            sheet=tmp_path / "sheet.png",
+            level=0.2,
+        )
     )
     assert [row["prompt"] for row in rows] == ["a chair", "a table"]
     for row in rows:
@@ -125,9 +132,13 @@ def test_files_are_written_whole_and_closed(tiny_run: Path, tmp_path: Path) -> N
 def test_decimated_meshes_stay_closed(tiny_run: Path, tmp_path: Path) -> None:
     (row,) = generate(
         settings(
-            checkpoint=str(tiny_run), device="cpu", num_steps=2, level=0.2, max_faces=120,
+            checkpoint=str(tiny_run),
+            device="cpu",
+            num_steps=2,
+            level=0.2,
+            max_faces=120,
             output=str(tmp_path / "small.obj"),
-        )  # fmt: skip
+        )
     )
     assert row["faces"] <= 180 and row["watertight"]
 
@@ -142,9 +153,13 @@ def test_show_without_a_display_is_one_line(
     with pytest.raises(UserError, match="--show: no window can be opened") as caught:
         generate(
             settings(
-                checkpoint=str(tiny_run), device="cpu", num_steps=2, level=0.2, show=True,
+                checkpoint=str(tiny_run),
+                device="cpu",
+                num_steps=2,
+                level=0.2,
+                show=True,
                 output=str(tmp_path / "model.obj"),
-            )  # fmt: skip
+            )
         )
     assert "\n" not in str(caught.value) and (tmp_path / "model.obj").is_file()
 
@@ -153,9 +168,20 @@ def test_the_command_answers_with_json(
     tiny_run: Path, tmp_path: Path, triform: Callable[..., object]
 ) -> None:
     done = triform(
-        "voxel_gan", "generate", "--checkpoint", str(tiny_run), "--prompt", "a chair",
-        "--level", "0.2", "--num_steps", "2", "--output", "chair.obj", "--json",
-    )  # fmt: skip
+        "voxel_gan",
+        "generate",
+        "--checkpoint",
+        str(tiny_run),
+        "--prompt",
+        "a chair",
+        "--level",
+        "0.2",
+        "--num_steps",
+        "2",
+        "--output",
+        "chair.obj",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr  # type: ignore[attr-defined]
     (row,) = json.loads(done.stdout)  # type: ignore[attr-defined]
     assert row["prompt"] == "a chair" and row["watertight"] is True
@@ -166,9 +192,10 @@ def test_shipped_weights_make_closed_shapes_that_differ_by_prompt(tmp_path: Path
     """The promise of the project: installed, offline, one command, a mesh."""
     rows = generate(
         settings(
-            prompt=("a chair", "a round table with four legs", "a double bed"), device="cpu",
+            prompt=("a chair", "a round table with four legs", "a double bed"),
+            device="cpu",
             output=str(tmp_path),
-        )  # fmt: skip
+        )
     )
     heights = []
     for row in rows:

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+import torch
+
+from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
+
+
+def test_iou_against_counting() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.random((2, 5, 4, 4, 4)) > 0.5
+    expected = [(x & y).sum() / (x | y).sum() for x, y in zip(a, b, strict=True)]
+    ours = voxel_iou(torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    pairs = pairwise_iou(torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_allclose(pairs.diagonal(), expected, rtol=1e-6)
+    nothing = torch.zeros(2, 1, 4, 4, 4)
+    assert voxel_iou(nothing, nothing).tolist() == [1, 1]
+
+
+def test_diversity_of_two_halves_and_a_copy() -> None:
+    left = torch.zeros(1, 4, 4, 4)
+    left[:, :2] = 1
+    right = 1 - left
+    assert diversity(torch.stack([left, right])) == 1
+    assert diversity(torch.stack([left, left])) == 0
+    assert diversity(torch.stack([left, left, right])) == pytest.approx(2 / 3)
+    assert diversity(left[None]) == 0
