@@ -211,7 +211,5 @@ class SystemConfig(Settings):
         if not source:
             return None
         path = Path(source)
-        if not path.exists():  # said before any data is read
-            raise UserError(f"--resume_from {source}: no such file or run directory")
         run_dir = path if path.is_dir() else path.parent.parent
         return run_dir / "config.yaml" if (run_dir / "config.yaml").is_file() else None
