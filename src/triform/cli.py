@@ -6,6 +6,7 @@ that prints answers and that turns errors into one line and an exit status.
 
 import contextlib
 import difflib
+import io
 import os
 import sys
 import tempfile
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     set_up_console()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a letter shows its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = run(arguments)
         sys.stdout.flush()
@@ -62,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             "`triform doctor` says what is missing and how to install it",
             1,
         )
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            return report_crash(error)
+        # A file that somebody named and that cannot be made, read or written.
+        return complain(f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}", 1)
     except Exception as error:  # the last resort: nobody is shown a traceback
         return report_crash(error)
 

@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hostile_place import model, place, refused, trained
+from hostile_place import boxes, model, place, refused, trained
 
-__all__ = ["model", "place", "refused", "trained"]
+__all__ = ["boxes", "model", "place", "refused", "trained"]

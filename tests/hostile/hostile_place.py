@@ -14,13 +14,9 @@ from triform.systems.voxel_gan.config import Config
 from triform.systems.voxel_gan.model import build_cvae
 from triform.systems.voxel_gan.system import System
 
-BOX = "\n".join(
-    [
-        *(f"v {x} {y} {z}" for x in (0, 1) for y in (0, 1) for z in (0, 1)),
-        *(f"f {face}" for face in ("1 2 4 3", "5 7 8 6", "1 5 6 2", "3 4 8 7", "1 3 7 5", "2 6 8 4")),
-        "",
-    ]
-)  # fmt: skip
+CORNERS = [f"v {x} {y} {z}" for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+FACES = ("1 2 4 3", "5 7 8 6", "1 5 6 2", "3 4 8 7", "1 3 7 5", "2 6 8 4")
+BOX = "\n".join([*CORNERS, *(f"f {face}" for face in FACES), ""])
 LONGEST_LINE = 700
 
 Refused = Callable[..., str]
@@ -38,9 +34,10 @@ def contents(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         mode = path.lstat().st_mode
-        found[str(path.relative_to(folder))] = (
-            path.read_bytes() if stat.S_ISREG(mode) else os.readlink(path) if path.is_symlink() else 0
-        )  # fmt: skip
+        name = str(path.relative_to(folder))
+        found[name] = os.readlink(path) if path.is_symlink() else 0
+        if stat.S_ISREG(mode):
+            found[name] = path.read_bytes()
     return found
 
 
@@ -82,8 +79,10 @@ def refused(place: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What a checkpoint of the tiny documented network holds (untrained)."""
-    config = load(Config, Path(System_presets()) / "tiny.yaml")
-    networks = {"cvae": build_cvae(config.model, config.data.voxel_size).state_dict()}
+    config = load(Config, presets() / "tiny.yaml")
+    cvae = build_cvae(config.model, config.data.voxel_size)
+    cvae.decoder.deconv2.bias.data.zero_()  # occupancy on both sides of 1/2: there is a surface
+    networks = {"cvae": cvae.state_dict()}
     return {
         "system": System.name,
         "config": config.model_dump(mode="json"),
@@ -95,7 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     }
 
 
-def System_presets() -> Path:  # noqa: N802
+def presets() -> Path:
     from triform.systems.voxel_gan import system
 
     return Path(system.__file__).parent / "presets"
@@ -107,3 +106,14 @@ def model(trained: dict[str, object], place: Path) -> Path:
     path = place / "model.pth"
     checkpoint.save(path, trained)
     return path
+
+
+@pytest.fixture
+def boxes(place: Path) -> Path:
+    """A folder of twelve different boxes: enough for every split."""
+    folder = place / "boxes"
+    folder.mkdir()
+    for number in range(12):
+        stretched = BOX.replace("v 1", f"v {1 + number / 4}")
+        (folder / f"box{number}.obj").write_text(f"mtllib ../../../etc/passwd\n{stretched}")
+    return folder

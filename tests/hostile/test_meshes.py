@@ -45,16 +45,18 @@ def accessor_of(count: int) -> dict[str, object]:
 def bomb_3mf() -> bytes:
     """A 3MF archive that unpacks to 300 MB of blanks."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("3D/3dmodel.model", "w", force_zip64=True) as stream:
-            for _ in range(300):
-                stream.write(b" " * 2**20)
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("3D/3dmodel.model", "w", force_zip64=True) as stream,
+    ):
+        for _ in range(300):
+            stream.write(b" " * 2**20)
     return file.getvalue()
 
 
-ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa">' + "".join(
-    f'<!ENTITY {chr(98 + i)} "{f"&{chr(97 + i)};" * 20}">' for i in range(12)
-)  # fmt: skip
+ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa">'
+for one, two in zip("abcdefghijkl", "bcdefghijklm", strict=True):
+    ENTITIES += f'<!ENTITY {two} "{f"&{one};" * 20}">'
 PLY = (
     "ply\nformat {} 1.0\nelement vertex {}\nproperty float x\nproperty float y\nproperty float z\n"
 )
@@ -191,20 +193,16 @@ def test_bad_captions_are_named(refused: Callable[..., str], place: Path, conten
 
 
 def test_one_bad_mesh_among_good_ones_does_not_stop_training(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    boxes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is named; names that are no UTF-8, double and torn captions do no harm."""
-    folder = place / "meshes"
-    folder.mkdir()
-    for number in range(12):
-        stretched = BOX.replace("v 1", f"v {1 + number / 4}")
-        (folder / f"box{number}.obj").write_text(f"mtllib ../../../etc/passwd\n{stretched}")
+    folder = boxes
     (folder / os.fsdecode(b"\xff\xfe.obj")).write_text(BOX.replace("v 1", "v 9"))
     (folder / "broken.off").write_bytes(BAD_MESHES["cut.off"])
     (folder / "captions.csv").write_text(
         "object_id,caption\nbox1,a box\nbox1,a box\nbox2\nbox3,one,two,three\nbox99,nobody\n"
     )
-    assert cli.main([*TRAIN, "meshes", "--max_steps", "1"]) == 0
+    assert cli.main([*TRAIN, "boxes", "--max_steps", "1"]) == 0
     out, err = capsys.readouterr()
     assert "broken" in err and "1 of 14 meshes cannot be used" in err and err.count("\n") == 1
     assert "runs/voxel_gan/run_" in out

@@ -250,7 +250,8 @@ def _load_one(source: str | Path, root: Path) -> Path:
         nearest = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.6)
         hint = f"perhaps you meant {nearest[0]}" if nearest else f"known names: {', '.join(KNOWN)}"
         raise UsageError(
-            f"dataset: {str(source)[:200]!r} is neither a folder that exists nor a known name; {hint}"
+            f"dataset: {str(source)[:200]!r} is neither a folder that exists "
+            f"nor a known name; {hint}"
         )
     if KNOWN[name].login and not _find(name, root):
         raise UserError(
@@ -306,7 +307,8 @@ def _find(name: str, root: Path, objects: int = DEFAULT_OBJECTS) -> Path | None:
     inside = folder / known.folder
     # A folder that the user has put there himself may lack the archive's own top folder.
     without_top = folder.joinpath(*Path(known.folder).parts[1:])
-    return next((place for place in (inside, without_top) if place.is_dir()), None)
+    places = [place for place in (inside, without_top) if place.is_dir()]
+    return next((place for place in places if next(place.rglob("*.[oO][fF][fF]"), None)), None)
 
 
 def _testdataset_folder(root: Path, objects: int) -> Path:
