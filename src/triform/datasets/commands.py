@@ -6,14 +6,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from triform.base.errors import UsageError
 from triform.base.logging import write_answer
 from triform.base.tables import table
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, as every command of the house does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}")
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs ``triform data ...``; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="triform data", description="Data sets of shapes: which there are, and getting them."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|get|pick|clear")

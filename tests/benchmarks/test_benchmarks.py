@@ -1,0 +1,66 @@
+"""Every benchmark runs; what it measures is for a quiet machine and a person."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from triform.datasets.furniture import write_testdataset
+from triform.systems.voxel_gan import system
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(folder: Path, name: str, *words: str) -> str:
+    """What a benchmark prints."""
+    answer = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *words],
+        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_epoch(tmp_path: Path) -> None:
+    write_testdataset(tmp_path / "meshes", 6)
+    small = ("--objects", "6", "--voxel_size", "16", "--batch_size", "2", "--hidden_channels", "8")
+    said = run(tmp_path, "epoch.py", "--directory", "meshes", *small)
+    assert "4 objects, 16^3, 2 batches of 2" in said and "trimesh finished 4" in said
+    ratios = [float(number) for number in re.findall(r"ratio of .*: ([\d.]+)", said)]
+    assert len(ratios) == 2 and ratios[1] >= ratios[0] > 0
+
+
+def test_train_step(tmp_path: Path) -> None:
+    small = ("--rounds", "1", "--voxel_size", "16", "--batch_size", "2", "--hidden_channels", "8")
+    said = run(tmp_path, "train_step.py", *small)
+    for part in ("VAE, 16^3", "VAE and discriminator, 16^3"):
+        assert part in said
+    rows = re.findall(r"^  (float32|bf16|ours)(.*?)  +(\d.*)$", said, flags=re.MULTILINE)
+    assert len(rows) == 16
+    for kind, rest, numbers in rows:
+        cosine, *norms = (float(n) for n in numbers.replace(",", " ").split()[3:])
+        close = 0.9 if "bf16" in kind + rest else 0.999
+        assert cosine > close and all(close < norm < 2 - close for norm in norms)
+
+
+def test_prompt_to_obj(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from triform.base.config import parse
+    from triform.systems.voxel_gan.config import Config
+
+    monkeypatch.chdir(tmp_path)
+    presets = Path(system.__file__).parent / "presets"
+    settings = parse(Config, ["--config", "tiny", "--max_steps", "1"], presets)
+    words = ("--checkpoint", system.train(settings)["run"], "--prompts", "2", "--commands", "1")
+    said = run(tmp_path, "prompt_to_obj.py", *words)
+    assert said.startswith("16^3, 2 prompts\n")
+    medians = [float(number) for number in re.findall(r"median ([\d.]+) s", said)]
+    assert len(medians) == 2 and medians[0] < medians[1]
+
+
+def test_every_benchmark_is_known() -> None:
+    """A program that is added here is tested here, but for the one that has its own."""
+    known = {"epoch.py", "train_step.py", "prompt_to_obj.py", "voxelize.py"}
+    assert {path.name for path in BENCHMARKS.glob("*.py")} == known
