@@ -11,7 +11,7 @@ GENERATE = ("voxel_gan", "generate")
 
 YAML: dict[str, bytes] = {
     "unknown key": b"training:\n  epoch: 5\n",
-    "unknown group": b"trainning: {epochs: 5}\n",
+    "unknown group": b"lessons: {epochs: 5}\n",
     "wrong type": b"training: {epochs: many}\n",
     "number for a group": b"training: 5\n",
     "text for a list": b"data: {dataset: {a: b}}\n",

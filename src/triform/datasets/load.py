@@ -307,8 +307,9 @@ def _find(name: str, root: Path, objects: int = DEFAULT_OBJECTS) -> Path | None:
     inside = folder / known.folder
     # A folder that the user has put there himself may lack the archive's own top folder.
     without_top = folder.joinpath(*Path(known.folder).parts[1:])
-    places = [place for place in (inside, without_top) if place.is_dir()]
-    return next((place for place in places if next(place.rglob("*.[oO][fF][fF]"), None)), None)
+    there = [place for place in (inside, without_top) if place.is_dir()]
+    # The folder of any other archive has no meshes of this data set in it.
+    return next((place for place in there if next(place.rglob("*.[oO][fF][fF]"), None)), None)
 
 
 def _testdataset_folder(root: Path, objects: int) -> Path:
