@@ -1,6 +1,6 @@
 """Put the best weights of a run where the package finds them, and note their checksum.
 
-    python scripts/ship_weights.py RUN NAME [NETWORK ...]
+python scripts/ship_weights.py RUN NAME [NETWORK ...]
 """
 
 import json
@@ -20,8 +20,8 @@ def main(run: str, name: str, *networks: str) -> None:
     command = [sys.executable, "-m", "triform", "runs", "export", run, "--half"]
     kept = ["--networks", *networks] if networks else []
     subprocess.run([*command, "--output", str(target), *kept], check=True)
-    if target.stat().st_size > LARGEST:
-        sys.exit(f"{target} has {target.stat().st_size} bytes, more than {LARGEST}: too large to ship")
+    if (size := target.stat().st_size) > LARGEST:
+        sys.exit(f"{target} has {size} bytes, more than {LARGEST}: too large to ship")
     table = FOLDER / CHECKSUMS
     known = json.loads(table.read_text("utf-8")) if table.is_file() else {}
     known[name] = file_sha256(target)

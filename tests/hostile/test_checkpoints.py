@@ -104,12 +104,7 @@ WEIGHTS: dict[str, Write] = {
 }  # fmt: skip
 
 
-SIZES = pytest.mark.xfail(reason="networks are made before the sizes are compared")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=SIZES if n == "huge_sizes.pth" else ()) for n in WEIGHTS]
-)
+@pytest.mark.parametrize("name", WEIGHTS)
 def test_bad_weights_are_named(
     refused: Callable[..., str], place: Path, trained: State, name: str
 ) -> None:

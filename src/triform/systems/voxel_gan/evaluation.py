@@ -19,7 +19,7 @@ from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfi
 from triform.systems.voxel_gan.data import Objects, load_objects
 from triform.systems.voxel_gan.generation import WHOLE_SHARE, Request, ShapeMaker
 from triform.systems.voxel_gan.groups import GROUPS, PROMPTS_FILE, read_prompts
-from triform.systems.voxel_gan.judge import judge_view, load_judge
+from triform.systems.voxel_gan.judge import Judge, judge_view, load_judge
 from triform.systems.voxel_gan.pictures import draw_mesh, save_sheet
 
 logger = get_logger(__name__)
@@ -36,6 +36,8 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UserError: No such weights, data set or prompt file.
     """
     maker = ShapeMaker(settings)
+    prompts = read_prompts(settings.prompts or PROMPTS_FILE)
+    judge = load_judge()
     data = DataConfig(
         dataset=settings.dataset,
         download_path=settings.download_path,
@@ -47,7 +49,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "checkpoint": str(maker.trained.source),
         "dataset": " ".join(settings.dataset),
         "reconstruction": measure_reconstruction(maker, objects),
-        "generation": measure_generation(maker, settings),
+        "generation": measure_generation(maker, settings, prompts, judge),
     }
     if settings.output is not None:
         settings.output.mkdir(parents=True, exist_ok=True)
@@ -90,10 +92,10 @@ def _parts(objects: Objects, rows: np.ndarray) -> list[Tensor]:
     return [objects.voxels(rows[start : start + 64]) for start in range(0, len(rows), 64)]
 
 
-def measure_generation(maker: ShapeMaker, settings: EvaluateConfig) -> dict[str, Any]:
+def measure_generation(
+    maker: ShapeMaker, settings: EvaluateConfig, rows: list[tuple[str, str]], judge: Judge
+) -> dict[str, Any]:
     """Every prompt once: does the judge agree, is the mesh closed and whole, do shapes differ?"""
-    rows = read_prompts(settings.prompts or PROMPTS_FILE)
-    judge = load_judge()
     names = list(GROUPS)
     requests = [Request(prompt, settings.seed + i) for i, (prompt, _) in enumerate(rows)]
     agreed: Counter[str] = Counter()

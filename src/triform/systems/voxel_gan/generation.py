@@ -125,6 +125,8 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
     """
     requests = read_requests(settings)
     targets = name_files(settings, requests)
+    for folder in {file.parent for files in targets for file in files}:
+        folder.mkdir(parents=True, exist_ok=True)
     maker = ShapeMaker(settings)
     rows: list[dict[str, Any]] = []
     pictures = []
@@ -134,7 +136,6 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         if settings.max_faces and len(mesh.faces) > settings.max_faces:
             mesh = decimate(mesh, settings.max_faces)
         for file in files:
-            file.parent.mkdir(parents=True, exist_ok=True)
             save_mesh(mesh, file)
         if settings.sheet is not None:
             pictures.append(draw_mesh(mesh))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,12 @@ from triform.base.logging import get_logger
 from triform.engine.checkpoint import FORMAT, StateDicts, load_weights, read
 from triform.pretrained.weights import shipped
 from triform.systems.voxel_gan.config import Config, ModelConfig
-from triform.systems.voxel_gan.model import build_cvae, build_prior, decoder_condition
+from triform.systems.voxel_gan.model import (
+    CVAE_Conditional,
+    build_cvae,
+    build_prior,
+    decoder_condition,
+)
 from triform.systems.voxel_gan.prior import FlowPrior
 
 logger = get_logger(__name__)
@@ -38,14 +44,15 @@ class Trained:
         self.source = path
         weights, self.voxel_size, self.model = _read(path)
         self.device = device
-        self.cvae = build_cvae(self.model, self.voxel_size)
-        _load(self.cvae, weights.get("cvae"), path)
-        self.cvae.to(device).eval()
+        self.cvae = cast(
+            CVAE_Conditional,
+            _build(lambda: build_cvae(self.model, self.voxel_size), weights.get("cvae"), path),
+        ).to(device)
+        self.cvae.to(memory_format=torch.channels_last_3d)
         self.prior: FlowPrior | None = None
         if self.model.prior == "flow":
-            self.prior = build_prior(self.model)
-            _load(self.prior, weights.get("prior"), path)
-            self.prior.to(device).eval()
+            prior = _build(lambda: build_prior(self.model), weights.get("prior"), path)
+            self.prior = cast(FlowPrior, prior).to(device)
 
     @torch.no_grad()
     def latents(
@@ -145,12 +152,28 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, int
     return {"cvae": state}, voxel_size, model
 
 
-def _load(network: nn.Module, weights: dict[str, Tensor] | None, path: Path) -> None:
-    if weights is None:
-        raise UserError(f"{path}: the weights of {type(network).__name__} are missing")
-    weights = {name: tensor.float() for name, tensor in weights.items()}
+def _build(
+    make: Callable[[], nn.Module], weights: dict[str, Tensor] | None, path: Path
+) -> nn.Module:
+    """A network that holds `weights`, in evaluation mode.
+
+    It is made without memory first: settings may lie, and sizes are compared before they cost.
+    """
     try:
-        network.load_state_dict(weights)
+        with torch.device("meta"):
+            network = make()
+    except RuntimeError as error:
+        raise UserError(f"{path}: its settings ask for networks that cannot be made") from error
+    name = type(network).__name__
+    if weights is None or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise UserError(f"{path}: the weights of {name} are missing, or no tensors")
+    floats = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in weights.items()
+    }
+    try:
+        network.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"{path}: weights do not fit {type(network).__name__}: {first}") from error
+        raise UserError(f"{path}: weights do not fit {name}: {first}") from error
+    return network.eval()
