@@ -33,7 +33,7 @@ def bridge(strength: float) -> np.ndarray:
     return grid
 
 
-def test_a_lower_level_holds_together_what_almost_touches() -> None:
+def test_a_faint_bridge_holds_together_what_almost_touches() -> None:
     mesh = whole_mesh(bridge(0.4))
     assert np.ptp(mesh.vertices[:, 0]) > 19 / 24  # both blocks are there
     assert main_component_share(mesh) == 1 and is_watertight(mesh)

@@ -169,7 +169,9 @@ class SamplingConfig(_FromCheckpoint):
     )
     num_steps: int = Field(24, ge=1, le=1000, description="Steps of the flow prior.")
     sigma: float = Field(0.5, ge=0, le=5, description="Gaussian filter on the grid, in voxels.")
-    level: float = Field(0.5, gt=0, lt=1, description="Occupancy at which the surface lies.")
+    level: float = Field(
+        0.4, gt=0, lt=1, description="Occupancy at which the surface lies; thin parts are faint."
+    )
     text_encoder: str | None = Field(
         None, description="Text encoder instead of the one named in the checkpoint."
     )

@@ -106,7 +106,7 @@ def measure_generation(
     pictures, labels = [], []
     every = max(1, len(rows) // SHEET_SHAPES)
     for number, ((prompt, group), grid) in enumerate(zip(rows, maker.grids(requests), strict=True)):
-        occupied = torch.from_numpy(grid > 0.5)[None, None].float()
+        occupied = torch.from_numpy(maker.solid(grid))[None, None].float()
         view = judge_view(occupied)
         coarse[group].append(view[0])
         with torch.no_grad():

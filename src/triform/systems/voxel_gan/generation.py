@@ -17,6 +17,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.base.seeding import generator
 from triform.engine.device import pick_device
+from triform.geometry.bridges import bridge_parts
 from triform.geometry.export import save_mesh
 from triform.geometry.mesh import Mesh
 from triform.geometry.surface import (
@@ -34,7 +35,6 @@ from triform.systems.voxel_gan.trained import Trained, find_checkpoint
 logger = get_logger(__name__)
 
 BATCH = 8
-LOWEST_LEVEL = 0.25
 WHOLE_SHARE = 0.95
 """Share of the volume that the main part of a mesh must hold."""
 
@@ -84,6 +84,10 @@ class ShapeMaker:
             )
             yield from self.trained.decode(z, cond).cpu().numpy()
 
+    def solid(self, grid: np.ndarray) -> np.ndarray:
+        """What of a grid (R, R, R) is inside, floating parts joined: the mesh as voxels."""
+        return bridge_parts(grid, self.settings.level) > self.settings.level
+
     def mesh(self, grid: np.ndarray) -> Mesh:
         """The grid's surface: closed, in one piece, normalized."""
         return whole_mesh(grid, level=self.settings.level, sigma=self.settings.sigma)
@@ -92,9 +96,8 @@ class ShapeMaker:
 def whole_mesh(grid: np.ndarray, *, level: float = 0.5, sigma: float = 0.5) -> Mesh:
     """A closed surface in one piece.
 
-    Where the surface at `level` falls apart, a lower one may still hold it together (a chair's
-    seat and legs that almost touch): the first level is taken whose main part has 95 % of the
-    volume. What floats beside the main part is dropped.
+    Parts that float are joined along faint voxels first (thin legs decode faint); what floats
+    still is dropped.
 
     Args:
         grid: Occupancy probabilities (R, R, R).
@@ -104,15 +107,10 @@ def whole_mesh(grid: np.ndarray, *, level: float = 0.5, sigma: float = 0.5) -> M
     Returns:
         The mesh, in [-1/2, 1/2]^3.
     """
-    mesh = voxels_to_mesh(grid, level=level, sigma=sigma)
-    lower = level
-    while main_component_share(mesh) < WHOLE_SHARE and lower - 0.05 >= LOWEST_LEVEL:
-        lower -= 0.05
-        candidate = voxels_to_mesh(grid, level=lower, sigma=sigma)
-        if main_component_share(candidate) >= WHOLE_SHARE:
-            level, mesh = lower, candidate
+    joined = bridge_parts(grid, level)
+    mesh = voxels_to_mesh(joined, level=level, sigma=sigma)
     if main_component_share(mesh) < 1:
-        mesh = voxels_to_mesh(grid, level=level, sigma=sigma, largest_component=True)
+        mesh = voxels_to_mesh(joined, level=level, sigma=sigma, largest_component=True)
     return mesh
 
 
