@@ -222,7 +222,7 @@ class JudgeConfig(SystemConfig):
 
     data: DataConfig = DataConfig(dataset=("sweethome3d",), batch_size=32, stretches=4)
     training: TrainingConfig = TrainingConfig(
-        epochs=25, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="judge.pth"
+        epochs=30, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="judge.pth"
     )
     scheduler: SchedulerConfig = SchedulerConfig(type="CosineAnnealingLR")
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
