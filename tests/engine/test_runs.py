@@ -79,9 +79,9 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
                 assert torch.equal(weights[name][key], expected)
     with pytest.raises(UsageError, match=r"--output a\.pth: must end in \.safetensors"):
         main(["export", "supervised", "--runs_dir", str(folder), "--output", "a.pth"])
-    with pytest.raises(UsageError, match=r"--networks modle: the run has .*perhaps you meant"):
+    with pytest.raises(UsageError, match=r"--networks models: the run has .*perhaps you meant"):
         out = str(tmp_path / "x.safetensors")
-        main(["export", "supervised", *flags, "--output", out, "--networks", "modle"])
+        main(["export", "supervised", *flags, "--output", out, "--networks", "models"])
 
 
 def test_mistakes_are_one_line(folder: Path, tmp_path: Path) -> None:
