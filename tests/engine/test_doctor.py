@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from triform.base.errors import UsageError
-from triform.engine import doctor
+from triform.engine import accelerators, doctor
 from triform.engine.selfcheck import GradientCheck, check_gradients, gradient_error
 
 CPU = torch.device("cpu")
@@ -47,8 +47,10 @@ def test_garbage_is_never_right() -> None:
 
 def test_a_wrong_gradient_is_a_warning_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user learns what to do."""
-    monkeypatch.setattr(doctor, "check_gradients", lambda device: [GradientCheck(2, math.nan)])
-    finding = doctor.check_processor()[-1]
+    monkeypatch.setattr(
+        accelerators, "check_gradients", lambda device: [GradientCheck(2, math.nan)]
+    )
+    finding = accelerators.check_processor()[-1]
     assert finding["status"] == "warning" and "--precision float32" in finding["advice"]
 
 

@@ -13,11 +13,11 @@ import torch
 
 from triform.base.errors import UsageError
 from triform.engine.config import TrainingConfig
+from triform.engine.packages import GIGABYTE
 
 T = TypeVar("T")
 NumberFormat = Literal["float32", "bf16", "fp16"]
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-GIGABYTE = 1e9
 
 
 def pick_device(choice: str) -> torch.device:

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-import torch
 
 from triform.base.config import Settings, parse
 from triform.base.logging import write_answer
 from triform.base.paths import cache_dir
 from triform.base.tables import columns
-from triform.engine.device import GIGABYTE, describe_device, has_fast_bf16, processor_name
-from triform.engine.machine import describe_machine, package_version
-from triform.engine.selfcheck import check_gradients
+from triform.engine.packages import GIGABYTE, package_version
 
 LITTLE_MEMORY_GB = 4.0
 LITTLE_DISK_GB = 5.0
@@ -40,24 +37,26 @@ def main(argv: Sequence[str]) -> int:
     parse(DoctorSettings, [word for word in argv if word != "--json"], prog="triform doctor")
     findings = examine()
     if as_json:
+        from triform.engine.machine import describe_machine
+
         write_answer({"findings": findings, "machine": describe_machine()}, as_json=True)
     else:
         write_answer(columns([[f["check"], f["status"], f["detail"]] for f in findings]))
-        for finding in findings:
-            if finding["advice"]:
-                write_answer(f"{finding['check']}: {finding['advice']}")
-    return int(any(finding["status"] == "wrong" for finding in findings))
+        for found in findings:
+            if found["advice"]:
+                write_answer(f"{found['check']}: {found['advice']}")
+    return int(any(found["status"] == "wrong" for found in findings))
 
 
 def examine() -> list[Finding]:
     """Every check, in the order of the table."""
-    return [
-        *check_packages(),
-        *check_processor(),
-        *check_gpus(),
-        check_memory(),
-        *check_disk(),
-    ]
+    findings = check_packages()
+    if package_version("torch") is not None:
+        # torch takes seconds, and who only asks for help or lacks it need not have it
+        from triform.engine.accelerators import check_gpus, check_processor
+
+        findings += [*check_processor(), *check_gpus()]
+    return [*findings, check_memory(), *check_disk()]
 
 
 def check_packages() -> list[Finding]:
@@ -66,16 +65,16 @@ def check_packages() -> list[Finding]:
     absent = [name for name in needed if package_version(name) is None]
     found = ", ".join(f"{name} {package_version(name) or '?'}" for name in ("triform", "torch"))
     findings = [
-        _finding("packages", "ok", f"{found}, and {len(needed) - 1} more")
+        finding("packages", "ok", f"{found}, and {len(needed) - 1} more")
         if not absent
-        else _finding(
+        else finding(
             "packages", "wrong", f"missing: {', '.join(absent)}", "pip install triform again"
         )
     ]
     for extra, names in extras.items():
         absent = [name for name in names if package_version(name) is None]
         findings.append(
-            _finding(
+            finding(
                 f"extra {extra}",
                 "missing" if absent else "ok",
                 f"without {', '.join(absent)}" if absent else ", ".join(names),
@@ -102,39 +101,12 @@ def requirements() -> tuple[list[str], dict[str, list[str]]]:
     return needed, extras
 
 
-def check_processor() -> list[Finding]:
-    """Number formats of the processor, and whether bf16 gradients are right."""
-    device = torch.device("cpu")
-    fast = has_fast_bf16(device)
-    precision = "bf16 in hardware" if fast else "no bf16 in hardware: auto means float32"
-    findings = [
-        _finding(
-            "processor",
-            "ok",
-            f"{processor_name()}, {torch.get_num_threads()} threads, {precision}",
-        )
-    ]
-    return findings + _gradient_findings(device)
-
-
-def check_gpus() -> list[Finding]:
-    """The GPUs that torch sees."""
-    if not torch.cuda.is_available():
-        return [_finding("gpu", "ok", "none; everything runs on the processor")]
-    findings = []
-    for index in range(torch.cuda.device_count()):
-        device = torch.device("cuda", index)
-        findings += [_finding(f"gpu {index}", "ok", describe_device(device))]
-        findings += _gradient_findings(device)
-    return findings
-
-
 def check_memory() -> Finding:
     """Memory that is free now."""
     memory = psutil.virtual_memory()
     free, total = memory.available / GIGABYTE, memory.total / GIGABYTE
     little = free < LITTLE_MEMORY_GB
-    return _finding(
+    return finding(
         "memory",
         "warning" if little else "ok",
         f"{free:.1f} of {total:.1f} GB free",
@@ -150,7 +122,7 @@ def check_disk() -> list[Finding]:
         free = shutil.disk_usage(there).free / GIGABYTE
         little = free < LITTLE_DISK_GB
         findings.append(
-            _finding(
+            finding(
                 name,
                 "warning" if little else "ok",
                 f"{free:.1f} GB free at {folder}",
@@ -162,24 +134,6 @@ def check_disk() -> list[Finding]:
     return findings
 
 
-def _gradient_findings(device: torch.device) -> list[Finding]:
-    """The bf16 self-check as findings."""
-    findings = []
-    for check in check_gradients(device):
-        side = check.map_size
-        findings.append(
-            _finding(
-                f"bf16 gradient of a 3D convolution on {side}x{side}x{side}, {device}",
-                "ok" if check.is_right else "warning",
-                f"{check.error:.2g} off float32",
-                ""
-                if check.is_right
-                else "wrong on this machine; Triform's own networks keep such layers in float32, "
-                "for yours use torch.autocast(..., enabled=False) or --precision float32",
-            )
-        )
-    return findings
-
-
-def _finding(check: str, status: Status, detail: str, advice: str = "") -> Finding:
+def finding(check: str, status: Status, detail: str, advice: str = "") -> Finding:
+    """One line of the answer."""
     return {"check": check, "status": status, "detail": detail, "advice": advice}

@@ -1,6 +1,5 @@
 """What this machine is: versions, processor, memory. For `environment.json` and the doctor."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -12,7 +11,8 @@ from typing import Any
 import psutil
 import torch
 
-from triform.engine.device import GIGABYTE, has_fast_bf16, processor_name
+from triform.engine.device import has_fast_bf16, processor_name
+from triform.engine.packages import GIGABYTE, package_version
 
 PACKAGES = (
     "triform",
@@ -46,14 +46,6 @@ def describe_machine() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
-
-
-def package_version(name: str) -> str | None:
-    """Version of an installed package; None where it is not installed."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def git_revision() -> str | None:
