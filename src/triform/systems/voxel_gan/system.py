@@ -37,6 +37,7 @@ from triform.systems.voxel_gan.model import (
     build_discriminator,
     build_prior,
     decoder_condition,
+    width_scaled,
 )
 from triform.systems.voxel_gan.pictures import draw_reconstructions
 from triform.systems.voxel_gan.prior import FlowPrior
@@ -100,12 +101,13 @@ class System(EngineSystem):
         self.networks = {"cvae": self.cvae}
         # fused: one pass over the weights; the documented network has 20 million of them
         adamw = partial(torch.optim.AdamW, weight_decay=training.weight_decay, fused=True)
-        self.optimizers = {"generator": adamw(self.cvae.parameters(), lr=training.lr)}
+        is_plain = model.architecture == "plain"
+        weights = width_scaled(self.cvae, training.lr) if is_plain else self.cvae.parameters()
+        self.optimizers = {"generator": adamw(weights, lr=training.lr)}
         if training.lambda_adv > 0:
             self.networks["discriminator"] = build_discriminator(model, data.voxel_size)
             self.optimizers["discriminator"] = torch.optim.Adam(
-                self.networks["discriminator"].parameters(),
-                lr=training.lr * 0.1,
+                width_scaled(self.networks["discriminator"], training.lr * 0.1),
                 betas=(0.5, 0.999),
                 fused=True,
             )
