@@ -95,9 +95,9 @@ class Contestant:
 
     def rebuild_optimizers(self, *, fused):
         for name, optimizer in self.system.optimizers.items():
-            (group,) = optimizer.param_groups
-            kept = {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")}
-            self.system.optimizers[name] = type(optimizer)(group["params"], fused=fused, **kept)
+            kept = ("params", "lr", "betas", "eps", "weight_decay")
+            groups = [{key: group[key] for key in kept} for group in optimizer.param_groups]
+            self.system.optimizers[name] = type(optimizer)(groups, fused=fused)
 
     def step(self, batch, update=None):
         torch.manual_seed(0)
