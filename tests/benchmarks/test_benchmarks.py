@@ -60,7 +60,21 @@ def test_prompt_to_obj(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(medians) == 2 and medians[0] < medians[1]
 
 
+def test_points(tmp_path: Path) -> None:
+    small = ("--rounds", "1", "--candidates", "2000", "--points", "500")
+    said = run(tmp_path, "points.py", *small)
+    assert "2000 -> 500" in said and said.count("same points: yes") == 3
+    spread = {
+        (name, way): float(value)
+        for name, table in re.findall(r"points on a (\w+)(.*?)(?=points on a|\Z)", said, re.DOTALL)
+        for way, value in re.findall(r"^  (\S.*?)  +[\d.]+ +([\d.]+) ", table, re.MULTILINE)
+    }
+    assert len(spread) == 12
+    for name in ("ball", "torus"):
+        assert spread[name, "ours, farthest"] < 0.2 < spread[name, "ours, stratified"]
+
+
 def test_every_benchmark_is_known() -> None:
     """A program that is added here is tested here, but for the one that has its own."""
-    known = {"epoch.py", "train_step.py", "prompt_to_obj.py", "voxelize.py"}
+    known = {"epoch.py", "train_step.py", "prompt_to_obj.py", "voxelize.py", "points.py"}
     assert {path.name for path in BENCHMARKS.glob("*.py")} == known
