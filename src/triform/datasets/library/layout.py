@@ -73,6 +73,20 @@ def voxels_path(object_id: str, size: int) -> str:
     return f"voxels/{object_id}_{size}.npz"
 
 
+class Part(pydantic.BaseModel):
+    """Files of an object that are made together.
+
+    Attributes:
+        key: changes with the mesh and with the settings that they were made with.
+        size: bytes of all of them.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    size: int
+
+
 class LibraryObject(pydantic.BaseModel):
     """One object of a library: where its files are, where it comes from.
 
@@ -84,6 +98,7 @@ class LibraryObject(pydantic.BaseModel):
         points: point cloud; `colors` and `normals` go with it.
         voxels: side of the grid -> file.
         sha256: of the mesh file that it was made from.
+        beside: sha256 of each file that the mesh file refers to; "" where it is missing.
         scale: units of the mesh for one unit of the library.
         centre: of the mesh's box, in its own units: mesh = library * scale + centre.
         faces: triangles of the mesh.
@@ -92,8 +107,8 @@ class LibraryObject(pydantic.BaseModel):
         captions: language -> how many.
         image_size: pixels along each side of a picture.
         point_count: points in the cloud.
-        size: bytes of all its files.
-        parts: what the files were made from, for whoever goes on with the preparation.
+        parts: what was made, for whoever goes on with the preparation: "views", "points", and
+            "voxels_64" for each size.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
@@ -109,6 +124,7 @@ class LibraryObject(pydantic.BaseModel):
     normals: str | None = None
     voxels: dict[int, str] = {}
     sha256: str = ""
+    beside: dict[str, str] = {}
     scale: float = 1.0
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     faces: int = 0
@@ -119,8 +135,7 @@ class LibraryObject(pydantic.BaseModel):
     captions: dict[str, int] = {}
     image_size: int = 0
     point_count: int = 0
-    size: int = 0
-    parts: dict[str, str] = {}
+    parts: dict[str, Part] = {}
 
     @property
     def views(self) -> int:
