@@ -281,40 +281,44 @@ class TestDebian:
     def test_brings_and_does_nothing_twice(
         self, tools: Path, right_sum: None, tmp_path: Path
     ) -> None:
-        folder = debian.fetch_furniture(tmp_path / "data" / "furniture")
+        folder = debian.fetch(debian.FURNITURE, tmp_path / "data" / "furniture")
         assert os.listdir(folder) == ["A.sh3f"]
         assert os.listdir(tmp_path / "data") == ["furniture"]
         calls = tools.read_text()
-        debian.fetch_furniture(folder)
+        debian.fetch(debian.FURNITURE, folder)
         assert tools.read_text() == calls
 
     def test_index_of_its_own_without_root(
         self, tools: Path, right_sum: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("NO_INDEX", "1")
-        debian.fetch_furniture(tmp_path / "furniture")
+        debian.fetch(debian.FURNITURE, tmp_path / "furniture")
         assert "update" in tools.read_text()
 
     def test_wrong_sum(self, tools: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="sha256 is"):
-            debian.fetch_furniture(tmp_path / "furniture")
+            debian.fetch(debian.FURNITURE, tmp_path / "furniture")
         assert not (tmp_path / "furniture").exists()
 
     def test_offline(self, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_INDEX", "1")
         monkeypatch.setenv("OFFLINE", "1")
         with pytest.raises(UserError, match=r"no network.*sweethome3d\.com"):
-            debian.fetch_furniture(tmp_path / "furniture")
+            debian.fetch(debian.FURNITURE, tmp_path / "furniture")
 
     def test_no_apt(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(UserError, match=r"no apt-get and dpkg-deb; download the libraries"):
-            debian.fetch_furniture(tmp_path / "furniture")
+            debian.fetch(debian.FURNITURE, tmp_path / "furniture")
 
     def test_known_name_finds_and_brings_it(
         self, tools: Path, right_sum: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(debian, "INSTALLED", tmp_path / "installed")
+        monkeypatch.setattr(
+            debian,
+            "FURNITURE",
+            dataclasses.replace(debian.FURNITURE, installed=tmp_path / "installed"),
+        )
         assert load_dataset("SweetHome3D", tmp_path) == [tmp_path / "sweethome3d"]
         assert {path.name for path in clear_dataset_cache(tmp_path)} >= {"sweethome3d"}
         (tmp_path / "installed").mkdir()

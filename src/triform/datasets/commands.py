@@ -23,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     """Runs ``triform data ...``; returns the exit status."""
     parser = _Parser(
-        prog="triform data", description="Data sets of shapes: which there are, and getting them."
+        prog="triform data", description="Data sets of shapes and pictures: which there are, and getting them."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|get|pick|clear")
     listing = verbs.add_parser(
@@ -63,8 +63,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _list(download_path: Path, as_json: bool) -> int:
     from triform.datasets.load import list_datasets
+    from triform.datasets.pictures.load import list_pictures
 
-    rows = list_datasets(download_path)
+    rows = list_datasets(download_path) + list_pictures(download_path)
     if as_json:
         write_answer(rows, as_json=True)
     else:
@@ -81,11 +82,16 @@ def _list(download_path: Path, as_json: bool) -> int:
 
 def _get(names: Sequence[str], download_path: Path, as_json: bool) -> int:
     from triform.datasets.load import load_dataset
+    from triform.datasets.pictures.load import KNOWN, bring
 
     found = [
         {"name": name, "path": str(path)}
         for name in names
-        for path in load_dataset(name, download_path)
+        for path in (
+            [bring(name.lower(), download_path)]
+            if name.lower() in KNOWN
+            else load_dataset(name, download_path)
+        )
     ]
     write_answer(found, as_json=True) if as_json else write_answer(table(found))
     return 0

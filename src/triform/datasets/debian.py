@@ -1,7 +1,7 @@
-"""Sweet Home 3D's furniture libraries from Debian's package, without installing it.
+"""Data from Debian's packages, without installing them.
 
 Needs nothing but Python and Debian's own tools, so that it also runs before the project is set up:
-``python -m triform.datasets.debian FOLDER``.
+``python -m triform.datasets.debian FOLDER`` brings the furniture of Sweet Home 3D.
 """
 
 from __future__ import annotations
@@ -13,23 +13,45 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from triform.base.errors import UserError
 
-PACKAGE = "sweethome3d-furniture"
-INSTALLED = Path("/usr/share/sweethome3d/furniture")
-# The package of Debian 12; other versions are held against the sum in the (signed) package index.
-KNOWN_SHA256 = {"1.8-1": "3ccb90c63f9525e887a767b9cd5c8b6933b8b6b2973a615a5359ee68a2118668"}
-_INSTEAD = (
+
+@dataclass(frozen=True)
+class Package:
+    """A package that holds data.
+
+    Attributes:
+        name: its name in Debian.
+        pattern: which of its files are the data.
+        installed: where they are where the package is installed.
+        sha256: of versions known; others are held against the sum in the (signed) package index.
+        instead: what to do where there is no such package.
+    """
+
+    name: str
+    pattern: str
+    installed: Path
+    sha256: Mapping[str, str]
+    instead: str
+
+
+FURNITURE = Package(
+    "sweethome3d-furniture",
+    "*.sh3f",
+    Path("/usr/share/sweethome3d/furniture"),
+    # Debian 12
+    {"1.8-1": "3ccb90c63f9525e887a767b9cd5c8b6933b8b6b2973a615a5359ee68a2118668"},
     "download the libraries (.sh3f) from https://www.sweethome3d.com/import-models/ "
-    "and give their folder instead"
+    "and give their folder instead",
 )
 
 
-def fetch_furniture(folder: Path) -> Path:
-    """Puts the package's ``.sh3f`` files into a folder; nothing is done where they are already.
+def fetch(package: Package, folder: Path) -> Path:
+    """Puts the data of a package into a folder; nothing is done where they are already.
 
     Returns:
         The folder.
@@ -37,19 +59,21 @@ def fetch_furniture(folder: Path) -> Path:
     Raises:
         UserError: no apt here, no such package, no connection, or a wrong checksum.
     """
-    if any(folder.glob("*.sh3f")):
+    if any(folder.glob(package.pattern)):
         return folder
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise UserError(f"{PACKAGE}: this system has no apt-get and dpkg-deb; {_INSTEAD}")
+        raise UserError(
+            f"{package.name}: this system has no apt-get and dpkg-deb; {package.instead}"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary)
         os.chmod(work, 0o755)  # apt downloads as a user of its own
-        package = _download(work)
-        _run(["dpkg-deb", "-x", str(package), str(work / "content")], work)
-        found = sorted((work / "content").rglob("*.sh3f"))
+        archive = _download(package, work)
+        _run(package, ["dpkg-deb", "-x", str(archive), str(work / "content")], work)
+        found = sorted((work / "content").rglob(package.pattern))
         if not found:
-            raise UserError(f"{package.name}: no .sh3f files in it; {_INSTEAD}")
+            raise UserError(f"{archive.name}: no {package.pattern} files in it; {package.instead}")
         ready = work / "ready"
         ready.mkdir()
         notes = (work / "content").rglob("copyright")
@@ -59,15 +83,16 @@ def fetch_furniture(folder: Path) -> Path:
             folder.rmdir()
         if folder.exists():
             raise UserError(
-                f"{folder}: is there, but holds no .sh3f files; remove it or choose another folder"
+                f"{folder}: is there, but holds no {package.pattern} files; "
+                "remove it or choose another folder"
             )
         os.replace(ready, folder)
     return folder
 
 
-def _download(work: Path) -> Path:
+def _download(package: Package, work: Path) -> Path:
     """Downloads the package; where the index is missing, with an index of our own (no root)."""
-    if _try(["apt-get", "-qq", "download", PACKAGE], work):
+    if _try(["apt-get", "-qq", "download", package.name], work):
         index: list[str] = []
     else:
         for name in ("lists/partial", "archives/partial"):
@@ -77,40 +102,40 @@ def _download(work: Path) -> Path:
             f"-oDir::Cache={work}",
             "-oDebug::NoLocking=1",
         ]
-        _run(["apt-get", "-qq", *index, "update"], work)
-        _run(["apt-get", "-qq", *index, "download", PACKAGE], work)
-    package = next(work.glob(f"{PACKAGE}_*.deb"), None)
-    if package is None:
-        raise UserError(f"{PACKAGE}: apt-get downloaded nothing; {_INSTEAD}")
-    version = package.name.split("_")[1].replace("%3a", ":")
-    record = _run(["apt-cache", *index, "show", f"{PACKAGE}={version}"], work)
+        _run(package, ["apt-get", "-qq", *index, "update"], work)
+        _run(package, ["apt-get", "-qq", *index, "download", package.name], work)
+    archive = next(work.glob(f"{package.name}_*.deb"), None)
+    if archive is None:
+        raise UserError(f"{package.name}: apt-get downloaded nothing; {package.instead}")
+    version = archive.name.split("_")[1].replace("%3a", ":")
+    record = _run(package, ["apt-cache", *index, "show", f"{package.name}={version}"], work)
     listed = re.findall(r"^SHA256: ([0-9a-f]{64})$", record, re.MULTILINE)
-    expected = KNOWN_SHA256.get(version) or (listed[0] if listed else "")
-    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    expected = package.sha256.get(version) or (listed[0] if listed else "")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != expected:
         raise UserError(
-            f"{package.name}: its sha256 is {digest}, "
-            f"{expected or 'one from the index'} is expected; {_INSTEAD}"
+            f"{archive.name}: its sha256 is {digest}, "
+            f"{expected or 'one from the index'} is expected; {package.instead}"
         )
-    return package
+    return archive
 
 
 def _try(command: Sequence[str], work: Path) -> bool:
     return subprocess.run(command, cwd=work, capture_output=True, check=False).returncode == 0
 
 
-def _run(command: Sequence[str], work: Path) -> str:
+def _run(package: Package, command: Sequence[str], work: Path) -> str:
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or [
             f"exit status {done.returncode}"
         ]
-        raise UserError(f"{PACKAGE}: {' '.join(command[:1])} failed: {said[-1]}; {_INSTEAD}")
+        raise UserError(f"{package.name}: {command[0]} failed: {said[-1]}; {package.instead}")
     return done.stdout
 
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{fetch_furniture(Path(sys.argv[1]))}\n")
+        sys.stdout.write(f"{fetch(FURNITURE, Path(sys.argv[1]))}\n")
     except UserError as error:
         sys.exit(f"triform: {error}")

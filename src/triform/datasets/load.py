@@ -298,7 +298,7 @@ def _find(name: str, root: Path, objects: int = DEFAULT_OBJECTS) -> Path | None:
             else None
         )
     if name == "sweethome3d":
-        places = (root / name, debian.INSTALLED)
+        places = (root / name, debian.FURNITURE.installed)
         return next((place for place in places if any(place.glob(f"*{LIBRARY_SUFFIX}"))), None)
     known = KNOWN[name]
     folder = root / (known.shares or name)
@@ -329,8 +329,8 @@ def _bring(name: str, root: Path, objects: int) -> None:
 
         _complete(name, target, make, objects=objects, version=TESTDATASET_VERSION)
     elif name == "sweethome3d":
-        logger.info("%s: bringing Debian's package %s, 114 MB", name, debian.PACKAGE)
-        _complete(name, root / name, debian.fetch_furniture)
+        logger.info("%s: bringing Debian's package %s, 114 MB", name, debian.FURNITURE.name)
+        _complete(name, root / name, lambda folder: debian.fetch(debian.FURNITURE, folder))
     else:
         known = KNOWN[name]
         archive = download(known.url, root / Path(known.url).name)

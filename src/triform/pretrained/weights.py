@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from triform.base.errors import UserError
-from triform.pretrained.checksum import file_sha256
+from triform.base.checksum import file_sha256
 
 FOLDER = Path(__file__).parent / "weights"
 CHECKSUMS = "sha256.json"

@@ -1,0 +1,1 @@
+"""Pictures with classes, sources and captions: digits, clothes, drawings, characters, folders."""
