@@ -47,7 +47,8 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
     paths = sorted(_walk(folder))
     if not paths:
         raise UserError(f"{folder}: no pictures in it; looked for {' '.join(SUFFIXES)}")
-    pictures, broken = [], []
+    pictures: list[np.ndarray] = []
+    broken: list[str] = []
     bar = tqdm(paths, desc=folder.name, unit="picture", disable=None, leave=False)
     for path in bar:
         try:
