@@ -1,0 +1,155 @@
+"""Contrastive losses: one side's embedding against several of the other side, all positive.
+
+With P (B, D) on one side, I (B, V, D) on the other, both of length 1, and logits
+A = scale * P I^T in R^(B x BV), the two directions are
+
+- from P to I: -log of the share that the V positives have of softmax(A), per row
+  (`positives="logsumexp"`), or the mean over the V positives of -log of each one's own share
+  (`positives="mean"`, arXiv:2004.11362 equation 2);
+- from I to P: cross-entropy of every picture over the B objects.
+
+The loss is their mean. Where all logits are equal, the second is ln B and the first is ln B
+(logsumexp) or ln(B V) (mean); where objects are told apart perfectly, the second is 0 and the
+first is 0 or ln V. With V = 1 both variants are the loss of CLIP (arXiv:2103.00020 figure 3).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Positives = Literal["logsumexp", "mean"]
+MAX_SCALE = 100.0
+
+
+class LogitScale(nn.Module):
+    """1 / temperature, learned or fixed, at most 100."""
+
+    log_scale: Tensor
+
+    def __init__(self, temperature: float = 0.07, *, learned: bool = False):
+        super().__init__()
+        value = torch.tensor(math.log(1 / temperature))
+        if learned:
+            self.log_scale = nn.Parameter(value)
+        else:
+            self.register_buffer("log_scale", value)
+
+    def forward(self) -> Tensor:
+        # Clamped behind the exponential the gradient would vanish for ever at the limit.
+        return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()
+
+
+def multi_positive_contrastive(
+    points: Tensor,
+    images: Tensor,
+    scale: Tensor | float,
+    *,
+    positives: Positives = "logsumexp",
+    alike: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The loss of the module's docstring, for any number of views.
+
+    Args:
+        points: One embedding of each object (B, D), of length 1.
+        images: V embeddings of each object (B, V, D), of length 1.
+        scale: 1 / temperature.
+        positives: How several positives count.
+        alike: Pairs (B, B) of objects that must not be told apart (equal captions): bool, the
+            diagonal is ignored. They count neither for nor against.
+
+    Returns:
+        Scalars: `loss`, and the directions `forward` (points to images) and `backward`.
+    """
+    batch, views, _ = images.shape
+    # float32: a softmax over thousands of logits near 14 loses its tail in half precision
+    logits = scale * torch.einsum("bd,cvd->bcv", points.float(), images.float())
+    own = torch.eye(batch, dtype=torch.bool, device=logits.device)
+    if alike is not None:
+        logits = logits.masked_fill((alike & ~own)[..., None], -torch.inf)
+    positive = logits.diagonal(dim1=0, dim2=1).T  # (B, V)
+    everything = logits.flatten(1).logsumexp(1)
+    hit = positive.logsumexp(1) if positives == "logsumexp" else positive.mean(1)
+    forward = (everything - hit).mean()
+    backward = (logits.logsumexp(0) - positive).mean()
+    return {"loss": (forward + backward) / 2, "forward": forward, "backward": backward}
+
+
+def info_nce(
+    first: Tensor, second: Tensor, scale: Tensor | float, *, alike: Tensor | None = None
+) -> Tensor:
+    """Symmetric InfoNCE of pairs (B, D) and (B, D): the loss of CLIP."""
+    return multi_positive_contrastive(first, second[:, None], scale, alike=alike)["loss"]
+
+
+def within_views(
+    images: Tensor, scale: Tensor | float, *, positives: Positives = "logsumexp"
+) -> Tensor:
+    """Views (B, V, D), V >= 2, of an object against each other: the first against the rest."""
+    return multi_positive_contrastive(images[:, 0], images[:, 1:], scale, positives=positives)[
+        "loss"
+    ]
+
+
+def gather_with_gradient(embeddings: Tensor) -> Tensor:
+    """The rows of all processes, in their order; a gradient finds its way back to each.
+
+    Every process then computes the same loss over the whole batch. Gradients are summed on the
+    way back, and data-parallel training takes their mean: together that is exactly the gradient
+    which one process would have with the whole batch.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return embeddings
+    if torch.distributed.get_world_size() == 1:
+        return embeddings
+    gathered: Tensor = _Gather.apply(embeddings)
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        rows = rows.contiguous()
+        parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather(parts, rows)
+        ctx.count = len(rows)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        torch.distributed.all_reduce(total)
+        start = torch.distributed.get_rank() * ctx.count
+        return total[start : start + ctx.count]
+
+
+class MultiPositiveContrastiveLoss(nn.Module):
+    """`multi_positive_contrastive` with its temperature.
+
+    Args:
+        temperature: First, or fixed, temperature.
+        learned: Whether it is learned.
+        positives: How several positives count.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        *,
+        learned: bool = False,
+        positives: Positives = "logsumexp",
+    ):
+        super().__init__()
+        self.scale = LogitScale(temperature, learned=learned)
+        self.positives: Positives = positives
+
+    def forward(self, points: Tensor, images: Tensor) -> dict[str, Tensor]:
+        """Embeddings (B, D) and (B, V, D) of any length to the loss and its directions."""
+        points, images = F.normalize(points.float(), dim=-1), F.normalize(images.float(), dim=-1)
+        points, images = gather_with_gradient(points), gather_with_gradient(images)
+        return multi_positive_contrastive(points, images, self.scale(), positives=self.positives)
