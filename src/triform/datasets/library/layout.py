@@ -21,6 +21,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pydantic
 
@@ -175,17 +176,21 @@ class Library:
     def open(cls, root: str) -> Library:
         """Read the tables of a library.
 
+        One that somebody else made, without our `metadata.json`, is read by its file names.
+
         Args:
             root: a folder, or any address that fsspec knows.
 
         Raises:
             UserError: there is none, or its tables cannot be read.
         """
+        from triform.datasets.library.foreign import find_objects  # which builds on this module
+
         store = Store(root)
-        objects = read_metadata(store)
+        objects = find_objects(store)
         if objects is None:
             raise UserError(
-                f"{store.root}: there is no {METADATA} in it, so it is no shape library; "
+                f"{store.root}: no {METADATA} and no objects in it, so it is no shape library; "
                 "make one with `triform shapes prepare MESHES LIBRARY`"
             )
         return cls(store, objects.values(), read_captions(store))
@@ -226,10 +231,17 @@ def read_metadata(store: Store) -> dict[str, LibraryObject] | None:
         entries = json.loads(data)
     except ValueError as error:
         raise UserError(f"{store.root}/{METADATA}: not JSON ({error})") from None
+    return parse_metadata(entries, f"{store.root}/{METADATA}")
+
+
+def parse_metadata(entries: Any, source: str) -> dict[str, LibraryObject]:
+    """Objects by id, from what is in `metadata.json`.
+
+    Raises:
+        UserError: it is no such table; the line names the object and the field.
+    """
     if not isinstance(entries, dict) or not all(isinstance(v, dict) for v in entries.values()):
-        raise UserError(
-            f"{store.root}/{METADATA}: expected an object of objects, object id -> its files"
-        )
+        raise UserError(f"{source}: expected an object of objects, object id -> its files")
     objects = {}
     for object_id, entry in entries.items():
         try:
@@ -237,9 +249,7 @@ def read_metadata(store: Store) -> dict[str, LibraryObject] | None:
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
-            raise UserError(
-                f"{store.root}/{METADATA}: {object_id}: {field}: {first['msg']}"
-            ) from None
+            raise UserError(f"{source}: {object_id}: {field}: {first['msg']}") from None
     return objects
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from triform.base.errors import UserError
 
+_STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "updated", "created")
+
 
 class Store:
     """Small files by their path inside a library, forward slashes, each written whole or not.
@@ -122,6 +124,27 @@ class Store:
             for entry in found
             if entry["type"] == "file" and (name := entry["name"].rpartition("/")[2])[:1] != "."
         }
+
+    def facts(self, folder: str) -> dict[str, str]:
+        """Path -> what changes with the content (size, and time or tag) of the files in a folder."""
+        if self.folder is not None:
+            try:
+                with os.scandir(self.folder / folder) as entries:
+                    stats = {entry.name: entry.stat() for entry in entries if entry.name[0] != "."}
+            except (FileNotFoundError, NotADirectoryError):
+                return {}
+            return {
+                f"{folder}/{name}": f"{stat.st_size} {stat.st_mtime_ns}"
+                for name, stat in stats.items()
+            }
+        facts = {}
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for entry in self._files.ls(self._at(folder), detail=True):
+                # Every kind of store calls it something else.
+                stamp = [str(entry[key]) for key in _STAMPS if entry.get(key) is not None]
+                name = entry["name"].rpartition("/")[2]
+                facts[f"{folder}/{name}"] = " ".join([str(entry["size"]), *stamp])
+        return facts
 
     def _connect(self) -> None:
         try:

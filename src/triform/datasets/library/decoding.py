@@ -1,0 +1,251 @@
+"""The files of a library as arrays: nothing unpickled, every complaint names the file."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from triform.base.errors import UserError
+from triform.datasets.library.layout import FAR, MAX_DEPTH, Library
+
+# Larger arrays are mapped instead of read, since mostly a part of them is wanted.
+_MAPPED_BYTES = 4 * 2**20
+_LONGEST_HEADER = 2**16
+
+
+class DamagedFile(UserError):
+    """A file of a library that is not what its name says."""
+
+
+def read_image(library: Library, path: str, size: int | None = None) -> np.ndarray:
+    """A picture, (S, S, 4) uint8 RGBA with straight alpha.
+
+    Args:
+        library: where it is.
+        path: its path there.
+        size: S; None for the stored size. A picture that is not square gets transparent margins.
+
+    Raises:
+        UserError: it is missing or no picture.
+    """
+    return decode_image(library.read_bytes(path), path, size)
+
+
+def decode_image(data: bytes, path: str, size: int | None = None) -> np.ndarray:
+    """As `read_image`, from the file's content."""
+    with _damage(path, "picture"):
+        picture = open_picture(data).convert("RGBA")
+        width, height = picture.size
+        if width != height:
+            square = Image.new("RGBA", (max(width, height),) * 2)
+            square.paste(picture, ((square.width - width) // 2, (square.height - height) // 2))
+            picture = square
+        if size is not None and size != picture.width:
+            # Pillow weighs colours by alpha here, so that nothing bleeds in from the background.
+            whole = picture.width % size == 0
+            method = Image.Resampling.BOX if whole else Image.Resampling.LANCZOS
+            picture = picture.resize((size, size), method)
+        return np.asarray(picture)
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """A PNG; nothing else is tried, whatever else Pillow knows."""
+    return Image.open(io.BytesIO(data), formats=("PNG",))
+
+
+def decode_depth(data: bytes, path: str, size: int | None = None) -> np.ndarray:
+    """A depth picture, (S, S) float32 along the camera's z; infinite where nothing is.
+
+    Raises:
+        UserError: no 16-bit PNG.
+    """
+    with _damage(path, "depth picture"):
+        picture = open_picture(data)
+        if not picture.mode.startswith("I"):
+            raise ValueError(f"its mode is {picture.mode}, expected 16-bit grey")
+        if size is not None and picture.size != (size, size):
+            picture = picture.resize((size, size), Image.Resampling.NEAREST)
+        values = np.asarray(picture)
+        depth = values.astype(np.float32) * np.float32(MAX_DEPTH / 65536)
+        depth[values >= FAR] = np.inf
+        return depth
+
+
+def read_array(library: Library, path: str) -> np.ndarray:
+    """An array file (.npy); a large one on this machine is mapped.
+
+    Raises:
+        UserError: it is missing, damaged, or would have to be unpickled.
+    """
+    folder = library.store.folder
+    if folder is not None:
+        try:
+            with (folder / path).open("rb") as stream:
+                data = stream.read(_MAPPED_BYTES)
+                if len(data) == _MAPPED_BYTES:
+                    return _mapped(folder / path, data, path)
+        except OSError:
+            data = library.read_bytes(path)  # complains as for every other file
+    else:
+        data = library.read_bytes(path)
+    return decode_array(data, path)
+
+
+def decode_array(data: bytes, path: str) -> np.ndarray:
+    """An array from the content of its file; read-only."""
+    with _damage(path, "array"):
+        dtype, shape, fortran, offset = array_header(data)
+        count = math.prod(shape)
+        if len(data) - offset < count * dtype.itemsize:
+            raise ValueError(
+                f"{len(data):,} bytes, but its header promises {count} x {dtype}: cut off"
+            )
+        values = np.frombuffer(data, dtype, count, offset)
+        return values.reshape(shape, order="F" if fortran else "C")
+
+
+def array_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+    """Type, shape, Fortran order and offset of the numbers of an array file.
+
+    Raises:
+        ValueError: it is none, or holds Python objects.
+    """
+    if data[:6] != b"\x93NUMPY" or len(data) < 12:
+        raise ValueError("not an array file (.npy) of numpy")
+    wide = data[6] > 1
+    length = int.from_bytes(data[8 : 12 if wide else 10], "little")
+    offset = length + (12 if wide else 10)
+    if length > _LONGEST_HEADER:
+        raise ValueError("its header is too long")
+    return (*_parse_header(data[:offset]), offset)
+
+
+@functools.lru_cache(maxsize=256)
+def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    """Most files of a library begin alike, and numpy's own reading takes longer than the rest."""
+    stream = io.BytesIO(header)
+    version = np.lib.format.read_magic(stream)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which would have to be unpickled")
+    return dtype, shape, fortran
+
+
+def _mapped(file: Path, head: bytes, path: str) -> np.ndarray:
+    with _damage(path, "array"):
+        dtype, shape, fortran, offset = array_header(head)
+        return np.memmap(
+            file, dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C"
+        )
+
+
+def as_rows(values: np.ndarray, path: str, what: str = "points") -> np.ndarray:
+    """(N, 3) from (N, 3) or (3, N), whichever it is.
+
+    Raises:
+        UserError: neither.
+    """
+    if values.ndim == 2 and values.shape[1] == 3:
+        return values
+    if values.ndim == 2 and values.shape[0] == 3:
+        return values.T
+    raise DamagedFile(f"{path}: {what} of shape {values.shape}; expected (N, 3) or (3, N)")
+
+
+def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
+    """Occupancy, (size, size, size) bool, index order x, y, z.
+
+    Our own files are bit-packed; a plain array of the right shape in the archive will do as well.
+
+    Raises:
+        UserError: damaged, or a grid of another size.
+    """
+    with _damage(path, "voxel grid"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            name = next((n for n in ("occupancy", "voxels", *names) if n in names), None)
+            if name is None:
+                raise ValueError("nothing in it")
+            member = archive.getinfo(f"{name}.npy")
+            # The widest plain array of that size; what unpacks to more is something else.
+            if member.file_size > 8 * size**3 + _LONGEST_HEADER:
+                raise ValueError(f"unpacks to {member.file_size:,} bytes, too many for {size}^3")
+            values = decode_array(archive.read(member), path)
+        if values.shape == (size,) * 3 and values.dtype.kind in "biuf":
+            return values > 0.5 if values.dtype.kind == "f" else values != 0
+        if values.dtype == np.uint8 and values.size == -(-(size**3) // 8):
+            bits = np.unpackbits(values.reshape(-1), count=size**3)
+            return bits.reshape((size,) * 3).view(bool)
+        raise ValueError(
+            f"{name} is {values.dtype} {values.shape}, expected {size}^3 bits or cells"
+        )
+
+
+def decode_camera(data: bytes, path: str) -> tuple[np.ndarray, float]:
+    """A camera: (4, 3) float32 of origin, x (right), y (down), z (into the scene), and its angle.
+
+    Raises:
+        UserError: no JSON, or keys are missing.
+    """
+    with _damage(path, "camera"):
+        return camera_vectors(json.loads(data))
+
+
+def camera_vectors(entry: Any) -> tuple[np.ndarray, float]:
+    """As `decode_camera`, from the object in the file.
+
+    Raises:
+        ValueError: keys are missing or hold something else.
+    """
+    if not isinstance(entry, dict):
+        raise ValueError("expected an object with origin, x, y, z and fov")
+    angle = next((key for key in ("fov", "x_fov", "y_fov") if key in entry), None)
+    missing = [key for key in ("origin", "x", "y", "z") if key not in entry]
+    missing += [] if angle else ["fov"]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing")
+    try:
+        vectors = np.array([entry[key] for key in ("origin", "x", "y", "z")], dtype=np.float32)
+        fov = float(entry[angle])
+    except (TypeError, ValueError):
+        raise ValueError("origin, x, y, z must be three numbers each, fov one") from None
+    if vectors.shape != (4, 3) or not np.isfinite(vectors).all() or not math.isfinite(fov):
+        raise ValueError("origin, x, y, z must be three finite numbers each, fov one")
+    return vectors, fov
+
+
+class _damage:
+    """Turns whatever a damaged file makes its reader raise into one line."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path, self.what = path, what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        damage = (
+            ValueError, KeyError, OSError, SyntaxError, EOFError, MemoryError, TypeError,
+            zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, IndexError,
+            Image.DecompressionBombError,
+        )  # fmt: skip
+        if error is None or isinstance(error, UserError) or not isinstance(error, damage):
+            return
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "BytesIO" in reason:
+            reason = "it is no PNG"
+        raise DamagedFile(f"{self.path}: no readable {self.what}: {reason}") from None
