@@ -23,6 +23,7 @@ from triform.base.tables import table
 
 HOUSE_COMMANDS = {
     "data": "data sets: list, get, pick, clear",
+    "shapes": "libraries of shapes for training and search: prepare, check, show",
     "runs": "training runs: list, compare, open",
     "doctor": "what is installed, what works on this machine, what is missing",
 }
@@ -87,6 +88,8 @@ def run(arguments: list[str]) -> int:
     match name:
         case "data":
             from triform.datasets.commands import main as house_command
+        case "shapes":
+            from triform.datasets.library.commands import main as house_command
         case "runs":
             from triform.engine.runs import main as house_command
         case "doctor":

@@ -1,4 +1,4 @@
-"""CIDEr-D: agreement in the words that matter (Vedantam et al. 2015, arXiv:1411.5726, section 5)."""
+"""CIDEr-D: agreement in the words that matter (Vedantam et al., arXiv:1411.5726, 5)."""
 
 from __future__ import annotations
 
