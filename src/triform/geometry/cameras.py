@@ -40,10 +40,10 @@ class Camera:
         fov: angle from the left edge of the picture to the right one, in radians.
     """
 
-    origin: Float[np.ndarray, "3"]
-    x: Float[np.ndarray, "3"]
-    y: Float[np.ndarray, "3"]
-    z: Float[np.ndarray, "3"]
+    origin: Float[np.ndarray, " 3"]
+    x: Float[np.ndarray, " 3"]
+    y: Float[np.ndarray, " 3"]
+    z: Float[np.ndarray, " 3"]
     fov: float
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Camera:
 
 
 def look_at_centre(
-    direction: Float[np.ndarray, "3"],
+    direction: Float[np.ndarray, " 3"],
     *,
     distance: float | int = DISTANCE,
     fov: float | int = FOV,

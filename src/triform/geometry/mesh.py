@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from triform.base.errors import UserError
+from triform.geometry.appearance import Appearance
 
 # Squares and products of three coordinates must stay far from overflow and keep their meaning.
 LARGEST_COORDINATE = 1e15
@@ -26,24 +27,26 @@ class MeshError(UserError):
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle soup, with one colour per face where colours are known.
+    """A triangle soup, with its colours where they are known.
 
     Attributes:
         vertices: (V, 3) float64.
         faces: (F, 3) int64, indices into `vertices`; a face may be degenerate.
         face_colors: (F, 3) uint8 sRGB, or None.
+        appearance: materials, textures and vertex colours, where they were asked for, or None.
     """
 
     vertices: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"]
     face_colors: UInt8[np.ndarray, "f 3"] | None = None
+    appearance: Appearance | None = None
 
     def __post_init__(self) -> None:
         """Bring the arrays to their types and check them.
 
         Raises:
             MeshError: no faces, indices out of range, coordinates that are not finite or beyond
-                1e15, colours that do not fit the faces.
+                1e15, colours or an appearance that do not fit the faces.
         """
         vertices = np.ascontiguousarray(self.vertices, dtype=np.float64)
         faces = np.ascontiguousarray(self.faces, dtype=np.int64)
@@ -74,6 +77,8 @@ class Mesh:
                     f"expected uint8 {faces.shape}"
                 )
             object.__setattr__(self, "face_colors", colors)
+        if self.appearance is not None and (problem := self.appearance.problem(len(faces))):
+            raise MeshError(f"mesh: appearance: {problem}")
 
     @property
     def triangles(self) -> Float[np.ndarray, "f 3 3"]:
@@ -140,7 +145,7 @@ def normalize(mesh: Mesh) -> Mesh:
         raise MeshError("mesh: all its faces lie in one point, there is no shape to use")
     # In this order the longest side becomes exactly 1, wherever the mesh lies.
     vertices = (vertices - low - (high - low) / 2) / side
-    return Mesh(vertices, faces.reshape(-1, 3), mesh.face_colors)
+    return Mesh(vertices, faces.reshape(-1, 3), mesh.face_colors, mesh.appearance)
 
 
 def weld(mesh: Mesh) -> Mesh:
@@ -159,4 +164,5 @@ def weld(mesh: Mesh) -> Mesh:
     order = np.argsort(first)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    return Mesh(mesh.vertices[first[order]], rank[inverse][mesh.faces], mesh.face_colors)
+    faces = rank[inverse][mesh.faces]
+    return Mesh(mesh.vertices[first[order]], faces, mesh.face_colors, mesh.appearance)

@@ -139,7 +139,8 @@ def select_faces(mesh: Mesh, keep: Bool[np.ndarray, " f"]) -> Mesh:
     """
     used, faces = np.unique(mesh.faces[keep], return_inverse=True)
     colors = None if mesh.face_colors is None else mesh.face_colors[keep]
-    return Mesh(mesh.vertices[used], faces.reshape(-1, 3), colors)
+    look = None if mesh.appearance is None else mesh.appearance.take(np.flatnonzero(keep))
+    return Mesh(mesh.vertices[used], faces.reshape(-1, 3), colors, look)
 
 
 def main_component_share(mesh: Mesh) -> float:
@@ -179,7 +180,7 @@ def taubin(mesh: Mesh, rounds: int) -> Mesh:
     for _ in range(rounds):
         for step in (SMOOTH, UNSHRINK):
             vertices = vertices + step * (mean @ vertices - vertices)
-    return Mesh(vertices, faces, mesh.face_colors)
+    return Mesh(vertices, faces, mesh.face_colors, mesh.appearance)
 
 
 def decimate(mesh: Mesh, num_faces: int) -> Mesh:

@@ -11,9 +11,12 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from triform.geometry.cameras import Camera
-from triform.geometry.colors import UNCOLORED
-from triform.geometry.mesh import Mesh, MeshError, normalize
+from triform.geometry.lights import AMBIENT, lamps
+from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.mesh import normalize as normalized
+from triform.geometry.paint import BLENDED, paint_of
 from triform.geometry.raster import rasterize, to_camera
+from triform.geometry.shade import blend, resolve, shade
 
 Shading = Literal["smooth", "flat", "none"]
 LARGEST_SIZE, LARGEST_SAMPLES = 4096, 8
@@ -64,32 +67,42 @@ def render_views(
             f"views: size {size} (1 to {LARGEST_SIZE}) or samples {samples} "
             f"(1 to {LARGEST_SAMPLES}) is wrong"
         )
-    shape = _normalize(mesh) if normalize else mesh
-    return _views(shape, cameras, size, samples)
+    if shading not in ("smooth", "flat", "none"):
+        raise MeshError(f"views: shading {shading!r} is not one of smooth, flat, none")
+    return _draw(normalized(mesh) if normalize else mesh, cameras, size, samples, shading)
 
 
-_normalize = normalize
-
-
-def _views(mesh: Mesh, cameras: Iterable[Camera], size: int, samples: int) -> Iterator[View]:
+def _draw(
+    mesh: Mesh, cameras: Iterable[Camera], size: int, samples: int, shading: Shading
+) -> Iterator[View]:
     wide = size * samples
+    paint = paint_of(mesh, smooth=shading == "smooth", largest_texture=max(256, 4 * size))
+    layered = np.flatnonzero(paint.kind == BLENDED)
     points = np.empty_like(mesh.vertices)
     nearest, inverse = np.empty((wide, wide), np.int32), np.empty((wide, wide))
     centre, centre_inverse = np.empty((size, size), np.int32), np.empty((size, size))
-    normals = mesh.face_normals
-    colors = np.array(UNCOLORED) if mesh.face_colors is None else mesh.face_colors
+    layers = np.empty((wide, wide, 4) if len(layered) else (0, 0, 4), np.float32)
     for camera in cameras:
-        to_camera(mesh.vertices, camera.origin, camera.axes, points)
+        near = to_camera(mesh.vertices, camera.origin, camera.axes, points)
         focal = wide / 2 / math.tan(camera.fov / 2)
-        rasterize(points, mesh.faces, focal, samples, nearest, inverse, centre, centre_inverse)
-        light = 0.3 + 0.7 * np.abs(normals @ camera.z)
-        shaded = np.zeros((len(normals) + 1, 4))
-        shaded[:-1, :3] = np.minimum(colors * light[:, None], 255)
-        shaded[:-1, 3] = 1
-        sums = shaded[nearest].reshape(size, samples, size, samples, 4).mean(axis=(1, 3))
-        alpha = sums[..., 3:]
-        rgb = np.divide(sums[..., :3], alpha, out=np.zeros_like(sums[..., :3]), where=alpha > 0)
-        rgba = np.rint(np.concatenate([rgb, alpha * 255], axis=2)).astype(np.uint8)
+        rasterize(
+            points, mesh.faces, paint, focal, near, samples,
+            nearest, inverse, centre, centre_inverse,
+        )  # fmt: skip
+        lights = _lights(camera) if shading != "none" else np.zeros((0, 3))
+        rgba = np.empty((size, size, 4), np.uint8)
+        shade(points, mesh.faces, paint, lights, focal, samples, nearest, rgba, layers)
+        if len(layered):
+            depths = points[:, 2][mesh.faces[layered]].sum(axis=1)
+            order = layered[np.argsort(-depths, kind="stable")]
+            blend(points, mesh.faces, paint, lights, focal, near, samples, order, inverse, layers)
+            resolve(layers, samples, rgba)
         depth = np.full((size, size), np.inf, np.float32)
         np.divide(1, centre_inverse, out=depth, where=centre >= 0, casting="unsafe")
         yield View(rgba, depth)
+
+
+def _lights(camera: Camera) -> np.ndarray:
+    """Lay the lamps, the camera's axes and the ambient light out as `shade` takes them."""
+    # The lamps' axes are right, up and towards the camera, the camera's right, down and away.
+    return np.concatenate([lamps() * (1, -1, -1), camera.axes, np.full((1, 3), AMBIENT)])
