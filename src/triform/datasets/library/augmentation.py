@@ -14,9 +14,10 @@ _JITTER_LIMIT = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What happens to a point cloud before it is learned from; pictures and voxels stay as they are.
+    """What happens to a point cloud before it is learned from.
 
-    In this order: turn, stretch, shift, jitter, leave out colours.
+    In this order: turn, stretch, shift, jitter, leave out colours. Pictures and voxels stay as
+    they are.
 
     Attributes:
         scale: least and largest factor, drawn for each axis.

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from triform.base.errors import UserError
-from triform.datasets.library.layout import FAR, MAX_DEPTH, Library
+from triform.datasets.library.layout import FAR, MAX_DEPTH, Library, LibraryObject
+from triform.geometry.cameras import Camera
 
 # Larger arrays are mapped instead of read, since mostly a part of them is wanted.
 _MAPPED_BYTES = 4 * 2**20
@@ -166,6 +167,27 @@ def as_rows(values: np.ndarray, path: str, what: str = "points") -> np.ndarray:
     raise DamagedFile(f"{path}: {what} of shape {values.shape}; expected (N, 3) or (3, N)")
 
 
+def read_voxels(library: Library, entry: LibraryObject, size: int) -> np.ndarray:
+    """The voxels of an object, (size, size, size) bool; from a finer grid where that divides.
+
+    A coarser cell is taken where any of its parts is: that is what "touched" means for it, too.
+
+    Raises:
+        UserError: there is no such grid, or it cannot be read.
+    """
+    fine = min((there for there in entry.voxels if there % size == 0), default=None)
+    if fine is None:
+        there = ", ".join(f"{size}^3" for size in entry.voxel_sizes) or "none"
+        raise UserError(
+            f"{library.root}: no voxels of {size}^3 for {entry.object_id} (there: {there}); make "
+            f"them from its mesh: triform shapes prepare MESHES LIBRARY --voxel_size {size}"
+        )
+    path = entry.voxels[fine]
+    grid = decode_voxels(library.read_bytes(path), path, fine)
+    parts = fine // size
+    return grid.reshape(size, parts, size, parts, size, parts).any(axis=(1, 3, 5))
+
+
 def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
     """Occupancy, (size, size, size) bool, index order x, y, z.
 
@@ -186,7 +208,7 @@ def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
                 raise ValueError(f"unpacks to {member.file_size:,} bytes, too many for {size}^3")
             values = decode_array(archive.read(member), path)
         if values.shape == (size,) * 3 and values.dtype.kind in "biuf":
-            return values > 0.5 if values.dtype.kind == "f" else values != 0
+            return np.asarray(values > 0.5 if values.dtype.kind == "f" else values != 0)
         if values.dtype == np.uint8 and values.size == -(-(size**3) // 8):
             bits = np.unpackbits(values.reshape(-1), count=size**3)
             return bits.reshape((size,) * 3).view(bool)
@@ -195,37 +217,15 @@ def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
         )
 
 
-def decode_camera(data: bytes, path: str) -> tuple[np.ndarray, float]:
-    """A camera: (4, 3) float32 of origin, x (right), y (down), z (into the scene), and its angle.
+def decode_camera(data: bytes, path: str) -> Camera:
+    """A camera.
 
     Raises:
-        UserError: no JSON, or keys are missing.
+        UserError: no JSON, or values are missing or impossible.
     """
     with _damage(path, "camera"):
-        return camera_vectors(json.loads(data))
-
-
-def camera_vectors(entry: Any) -> tuple[np.ndarray, float]:
-    """As `decode_camera`, from the object in the file.
-
-    Raises:
-        ValueError: keys are missing or hold something else.
-    """
-    if not isinstance(entry, dict):
-        raise ValueError("expected an object with origin, x, y, z and fov")
-    angle = next((key for key in ("fov", "x_fov", "y_fov") if key in entry), None)
-    missing = [key for key in ("origin", "x", "y", "z") if key not in entry]
-    missing += [] if angle else ["fov"]
-    if missing:
-        raise ValueError(f"{', '.join(missing)} missing")
-    try:
-        vectors = np.array([entry[key] for key in ("origin", "x", "y", "z")], dtype=np.float32)
-        fov = float(entry[angle])
-    except (TypeError, ValueError):
-        raise ValueError("origin, x, y, z must be three numbers each, fov one") from None
-    if vectors.shape != (4, 3) or not np.isfinite(vectors).all() or not math.isfinite(fov):
-        raise ValueError("origin, x, y, z must be three finite numbers each, fov one")
-    return vectors, fov
+        entry = json.loads(data)
+    return Camera.from_json(entry, path)
 
 
 class _damage:

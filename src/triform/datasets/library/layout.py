@@ -100,6 +100,7 @@ class LibraryObject(pydantic.BaseModel):
         voxels: side of the grid -> file.
         sha256: of the mesh file that it was made from.
         beside: sha256 of each file that the mesh file refers to; "" where it is missing.
+        content: changes when the mesh or anything that it refers to does.
         scale: units of the mesh for one unit of the library.
         centre: of the mesh's box, in its own units: mesh = library * scale + centre.
         faces: triangles of the mesh.
@@ -126,6 +127,7 @@ class LibraryObject(pydantic.BaseModel):
     voxels: dict[int, str] = {}
     sha256: str = ""
     beside: dict[str, str] = {}
+    content: str = ""
     scale: float = 1.0
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     faces: int = 0
@@ -156,6 +158,15 @@ class LibraryObject(pydantic.BaseModel):
             *self.images, *self.depths, *self.cameras,
             *(path for path in single if path), *self.voxels.values(),
         )  # fmt: skip
+
+    def part_files(self, part: str) -> tuple[str, ...]:
+        """The files of one of its parts."""
+        if part == "views":
+            return (*self.images, *self.depths, *self.cameras)
+        if part == "points":
+            return tuple(path for path in (self.points, self.colors, self.normals) if path)
+        path = self.voxels.get(int(part.removeprefix("voxels_")))
+        return (path,) if path else ()
 
 
 class Library:
@@ -217,31 +228,36 @@ class Library:
         return [item for item in self.objects if item.split == name]
 
 
-def read_metadata(store: Store) -> dict[str, LibraryObject] | None:
+def read_metadata(store: Store, path: str = METADATA) -> dict[str, LibraryObject] | None:
     """What `metadata.json` says, by object id; None where there is no such file.
 
     Raises:
         UserError: it is no such table; the line names the object and the field.
     """
     try:
-        data = store.read_bytes(METADATA)
+        data = store.read_bytes(path)
     except FileNotFoundError:
         return None
+    name = f"{store.root}/{path}"
     try:
         entries = json.loads(data)
     except ValueError as error:
-        raise UserError(f"{store.root}/{METADATA}: not JSON ({error})") from None
-    return parse_metadata(entries, f"{store.root}/{METADATA}")
+        raise UserError(f"{name}: not JSON ({error})") from None
+    return parse_metadata(entries, name)
 
 
-def parse_metadata(entries: Any, source: str) -> dict[str, LibraryObject]:
-    """Objects by id, from what is in `metadata.json`.
+def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
+    """Objects by id, from what is in a `metadata.json` of ours.
+
+    Args:
+        entries: its content.
+        name: of the file, for complaints.
 
     Raises:
         UserError: it is no such table; the line names the object and the field.
     """
     if not isinstance(entries, dict) or not all(isinstance(v, dict) for v in entries.values()):
-        raise UserError(f"{source}: expected an object of objects, object id -> its files")
+        raise UserError(f"{name}: expected an object of objects, object id -> its files")
     objects = {}
     for object_id, entry in entries.items():
         try:
@@ -249,7 +265,7 @@ def parse_metadata(entries: Any, source: str) -> dict[str, LibraryObject]:
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
-            raise UserError(f"{source}: {object_id}: {field}: {first['msg']}") from None
+            raise UserError(f"{name}: {object_id}: {field}: {first['msg']}") from None
     return objects
 
 

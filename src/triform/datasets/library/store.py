@@ -12,6 +12,10 @@ from triform.base.errors import UserError
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "updated", "created")
 
 
+class StoreError(UserError):
+    """The place itself refuses a file: full, read-only, no longer there."""
+
+
 class Store:
     """Small files by their path inside a library, forward slashes, each written whole or not.
 
@@ -67,23 +71,17 @@ class Store:
 
         Unlike `base.files.atomic_write` this does not wait for the disk: a library is thousands
         of small files, all of which can be made again, and their sizes are recorded.
+
+        Raises:
+            StoreError: it cannot be written.
         """
-        if self.folder is None:
-            self._files.pipe_file(self._at(path), data)
-            return
-        target = self.folder / path
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            try:
-                part.write_bytes(data)
-            except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part.write_bytes(data)
-            os.replace(part, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                part.unlink()
-            raise
+            self._write(path, data)
+        except Exception as error:  # every kind of store has errors of its own
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            raise StoreError(
+                f"{self.root}: {path} cannot be written ({' '.join(str(reason).split())[:200]})"
+            ) from None
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -98,6 +96,12 @@ class Store:
                 (self.folder / path).unlink()
             else:
                 self._files.rm_file(self._at(path))
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder that is empty; any other stays."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                (self.folder / path).rmdir()
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Path -> bytes of every file directly in a folder; empty where there is no such folder.
@@ -126,7 +130,7 @@ class Store:
         }
 
     def facts(self, folder: str) -> dict[str, str]:
-        """Path -> what changes with the content (size, and time or tag) of the files in a folder."""
+        """Path -> size, and time or tag: what changes with the content of the files of a folder."""
         if self.folder is not None:
             try:
                 with os.scandir(self.folder / folder) as entries:
@@ -145,6 +149,24 @@ class Store:
                 name = entry["name"].rpartition("/")[2]
                 facts[f"{folder}/{name}"] = " ".join([str(entry["size"]), *stamp])
         return facts
+
+    def _write(self, path: str, data: bytes) -> None:
+        if self.folder is None:
+            self._files.pipe_file(self._at(path), data)
+            return
+        target = self.folder / path
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            try:
+                part.write_bytes(data)
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part.write_bytes(data)
+            os.replace(part, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                part.unlink()
+            raise
 
     def _connect(self) -> None:
         try:
