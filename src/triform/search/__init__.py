@@ -1,0 +1,1 @@
+"""Galleries of embeddings: build, save and query them, exact here or on a Chroma server."""

@@ -1,0 +1,161 @@
+"""Vectors in blocks of memory, searched exactly by faiss.
+
+Blocks grow the table without ever copying it: what is in memory is the vectors, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from triform.search.gallery import Vectors
+
+T = TypeVar("T")
+BLOCK = 8192
+"""Rows of a block: small enough to share between threads, large enough to fill them."""
+MANY_QUERIES = 20
+"""From so many on faiss multiplies matrices on all threads itself; fewer it walks on one."""
+
+Rows = NDArray[np.int64]
+
+
+class Blocks:
+    """A table of float32 vectors of one width.
+
+    Attributes:
+        dim: Width of a vector.
+        count: Vectors in it.
+    """
+
+    def __init__(self, dim: int) -> None:
+        """An empty table."""
+        self.dim = dim
+        self.count = 0
+        self._blocks: list[Vectors] = []
+
+    def append(self, vectors: Vectors) -> None:
+        """Add (N, dim) vectors at the end."""
+        start = 0
+        while start < len(vectors):
+            if self.count == len(self._blocks) * BLOCK:
+                # The system gives memory to pages that are written, so a part-full block is cheap.
+                self._blocks.append(np.empty((BLOCK, self.dim), dtype=np.float32))
+            used = self.count % BLOCK
+            some = vectors[start : start + BLOCK - used]
+            self._blocks[-1][used : used + len(some)] = some
+            self.count += len(some)
+            start += len(some)
+
+    def shorten(self, count: int) -> None:
+        """Forget everything from row `count` on."""
+        self.count = count
+        del self._blocks[-(-count // BLOCK) :]
+
+    def keep(self, rows: Rows) -> None:
+        """Keep these rows (ascending) alone, moved together."""
+        written = 0
+        for start, block in enumerate(list(self._blocks)):
+            mine = rows[np.searchsorted(rows, start * BLOCK) :]
+            mine = mine[: np.searchsorted(mine, (start + 1) * BLOCK)]
+            kept = block[mine - start * BLOCK]  # a copy: it may be written over below
+            # What is written never overtakes what is read: rows only move to the front.
+            for piece in np.split(kept, np.arange(BLOCK - written % BLOCK, len(kept), BLOCK)):
+                used = written % BLOCK
+                self._blocks[written // BLOCK][used : used + len(piece)] = piece
+                written += len(piece)
+        self.shorten(written)
+
+    def blocks(self) -> Iterator[tuple[int, Vectors]]:
+        """The first row of each block, and the block."""
+        for number, block in enumerate(self._blocks):
+            start = number * BLOCK
+            yield start, block[: self.count - start]
+
+    def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> tuple[Vectors, Rows]:
+        """The k rows with the largest inner products.
+
+        Args:
+            queries: (Q, dim).
+            k: How many.
+            rows: The rows to look at, ascending; all where not given.
+
+        Returns:
+            Similarities and rows, both (Q, up to k), best first; the earlier of two equals first.
+        """
+
+        def best(piece: tuple[int, Vectors]) -> tuple[Vectors, Rows]:
+            start, block = piece
+            numbers = None
+            if rows is not None:
+                first, last = np.searchsorted(rows, (start, start + len(block)))
+                numbers = rows[first:last]
+                block = block[numbers - start]
+            if len(block) == 0:
+                empty = (len(queries), 0)
+                return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
+            found, places = faiss.knn(
+                queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
+            )
+            return found, places + start if numbers is None else numbers[places]
+
+        parts = _in_threads(best, list(self.blocks()), len(queries))
+        similarities = np.concatenate([part[0] for part in parts], axis=1)
+        places = np.concatenate([part[1] for part in parts], axis=1)
+        order = np.lexsort((places, -similarities), axis=-1)[:, :k]
+        return np.take_along_axis(similarities, order, 1), np.take_along_axis(places, order, 1)
+
+    def reduce(
+        self, queries: Vectors, groups: NDArray[np.int32], num_groups: int, aggregate: str
+    ) -> NDArray[np.float64]:
+        """The similarity of every group to every query.
+
+        Args:
+            queries: (Q, dim).
+            groups: Number of the group of each row; a row of a negative one is left out.
+            num_groups: How many there are.
+            aggregate: `max` or `mean` over the rows of a group.
+
+        Returns:
+            (Q, num_groups); -inf for a group without a row.
+        """
+        counts = np.bincount(groups[groups >= 0], minlength=num_groups)
+        result = np.full(
+            (len(queries), num_groups), -np.inf if aggregate == "max" else 0.0, dtype=np.float64
+        )
+        for start, block in self.blocks():
+            mine = groups[start : start + len(block)]
+            for each, values in zip(result, queries @ block.T, strict=True):
+                if aggregate == "max":
+                    np.maximum.at(each, mine[mine >= 0], values[mine >= 0])
+                else:
+                    np.add.at(each, mine[mine >= 0], values[mine >= 0])
+        if aggregate == "mean":
+            with np.errstate(invalid="ignore", divide="ignore"):
+                result /= counts
+            result[:, counts == 0] = -np.inf
+        return result
+
+
+def _in_threads(
+    work: Callable[[tuple[int, Vectors]], T], pieces: list[tuple[int, Vectors]], queries: int
+) -> list[T]:
+    """Work on every block, on several threads where faiss would use one."""
+    threads = min(faiss.omp_get_max_threads(), len(pieces))
+    if threads < 2 or queries >= MANY_QUERIES:
+        return [work(piece) for piece in pieces]
+    return list(_pool(threads).map(work, pieces))
+
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting some takes as long as a search."""
+    if threads not in _pools:
+        _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="gallery")
+    return _pools[threads]

@@ -1,0 +1,268 @@
+"""The exact gallery against numpy, its file against damage and sudden death."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triform.base.errors import UserError
+from triform.search import blocks
+from triform.search.exact import ExactGallery
+from triform.search.gallery import open_gallery
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def make(count=300, dim=8, seed=0, groups=None):
+    random = np.random.default_rng(seed)
+    vectors = random.standard_normal((count, dim)).astype(np.float32)
+    gallery = ExactGallery(encoder="toy")
+    names = [f"v{n}" for n in range(count)]
+    gallery.add(
+        names, vectors, [{"n": n, "half": n % 2} for n in range(count)],
+        encoder="toy", groups=groups,
+    )  # fmt: skip
+    return gallery, unit(vectors.astype(np.float64))
+
+
+@pytest.mark.parametrize("num_queries", [1, 3, 40])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_recall_is_one_over_many_blocks(num_queries, threads, monkeypatch):
+    """The 10 best of 5000 over blocks of 512 are numpy's, in numpy's order."""
+    monkeypatch.setattr(blocks, "BLOCK", 512)
+    monkeypatch.setattr(faiss, "omp_get_max_threads", lambda: threads)
+    gallery, x = make(5000, 32)
+    queries = unit(np.random.default_rng(1).standard_normal((num_queries, 32)))
+    similarities = queries @ x.T
+    expected = np.argsort(-similarities, axis=1)[:, :10]
+    answers = gallery.search(queries, 10, encoder="toy")
+    for hits, rows, each in zip(answers, expected, similarities, strict=True):
+        assert [hit.id for hit in hits] == [f"v{row}" for row in rows]
+        np.testing.assert_allclose([hit.similarity for hit in hits], each[rows], atol=1e-6)
+
+
+@pytest.mark.parametrize("aggregate", ["max", "mean"])
+@pytest.mark.parametrize("where", [None, {"half": 1}])
+@pytest.mark.parametrize("k", [1, 3, 60])
+def test_groups_of_any_size(aggregate, where, k):
+    """Groups of 1 to 40 vectors; the short way (k = 1) and the long one agree with numpy."""
+    random = np.random.default_rng(3)
+    owner = np.sort(random.integers(0, 50, 600) ** 2 // 50)
+    gallery, x = make(600, 16, groups=[f"g{n}" for n in owner])
+    queries = unit(random.standard_normal((5, 16)))
+    rows = np.arange(600) if where is None else np.arange(1, 600, 2)
+    answers = gallery.search(queries, k, encoder="toy", where=where, aggregate=aggregate)
+    reduce = {"max": np.max, "mean": np.mean}[aggregate]
+    for query, hits in zip(queries, answers, strict=True):
+        similarities = x @ query
+        expected = {f"g{g}": reduce(similarities[rows[owner[rows] == g]]) for g in set(owner[rows])}
+        best = sorted(expected.items(), key=lambda item: -item[1])[:k]
+        assert [hit.id for hit in hits] == [name for name, _ in best]
+        np.testing.assert_allclose([h.similarity for h in hits], [s for _, s in best], atol=1e-6)
+        if aggregate == "max":
+            for hit in hits:
+                assert similarities[hit.record["n"]] == pytest.approx(hit.similarity, abs=1e-6)
+
+
+def test_equals_come_in_the_order_they_were_added():
+    gallery = ExactGallery(encoder="toy")
+    gallery.add(list("dacb"), np.ones((4, 3)), [{}] * 4, encoder="toy")
+    assert [h.id for h in gallery.search(np.ones((1, 3)), 4, encoder="toy")[0]] == list("dacb")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 9), st.sets(st.integers(0, 40))), max_size=6))
+def test_adding_and_removing_in_any_order(steps):
+    """After every step the gallery holds what a plain dict would."""
+    random = np.random.default_rng(0)
+    gallery, kept, number = ExactGallery(encoder="toy", dim=4), {}, 0
+    old, blocks.BLOCK = blocks.BLOCK, 4
+    try:
+        for count, gone in steps:
+            vectors = random.standard_normal((count, 4)).astype(np.float32)
+            ids = [f"v{number + n}" for n in range(count)]
+            gallery.add(ids, vectors, [{}] * count, encoder="toy")
+            kept.update(zip(ids, unit(vectors), strict=True))
+            number += count
+            names = [f"v{n}" for n in gone]
+            assert gallery.remove(names) == len([kept.pop(n) for n in names if n in kept])
+            assert len(gallery) == len(kept) and list(gallery.records()) == list(kept)
+            for name, vector in kept.items():
+                (hits,) = gallery.search(vector[None], 1, encoder="toy")
+                assert hits[0].similarity == pytest.approx(1, abs=1e-6)
+                assert hits[0].id == name or np.allclose(kept[hits[0].id], vector)
+    finally:
+        blocks.BLOCK = old
+
+
+def test_nothing_is_added_where_something_is_wrong():
+    gallery, _ = make(10)
+    with pytest.raises(UserError, match="'v3' is in the gallery already"):
+        gallery.add(["new", "v3"], np.ones((2, 8)), [{}, {}], encoder="toy")
+    assert len(gallery) == 10 and "new" not in gallery.records()
+    gallery.add(["new"], np.ones((1, 8)), [{}], encoder="toy")
+    assert gallery.search(np.ones((1, 8)), 1, encoder="toy")[0][0].id == "new"
+
+
+def test_a_gallery_without_a_file_says_so():
+    with pytest.raises(UserError, match="say where to save it"):
+        make(3)[0].save()
+
+
+# The file
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "a b" / "things.gallery"
+    gallery, _ = make(500, 16)
+    gallery.save(path)
+    return path
+
+
+def test_the_file_is_the_same_twice(saved, tmp_path):
+    make(500, 16)[0].save(tmp_path / "again.gallery")
+    assert (tmp_path / "again.gallery").read_bytes() == saved.read_bytes()
+    assert [path.name for path in saved.parent.iterdir()] == ["things.gallery"]
+
+
+def refused(path):
+    with pytest.raises(UserError) as caught:
+        open_gallery(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_kind_of_damage_is_one_line(saved):
+    """Cut short, emptied, noise, and a flipped bit anywhere: refused, or it changes nothing."""
+    whole = saved.read_bytes()
+    reference = open_gallery(saved)
+    query = np.ones((1, 16))
+    expected = reference.search(query, 500, encoder="toy")
+    for data in (b"", whole[:100], whole[: len(whole) // 2], whole[:-1], os.urandom(5000)):
+        saved.write_bytes(data)
+        refused(saved)
+    random = np.random.default_rng(0)
+    survived = 0
+    for place in random.integers(0, len(whole), 150):
+        data = bytearray(whole)
+        data[place] ^= 1 << random.integers(8)
+        saved.write_bytes(data)
+        try:
+            gallery = open_gallery(saved)
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:  # a bit that means nothing: a page that is free, a counter of SQLite's
+            survived += 1
+            assert gallery.search(query, 500, encoder="toy") == expected
+    assert survived < 100
+
+
+def test_other_databases_are_refused(tmp_path):
+    path = tmp_path / "other.gallery"
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE photos (name TEXT)")
+    database.close()
+    assert "not the file of a gallery" in refused(path)
+
+
+def test_a_view_in_the_file_is_not_run(saved):
+    database = sqlite3.connect(saved)
+    database.executescript(
+        "DROP TABLE rows; CREATE VIEW rows AS WITH RECURSIVE r(n) AS "
+        "(SELECT 0 UNION ALL SELECT n + 1 FROM r) SELECT n, n AS id, 1 AS grp, '' AS record FROM r;"
+    )
+    database.close()
+    assert "not the file of a gallery" in refused(saved)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "message"),
+    [
+        ("version", "2", "format version '2', this Triform reads version 1"),
+        ("count", "501", "rows are missing"),
+        ("dim", "-3", "damaged"),
+        ("dim", "8", "damaged"),
+        ("dim", "many", "damaged"),
+        ("rows", "1", "do not match their checksum"),
+    ],
+)
+def test_facts_that_lie(saved, fact, value, message):
+    database = sqlite3.connect(saved)
+    database.execute("UPDATE facts SET value = ? WHERE name = ?", (value, fact))
+    database.commit()
+    database.close()
+    assert message in refused(saved)
+
+
+KILLED = """
+import sys
+import numpy as np
+from triform.search.gallery import open_gallery
+gallery = open_gallery(sys.argv[1])
+for round in range(10_000):
+    gallery.add([f"round {round}"], np.ones((1, 16)) + round, [{}], encoder="toy")
+    gallery.save()
+    print(round, flush=True)
+"""
+
+
+def test_killed_while_saving_leaves_a_whole_file(saved):
+    """kill -9 a program that saves without end, four times; what it said is there."""
+    random = np.random.default_rng(0)
+    for _ in range(4):
+        held = len(open_gallery(saved))
+        program = subprocess.Popen(
+            [sys.executable, "-c", KILLED.replace("round {round}", f"{held} {{round}}"), saved],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        program.stdout.readline()
+        time.sleep(random.uniform(0, 0.12))
+        os.kill(program.pid, signal.SIGKILL)
+        said = 1 + len(program.stdout.readlines())
+        program.wait()
+        assert held + said <= len(open_gallery(saved)) <= held + said + 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc to ask")
+def test_memory_is_the_vectors_and_little_more(tmp_path):
+    """Filling, saving and opening 60,000 x 256 (61 MB) takes at most half as much again."""
+    program = """
+import re, sys
+import numpy as np
+import triform.search.exact
+from triform.search.gallery import create_gallery, open_gallery
+peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+random, path = np.random.default_rng(0), sys.argv[1]
+if sys.argv[2] == "write":
+    before = peak()
+    gallery = create_gallery(path, encoder="toy")
+    for start in range(0, 60_000, 2000):
+        ids = [str(start + n) for n in range(2000)]
+        vectors = random.standard_normal((2000, 256), dtype=np.float32)
+        gallery.add(ids, vectors, [{"n": n} for n in range(2000)], encoder="toy")
+    gallery.save()
+else:
+    before = peak()
+    gallery = open_gallery(path)
+    gallery.search(np.ones((1, 256)), 10, encoder="toy")
+print((peak() - before) / (60_000 * 256 * 4))
+"""
+    for verb in ("write", "read"):
+        answer = subprocess.run(
+            [sys.executable, "-c", program, tmp_path / "large.gallery", verb],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert answer.returncode == 0, answer.stderr
+        assert 0.9 < float(answer.stdout) < 1.6, (verb, answer.stdout)
