@@ -8,7 +8,7 @@ from pydantic import Field
 
 from triform.base.config import Settings
 
-VoxelSize = Annotated[int, Field(ge=1, le=512)]
+VoxelSize = Annotated[int, Field(ge=0, le=512)]
 
 
 class PrepareSettings(Settings):
@@ -27,22 +27,30 @@ class PrepareSettings(Settings):
     library: str = Field(
         min_length=1, description="The library: a folder, or an address that fsspec knows."
     )
-    views: int = Field(24, ge=0, le=1000, description="Pictures of each object (Shap-E: 60).")
+    views: int = Field(
+        24, ge=0, le=1000, description="Pictures of each object (Shap-E: 60); 0: none."
+    )
     image_size: int = Field(224, ge=8, le=4096, description="Pixels along each side of a picture.")
     cameras: Literal["even", "random", "turntable"] = Field(
         "even", description="Where the cameras stand: evenly around, at random, or on a circle."
+    )
+    fov: float = Field(
+        0.0, ge=0, lt=3, description="Angle of view in radians; 0: the object fills the picture."
     )
     shading: Literal["smooth", "flat"] = Field(
         "smooth", description="Whether curved surfaces look round or faceted."
     )
     points: int = Field(
-        16384, ge=0, le=4_194_304, description="Points of each cloud, with colours and normals."
+        16384,
+        ge=0,
+        le=4_194_304,
+        description="Points of each cloud, with colours and normals; 0: none.",
     )
     spacing: Literal["farthest", "stratified", "poisson"] = Field(
         "farthest", description="How points are spread over the surface."
     )
     voxel_size: tuple[VoxelSize, ...] = Field(
-        (64,), description="Voxels along each side of the grid; several make several grids."
+        (64,), description="Voxels along each side of the grid; several make several; 0: none."
     )
     captions: tuple[str, ...] = Field(
         (), description="CSV files with more captions: object_id (or file), caption, language."

@@ -43,6 +43,10 @@ class Lost(Exception):
     """A worker did not come back; the text says why."""
 
 
+class Stopped(Exception):
+    """Somebody wants no more results."""
+
+
 class Worker:
     """One process that works on one thing at a time."""
 
@@ -69,6 +73,7 @@ class Worker:
 
         Raises:
             Lost: the process died, or was ended for its time or memory.
+            Stopped: `stop` said so; the process is ended.
         """
         from concurrent.futures import TimeoutError as NotYet
 
@@ -85,7 +90,7 @@ class Worker:
                 with contextlib.suppress(NotYet):
                     return future.result(timeout=_LOOK)
                 if stop():
-                    raise Lost("stopped")
+                    raise Stopped
                 if time.monotonic() > end:
                     raise Lost(f"took longer than {timeout:g} seconds (--timeout)")
                 if self._memory() > max_bytes:
@@ -94,9 +99,7 @@ class Worker:
                     )
         except BrokenProcessPool:
             self.close()
-            raise Lost(
-                "the process that worked on it died, perhaps for want of memory"
-            ) from None
+            raise Lost("the process that worked on it died, perhaps for want of memory") from None
         except BaseException:
             self.close()
             raise
@@ -179,7 +182,7 @@ class Crew:
 
         def supervise(task: Given) -> Result:
             if self._stop.is_set():
-                return lost(task, "stopped")
+                raise Stopped
             if not hasattr(own, "worker"):
                 own.worker = Worker()
                 workers.append(own.worker)
@@ -244,9 +247,7 @@ def _join_cluster(address: str) -> int:
         import ray
         from ray.util.joblib import register_ray
     except ImportError:
-        raise UserError(
-            "--cluster needs the package ray: pip install 'triform[cluster]'"
-        ) from None
+        raise UserError("--cluster needs the package ray: pip install 'triform[cluster]'") from None
     register_ray()
     try:
         if not ray.is_initialized():
