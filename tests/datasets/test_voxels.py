@@ -135,7 +135,7 @@ class Broken:
 
     how: str
 
-    def load(self) -> Mesh:
+    def load(self, *, appearance: bool = False) -> Mesh:
         if self.how == "user":
             raise UserError("broken.obj: line 3: not a number")
         if self.how == "kill":

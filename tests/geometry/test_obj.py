@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from triform.geometry.mesh import MeshError
-from triform.geometry.obj import read_materials, read_obj
+from triform.geometry.mtl import read_materials
+from triform.geometry.obj import read_obj
 
 SQUARE = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 
@@ -50,4 +51,6 @@ def test_vertex_colors_and_materials():
 def test_damaged_material_libraries_leave_what_is_whole():
     materials = read_materials(b"Kd 1 1 1\nnewmtl a\nKd 0 1\nmap_Kd no.png\n\xff\xfe\0", nothing)
     assert list(materials) == ["a"]
-    assert np.array_equal(materials["a"][0], [200] * 3) and materials["a"][1] is None
+    with_uv, plain = materials["a"]
+    assert with_uv is plain and plain.texture is None
+    assert np.array_equal(plain.color, [200] * 3) and plain.opacity == 1

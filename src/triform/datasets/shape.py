@@ -35,7 +35,7 @@ _SPLITS = {
 class Origin(Protocol):
     """Where a mesh comes from: a file, or a model inside a library."""
 
-    def load(self) -> Mesh: ...
+    def load(self, *, appearance: bool = False) -> Mesh: ...
     def preview(self) -> bytes | None: ...
 
 
@@ -45,8 +45,8 @@ class MeshFile:
 
     path: Path
 
-    def load(self) -> Mesh:
-        return load_mesh(self.path)
+    def load(self, *, appearance: bool = False) -> Mesh:
+        return load_mesh(self.path, appearance=appearance)
 
     def preview(self) -> bytes | None:
         picture = self.path.with_suffix(".png")
@@ -85,9 +85,13 @@ class Shape:
         pairs = zip(self.captions, self.languages, strict=True)
         return tuple(caption for caption, language in pairs if language == "en")
 
-    def load(self) -> Mesh:
-        """Reads the mesh: +Y up, fronts to +Z where the source keeps to that; any scale."""
-        return self.origin.load()
+    def load(self, *, appearance: bool = False) -> Mesh:
+        """Reads the mesh: +Y up, fronts to +Z where the source keeps to that; any scale.
+
+        Args:
+            appearance: keep materials, textures and vertex colours as well.
+        """
+        return self.origin.load(appearance=appearance)
 
     def preview(self) -> bytes | None:
         """An encoded picture of the shape made by other software, or None."""
@@ -100,6 +104,7 @@ def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape
     A folder may hold mesh files in class folders, with or without ``train``/``test`` folders, and a
     ``captions.csv`` (``object_id,caption`` or ``file,caption``, several rows per object, and
     optionally ``category`` and ``split``). Without captions, file and folder names give the text.
+    A shape library (`triform shapes prepare`) is a folder of shapes too; it has voxels, no meshes.
 
     Args:
         directories: folders, libraries or single mesh files.
@@ -140,7 +145,7 @@ def _place(origin: Origin) -> tuple[Any, ...]:
         case LibraryModel(library=library, object_id=object_id):
             return (os.path.realpath(library), object_id)
         case _:
-            return (id(origin),)
+            return tuple(getattr(origin, "place", (id(origin),)))
 
 
 def _list_directory(directory: Path) -> Iterator[Shape]:
@@ -153,6 +158,11 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
     meshes = [path for path in files if path.suffix.lower() in MESH_SUFFIXES]
     if not libraries and not meshes:
+        from triform.datasets.library import shapes  # which builds on this module
+
+        if shapes.is_library(directory):
+            yield from shapes.library_shapes(directory)
+            return
         known = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
         raise UserError(f"{directory}: no meshes in it; looked for files that end in {known}")
     for library in libraries:

@@ -61,13 +61,14 @@ class LibraryModel:
     rotation: tuple[float, ...]
     fingerprint: str
 
-    def load(self) -> Mesh:
+    def load(self, *, appearance: bool = False) -> Mesh:
         """Reads the mesh: turned upright, fronts to +Z, in centimetres, with its colours."""
         with _open(self.library) as archive:
             data = _read(archive, self.library, self.member)
             siblings = _Siblings(archive, self.library, posixpath.dirname(self.member))
             try:
-                mesh = load_mesh(data, posixpath.splitext(self.member)[1], siblings)
+                suffix = posixpath.splitext(self.member)[1]
+                mesh = load_mesh(data, suffix, siblings, appearance=appearance)
             except MeshError as error:
                 raise MeshError(f"{self.library}: {self.member}: {error}") from None
         vertices = mesh.vertices @ np.array(self.rotation).reshape(3, 3).T

@@ -20,16 +20,30 @@ _SAMPLES = np.array(
 )
 
 
-def read_texture(data: bytes) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Unpack a picture, or return None where it is damaged, too large or no picture at all."""
+def read_texture(data: bytes, *, alpha: bool = False) -> UInt8[np.ndarray, "h w c"] | None:
+    """Unpack a picture, or return None where it is damaged, too large or no picture at all.
+
+    Args:
+        data: content of the file.
+        alpha: keep a fourth channel where the picture is transparent somewhere.
+    """
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
             warnings.simplefilter("ignore")
             if picture.width * picture.height > LARGEST_TEXTURE:
                 return None
-            return np.asarray(picture.convert("RGB"))
+            return pixels_of(picture, alpha=alpha)
     except Exception:  # Pillow raises anything; a mesh without its texture is still a mesh
         return None
+
+
+def pixels_of(picture: Image.Image, *, alpha: bool) -> UInt8[np.ndarray, "h w c"]:
+    """Return (H, W, 3) sRGB, or (H, W, 4) where alpha is asked for and somewhere not full."""
+    if alpha and picture.has_transparency_data:
+        pixels = np.asarray(picture.convert("RGBA"))
+        if pixels[..., 3].min() < 255:
+            return pixels
+    return np.asarray(picture.convert("RGB"))
 
 
 def texture_means(

@@ -46,6 +46,8 @@ def load_mesh(
     source: str | os.PathLike[str] | bytes | Readable,
     file_type: str | None = None,
     resolver: Companions | None = None,
+    *,
+    appearance: bool = False,
 ) -> Mesh:
     """Read a mesh with the colours of its faces.
 
@@ -57,9 +59,12 @@ def load_mesh(
         file_type: one of `FORMATS`; read from the file's suffix where it is not given.
         resolver: gives the materials and textures that the model names. By default they are read
             from the model's folder, and never from outside it.
+        appearance: keep materials, textures and vertex colours as well, for pictures and for
+            coloured points.
 
     Returns:
-        The mesh in the file's own units and axes. `face_colors` is None where the file has none.
+        The mesh in the file's own units and axes. `face_colors` and `appearance` are None where
+        the file has no colours.
 
     Raises:
         MeshError: the file and what is wrong with it, in one line.
@@ -77,7 +82,7 @@ def load_mesh(
             data = source if isinstance(source, bytes) else source.read(LARGEST_FILE + 1)
             if len(data) > LARGEST_FILE:
                 raise MeshError(f"larger than {LARGEST_FILE} bytes; simplify the model first")
-        return _read(data, file_type, resolver)
+        return _read(data, file_type, resolver, appearance)
     except MeshError as error:
         raise MeshError(f"{name}: {_one_line(error)}") from None
 
@@ -125,12 +130,12 @@ def _known(suffix: str) -> str:
     return file_type
 
 
-def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
+def _read(data: bytes, file_type: str, resolver: Companions | None, appearance: bool) -> Mesh:
     if not data.strip():
         raise MeshError("the file is empty")
     companions = _Companions(resolver)
     if file_type == "obj":
-        return weld(read_obj(data, companions.find))
+        return weld(read_obj(data, companions.find, appearance=appearance))
     if file_type == "off":
         return weld(read_off(data))
     check_size(data, file_type)
@@ -141,7 +146,7 @@ def _read(data: bytes, file_type: str, resolver: Companions | None) -> Mesh:
             # trimesh takes half a second to import: only who reads such a file waits for it.
             from triform.geometry.scene import read_scene
 
-            return weld(read_scene(data, file_type, companions.find))
+            return weld(read_scene(data, file_type, companions.find, appearance=appearance))
     except MeshError:
         raise
     except Exception as error:  # the readers raise anything on damaged files

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Callable
 
 import numpy as np
 
-from triform.geometry.colors import UNCOLORED, read_texture, texture_means, to_bytes
+from triform.geometry.appearance import Appearance, Material
+from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.mtl import Fetch, read_materials
 from triform.geometry.polygons import triangulate
 
-# The content of a file that the model refers to, or None where it may not or cannot be read.
-Fetch = Callable[[str], bytes | None]
 
-
-def read_obj(data: bytes, fetch: Fetch) -> Mesh:
+def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
     """Read vertices, faces, vertex colours and materials.
 
     Polygons are cut into triangles; one with two corners is nothing. Lines, points, curves and
     groups are skipped.
+
+    Args:
+        data: content of the file.
+        fetch: gives the content of the files that it names.
+        appearance: keep materials, textures and vertex colours as well.
 
     Raises:
         MeshError: the line at fault and why.
@@ -72,56 +75,37 @@ def read_obj(data: bytes, fetch: Fetch) -> Mesh:
     mesh = Mesh(vertices, _table(corners)[triangles])
     colors = np.full(mesh.faces.shape, UNCOLORED, dtype=np.uint8)
     colored = len(vertex_colors) == len(positions)
+    shades = None
     if colored:
-        colors = to_bytes(_table(vertex_colors, 3))[mesh.faces].mean(axis=1).astype(np.uint8)
+        shades = to_bytes(_table(vertex_colors, 3))[mesh.faces]
+        colors = shades.mean(axis=1).astype(np.uint8)
     palette = {}
     for library in libraries:
         palette.update(read_materials(fetch(library) or b"", fetch))
     of_face = _table(polygon_materials)[polygon]
-    face_uvs = _table(corner_uvs)[triangles]
+    places = _table(corner_uvs)[triangles]
+    has_uv = ((places >= 0) & (places < len(uvs) // 2)).all(axis=1)
+    uv_of_face = _table(uvs, 2)[np.where(has_uv[:, None], places, 0)] if has_uv.any() else None
+    looks = [Material(np.array((255, 255, 255) if colored else UNCOLORED, dtype=np.uint8))]
+    look_of_face = np.zeros(len(mesh.faces), dtype=np.int32)
     for name, index in materials.items():
         if name not in palette:
             continue
-        color, texture = palette[name]
         chosen = np.flatnonzero(of_face == index)
-        colors[chosen] = color
+        textured, plain = palette[name]
+        colors[chosen], look_of_face[chosen] = plain.color, len(looks)
+        looks.append(plain)
         colored |= len(chosen) > 0
-        if texture is not None and len(uvs):
-            used = face_uvs[chosen]
-            chosen = chosen[((used >= 0) & (used < len(uvs) // 2)).all(axis=1)]
-            colors[chosen] = texture_means(texture, _table(uvs, 2)[face_uvs[chosen]])
-    return Mesh(mesh.vertices, mesh.faces, colors if colored else None)
-
-
-def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Read an MTL library.
-
-    Damaged lines are skipped: a model without a colour is still a model.
-
-    Returns:
-        Material name -> (diffuse colour (3,) uint8, texture (H, W, 3) uint8 or None).
-    """
-    materials: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
-    name = ""
-    for line in data.splitlines():
-        key, rest = (*line.split(maxsplit=1), b"", b"")[:2]
-        if key == b"newmtl":
-            name = _text(rest)
-            materials[name] = (np.array(UNCOLORED, dtype=np.uint8), None)
-        elif key == b"Kd" and name:
-            try:
-                values = [float(word) for word in rest.split()]
-            except ValueError:
-                continue
-            if len(values) >= 3:
-                materials[name] = (to_bytes(np.array(values[:3])), materials[name][1])
-        elif key == b"map_Kd" and name:
-            # Options such as "-s 1 1 1" stand before the file name, which may hold spaces itself.
-            file = _text(rest.split()[-1] if rest.startswith(b"-") else rest)
-            picture = fetch(file)
-            if picture:
-                materials[name] = (materials[name][0], read_texture(picture))
-    return materials
+        if shades is not None:
+            # A material stands in place of the vertices' colours.
+            shades[chosen] = 255
+        if textured.texture is not None and uv_of_face is not None:
+            chosen = chosen[has_uv[chosen]]
+            colors[chosen] = texture_means(textured.texture[..., :3], uv_of_face[chosen])
+            look_of_face[chosen] = len(looks)
+            looks.append(textured)
+    look = Appearance(look_of_face, tuple(looks), uv_of_face, shades) if appearance else None
+    return Mesh(mesh.vertices, mesh.faces, colors if colored else None, look)
 
 
 def _corner(word: bytes, num_vertices: int, num_uvs: int) -> tuple[int, int]:

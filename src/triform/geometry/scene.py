@@ -10,19 +10,29 @@ import numpy as np
 import trimesh
 from trimesh.resolvers import Resolver
 
-from triform.geometry.colors import LARGEST_TEXTURE, UNCOLORED, srgb_from_linear, texture_means
+from triform.geometry.appearance import Appearance, Material, join
+from triform.geometry.colors import (
+    LARGEST_TEXTURE,
+    UNCOLORED,
+    pixels_of,
+    srgb_from_linear,
+    texture_means,
+)
 from triform.geometry.mesh import Mesh, MeshError
 
 LARGEST_FACE_COUNT = 20_000_000
 
 
-def read_scene(data: bytes, file_type: str, find: Callable[[str], bytes | None]) -> Mesh:
+def read_scene(
+    data: bytes, file_type: str, find: Callable[[str], bytes | None], *, appearance: bool = False
+) -> Mesh:
     """Read a file of several parts.
 
     Args:
         data: content of the file.
         file_type: its format, as trimesh names it.
         find: gives the content of a file that this one refers to, or None.
+        appearance: keep materials, textures and vertex colours as well.
 
     Returns:
         All placed triangle meshes as one mesh; vertices are not welded.
@@ -34,10 +44,10 @@ def read_scene(data: bytes, file_type: str, find: Callable[[str], bytes | None])
     scene = trimesh.load_scene(
         io.BytesIO(data), file_type=file_type, resolver=_Companions(find), process=False
     )
-    return _join(scene)
+    return _join(scene, appearance)
 
 
-def _join(scene: Any) -> Mesh:
+def _join(scene: Any, appearance: bool) -> Mesh:
     """Make one mesh of all placed triangle meshes of a trimesh scene."""
     placed = []
     for node in scene.graph.nodes_geometry:
@@ -48,13 +58,18 @@ def _join(scene: Any) -> Mesh:
     if sum(len(part.faces) for _, part in placed) > LARGEST_FACE_COUNT:
         raise MeshError(f"more than {LARGEST_FACE_COUNT} faces; simplify the model first")
     vertices, faces, colors, offset = [], [], [], 0
+    looks: list[tuple[int, Appearance | None]] = []
+    pictures: dict[int, np.ndarray] = {}
     for transform, part in placed:
         vertices.append(part.vertices @ transform[:3, :3].T + transform[:3, 3])
         # Checked before the parts are joined, where an index could reach into the next part.
         own = Mesh(vertices[-1], part.faces).faces
         # A mirroring transform turns the faces inside out.
-        faces.append((own if np.linalg.det(transform[:3, :3]) >= 0 else own[:, ::-1]) + offset)
+        turned = bool(np.linalg.det(transform[:3, :3]) < 0)
+        faces.append((own[:, ::-1] if turned else own) + offset)
         colors.append(_face_colors(part))
+        if appearance:
+            looks.append((len(own), _appearance(part, turned, pictures)))
         offset += len(part.vertices)
     if not faces:
         raise MeshError("there are no faces in it")
@@ -66,7 +81,10 @@ def _join(scene: Any) -> Mesh:
                 for own, color in zip(faces, colors, strict=True)
             ]
         )
-    return Mesh(np.concatenate(vertices), np.concatenate(faces), face_colors)
+    look = None
+    if any(part is not None for _, part in looks):
+        look = join(looks, UNCOLORED)
+    return Mesh(np.concatenate(vertices), np.concatenate(faces), face_colors, look)
 
 
 def _face_colors(part: Any) -> np.ndarray | None:
@@ -98,6 +116,77 @@ def _face_colors(part: Any) -> np.ndarray | None:
         texture = np.asarray(picture.convert("RGB"))
         colors = texture_means(texture, np.asarray(uv)[:, :2][part.faces]) * factor
     return np.asarray(np.rint(colors)).astype(np.uint8)
+
+
+def _appearance(part: Any, turned: bool, pictures: dict[int, np.ndarray]) -> Appearance | None:
+    """Read the materials, textures and vertex colours of one trimesh mesh.
+
+    Args:
+        part: the mesh.
+        turned: whether its faces have been turned inside out.
+        pictures: unpacked textures by the identity of their pictures, which outlive it.
+    """
+    visual, count = part.visual, len(part.faces)
+    order = slice(None, None, -1 if turned else 1)
+    white = np.full(3, 255, dtype=np.uint8)
+    if visual.kind == "face":
+        rgba, of_face = np.unique(visual.face_colors, axis=0, return_inverse=True)
+        materials = [Material(row[:3].astype(np.uint8), None, float(row[3]) / 255) for row in rgba]
+        return Appearance(of_face.reshape(-1), tuple(materials))
+    if visual.kind == "vertex":
+        rgba = np.asarray(visual.vertex_colors)[part.faces[:, order]]
+        # A thing has one opacity, however many corners state it.
+        material = Material(white, None, float(rgba[..., 3].mean()) / 255)
+        return Appearance(np.zeros(count), (material,), None, rgba[..., :3].astype(np.uint8))
+    given = getattr(visual, "material", None)
+    if given is None:
+        return None
+    material, uses_alpha = _material(given)
+    uv = getattr(visual, "uv", None)
+    picture = _picture(given)
+    uv_of_face = None
+    if picture is not None and uv is not None and len(uv) == len(part.vertices):
+        if id(picture) not in pictures:
+            pictures[id(picture)] = pixels_of(picture, alpha=True)
+        pixels = pictures[id(picture)]
+        # A view into the same array stays one texture for who draws it.
+        material = Material(
+            material.color, pixels if uses_alpha else pixels[..., :3], material.opacity
+        )
+        uv_of_face = np.asarray(uv)[:, :2][part.faces[:, order]]
+    corners = None
+    shades = getattr(visual, "vertex_attributes", {}).get("color")
+    if shades is not None and len(shades) == len(part.vertices):
+        # Whole numbers of 8 or 16 bit, or fractions.
+        corners = trimesh.visual.color.to_rgba(shades)[:, :3][part.faces[:, order]]
+    return Appearance(np.zeros(count), (material,), uv_of_face, corners)
+
+
+def _material(given: Any) -> tuple[Material, bool]:
+    """Read one trimesh material without its texture, and whether that one's alpha counts."""
+    if isinstance(given, trimesh.visual.material.PBRMaterial):
+        factor, opacity = np.ones(3), 1.0
+        blends = (given.alphaMode or "OPAQUE") != "OPAQUE"
+        if given.baseColorFactor is not None:
+            values = np.asarray(given.baseColorFactor) / 255
+            # glTF states factors as linear light.
+            factor = srgb_from_linear(values[:3])
+            if blends and len(values) == 4:
+                opacity = float(values[3])
+        return Material(np.rint(factor * 255).astype(np.uint8), None, opacity), blends
+    color = np.asarray(given.main_color)
+    opacity = float(color[3]) / 255 if len(color) == 4 else 1.0
+    shown = color[:3] if given.image is None else np.full(3, 255)
+    return Material(shown.astype(np.uint8), None, opacity), True
+
+
+def _picture(material: Any) -> Any:
+    """Return the colour texture of a trimesh material, unless it is missing or too large."""
+    is_pbr = isinstance(material, trimesh.visual.material.PBRMaterial)
+    picture = material.baseColorTexture if is_pbr else material.image
+    if picture is not None and picture.width * picture.height > LARGEST_TEXTURE:
+        return None
+    return picture
 
 
 class _Companions(Resolver):

@@ -36,8 +36,8 @@ class Stretched:
     original: Shape
     factors: tuple[float, float, float]
 
-    def load(self) -> Mesh:
-        mesh = self.original.load()
+    def load(self, *, appearance: bool = False) -> Mesh:
+        mesh = self.original.load(appearance=appearance)
         return replace(mesh, vertices=mesh.vertices * np.asarray(self.factors))
 
     def preview(self) -> bytes | None:
