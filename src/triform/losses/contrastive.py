@@ -5,12 +5,13 @@ A = scale * P I^T in R^(B x BV), the two directions are
 
 - from P to I: -log of the share that the V positives have of softmax(A), per row
   (`positives="logsumexp"`), or the mean over the V positives of -log of each one's own share
-  (`positives="mean"`, arXiv:2004.11362 equation 2);
+  (`positives="mean"`, arXiv:2004.11362 equation 2), or the same with the other positives left out
+  of the softmax (`positives="each"`), so that they do not push each other away;
 - from I to P: cross-entropy of every picture over the B objects.
 
 The loss is their mean. Where all logits are equal, the second is ln B and the first is ln B
-(logsumexp) or ln(B V) (mean); where objects are told apart perfectly, the second is 0 and the
-first is 0 or ln V. With V = 1 both variants are the loss of CLIP (arXiv:2103.00020 figure 3).
+(logsumexp), ln(B V) (mean) or ln(B V - V + 1) (each); where objects are told apart perfectly, the
+second is 0 and the first is 0, ln V and 0. With V = 1 all variants are the loss of CLIP (arXiv:2103.00020 figure 3).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Positives = Literal["logsumexp", "mean"]
+Positives = Literal["logsumexp", "mean", "each"]
 MAX_SCALE = 100.0
 
 
@@ -67,15 +68,13 @@ def multi_positive_contrastive(
         Scalars: `loss`, and the directions `forward` (points to images) and `backward`.
     """
     batch, views, _ = images.shape
-    # float32: a softmax over thousands of logits near 14 loses its tail in half precision
-    logits = scale * torch.einsum("bd,cvd->bcv", points.float(), images.float())
+    logits = scale * _cosines(points, images.flatten(0, 1)).view(batch, batch, views)
     own = torch.eye(batch, dtype=torch.bool, device=logits.device)
     if alike is not None:
         logits = logits.masked_fill((alike & ~own)[..., None], -torch.inf)
     positive = logits.diagonal(dim1=0, dim2=1).T  # (B, V)
-    everything = logits.flatten(1).logsumexp(1)
-    hit = positive.logsumexp(1) if positives == "logsumexp" else positive.mean(1)
-    forward = (everything - hit).mean()
+    others = logits.masked_fill(own[..., None], -torch.inf).flatten(1).logsumexp(1)
+    forward = _against(positive, others, positives).mean()
     backward = (logits.logsumexp(0) - positive).mean()
     return {"loss": (forward + backward) / 2, "forward": forward, "backward": backward}
 
@@ -88,12 +87,37 @@ def info_nce(
 
 
 def within_views(
-    images: Tensor, scale: Tensor | float, *, positives: Positives = "logsumexp"
+    images: Tensor, scale: Tensor | float, *, positives: Positives = "each"
 ) -> Tensor:
-    """Views (B, V, D), V >= 2, of an object against each other: the first against the rest."""
-    return multi_positive_contrastive(images[:, 0], images[:, 1:], scale, positives=positives)[
-        "loss"
-    ]
+    """Views (B, V, D), V >= 2, of length 1: every view finds the others of its object.
+
+    With `positives="mean"` this is SupCon (arXiv:2004.11362 equation 2); with V = 2 all variants
+    are NT-Xent (arXiv:2002.05709 equation 1).
+    """
+    batch, views, _ = images.shape
+    flat = images.flatten(0, 1)
+    logits = (scale * _cosines(flat, flat)).view(batch, views, batch, views)
+    own = torch.eye(batch, dtype=torch.bool, device=flat.device)[:, None, :, None]
+    others = logits.masked_fill(own, -torch.inf).flatten(2).logsumexp(2)
+    mine = logits.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # (B, V, V)
+    rest = ~torch.eye(views, dtype=torch.bool, device=flat.device)
+    positive = mine[:, rest].view(batch, views, views - 1)
+    return _against(positive, others, positives).mean()
+
+
+def _cosines(first: Tensor, second: Tensor) -> Tensor:
+    """In float32, also under autocast: at scale 14 bf16 is wrong by a twentieth of a nat."""
+    with torch.autocast(first.device.type, enabled=False):
+        return first.float() @ second.float().T
+
+
+def _against(positive: Tensor, others: Tensor, positives: Positives) -> Tensor:
+    """Loss (...) of positives (..., V) against the summed rest, a log (...)."""
+    together = positive.logsumexp(-1)
+    if positives == "each":
+        return (torch.logaddexp(positive, others[..., None]) - positive).mean(-1)
+    hit = together if positives == "logsumexp" else positive.mean(-1)
+    return torch.logaddexp(together, others) - hit
 
 
 def gather_with_gradient(embeddings: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class ReConShape:
         text_queries: Global tokens that learn what texts say.
         out_dim: Width of the common space.
         with_color: Whether points carry colours.
+        patch_widths: Of the patch embedding: first layer, first pool, second layer.
     """
 
     embed_dim: int = 192
@@ -45,18 +46,26 @@ class ReConShape:
     text_queries: int = 3
     out_dim: int = 256
     with_color: bool = True
+    patch_widths: tuple[int, int, int] = (128, 256, 512)
 
 
 class PatchEmbedding(nn.Module):
     """A group of points becomes one token: a small PointNet with two pools (arXiv:1612.00593)."""
 
-    def __init__(self, embed_dim: int, in_channels: int):
+    def __init__(self, embed_dim: int, in_channels: int, widths: tuple[int, int, int]):
         super().__init__()
+        first, pooled, second = widths
         self.first_conv = nn.Sequential(
-            nn.Conv1d(in_channels, 128, 1), nn.BatchNorm1d(128), nn.ReLU(), nn.Conv1d(128, 256, 1)
+            nn.Conv1d(in_channels, first, 1),
+            nn.BatchNorm1d(first),
+            nn.ReLU(),
+            nn.Conv1d(first, pooled, 1),
         )
         self.second_conv = nn.Sequential(
-            nn.Conv1d(512, 512, 1), nn.BatchNorm1d(512), nn.ReLU(), nn.Conv1d(512, embed_dim, 1)
+            nn.Conv1d(2 * pooled, second, 1),
+            nn.BatchNorm1d(second),
+            nn.ReLU(),
+            nn.Conv1d(second, embed_dim, 1),
         )
 
     def forward(self, groups: Tensor) -> Tensor:
@@ -207,7 +216,9 @@ class Tokens(nn.Module):
     def __init__(self, shape: ReConShape, drop_path_rate: float, stop_grad: bool):
         super().__init__()
         self.shape = shape
-        self.embed = PatchEmbedding(shape.embed_dim, 6 if shape.with_color else 3)
+        self.embed = PatchEmbedding(
+            shape.embed_dim, 6 if shape.with_color else 3, shape.patch_widths
+        )
         self.encoder = Extractor(shape, drop_path_rate, stop_grad)
         self.pos_embed = nn.Sequential(
             nn.Linear(3, 128), nn.GELU(), nn.Linear(128, shape.embed_dim)
@@ -215,12 +226,8 @@ class Tokens(nn.Module):
         queries = shape.img_queries + shape.text_queries
         self.global_query = nn.Parameter(torch.zeros(1, queries, shape.embed_dim))
 
-    def forward(
-        self, cloud: Tensor, centers: Tensor | None, num_visible: int
-    ) -> tuple[Tensor, Tensor]:
-        groups, positions = group_points(
-            cloud, self.shape.num_group, self.shape.group_size, centers
-        )
+    def forward(self, cloud: Tensor, num_visible: int) -> tuple[Tensor, Tensor]:
+        groups, positions = group_points(cloud, self.shape.num_group, self.shape.group_size)
         if num_visible < self.shape.num_group:
             chosen = torch.rand(positions.shape[:2], device=cloud.device).argsort(1)
             chosen = chosen[:, :num_visible, None]
@@ -268,15 +275,12 @@ class ReCon(nn.Module):
         """Length of an embedding."""
         return self.shape.out_dim
 
-    def tokens(
-        self, points: Tensor, colors: Tensor | None = None, centers: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def tokens(self, points: Tensor, colors: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What a second stage builds on.
 
         Args:
             points: (B, N, 3) in the unit sphere.
             colors: (B, N, 3) in [0, 1]; None where the network was made without.
-            centers: Indices (B, G) of the groups' centres, where they are known already.
 
         Returns:
             Local tokens (B, G, D), one for each group, and global tokens (B, Q, D).
@@ -287,13 +291,11 @@ class ReCon(nn.Module):
                 colors = torch.full_like(points, NO_COLOR)
             points = torch.cat([points, colors], -1)
         hidden = int(self.mask_ratio * shape.num_group) if self.training else 0
-        return self.model(points, centers, shape.num_group - hidden)
+        return self.model(points, shape.num_group - hidden)
 
-    def forward(
-        self, points: Tensor, colors: Tensor | None = None, centers: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, points: Tensor, colors: Tensor | None = None) -> Tensor:
         """Embeddings (B, out_dim) of length 1; arguments as in `tokens`."""
-        _, tokens = self.tokens(points, colors, centers)
+        _, tokens = self.tokens(points, colors)
         img, text = tokens.split([self.shape.img_queries, self.shape.text_queries], 1)
         seen = F.normalize(self.img_proj(img).float(), dim=-1).mean(1)
         if self.shape.text_queries:

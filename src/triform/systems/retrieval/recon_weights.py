@@ -75,6 +75,11 @@ def shape_of(state: Mapping[str, Tensor], source: Path | str) -> ReConShape:
             text_queries=3 if queries > 3 else 0,
             out_dim=state["img_proj.weight"].shape[0],
             with_color=channels == 6,
+            patch_widths=(
+                state["model.embed.first_conv.0.weight"].shape[0],
+                state["model.embed.first_conv.3.weight"].shape[0],
+                state["model.embed.second_conv.0.weight"].shape[0],
+            ),
         )
     except (KeyError, IndexError, ValueError) as error:
         raise UserError(f"{source}: ReCon++ weights with parts missing ({error})") from error

@@ -1,0 +1,276 @@
+"""Every knob of the retrieval system, and the settings of its verbs. Imports no torch."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from triform.base.config import Group, Settings
+from triform.engine.config import (
+    DeviceName,
+    EarlyStoppingConfig,
+    SchedulerConfig,
+    SystemConfig,
+    TrainingConfig,
+)
+
+SMALL = "small"
+"""The image encoder that is trained here, from scratch, together with the rest."""
+Recalls = tuple[int, ...]
+
+
+class DataConfig(Group):
+    """Which objects, and what is shown of them."""
+
+    library: str = Field(
+        "testdataset",
+        min_length=1,
+        description="A shape library (folder or address), or a known data set "
+        "(`triform data list`), which is prepared once into the cache folder.",
+    )
+    download_path: str = Field("datasets", description="Folder that data sets are brought to.")
+    image_embeddings: str = Field(
+        "", description="The .npz of `triform retrieval embed`; needed by a frozen encoder."
+    )
+    split: str = Field(
+        "", description="CSV `model_id,split` (train, validation, test); empty = the library's."
+    )
+    views: int = Field(4, ge=1, description="Pictures of each object in a step.")
+    image_size: int = Field(64, ge=16, le=512, description="Pixels along each side (small).")
+    points: int = Field(1024, ge=32, description="Points of each cloud that the network sees.")
+    batch_size: int = Field(32, ge=2, description="Objects per step, in each process.")
+    num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
+    max_samples: int = Field(0, ge=0, description="Use only the first so many objects; 0 = all.")
+    prepared_views: int = Field(
+        24, ge=1, le=1000, description="Pictures of each object, where a data set is prepared."
+    )
+    prepared_size: int = Field(
+        224, ge=8, le=4096, description="Their pixels along each side, where it is prepared."
+    )
+    prepared_points: int = Field(
+        16384, ge=32, description="Points of each object, where a data set is prepared."
+    )
+    point_scale: float = Field(
+        1.5, ge=1, lt=4, description="Each axis is stretched by a factor from 1/this to this."
+    )
+    point_shift: float = Field(0.2, ge=0, le=1, description="Largest shift along each axis.")
+    point_turn: float = Field(
+        0.0, ge=0, le=180, description="Largest turn about the upright axis, in degrees."
+    )
+    point_jitter: float = Field(0.0, ge=0, le=0.1, description="Noise of each coordinate.")
+    color_drop: float = Field(
+        0.0, ge=0, le=1, description="Share of clouds whose colours are replaced by 0.4."
+    )
+    virtual_colors: float = Field(
+        0.0, ge=0, le=1, description="Share of objects whose colour channels are swapped."
+    )
+    mirror: bool = Field(False, description="Show half of the objects mirrored, clouds as well.")
+    picture_augment: bool = Field(
+        True, description="Change training pictures: backgrounds, crops, turns, blur, colours."
+    )
+
+
+class ModelConfig(Group):
+    """Shape of the networks."""
+
+    image_encoder: str = Field(
+        SMALL,
+        min_length=1,
+        description="`small` is trained here; anything else is frozen and read from "
+        "image_embeddings, whose encoder it has to name.",
+    )
+    image_width: int = Field(64, ge=8, le=1024, description="Channels of the small encoder.")
+    image_head: Literal["linear", "moe"] = Field(
+        "linear", description="What takes picture features into the common space."
+    )
+    n_experts: int = Field(8, ge=1, le=256, description="Experts of the head (moe).")
+    moe_top_k: int = Field(
+        0, ge=0, description="Only so many experts answer each picture; 0 = all of them (dense)."
+    )
+    point_encoder: Literal["tiny", "small", "base", "large"] = Field(
+        "tiny", description="Size of ReCon++; small, base and large are the published ones."
+    )
+    point_weights: str = Field(
+        "", description="Published ReCon++ weights to begin with (.pth); empty = from scratch."
+    )
+    point_width: int = Field(0, ge=0, description="Width of its tokens; 0 = that of the size.")
+    point_depth: int = Field(0, ge=0, le=64, description="Its layers; 0 = those of the size.")
+    point_heads: int = Field(0, ge=0, description="Its attention heads; 0 = those of the size.")
+    layer_scale: float = Field(
+        -1.0, ge=-1, le=1, description="First scale of its branches; -1 = of the size, 0 = none."
+    )
+    patch_widths: tuple[int, int, int] = Field(
+        (128, 256, 512),
+        description="Widths of its patch embedding: first layer, first pool, second layer.",
+    )
+    num_group: int = Field(64, ge=1, description="Groups that a cloud is cut into.")
+    group_size: int = Field(32, ge=1, description="Points of a group.")
+    mask_ratio: float = Field(
+        0.0, ge=0, lt=1, description="Share of the groups hidden in training; never afterwards."
+    )
+    drop_path_rate: float = Field(
+        0.1, ge=0, lt=1, description="Branches left out in training, in the last layer."
+    )
+    img_queries: int = Field(13, ge=1, description="Global tokens for pictures.")
+    text_queries: int = Field(3, ge=0, description="Global tokens for texts.")
+    with_color: bool = Field(True, description="Show the points' colours to the network.")
+    stop_grad: bool = Field(False, description="Global tokens leave the groups' layers alone.")
+    emb_dim: int = Field(256, ge=2, description="Width of the common space.")
+    text_ratio: float = Field(
+        0.3, ge=0, le=10, description="Weight of the text tokens in a cloud's embedding."
+    )
+    text_encoder: str = Field(
+        "minilm", description="minilm, clip, a hub name or a folder, frozen; empty = no texts."
+    )
+    text_hidden: int = Field(512, ge=1, description="Width of the text head.")
+
+    @model_validator(mode="after")
+    def _widths_fit(self) -> "ModelConfig":
+        if self.point_width and self.point_heads and self.point_width % self.point_heads:
+            raise ValueError(
+                f"point_width {self.point_width} must be a multiple of point_heads "
+                f"{self.point_heads}"
+            )
+        if self.moe_top_k > self.n_experts:
+            raise ValueError(f"moe_top_k {self.moe_top_k} of n_experts {self.n_experts}")
+        return self
+
+
+class RetrievalTrainingConfig(TrainingConfig):
+    """How long and how fast to train, and what the losses weigh."""
+
+    memory_knobs: ClassVar[tuple[str, ...]] = ("batch_size", "views", "num_group")
+
+    epochs: int = 40
+    lr: float = Field(default=1e-3, gt=0, description="Learning rate of the point encoder.")
+    weight_decay: float = 0.05
+    grad_clip: float = 10.0
+    warmup_epochs: float = Field(
+        1.0, ge=0, description="Epochs in which the learning rate rises; for warmup_steps 0."
+    )
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Learning rate of all but the point encoder, over lr."
+    )
+    temperature: float = Field(0.07, gt=0, le=10, description="Temperature of the softmax.")
+    learn_temperature: bool = Field(False, description="Learn the temperature as well.")
+    positives: Literal["logsumexp", "mean", "each"] = Field(
+        "logsumexp",
+        description="How several views count: their summed probability, the mean of each one's "
+        "(SupCon), or each one against other objects alone.",
+    )
+    picture_positives: Literal["logsumexp", "mean", "each"] = Field(
+        "each", description="The same for an object's pictures among themselves."
+    )
+    picture_shape_weight: float = Field(1.0, ge=0, description="Loss of pictures and shapes.")
+    text_shape_weight: float = Field(0.0, ge=0, description="Loss of texts and shapes.")
+    text_picture_weight: float = Field(0.0, ge=0, description="Loss of texts and pictures.")
+    picture_picture_weight: float = Field(
+        0.0, ge=0, description="Loss of an object's pictures among themselves; views >= 2."
+    )
+    balance_weight: float = Field(
+        0.0, ge=0, description="Loss of unevenly used experts (moe); 0.01 is usual with top-k."
+    )
+
+    @property
+    def uses_points(self) -> bool:
+        """Whether any loss looks at shapes."""
+        return self.picture_shape_weight > 0 or self.text_shape_weight > 0
+
+    @property
+    def uses_text(self) -> bool:
+        """Whether any loss looks at texts."""
+        return self.text_shape_weight > 0 or self.text_picture_weight > 0
+
+
+class MetricsConfig(Group):
+    """What is measured while training."""
+
+    k_list_for_recalls: Recalls = Field(
+        (1, 2, 3, 5, 10), min_length=1, description="The K of every Recall@K."
+    )
+    save_checkpoint_at_recall_k: Recalls = Field(
+        (3,), description="Keep moe_recall@K and pc_encoder_recall@K files at the best of these."
+    )
+    monitor: str = Field(
+        "recall@3", min_length=1, description="The number of `val/` that chooses the best weights."
+    )
+
+
+class Config(SystemConfig):
+    """Train encoders of pictures, shapes and texts into one space, on a shape library."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: RetrievalTrainingConfig = RetrievalTrainingConfig()
+    scheduler: SchedulerConfig = SchedulerConfig(type="CosineAnnealingLR")
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
+    metrics: MetricsConfig = MetricsConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Config":
+        """What one group says has to be possible with another."""
+        data, model, training = self.data, self.model, self.training
+        if data.points < max(model.num_group, model.group_size):
+            raise ValueError(
+                f"points {data.points} are fewer than num_group {model.num_group} "
+                f"or group_size {model.group_size}"
+            )
+        if training.picture_picture_weight and data.views < 2:
+            raise ValueError(f"picture_picture_weight needs views 2 or more, seen {data.views}")
+        if model.image_encoder != SMALL and not data.image_embeddings:
+            raise ValueError(
+                f"image_encoder {model.image_encoder} is frozen: image_embeddings must name the "
+                ".npz that `triform retrieval embed` wrote"
+            )
+        if not (
+            training.uses_points or training.text_picture_weight or training.picture_picture_weight
+        ):
+            raise ValueError(
+                "one of picture_shape_weight, text_shape_weight, text_picture_weight and "
+                "picture_picture_weight must be above 0"
+            )
+        if training.uses_text and not model.text_encoder:
+            raise ValueError("text_shape_weight and text_picture_weight need a text_encoder")
+        missing = set(self.metrics.save_checkpoint_at_recall_k) - set(
+            self.metrics.k_list_for_recalls
+        )
+        if missing:
+            raise ValueError(
+                f"save_checkpoint_at_recall_k {min(missing)} must be in k_list_for_recalls"
+            )
+        if min(self.metrics.k_list_for_recalls) < 1:
+            raise ValueError("k_list_for_recalls: K begins at 1")
+        return self
+
+
+class EvaluateConfig(Settings):
+    """Measure trained encoders: Recall@K and MRR in both directions, beside chance."""
+
+    checkpoint: str | None = Field(
+        None,
+        description="Trained weights (.pth, .safetensors, run directory), or MOE:PC; none means "
+        "the weights that come with the project.",
+    )
+    library: str = Field(
+        "", description="Shape library or known data set; empty = the one of the training."
+    )
+    download_path: str = Field("datasets", description="Folder of the data sets.")
+    image_embeddings: str = Field("", description="The .npz, where the image encoder is frozen.")
+    split: Literal["test", "val", "heldout", "train", "all"] = Field(
+        "heldout", description="Which objects; heldout = val and test together."
+    )
+    k_list_for_recalls: Recalls = Field((1, 3, 5, 10), min_length=1, description="The K.")
+    max_samples: int = Field(0, ge=0, description="Only the first so many objects; 0 = all.")
+    baseline: bool = Field(
+        True, description="Also measure the plain baseline (HOG and colour) on the same queries."
+    )
+    hard: bool = Field(True, description="Also ask with pictures made hard (small encoder).")
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hard queries.")
+    output: Path | None = Field(None, description="Write the numbers here as JSON as well.")
+
+
+VERBS: dict[str, type[Settings]] = {
+    "train": Config,
+    "evaluate": EvaluateConfig,
+}

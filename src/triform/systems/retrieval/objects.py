@@ -1,0 +1,281 @@
+"""The objects of a shape library as arrays that are mapped into memory.
+
+Reading a picture of 224 pixels and cutting it to its object takes milliseconds, which would be
+most of a training step. It is done once; the files lie in the cache folder under a name that
+changes when the library does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.base.paths import cache_dir
+from triform.datasets.library.decoding import as_rows, read_array, read_image
+from triform.datasets.library.layout import Library, LibraryObject
+from triform.systems.retrieval.framing import frame
+
+logger = get_logger(__name__)
+
+SPLIT_WORDS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+GREY = 102
+"""Colour of a point that has none: 0.4 of 255."""
+_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a run.
+
+    Attributes:
+        ids: Their names in the library.
+        sources: Their names where they come from.
+        splits: `train`, `val` or `test` of each.
+        captions: English captions of each.
+        points: Clouds (n, P, 3) float32.
+        colors: Their colours (n, P, 3) uint8.
+        views: Pictures (n, V, S, S, 4) uint8, cut to the object; or None.
+        features: A frozen encoder's answer to them (n, V, F) float32; or None.
+    """
+
+    ids: tuple[str, ...]
+    sources: tuple[str, ...]
+    splits: tuple[str, ...]
+    captions: tuple[tuple[str, ...], ...]
+    points: np.ndarray
+    colors: np.ndarray
+    views: np.ndarray | None = None
+    features: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_views(self) -> int:
+        """Pictures of each object."""
+        pictures = self.views if self.views is not None else self.features
+        assert pictures is not None
+        return int(pictures.shape[1])
+
+    def rows(self, *splits: str) -> np.ndarray:
+        """Numbers of the objects of some splits."""
+        return np.asarray([n for n, s in enumerate(self.splits) if s in splits], dtype=np.int64)
+
+
+def read_objects(
+    library: Library, *, image_size: int, split: str = "", max_samples: int = 0
+) -> Objects:
+    """Clouds, captions and (unless `image_size` is 0) framed pictures of a library.
+
+    Args:
+        library: Open.
+        image_size: Pixels along each side of the pictures; 0 leaves them out.
+        split: CSV `model_id,split` that overrules the library; objects it lacks are left out.
+        max_samples: Only the first so many objects; 0 = all.
+
+    Raises:
+        UserError: Something that is needed is missing; the line names the object.
+    """
+    entries = list(library.objects)
+    splits = _read_splits(split) if split else {}
+    if split:
+        entries = [entry for entry in entries if entry.object_id in splits]
+    entries = entries[:max_samples] if max_samples else entries
+    if not entries:
+        where = f", --split {split} names none of its objects" if split else ""
+        raise UserError(f"{library.root}: no objects in it{where}")
+    for entry in entries:
+        if entry.points is None:
+            raise UserError(
+                f"{library.root}: {entry.object_id} has no point cloud; "
+                "`triform shapes prepare` makes them"
+            )
+    points, colors = _pack_points(library, entries)
+    return Objects(
+        ids=tuple(entry.object_id for entry in entries),
+        sources=tuple(entry.source for entry in entries),
+        splits=tuple(
+            splits.get(entry.object_id) or entry.split or split_of(entry.object_id)
+            for entry in entries
+        ),
+        captions=tuple(
+            tuple(
+                text
+                for text, language in library.captions.get(entry.object_id, ())
+                if language == "en"
+            )
+            for entry in entries
+        ),
+        points=points,
+        colors=colors,
+        views=_pack_views(library, entries, image_size) if image_size else None,
+    )
+
+
+def split_of(object_id: str) -> str:
+    """80/10/10 by the name alone, for a library that does not say."""
+    place = int.from_bytes(hashlib.sha256(object_id.encode()).digest()[:8], "big") / 2**64
+    return "val" if place < 0.1 else "test" if place < 0.2 else "train"
+
+
+def _read_splits(path: str) -> dict[str, str]:
+    """Object id -> split, from a CSV with the columns `model_id` (or `object_id`) and `split`."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--split {path}: cannot be read as UTF-8 CSV ({error})") from None
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    columns = rows.fieldnames or []
+    key = next((name for name in ("model_id", "object_id") if name in columns), None)
+    if key is None or "split" not in columns:
+        raise UserError(f"--split {path}: its first line must name model_id and split")
+    splits = {}
+    for number, row in enumerate(rows, start=2):
+        word = (row["split"] or "").strip().lower()
+        if word not in SPLIT_WORDS:
+            raise UserError(
+                f"--split {path}: line {number}: split {word!r}, expected train, validation or test"
+            )
+        splits[(row[key] or "").strip()] = SPLIT_WORDS[word]
+    return splits
+
+
+def _pack_points(
+    library: Library, entries: Sequence[LibraryObject]
+) -> tuple[np.ndarray, np.ndarray]:
+    """All clouds, cut to the size of the smallest, and their colours."""
+    paths = [str(entry.points) for entry in entries]
+    count = min(len(as_rows(read_array(library, path), path)) for path in paths)
+    chosen = {}
+
+    def cloud(number: int) -> np.ndarray:
+        path = paths[number]
+        values = as_rows(read_array(library, path), path)
+        chosen[number] = np.arange(count) * len(values) // count
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{library.root}: {path} holds NaN or infinity; `triform shapes prepare` the "
+                "object again"
+            )
+        return values[chosen[number]]
+
+    def color(number: int) -> np.ndarray:
+        path = entries[number].colors
+        if path is None:
+            return np.full((count, 3), GREY, np.uint8)
+        values = as_rows(read_array(library, path), path, "colours")
+        if values.dtype.kind == "f":
+            values = np.rint(np.clip(values, 0, 1) * 255)
+        rows = np.arange(count) * len(values) // count
+        return values[rows].astype(np.uint8)
+
+    key = _key(library, ("points",), [*paths, *(str(entry.colors) for entry in entries)])
+    shape = (len(entries), count, 3)
+    return (
+        packed(f"{key}_points", shape, np.float32, cloud, "clouds"),
+        packed(f"{key}_colors", shape, np.uint8, color, "colours"),
+    )
+
+
+def _pack_views(library: Library, entries: Sequence[LibraryObject], size: int) -> np.ndarray:
+    """As many pictures of each object as the one with fewest has, cut to the object."""
+    count = min(entry.views for entry in entries)
+    if not count:
+        name = next(entry.object_id for entry in entries if not entry.views)
+        raise UserError(
+            f"{library.root}: {name} has no pictures; `triform shapes prepare --views 24` makes them"
+        )
+    key = _key(library, ("images",), [path for entry in entries for path in entry.images[:count]])
+
+    def framed(number: int) -> np.ndarray:
+        paths = entries[number].images[:count]
+        return np.stack([frame(read_image(library, path), size) for path in paths])
+
+    shape = (len(entries), count, size, size, 4)
+    return packed(f"{key}_views_{size}", shape, np.uint8, framed, "pictures")
+
+
+def _key(library: Library, folders: Iterable[str], paths: Iterable[str]) -> str:
+    """Changes when one of the files does."""
+    facts = {path: fact for folder in folders for path, fact in library.store.facts(folder).items()}
+    digest = hashlib.sha256(f"{_VERSION}\n{library.root}\n".encode())
+    for path in paths:
+        digest.update(f"{path}\t{facts.get(path, '')}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:24]
+
+
+def packed(
+    name: str,
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    make: Callable[[int], np.ndarray],
+    what: str,
+) -> np.ndarray:
+    """An array file in the cache folder, mapped read-only; row by row made where it is not there.
+
+    Args:
+        name: Of the file.
+        shape: Of the array.
+        dtype: Of its numbers.
+        make: Number of a row to the row; called from several threads.
+        what: Its name in the progress bar.
+
+    Raises:
+        UserError: A row cannot be made, or the file cannot be written.
+    """
+    folder = cache_dir() / "retrieval"
+    path = folder / f"{name}.npy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            with contextlib.suppress(OSError, ValueError):
+                found = np.load(path, mmap_mode="r")
+                if found.shape == shape and found.dtype == dtype:
+                    return found
+            _write(path, shape, dtype, make, what)
+        return np.load(path, mmap_mode="r")
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space, or set "
+            "TRIFORM_CACHE to another folder"
+        ) from error
+
+
+def _write(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    make: Callable[[int], np.ndarray],
+    what: str,
+) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        table = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = pool.map(make, range(shape[0]))
+            for number, row in enumerate(
+                tqdm(rows, what, shape[0], leave=False, disable=None, unit="object")
+            ):
+                table[number] = row
+        table.flush()
+        del table
+        part.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()

@@ -1,0 +1,305 @@
+"""Trained encoders, wherever they come from: checkpoints, shipped weights, documented pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from PIL import Image
+from torch import Tensor
+
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.engine.checkpoint import StateDicts, load_weights
+from triform.engine.device import pick_device
+from triform.geometry.mesh import Mesh
+from triform.geometry.sample import sample_surface
+from triform.pretrained.fingerprint import state_fingerprint
+from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
+from triform.pretrained.weights import shipped
+from triform.systems.retrieval.augment import plain_pictures
+from triform.systems.retrieval.config import SMALL, Config, ModelConfig
+from triform.systems.retrieval.framing import frame
+from triform.systems.retrieval.model import (
+    ImageTower,
+    TextTower,
+    build_image_tower,
+    build_point_encoder,
+    build_text_tower,
+    unit_sphere,
+)
+from triform.systems.retrieval.recon import NO_COLOR, ReCon
+from triform.systems.retrieval.towers import (
+    ORIGINAL_POINTS,
+    fill,
+    load_image_tower,
+    load_point_encoder,
+)
+
+logger = get_logger(__name__)
+
+SHIPPED = "retrieval"
+BATCH = 32
+SAMPLING_SEED = 0
+Vectors = Float32[np.ndarray, "n d"]
+
+
+class Retriever:
+    """Encoders of pictures, meshes and texts into one space.
+
+    Attributes:
+        source: The file or files it came from.
+        dim: Length of an embedding.
+        fingerprint: Changes with any weight of any encoder, not with the kind of file.
+        num_points: Points of a cloud.
+        has_text: Whether texts can be embedded.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        model: ModelConfig,
+        image_tower: ImageTower,
+        point_encoder: ReCon,
+        text_tower: TextTower | None,
+        *,
+        image_size: int,
+        num_points: int,
+        device: torch.device,
+        image_encoder: Any = None,
+    ):
+        self.source, self.model, self.device = source, model, device
+        self.image_tower = image_tower.to(device).eval()
+        self.point_encoder = point_encoder.to(device).eval()
+        self.text_tower = text_tower.to(device).eval() if text_tower is not None else None
+        self.image_size, self.num_points = image_size, num_points
+        self.dim = point_encoder.dim
+        self._image_encoder, self._text_encoder = image_encoder, None
+        states = {"images": image_tower, "points": point_encoder, "texts": self.text_tower}
+        self.fingerprint = state_fingerprint(
+            {
+                f"{name}.{key}": tensor.float() if tensor.is_floating_point() else tensor
+                for name, network in states.items()
+                if network is not None
+                for key, tensor in network.state_dict().items()
+            },
+            model.image_encoder,
+            model.text_encoder if self.text_tower is not None else "",
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: Path | str, device: str = "auto", image_encoder: Any = None
+    ) -> Retriever:
+        """Out of a checkpoint of a run, or shipped weights.
+
+        Args:
+            path: `.pth` or `.safetensors`.
+            device: Where to compute.
+            image_encoder: A frozen encoder that is loaded already.
+
+        Raises:
+            UserError: It cannot be read, or holds something else.
+        """
+        weights, settings = load_weights(path)
+        system = settings.pop("system")
+        if system != SHIPPED:
+            raise UserError(f"{path}: weights of system {system}, not of {SHIPPED}")
+        try:
+            config = Config.model_validate(settings)
+        except ValueError as error:
+            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        return cls(
+            str(path),
+            config.model,
+            _image_tower(weights, config.model, path),
+            _filled(build_point_encoder(config.model), weights, "points", path),
+            _text_tower(weights, config.model, path),
+            image_size=config.data.image_size,
+            num_points=config.data.points,
+            device=pick_device(device),
+            image_encoder=image_encoder,
+        )
+
+    @classmethod
+    def from_towers(
+        cls, moe: Path | str, pc_encoder: Path | str, device: str = "auto",
+        image_encoder: Any = None,
+    ) -> Retriever:  # fmt: skip
+        """Out of the documented pair of files.
+
+        Args:
+            moe: `moe_recall@K_*.pth`.
+            pc_encoder: `pc_encoder_recall@K_*.pth`.
+            device: Where to compute.
+            image_encoder: A frozen encoder that is loaded already; needed for files of the
+                original program, which do not name theirs.
+
+        Raises:
+            UserError: A file cannot be read, or the two have no space in common.
+        """
+        images = load_image_tower(moe)
+        points, num_points = load_point_encoder(pc_encoder)
+        if images.tower.head.out_dim != points.dim:
+            raise UserError(
+                f"{moe} makes vectors of {images.tower.head.out_dim} numbers, {pc_encoder} of "
+                f"{points.dim}: they are not of one training"
+            )
+        return cls(
+            f"{moe}:{pc_encoder}",
+            images.model,
+            images.tower,
+            points,
+            None,
+            image_size=images.image_size,
+            num_points=num_points or ORIGINAL_POINTS,
+            device=pick_device(device),
+            image_encoder=image_encoder,
+        )
+
+    @property
+    def has_text(self) -> bool:
+        """Whether texts can be embedded."""
+        return self.text_tower is not None
+
+    @torch.no_grad()
+    def encode_images(self, pictures: Sequence[Image.Image]) -> Vectors:
+        """Pictures of any mode and size to vectors (N, D) of length 1."""
+        if self.image_tower.encoder is not None:
+            framed = [frame(picture, self.image_size) for picture in pictures]
+            return self.encode_framed(
+                np.stack(framed) if framed else np.zeros((0, 1, 1, 4), np.uint8)
+            )
+        features = torch.from_numpy(np.asarray(self._frozen_images().encode(list(pictures))))
+        if len(features) and features.shape[1] != self.image_tower.head.in_dim:
+            raise UserError(
+                f"{self.source}: its head reads {self.image_tower.head.in_dim} numbers of a "
+                f"picture, the image encoder gives {features.shape[1]}"
+            )
+        return self._run(features, lambda part: self.image_tower(part)[0])
+
+    @torch.no_grad()
+    def encode_framed(self, framed: np.ndarray) -> Vectors:
+        """Pictures (N, S, S, 4) uint8 that were cut to their object; the small encoder's way."""
+        pictures = torch.from_numpy(np.ascontiguousarray(framed)).permute(0, 3, 1, 2)
+        return self._run(pictures, lambda part: self.image_tower(plain_pictures(part.cpu()).to(
+            self.device))[0])  # fmt: skip
+
+    def encode_meshes(self, meshes: Sequence[Mesh]) -> Vectors:
+        """Meshes to vectors (N, D) of length 1, by points on their surfaces."""
+        clouds = [sample_surface(mesh, self.num_points, SAMPLING_SEED) for mesh in meshes]
+        return self.encode_points(
+            [cloud.points for cloud in clouds], [cloud.colors for cloud in clouds]
+        )
+
+    @torch.no_grad()
+    def encode_points(
+        self, points: Sequence[np.ndarray], colors: Sequence[np.ndarray | None] | None = None
+    ) -> Vectors:
+        """Clouds to vectors (N, D) of length 1.
+
+        Args:
+            points: Each (P, 3), as many points as the encoder was trained with or more.
+            colors: Each (P, 3) uint8 sRGB, or None where there are none.
+
+        Raises:
+            UserError: A cloud has too few points, or holds something that is no number.
+        """
+        rows = []
+        given = colors if colors is not None else [None] * len(points)
+        for number, (cloud, color) in enumerate(zip(points, given, strict=True)):
+            if len(cloud) < self.num_points or not np.isfinite(cloud).all():
+                what = f"{len(cloud)} points, {self.num_points} are needed"
+                what = what if len(cloud) < self.num_points else "NaN or infinity in it"
+                raise UserError(f"point cloud number {number + 1}: {what}")
+            chosen = np.arange(self.num_points) * len(cloud) // self.num_points
+            shades = np.full((self.num_points, 3), NO_COLOR, np.float32)
+            if color is not None:
+                shades = color[chosen].astype(np.float32) / 255
+            rows.append(np.concatenate([cloud[chosen].astype(np.float32), shades], 1))
+        table = torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, 1, 6)
+
+        def embed(part: Tensor) -> Tensor:
+            return self.point_encoder(unit_sphere(part[..., :3]), part[..., 3:].contiguous())
+
+        return self._run(table, embed)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Sentences to vectors (N, D) of length 1.
+
+        Raises:
+            UserError: These weights were trained without texts.
+        """
+        if self.text_tower is None:
+            raise UserError(f"{self.source}: trained without texts; ask with a picture or a mesh")
+        if self._text_encoder is None:
+            self._text_encoder = load_text_encoder(self.model.text_encoder, str(self.device))
+        encoder: TextEncoder = self._text_encoder
+        known = torch.from_numpy(encoder.encode(list(texts)))
+        known = torch.nn.functional.normalize(known, dim=-1)
+        return self._run(known, self.text_tower)
+
+    def _frozen_images(self) -> Any:
+        """The frozen encoder, loaded when it is first needed."""
+        if self._image_encoder is None:
+            from triform.pretrained.image_encoder import load_image_encoder
+
+            self._image_encoder = load_image_encoder(self.model.image_encoder, str(self.device))
+        return self._image_encoder
+
+    def _run(self, table: Tensor, network: Any) -> Vectors:
+        """Rows through a network, a batch at a time."""
+        found = np.zeros((len(table), self.dim), np.float32)
+        for start in range(0, len(table), BATCH):
+            part = network(table[start : start + BATCH].to(self.device))
+            found[start : start + BATCH] = part.float().cpu().numpy()
+        return found
+
+
+def find_checkpoint(given: str | None) -> Path:
+    """The file that `--checkpoint` means.
+
+    Raises:
+        UserError: It was given and is not there.
+    """
+    if given is None:
+        return shipped(SHIPPED)
+    path = Path(given)
+    if path.is_dir():
+        path = path / "checkpoints" / "best.pth"
+    if not path.is_file():
+        raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
+    return path
+
+
+def _filled(network: Any, weights: StateDicts, name: str, path: Path | str) -> Any:
+    if name not in weights:
+        raise UserError(f"{path}: the weights of {name} are missing")
+    fill(network, weights[name], path)
+    return network
+
+
+def _image_tower(weights: StateDicts, model: ModelConfig, path: Path | str) -> ImageTower:
+    state = weights.get("images", {})
+    key = next((k for k in ("head.experts.0.weight", "head.linear.weight") if k in state), None)
+    if key is None:
+        raise UserError(f"{path}: the weights of images are missing")
+    width = 0 if model.image_encoder == SMALL else int(state[key].shape[1])
+    tower: ImageTower = _filled(build_image_tower(model, width), weights, "images", path)
+    return tower
+
+
+def _text_tower(weights: StateDicts, model: ModelConfig, path: Path | str) -> TextTower | None:
+    if "texts" not in weights:
+        return None
+    first = weights["texts"].get("layers.0.weight")
+    if first is None:
+        raise UserError(f"{path}: the weights of texts are incomplete")
+    tower: TextTower = _filled(build_text_tower(model, len(first)), weights, "texts", path)
+    return tower
+
