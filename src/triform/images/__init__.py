@@ -1,0 +1,1 @@
+"""Tools for pictures, no networks: files that move, charts."""

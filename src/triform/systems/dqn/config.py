@@ -1,0 +1,171 @@
+"""Every knob of the Q-learner, and the settings of its verbs. Imports no torch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from triform.base.config import Group, Settings
+from triform.engine.config import (
+    DeviceName,
+    EarlyStoppingConfig,
+    LoggingConfig,
+    SchedulerConfig,
+    SystemConfig,
+    TrainingConfig,
+)
+
+
+def _as_tuple(value: object) -> object:
+    """A single word stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class DataConfig(Group):
+    """Which environment, how the agent explores it, and what it remembers."""
+
+    environment: str = Field(
+        "CartPole-v1",
+        min_length=1,
+        description="Any Gymnasium environment with discrete actions, by name; "
+        "`package.module:Name-v0` imports the module that registers it.",
+    )
+    environment_arguments: Words = Field(
+        (), description="The environment's own settings as name=value (is_slippery=false)."
+    )
+    max_episode_steps: int = Field(
+        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
+    )
+    num_environments: int = Field(
+        1, ge=1, le=1024, description="Environments that are played side by side."
+    )
+    steps_per_epoch: int = Field(
+        1000, ge=1, description="Environment steps between two evaluations and checkpoints."
+    )
+    batch_size: int = Field(32, ge=1, description="Transitions per update, in each process.")
+    replay_size: int = Field(10_000, ge=1, description="Transitions that are remembered.")
+    learning_starts: int = Field(
+        500, ge=1, description="Environment steps before the first update; actions are random."
+    )
+    train_every: int = Field(1, ge=1, description="Environment steps between two bursts of updates.")
+    gradient_steps: int = Field(1, ge=1, description="Updates per burst.")
+    epsilon: float = Field(1.0, ge=0, le=1, description="Share of random actions at first.")
+    epsilon_min: float = Field(0.01, ge=0, le=1, description="Share of random actions at last.")
+    epsilon_decay: float = Field(
+        0.995, gt=0, le=1, description="Factor of the share of random actions, each time it falls."
+    )
+    epsilon_every: int = Field(
+        10, ge=1, description="Environment steps after which the share falls once."
+    )
+    evaluation_episodes: int = Field(
+        20, ge=1, description="Greedy episodes per evaluation, in environments of their own."
+    )
+
+
+class ModelConfig(Group):
+    """Shape of the Q-network."""
+
+    hidden_size: int = Field(128, ge=1, description="Width of the hidden layers.")
+    num_layers: int = Field(2, ge=0, le=16, description="Hidden layers; 0 = linear.")
+
+
+class DQNTrainingConfig(TrainingConfig):
+    """How long and how fast to learn, and from what."""
+
+    memory_knobs = ("replay_size", "batch_size", "hidden_size")
+
+    epochs: int = 50
+    lr: float = 1e-3
+    grad_clip: float = 10.0
+    use_amp: bool = False
+    num_threads: int = 1  # for networks this small a second thread costs more than it brings
+    gamma: float = Field(0.99, ge=0, le=1, description="What a reward one step later is worth.")
+    double_q: bool = Field(
+        True, description="Let the learning network choose what the target network rates."
+    )
+    td_loss: Literal["huber", "mse"] = Field("huber", description="How an error is counted.")
+    target_update: Literal["polyak", "copy"] = Field(
+        "polyak", description="The target network follows slowly, or is copied now and then."
+    )
+    tau: float = Field(0.005, gt=0, le=1, description="How far it follows per update (polyak).")
+    target_every: int = Field(500, ge=1, description="Updates between two copies (copy).")
+    failure_reward: float | None = Field(
+        None,
+        description="Learn with this reward where an episode terminates (the documented sketch: "
+        "-10); scores are always the environment's own.",
+    )
+
+
+class DQNLoggingConfig(LoggingConfig):
+    """Where the run and its numbers are written."""
+
+    log_every: int = 100
+    sample_every: int = 25
+
+
+class Config(SystemConfig):
+    """Train an agent by deep Q-learning in any Gymnasium environment with discrete actions."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: DQNTrainingConfig = DQNTrainingConfig()
+    scheduler: SchedulerConfig = SchedulerConfig(type="none")
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
+    logging: DQNLoggingConfig = DQNLoggingConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Config":
+        """A burst must have something to learn from, and exploration cannot rise."""
+        data = self.data
+        if data.epsilon_min > data.epsilon:
+            raise ValueError(
+                f"epsilon_min {data.epsilon_min} must be at most epsilon {data.epsilon}"
+            )
+        return self
+
+
+class _FromCheckpoint(Settings):
+    """What every verb that uses a trained agent can be told."""
+
+    checkpoint: str | None = Field(
+        None,
+        description="Trained agent (.pth, .safetensors or a run directory); where not given, the "
+        "CartPole agent that comes with the project.",
+    )
+    environment: str | None = Field(
+        None, description="Environment; where not given, the one that the agent was trained in."
+    )
+    environment_arguments: Words | None = Field(
+        None, description="Its settings as name=value; where not given, those of training."
+    )
+    max_episode_steps: int = Field(
+        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
+    )
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same episodes.")
+
+
+class EvaluateConfig(_FromCheckpoint):
+    """Measure a trained agent: greedy episodes, with seeds that training never saw."""
+
+    episodes: int = Field(100, ge=1, le=100_000, description="Episodes to play.")
+
+
+class PlayConfig(_FromCheckpoint):
+    """Let a trained agent play, and save what it looks like as GIF or MP4."""
+
+    episodes: int = Field(1, ge=1, le=100, description="Episodes to play, one after another.")
+    output: Path = Field(Path("play.gif"), description="Film: .gif or .mp4 (imageio-ffmpeg).")
+    fps: int = Field(25, ge=1, le=50, description="Pictures per second, at most.")
+    width: int = Field(300, ge=16, le=4096, description="Width of the film in pixels, at most.")
+    max_steps: int = Field(0, ge=0, description="Film only the first so many steps; 0 = all.")
+
+
+VERBS: dict[str, type[Settings]] = {
+    "train": Config,
+    "evaluate": EvaluateConfig,
+    "play": PlayConfig,
+}
