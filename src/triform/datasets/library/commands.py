@@ -48,6 +48,8 @@ def main(argv: Sequence[str]) -> int:
         from triform.datasets.library import check
 
         answer, status = check.run(checking)
+        if not as_json:
+            answer = check.describe(answer, checking.most)
     else:
         showing = parse(config.ShowSettings, _places(words), prog=prog)
         from triform.datasets.library import show

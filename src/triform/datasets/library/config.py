@@ -78,16 +78,45 @@ class PrepareSettings(Settings):
 
 
 class CheckSettings(Settings):
-    """Check a shape library: what is missing, damaged or of another form, and where."""
+    """Check a shape library: what is missing, damaged or of another form, and where.
+
+    triform shapes check LIBRARY --flags
+
+    For libraries in the documented layout, whoever made them. The exit status is 1 where there are
+    errors; warnings alone do no harm.
+    """
 
     library: str = Field(
         min_length=1, description="The library: a folder, or an address that fsspec knows."
     )
+    quick: bool = Field(
+        False, description="Names and the first bytes of files only; decode nothing."
+    )
+    most: int = Field(5, ge=0, description="Lines for problems of one kind; 0: all.")
+    workers: int = Field(0, ge=0, le=4096, description="Worker processes; 0: one for each core.")
 
 
 class ShowSettings(Settings):
-    """Draw a contact sheet of a shape library."""
+    """Draw a contact sheet of a shape library.
+
+    triform shapes show LIBRARY --output sheet.png --flags
+    """
 
     library: str = Field(
         min_length=1, description="The library: a folder, or an address that fsspec knows."
+    )
+    objects: tuple[str, ...] = Field(
+        (), description="Which objects, with * and ? for any letters; by default a sample of all."
+    )
+    output: str = Field("sheet.png", min_length=1, description="The picture: PNG, JPEG or WebP.")
+    views: int = Field(
+        1, ge=0, le=100, description="Pictures of each object, spread over its views."
+    )
+    points: bool = Field(False, description="A picture of the points as well.")
+    rows: int = Field(6, ge=1, le=1000, description="Rows of a sheet.")
+    columns: int = Field(8, ge=1, le=100, description="Objects in a row.")
+    size: int = Field(128, ge=16, le=1024, description="Pixels along each side of a picture.")
+    split: Literal["", "train", "val", "test"] = Field("", description="Objects of one split.")
+    every: bool = Field(
+        False, description="All objects, on as many sheets as it takes: sheet-001.png, ..."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,7 +26,12 @@ class LibraryEntry:
     root: str
     entry: LibraryObject
 
-    def load(self, appearance: bool = False) -> Mesh:
+    @property
+    def place(self) -> tuple[str, str]:
+        """The same for the same object, however its library was named."""
+        return os.path.realpath(self.root), self.entry.object_id
+
+    def load(self, *, appearance: bool = False) -> Mesh:
         """There is no mesh.
 
         Raises:

@@ -66,6 +66,17 @@ class Store:
             return (self.folder / path).read_bytes()
         return bytes(self._files.cat_file(self._at(path)))
 
+    def read_head(self, path: str, count: int) -> bytes:
+        """The first bytes of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if self.folder is not None:
+            with (self.folder / path).open("rb") as stream:
+                return stream.read(count)
+        return bytes(self._files.cat_file(self._at(path), start=0, end=count))
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file whole: nobody ever sees a part of it under its name.
 
