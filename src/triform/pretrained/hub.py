@@ -18,13 +18,22 @@ ALTERNATIVES = (
 )
 
 
-def hub_folder(repo: str, patterns: Sequence[str], required: Sequence[str]) -> Path:
+def hub_folder(
+    repo: str,
+    patterns: Sequence[str],
+    required: Sequence[str],
+    *,
+    kind: str = "text encoder",
+    alternatives: str = ALTERNATIVES,
+) -> Path:
     """A folder with a model's files.
 
     Args:
         repo: Name on the hub, `organisation/model` or `model`.
         patterns: File names to bring, with `*`.
         required: File names without which an older local copy does not count.
+        kind: What the model is, for messages.
+        alternatives: What to do where it cannot be had, for messages.
 
     Raises:
         UserError: The hub cannot be reached, has no such model, or wants a login.
@@ -39,19 +48,21 @@ def hub_folder(repo: str, patterns: Sequence[str], required: Sequence[str]) -> P
     except LocalEntryNotFoundError:
         pass
     except ValueError as error:  # the hub's own check of the name
-        refuse(repo, error)
+        refuse(repo, error, kind, alternatives)
     if constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE") == "1":
-        raise UserError(f"{repo} is not on this machine and HF_HUB_OFFLINE is set: {ALTERNATIVES}")
+        raise UserError(f"{repo} is not on this machine and HF_HUB_OFFLINE is set: {alternatives}")
     try:
         HfApi().model_info(repo, timeout=PROBE_SECONDS)
         return Path(snapshot_download(repo, allow_patterns=list(patterns)))
     except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:  # the hub client raises what its transport raises
-        refuse(repo, error)
+        refuse(repo, error, kind, alternatives)
 
 
-def refuse(repo: str, error: Exception) -> NoReturn:
+def refuse(
+    repo: str, error: Exception, kind: str = "text encoder", alternatives: str = ALTERNATIVES
+) -> NoReturn:
     """Raise the one line that says why a model could not be had and what to do instead."""
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -71,4 +82,4 @@ def refuse(repo: str, error: Exception) -> NoReturn:
             reason = f"the hub answered {' '.join(str(error).split())[:120]}"
         case _:
             reason = f"the hub cannot be reached ({type(error).__name__})"
-    raise UserError(f"text encoder {repo!r}: {reason}; {ALTERNATIVES}") from error
+    raise UserError(f"{kind} {repo!r}: {reason}; {alternatives}") from error

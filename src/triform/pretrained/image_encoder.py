@@ -1,0 +1,313 @@
+"""Frozen image encoders by name, each with the transform that its weights were trained with.
+
+| name | encoder |
+|---|---|
+| a name of timm (`timm:NAME` too), such as the default | its weights from its hub |
+| `open_clip:MODEL/WEIGHTS`, such as `open_clip:ViT-B-32/openai` | the picture half of a CLIP |
+| a folder | saved by timm (`config.json`) or open_clip (`open_clip_config.json`) |
+| `random:NAME` | timm's network with random weights, for tests of everything else |
+
+Weights come from a file, a folder or the hub; without any a name is refused, and a network that a
+file fills only in part is refused too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.images.picture import on_background
+from triform.pretrained.fingerprint import state_fingerprint
+from triform.pretrained.hub import hub_folder
+
+DEFAULT = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
+KIND = "image encoder"
+ALTERNATIVES = (
+    "give its weights as a file (--image_weights FILE), or a folder that timm or open_clip saved, "
+    "or run once where there is a network"
+)
+OPEN_CLIP_CONFIG, TIMM_CONFIG = "open_clip_config.json", "config.json"
+BATCH_SIZE = 32
+logger = get_logger(__name__)
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+class ImageEncoder:
+    """Pictures to features, frozen.
+
+    Attributes:
+        name: Which network, as it can be asked for again.
+        dim: Width of the features.
+        size: Pixels along each side of what the network sees.
+        transform_hash: Changes when pictures are made ready in another way.
+        fingerprint: Changes with any weight.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        *,
+        transform: Transform,
+        recipe: dict[str, Any],
+        size: int,
+        device: str | torch.device,
+    ) -> None:
+        """Wrap a loaded network.
+
+        Args:
+            name: What to call it.
+            model: Pictures (B, 3, S, S) to features (B, dim).
+            transform: An RGB picture to (3, S, S).
+            recipe: What the transform does, as plain data.
+            size: S.
+            device: Where to compute.
+        """
+        self.name = name
+        self.size = size
+        self.transform_hash = _hash({**recipe, "background": "white"})
+        self.fingerprint = state_fingerprint(model.state_dict())
+        self._transform = transform
+        self._device = torch.device(device)
+        self._model = model.eval().requires_grad_(False).to(self._device)
+        self.dim = self.forward(torch.zeros(1, 3, size, size)).shape[1]
+
+    def transform(self, picture: Image.Image) -> Tensor:
+        """A picture of any size and mode to what the network sees, (3, S, S)."""
+        return self._transform(on_background(picture))
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        """Transformed pictures (B, 3, S, S) to features (B, dim) float32, not normalised."""
+        features = self._model(images.to(self._device))
+        features = features[0] if isinstance(features, tuple | list) else features
+        if features.ndim != 2:
+            raise UserError(
+                f"{KIND} {self.name!r}: gives features of shape {tuple(features.shape[1:])} for a "
+                "picture, expected one vector; choose another"
+            )
+        return features.float()
+
+    def encode(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Pictures to features (N, dim), in batches."""
+        rows = [np.zeros((0, self.dim), dtype=np.float32)]
+        with ThreadPoolExecutor(4) as pool:
+            for start in range(0, len(pictures), BATCH_SIZE):
+                images = list(pool.map(self.transform, pictures[start : start + BATCH_SIZE]))
+                rows.append(self.forward(torch.stack(images)).cpu().numpy())
+        return np.concatenate(rows)
+
+
+def load_image_encoder(
+    name: str = DEFAULT, device: str | torch.device = "cpu", weights: Path | None = None
+) -> ImageEncoder:
+    """Load an image encoder.
+
+    Args:
+        name: See the table above.
+        device: Where it computes, as torch names it.
+        weights: A file of weights (`.safetensors`, or what `torch.save` wrote of tensors alone).
+
+    Raises:
+        UserError: No such network or weights, or they cannot be downloaded, read or fitted.
+    """
+    if weights is not None and not weights.is_file():
+        raise UserError(f"--image_weights {weights}: not there, expected a file of weights")
+    kind, _, rest = name.partition(":")
+    if kind == "random":
+        logger.warning("%s: random weights; its features mean nothing", name)
+        return _from_timm(name, rest, device, pretrained=False, overlay={})
+    if kind == "open_clip":
+        return _from_open_clip(name, rest, device, weights)
+    name = rest if kind == "timm" else name
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        if (folder / OPEN_CLIP_CONFIG).is_file():
+            return _from_open_clip(name, str(folder), device, weights)
+        return _from_timm_folder(name, folder, device, weights)
+    if name.startswith((".", "~", "/")) or "/" in name or folder.is_file():
+        raise UserError(f"{KIND} {name!r}: there is no such folder")
+    return _from_timm(name, name, device, overlay={"file": str(weights or _from_hub(name))})
+
+
+def _from_hub(name: str) -> Path:
+    """The file of published weights, from the local copy or the hub."""
+    import timm
+
+    try:
+        published = timm.models.get_pretrained_cfg(name)
+    except (RuntimeError, ValueError):
+        published = None
+    if published is None or not timm.is_model(name):
+        known = timm.list_models(pretrained=True)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; perhaps you meant {near[0]}" if near else ""
+        raise UserError(f"{KIND} {name!r}: timm knows no such network or weights{hint}")
+    repo, file = published.hf_hub_id, published.hf_hub_filename
+    if not repo:
+        raise UserError(f"{KIND} {name!r}: timm has no weights of it on the hub; {ALTERNATIVES}")
+    files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
+    folder = hub_folder(repo, files, required=files[:1], kind=KIND, alternatives=ALTERNATIVES)
+    found = next((folder / one for one in files if (folder / one).is_file()), None)
+    if found is None:
+        raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(files)}")
+    return found
+
+
+def _from_timm_folder(
+    name: str, folder: Path, device: str | torch.device, weights: Path | None
+) -> ImageEncoder:
+    if not (folder / TIMM_CONFIG).is_file():
+        raise UserError(f"{KIND} {name!r}: holds neither {TIMM_CONFIG} nor {OPEN_CLIP_CONFIG}")
+    overlay = {} if weights is None else {"file": str(weights), "source": ""}
+    return _from_timm(name, f"local-dir:{folder}", device, overlay=overlay)
+
+
+def _from_timm(
+    name: str,
+    source: str,
+    device: str | torch.device,
+    *,
+    overlay: dict[str, Any],
+    pretrained: bool = True,
+) -> ImageEncoder:
+    """A network of timm without its classifier, and the transform of its data config."""
+    import timm
+
+    with _loading(name, source), torch.random.fork_rng(devices=[]), _missing_keys() as missing:
+        torch.manual_seed(0)
+        model = timm.create_model(
+            source, pretrained=pretrained, num_classes=0, pretrained_cfg_overlay=overlay
+        )
+        config = timm.data.resolve_model_data_config(model)
+        transform = timm.data.create_transform(**config, is_training=False)
+    _check_whole(name, missing)
+    size = int(config["input_size"][-1])
+    recipe = {"by": "timm", **config}
+    return ImageEncoder(name, model, transform=transform, recipe=recipe, size=size, device=device)
+
+
+def _from_open_clip(
+    name: str, source: str, device: str | torch.device, weights: Path | None
+) -> ImageEncoder:
+    """The picture half of a CLIP, and the transform that it says."""
+    try:
+        import open_clip
+    except ModuleNotFoundError as error:
+        if error.name != "open_clip":
+            raise
+        raise UserError(
+            f"{KIND} {name!r} needs the extra `clip`: pip install 'triform[clip]'"
+        ) from None
+    folder = Path(source).expanduser()
+    if (folder / OPEN_CLIP_CONFIG).is_file():
+        model_name, pretrained, quick = f"local-dir:{folder}", None, False
+        if weights is not None:
+            raise UserError(f"--image_weights {weights}: the folder {folder} has its own")
+    else:
+        model_name, _, tag = source.partition("/")
+        if model_name not in open_clip.list_models():
+            near = difflib.get_close_matches(model_name, open_clip.list_models(), n=1)
+            hint = f"; perhaps you meant open_clip:{near[0]}" if near else ""
+            raise UserError(f"{KIND} {name!r}: open_clip knows no such network{hint}")
+        published = open_clip.get_pretrained_cfg(model_name, tag) or {}
+        pretrained = str(weights or _open_clip_file(name, model_name, published))
+        quick = bool(published.get("quick_gelu"))
+    with _loading(name, source), _missing_keys() as missing:
+        model = open_clip.create_model(
+            model_name, pretrained=pretrained, require_pretrained=True, force_quick_gelu=quick
+        )
+        visual = model.visual
+        recipe = dict(visual.preprocess_cfg)
+        config = open_clip.transform.PreprocessCfg(**recipe)
+        transform = open_clip.transform.image_transform_v2(config, is_train=False)
+    _check_whole(name, [key for key in missing if key.startswith("visual.")])
+    size = config.size if isinstance(config.size, int) else int(config.size[-1])
+    return ImageEncoder(
+        name, visual, transform=transform, recipe={"by": "open_clip", **recipe}, size=size,
+        device=device,
+    )  # fmt: skip
+
+
+def _open_clip_file(name: str, model_name: str, published: dict[str, Any]) -> Path:
+    """The file of published weights of a CLIP."""
+    import open_clip
+
+    if not published.get("hf_hub"):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model_name)) or "none"
+        raise UserError(
+            f"{KIND} {name!r}: say which weights, open_clip:{model_name}/WEIGHTS, of: {tags}"
+        )
+    repo, _, file = published["hf_hub"].rpartition("/")
+    names = [Path(file).with_suffix(".safetensors").name, file] if file else []
+    names = names or ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    folder = hub_folder(repo, names, required=names[:1], kind=KIND, alternatives=ALTERNATIVES)
+    found = next((folder / one for one in names if (folder / one).is_file()), None)
+    if found is None:
+        raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(names)}")
+    return found
+
+
+@contextlib.contextmanager
+def _missing_keys() -> Iterator[list[str]]:
+    """The weights that files loaded inside did not have.
+
+    Both libraries load with `strict=False` and keep random numbers where a file has none. They
+    say so in a log message at most; the result of `load_state_dict` says it reliably.
+    """
+    missing: list[str] = []
+    original = nn.Module.load_state_dict
+
+    def load(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        missing.extend(result.missing_keys)
+        return result
+
+    nn.Module.load_state_dict = load  # type: ignore[method-assign]
+    try:
+        yield missing
+    finally:
+        nn.Module.load_state_dict = original  # type: ignore[method-assign]
+
+
+def _check_whole(name: str, missing: Sequence[str]) -> None:
+    if missing:
+        raise UserError(
+            f"{KIND} {name!r}: the weights lack {len(missing)} of its parts, such as {missing[0]}; "
+            "they are another network's"
+        )
+
+
+@contextlib.contextmanager
+def _loading(name: str, source: str) -> Iterator[None]:
+    """Put the errors of broken files and names, which are of every kind, into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{KIND} {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _hash(recipe: dict[str, Any]) -> str:
+    """16 hex digits of plain data."""
+    text = json.dumps(recipe, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
