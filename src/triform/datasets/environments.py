@@ -208,39 +208,44 @@ class Environments:
         self.seen.write(raw, self.observations[index])
         self.running[index], self.lengths[index] = 0.0, 0
 
-    def step(self, actions: np.ndarray) -> Step:
+    def step(self, actions: np.ndarray, places: Sequence[int] | None = None) -> Step:
         """Act in every environment; where an episode ends the next one begins at once.
 
         Args:
             actions: (N,) numbers from 0.
+            places: The environments to act in, one per action; the others wait. All by default.
         """
-        count = len(self.environments)
+        count = len(actions)
+        if places is None:
+            places = range(count)
         successors = np.empty((count, self.seen.size), self.seen.dtype)
         rewards = np.empty(count, np.float32)
         terminated, truncated = np.zeros(count, bool), np.zeros(count, bool)
         self.finished = []
         ended = []
-        for index, action in enumerate(actions.tolist()):
-            result = self.environments[index].step(action + self._first_action)
+        for row, (place, action) in enumerate(zip(places, actions.tolist(), strict=True)):
+            result = self.environments[place].step(action + self._first_action)
             if len(result) != 5:
                 raise UserError(
                     f"--environment {self.name}: step() returns {len(result)} values instead of "
                     "5: it was made for an older gym, not for gymnasium 1.0"
                 )
             raw, reward, end, cut, _ = result
-            self.seen.write(raw, successors[index])
-            rewards[index] = reward
-            self.running[index] += float(reward)
-            self.lengths[index] += 1
+            self.seen.write(raw, successors[row])
+            rewards[row] = reward
+            self.running[place] += float(reward)
+            self.lengths[place] += 1
             if end or cut:
-                terminated[index], truncated[index] = end, cut and not end
-                ended.append(index)
-        self.observations = successors
-        if ended:
-            self.observations = successors.copy()
-            for index in ended:
-                self.finished.append((self.running[index], self.lengths[index]))
-                self.begin(index)
+                terminated[row], truncated[row] = end, cut and not end
+                ended.append(place)
+        observations = successors.copy() if ended else successors
+        if count < len(self.environments):
+            observations = self.observations.copy()
+            observations[list(places)] = successors
+        self.observations = observations
+        for place in ended:
+            self.finished.append((self.running[place], self.lengths[place]))
+            self.begin(place)
         return Step(successors, rewards, terminated, truncated)
 
     def close(self) -> None:

@@ -41,6 +41,29 @@ class Game:
     max_episode_steps: int = 0
     may_import: bool = True
 
+    @classmethod
+    def chosen(cls, settings: Any, trained_in: Any) -> Game:
+        """The game that flags ask for, or else the one of training.
+
+        Args:
+            settings: With `environment`, `environment_arguments` (None where not given),
+                `max_episode_steps` and `seed`.
+            trained_in: The settings of the data that an agent was trained with. They come from
+                a file that somebody may have been given: no module that they name is imported.
+        """
+        # What belongs to the environment of training belongs to no other one.
+        own = settings.environment in (None, trained_in.environment)
+        arguments = settings.environment_arguments
+        if arguments is None:
+            arguments = trained_in.environment_arguments if own else ()
+        return cls(
+            settings.environment or trained_in.environment,
+            settings.seed,
+            arguments,
+            settings.max_episode_steps or (trained_in.max_episode_steps if own else 0),
+            may_import=settings.environment is not None,
+        )
+
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """A new environment, with a time limit in any case."""
         limit = self.max_episode_steps

@@ -21,6 +21,7 @@ from torch import Tensor
 from triform.base.seeding import hash_seed
 from triform.datasets.environment_state import generator_state, set_generator_state
 from triform.datasets.environments import Environments
+from triform.datasets.scores import ScoreRecord
 from triform.systems.dqn.config import DataConfig
 
 Batch = dict[str, Tensor]
@@ -104,13 +105,13 @@ class Collector:
         config: The settings.
         environments: Where it plays.
         replay: What it remembers in.
+        record: Where it notes the scores of its episodes.
         greedy: Observations (N, D) float32 to the best actions (N,).
         seed: Seed of exploration and of what is learned from.
         failure_reward: Reward to learn with where an episode terminates; None = the real one.
 
     Attributes:
         steps: Environment steps so far.
-        scores: Score of every episode that ended, with the number of steps done by then.
     """
 
     def __init__(
@@ -118,17 +119,18 @@ class Collector:
         config: DataConfig,
         environments: Environments,
         replay: Replay,
+        record: ScoreRecord,
         greedy: Callable[[np.ndarray], np.ndarray],
         *,
         seed: int,
         failure_reward: float | None = None,
     ):
-        self.config, self.environments, self.replay = config, environments, replay
+        self.config, self.environments = config, environments
+        self.replay, self.record = replay, record
         self.greedy, self.failure_reward = greedy, failure_reward
         self.random = np.random.default_rng(hash_seed(seed, "explore"))
         self.steps = self.steps_in_epoch = self.since_burst = 0
         self.pending = torch.zeros(0, config.batch_size, dtype=torch.int64)
-        self.scores: list[tuple[int, float]] = []
 
     @property
     def epsilon(self) -> float:
@@ -162,7 +164,7 @@ class Collector:
         self.steps += count
         self.steps_in_epoch += count
         for score, _ in environments.finished:
-            self.scores.append((self.steps, score))
+            self.record.add(self.steps, score)
         if self.steps < config.learning_starts:
             return
         self.since_burst += count
@@ -190,12 +192,9 @@ class Collector:
             "steps_in_epoch": self.steps_in_epoch,
             "since_burst": self.since_burst,
             "pending": self.pending.clone(),
-            "scores": torch.tensor(self.scores, dtype=torch.float64).reshape(-1, 2),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         set_generator_state(self.random, state["random"])
         self.steps, self.steps_in_epoch = int(state["steps"]), int(state["steps_in_epoch"])
         self.since_burst, self.pending = int(state["since_burst"]), state["pending"].clone()
-        # In place: the chart looks at the same list.
-        self.scores[:] = [(int(step), float(score)) for step, score in state["scores"].tolist()]

@@ -16,12 +16,13 @@ from triform.datasets.environment_state import SavedEnvironments
 from triform.datasets.environments import Environments
 from triform.datasets.filming import save_sample
 from triform.datasets.playing import Game, Player, summarize
+from triform.datasets.scores import ScoreRecord
 from triform.engine.device import pick_device
 from triform.engine.fit import fit
 from triform.engine.processes import process_count, process_index
+from triform.engine.protocol import Context, Hook
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
-from triform.systems.dqn.chart import ScoreChart
 from triform.systems.dqn.config import Config
 from triform.systems.dqn.data import Collector, Replay
 from triform.systems.dqn.loss import td_loss, td_targets
@@ -29,9 +30,6 @@ from triform.systems.dqn.model import QNetwork
 from triform.systems.dqn.trained import Trained, evaluate, play
 
 __all__ = ["System", "evaluate", "from_checkpoint", "play", "train"]
-
-RECENT = 100
-"""Training episodes whose mean score is logged."""
 
 
 class System(EngineSystem):
@@ -72,16 +70,17 @@ class System(EngineSystem):
             )
         }
         self.replay = Replay(data.replay_size, seen.size, seen.dtype, seen.scale)
+        self.record = ScoreRecord(data.environment)
         self.collector = Collector(
             data,
             self.environments,
             self.replay,
+            self.record,
             self.act,
             seed=seed,
             failure_reward=training.failure_reward,
         )
-        self.chart = ScoreChart(self.collector.scores, data.environment)
-        self.hooks = [self.chart]
+        self.hooks = [WriteScores(self.record)]
         self.num_updates = 0
         self._players: dict[str, Player] = {}
         self.stateful = {
@@ -89,7 +88,7 @@ class System(EngineSystem):
             "replay": self.replay,
             "collector": self.collector,
             "environments": SavedEnvironments(self.environments, index),
-            "chart": self.chart,
+            "scores": self.record,
             "updates": UpdateCount(self),
         }
 
@@ -128,11 +127,7 @@ class System(EngineSystem):
         update(losses["loss"])
         self.num_updates += 1
         self._move_target()
-        numbers: dict[str, float | Tensor] = {**losses, "epsilon": self.collector.epsilon}
-        recent = self.collector.scores[-RECENT:]
-        if recent:
-            numbers["score"] = sum(score for _, score in recent) / len(recent)
-        return numbers
+        return {**losses, "epsilon": self.collector.epsilon, **self.record.recent()}
 
     def _move_target(self) -> None:
         """Let the target network follow."""
@@ -164,12 +159,22 @@ class System(EngineSystem):
         episodes = self.player(split).play(self.act, count, first=process_index() * count)
         numbers = summarize(episodes)
         if split == "val":
-            self.chart.evaluations.append((len(self.collector.scores), numbers["score"]))
+            self.record.add_evaluation(numbers["score"])
         return {name: numbers[name] for name in ("score", "lowest", "steps_per_episode")}
 
     def sample(self, folder: Path, step: int) -> None:
         """Film the beginning of one greedy episode."""
         save_sample(self.player("sample"), self.act, folder, step)
+
+
+class WriteScores(Hook):
+    """Keeps `scores.png` and `scores.csv` in the run directory up to date."""
+
+    def __init__(self, record: ScoreRecord):
+        self.record = record
+
+    def on_epoch_end(self, context: Context) -> None:
+        self.record.write(context.run_dir, now=bool(context.reason))
 
 
 class UpdateCount:

@@ -85,19 +85,7 @@ def find_checkpoint(given: str | None) -> Path:
 def make_player(settings: EvaluateConfig | PlayConfig) -> tuple[Trained, Player]:
     """The agent that settings name, and a place for it to play."""
     trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
-    data = trained.config.data
-    # What belongs to the environment of training belongs to no other one.
-    own = settings.environment in (None, data.environment)
-    arguments = settings.environment_arguments
-    if arguments is None:
-        arguments = data.environment_arguments if own else ()
-    game = Game(
-        settings.environment or data.environment,
-        settings.seed,
-        arguments,
-        settings.max_episode_steps or (data.max_episode_steps if own else 0),
-        may_import=settings.environment is not None,
-    )
+    game = Game.chosen(settings, trained.config.data)
     return trained, Player(game, trained.num_inputs, trained.num_actions)
 
 

@@ -1,0 +1,145 @@
+"""Every knob of the policy learner, and the settings of its verbs. Imports no torch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from triform.base.config import Group, Settings
+from triform.engine.config import (
+    DeviceName,
+    EarlyStoppingConfig,
+    LoggingConfig,
+    SchedulerConfig,
+    SystemConfig,
+    TrainingConfig,
+)
+
+
+def _as_tuple(value: object) -> object:
+    """A single word stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class DataConfig(Group):
+    """Which environment, and how many episodes make a batch."""
+
+    environment: str = Field(
+        "CartPole-v1",
+        min_length=1,
+        description="Any Gymnasium environment with discrete actions, by name; "
+        "`package.module:Name-v0` imports the module that registers it.",
+    )
+    environment_arguments: Words = Field(
+        (), description="The environment's own settings as name=value (is_slippery=false)."
+    )
+    max_episode_steps: int = Field(
+        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
+    )
+    batch_size: int = Field(
+        1, ge=1, le=1024, description="Whole episodes per update, played side by side."
+    )
+    steps_per_epoch: int = Field(
+        5000,
+        ge=1,
+        description="Environment steps between two evaluations and checkpoints; the episodes "
+        "under way are played to their ends.",
+    )
+    evaluation_episodes: int = Field(
+        20, ge=1, description="Greedy episodes per evaluation, in environments of their own."
+    )
+
+
+class ModelConfig(Group):
+    """Shape of the networks."""
+
+    hidden_size: int = Field(128, ge=1, description="Width of the hidden layers.")
+    num_layers: int = Field(2, ge=0, le=16, description="Hidden layers; 0 = linear.")
+    activation: Literal["relu", "tanh"] = Field("relu", description="Between the layers.")
+    baseline: bool = Field(
+        False, description="Learn what a state is worth, and only reward what was better."
+    )
+
+
+class ReinforceTrainingConfig(TrainingConfig):
+    """How long and how fast to learn, and from what."""
+
+    memory_knobs = ("batch_size", "hidden_size")
+
+    epochs: int = 30
+    lr: float = 1e-3
+    use_amp: bool = False
+    num_threads: int = 1  # for networks this small a second thread costs more than it brings
+    gamma: float = Field(0.99, ge=0, le=1, description="What a reward one step later is worth.")
+    normalize: bool = Field(
+        True, description="Bring the returns of an update to mean 0 and deviation 1."
+    )
+    entropy_weight: float = Field(
+        0.0, ge=0, description="Weight of the entropy bonus, which keeps the policy curious."
+    )
+    value_lr: float = Field(1e-2, gt=0, description="Learning rate of the baseline.")
+    value_steps: int = Field(10, ge=1, description="Updates of the baseline per batch.")
+
+
+class ReinforceLoggingConfig(LoggingConfig):
+    """Where the run and its numbers are written."""
+
+    sample_every: int = 15
+
+
+class Config(SystemConfig):
+    """Train an agent by policy gradients in any Gymnasium environment with discrete actions."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: ReinforceTrainingConfig = ReinforceTrainingConfig()
+    scheduler: SchedulerConfig = SchedulerConfig(type="none")
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
+    logging: ReinforceLoggingConfig = ReinforceLoggingConfig()
+
+
+class _FromCheckpoint(Settings):
+    """What every verb that uses a trained agent can be told."""
+
+    checkpoint: str | None = Field(
+        None,
+        description="Trained agent (.pth, .safetensors or a run directory); where not given, the "
+        "newest run of `triform reinforce train` in the present folder.",
+    )
+    environment: str | None = Field(
+        None, description="Environment; where not given, the one that the agent was trained in."
+    )
+    environment_arguments: Words | None = Field(
+        None, description="Its settings as name=value; where not given, those of training."
+    )
+    max_episode_steps: int = Field(
+        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
+    )
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same episodes.")
+
+
+class EvaluateConfig(_FromCheckpoint):
+    """Measure a trained agent: greedy episodes, with seeds that training never saw."""
+
+    episodes: int = Field(100, ge=1, le=100_000, description="Episodes to play.")
+
+
+class PlayConfig(_FromCheckpoint):
+    """Let a trained agent play, and save what it looks like as GIF or MP4."""
+
+    episodes: int = Field(1, ge=1, le=100, description="Episodes to play, one after another.")
+    output: Path = Field(Path("play.gif"), description="Film: .gif or .mp4 (imageio-ffmpeg).")
+    fps: int = Field(25, ge=1, le=50, description="Pictures per second, at most.")
+    width: int = Field(300, ge=16, le=4096, description="Width of the film in pixels, at most.")
+    max_steps: int = Field(0, ge=0, description="Film only the first so many steps; 0 = all.")
+
+
+VERBS: dict[str, type[Settings]] = {
+    "train": Config,
+    "evaluate": EvaluateConfig,
+    "play": PlayConfig,
+}
