@@ -1,0 +1,100 @@
+"""Pictures made harder in six ways, as a user's own pictures are: for measuring, never for training."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageFilter
+
+from triform.systems.retrieval.framing import on_white
+
+CROPPED, BLUR, QUALITY, ROLL = 0.3, 2.0, 20, 30.0
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+def harden(
+    rgba: UInt8[np.ndarray, "h w 4"], kind: str, rng: np.random.Generator
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Make one picture hard.
+
+    Args:
+        rgba: an object on transparency; 128 pixels wide and high for the published numbers.
+        kind: one of `HARD_KINDS`.
+        rng: chooses the side that is cut off, the direction of roll and the pattern.
+
+    Returns:
+        An opaque picture; nothing tells any more where the object is.
+    """
+    return HARD_KINDS[kind](rgba, rng)
+
+
+def _crop(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cut 30 % of the object off, at one of its four sides."""
+    seen = rgba[..., 3] > 8
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        return on_white(rgba)
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    across, down = round(CROPPED * (right - left)), round(CROPPED * (bottom - top))
+    side = rng.integers(4)
+    left, right = left + across * (side == 0), right - across * (side == 1)
+    top, bottom = top + down * (side == 2), bottom - down * (side == 3)
+    return on_white(rgba)[top:bottom, left:right]
+
+
+def _blur(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    return np.array(Image.fromarray(on_white(rgba)).filter(ImageFilter.GaussianBlur(BLUR)))
+
+
+def _jpeg(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    file = io.BytesIO()
+    Image.fromarray(on_white(rgba)).save(file, "JPEG", quality=QUALITY)
+    return np.array(Image.open(file).convert("RGB"))
+
+
+def _grey(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    return np.array(Image.fromarray(on_white(rgba)).convert("L").convert("RGB"))
+
+
+def _roll(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    angle = ROLL if rng.random() < 0.5 else -ROLL
+    image = Image.fromarray(on_white(rgba))
+    white = (255, 255, 255)
+    return np.array(image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=white))
+
+
+def _background(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lay it on checks, stripes or dots of two random colours."""
+    height, width = rgba.shape[:2]
+    colors = rng.integers(0, 256, (2, 3)).astype(np.float32)
+    down, across = np.mgrid[:height, :width].astype(np.float32)
+    turn, kind = rng.uniform(0, np.pi), rng.integers(3)
+    period = rng.uniform(width / 12, width / 4)
+    u = (across * np.cos(turn) + down * np.sin(turn)) / period
+    v = (down * np.cos(turn) - across * np.sin(turn)) / period
+    if kind == 0:
+        second = (np.floor(u) + np.floor(v)) % 2
+    elif kind == 1:
+        second = np.floor(u) % 2
+    else:
+        second = np.hypot(u % 1 - 0.5, v % 1 - 0.5) < 0.3
+    pattern = np.where(second[..., None] > 0, colors[1], colors[0])
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return np.asarray(np.rint(rgba[..., :3] * alpha + pattern * (1 - alpha))).astype(np.uint8)
+
+
+HARD_KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "crop": _crop,
+    "blur": _blur,
+    "jpeg": _jpeg,
+    "grey": _grey,
+    "roll": _roll,
+    "background": _background,
+}
