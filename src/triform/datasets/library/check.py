@@ -76,7 +76,7 @@ def check_library(root: str, *, quick: bool = False, workers: int = 0) -> Report
     objects, problems = check_metadata(store, named, files)
     problems += check_names(objects, named, files)
     problems += check_letters(objects)
-    problems += check_captions(store, objects)
+    problems += check_captions(store, objects, named)
     found: dict[str, Found] = {}
     with tqdm(total=len(objects), desc="objects", unit="object", disable=None, leave=False) as bar:
         for object_id, one in _open_all(store, objects, files, quick, workers):

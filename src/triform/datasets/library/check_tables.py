@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Set
 
 from triform.base.errors import UserError
 from triform.datasets.library.foreign import is_ours, tie
@@ -25,8 +25,16 @@ COLUMNS = ("object_id", "caption", "language")
 _KNOWN_COLUMNS = {*COLUMNS, "file", "category", "split"}
 
 
-def check_captions(store: Store, objects: Mapping[str, LibraryObject]) -> Iterator[Problem]:
-    """What is wrong with `captions.csv`: its form, and whom its rows are about."""
+def check_captions(
+    store: Store, objects: Mapping[str, LibraryObject], named: Mapping[str, LibraryObject]
+) -> Iterator[Problem]:
+    """What is wrong with `captions.csv`: its form, and whom its rows are about.
+
+    Args:
+        store: the library.
+        objects: its objects, each of which should have a caption.
+        named: objects by file names: a row about one of these is no stranger.
+    """
     try:
         data = store.read_bytes(CAPTIONS)
     except FileNotFoundError:
@@ -52,7 +60,7 @@ def check_captions(store: Store, objects: Mapping[str, LibraryObject]) -> Iterat
             row,
         )
         return
-    described = yield from _check_rows(text, objects)
+    described = yield from _check_rows(text, {*objects, *named})
     if described is not None:
         for object_id in objects.keys() - described:
             yield warning(
@@ -63,9 +71,7 @@ def check_captions(store: Store, objects: Mapping[str, LibraryObject]) -> Iterat
             )
 
 
-def _check_rows(
-    text: str, objects: Mapping[str, LibraryObject]
-) -> Generator[Problem, None, set[str] | None]:
+def _check_rows(text: str, known: Set[str]) -> Generator[Problem, None, set[str] | None]:
     """Problems of the rows; returns the objects that have a caption, None without a header."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     described: set[str] = set()
@@ -106,8 +112,8 @@ def _check_rows(
                 continue
             values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
             object_id, caption = values[key], values["caption"]
-            if object_id not in objects:
-                near = difflib.get_close_matches(object_id, objects, n=1, cutoff=0.8)
+            if object_id not in known:
+                near = difflib.get_close_matches(object_id, known, n=1, cutoff=0.8)
                 yield error(
                     "unknown object",
                     CAPTIONS,

@@ -185,8 +185,8 @@ def read_voxels(library: Library, entry: LibraryObject, size: int) -> np.ndarray
     path = entry.voxels[fine]
     grid = decode_voxels(library.read_bytes(path), path, fine)
     parts = fine // size
-    pooled: np.ndarray = grid.reshape(size, parts, size, parts, size, parts).any(axis=(1, 3, 5))
-    return pooled
+    pooled = grid.reshape(size, parts, size, parts, size, parts).any(axis=(1, 3, 5))
+    return np.asarray(pooled)
 
 
 def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
