@@ -181,7 +181,7 @@ class Blocks(nn.Module):
 
     def __init__(self, shape: ReConShape, drop_path_rate: float, stop_grad: bool):
         super().__init__()
-        rates = torch.linspace(0, drop_path_rate, shape.depth).tolist()
+        rates = [drop_path_rate * n / max(1, shape.depth - 1) for n in range(shape.depth)]
         self.local_blocks = nn.ModuleList(
             Block(shape, rate, crossing=False, stop_grad=stop_grad) for rate in rates
         )
