@@ -42,6 +42,16 @@ class Paint(NamedTuple):
     normals: Float32[np.ndarray, "l 3 3"]
     atlas: Atlas
 
+    @property
+    def holes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Atlas]:
+        """What `rasterize` takes."""
+        return self.kind, self.texture, self.uv, self.atlas
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What `shade` takes: all arrays, those of the atlas last."""
+        return (*self[:-1], *self.atlas)
+
 
 def paint_of(mesh: Mesh, *, smooth: bool = False, largest_texture: int = LARGEST_SIDE) -> Paint:
     """Lay out the appearance of a mesh, or else its face colours, or else light grey."""
@@ -98,3 +108,11 @@ def _solid_where_nothing_shows(texture: np.ndarray) -> np.ndarray:
     """Drop an alpha channel that hides the whole picture: some exporters leave it empty."""
     hidden = texture.shape[2] == 4 and texture[..., 3].max() < 8
     return texture[..., :3] if hidden else texture
+
+
+# Of a mesh with one colour per face, for who draws those himself.
+PLAIN = Paint(
+    np.zeros((0, 3), np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32),
+    np.zeros(0, np.int32), np.zeros((0, 3, 2), np.float32), np.zeros((0, 3, 3), np.uint8),
+    np.zeros((0, 3, 3), np.float32), build_atlas([]),
+)  # fmt: skip

@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from triform.geometry.colors import UNCOLORED
 from triform.geometry.lights import AMBIENT, lamps
 from triform.geometry.mesh import Mesh, MeshError, normalize
-from triform.geometry.paint import paint_of
-from triform.geometry.raster import rasterize
+from triform.geometry.paint import PLAIN
+from triform.geometry.raster import rasterize, to_camera
 
 BACKGROUND = (246, 246, 244)
 # How far the camera stands off, in radii of the ball around the mesh: a mild perspective.
@@ -55,11 +55,15 @@ def render(
     wide = size * samples
     # A ball of that radius touches the edges of the picture; a rim of 2 % is left free.
     focal = 0.49 * wide * math.sqrt(DISTANCE**2 - 1)
-    points = np.stack([seen[:, 0], -seen[:, 1], DISTANCE * radius - seen[:, 2]], axis=1)
-    face, inverse = np.empty((wide, wide), np.int32), np.empty((wide, wide))
-    unused = np.empty((0, 0), np.int32), np.empty((0, 0))
-    plain = paint_of(Mesh(shape.vertices, shape.faces))
-    rasterize(points, shape.faces, plain, focal, 0.0, samples, face, inverse, *unused)
+    points = np.empty((len(seen), 5))
+    # The rasteriser's axes: right, down, away from the camera.
+    stood = seen * (1, -1, -1)
+    near = to_camera(
+        stood, np.array([0, 0, -DISTANCE * radius]), np.eye(3), focal, wide / 2, points
+    )
+    face, inverse = np.empty(wide * wide, np.int32), np.empty(wide * wide)
+    grid = np.array([[0, wide, 1, 0]])
+    rasterize(points, shape.faces, *PLAIN.holes, focal, near, grid, face, inverse)
     colors = np.array(UNCOLORED) if shape.face_colors is None else shape.face_colors
     shaded = np.zeros((len(shape.faces) + 1, 4))  # the last row is where nothing was hit
     shaded[:-1, :3] = np.minimum(colors * _light(shape, axes)[:, None], 255)

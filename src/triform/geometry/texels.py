@@ -71,74 +71,79 @@ def _halved(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.BOX)
 
 
-@njit(cache=True, nogil=True)
-def bilinear(atlas, texture, level, u, v, inside):  # type: ignore[no-untyped-def]
-    """Return red, green, blue (times alpha) and alpha, in 0 to 255, at one place of a copy.
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def corners_at(levels, texture, level, u, v, inside):  # type: ignore[no-untyped-def]
+    """The four texels around a place, and how far it lies towards the right and the lower ones.
 
     `inside` says that a face keeps to the texture, whose far edge must then not shine in.
     """
-    place, height, width = atlas.levels[texture, level]
-    if inside:
-        u, v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
-    else:
-        u, v = u - math.floor(u), v - math.floor(v)
-    x, y = u * width - 0.5, (1.0 - v) * height - 0.5
-    left, top = math.floor(x), math.floor(y)
-    right_share, low_share = x - left, y - top
-    column, row = int(left), int(top)
-    next_column, next_row = column + 1, row + 1
-    if inside:
-        column, row = max(column, 0), max(row, 0)
-        next_column, next_row = min(next_column, width - 1), min(next_row, height - 1)
-    else:
-        column, row = column % width, row % height
-        next_column, next_row = next_column % width, next_row % height
-    texels = atlas.texels
-    p, q = place + row * width + column, place + row * width + next_column
-    r, s = place + next_row * width + column, place + next_row * width + next_column
-    a, b = (1 - right_share) * (1 - low_share), right_share * (1 - low_share)
-    c, d = (1 - right_share) * low_share, right_share * low_share
-    return (
-        a * texels[p, 0] + b * texels[q, 0] + c * texels[r, 0] + d * texels[s, 0],
-        a * texels[p, 1] + b * texels[q, 1] + c * texels[r, 1] + d * texels[s, 1],
-        a * texels[p, 2] + b * texels[q, 2] + c * texels[r, 2] + d * texels[s, 2],
-        a * texels[p, 3] + b * texels[q, 3] + c * texels[r, 3] + d * texels[s, 3],
+    place, height, width = (
+        levels[texture, level, 0],
+        levels[texture, level, 1],
+        levels[texture, level, 2],
     )
+    u, v = u - math.floor(u) if not inside else u, v - math.floor(v) if not inside else v
+    x, y = u * width - 0.5, (1.0 - v) * height - 0.5
+    # Holds for NaN as well, which comes from faces seen on edge.
+    x = x if -0.5 <= x <= width - 0.5 else (-0.5 if not x > 0.0 else width - 0.5)
+    y = y if -0.5 <= y <= height - 0.5 else (-0.5 if not y > 0.0 else height - 0.5)
+    column, row = math.floor(x), math.floor(y)
+    right, low = x - column, y - row
+    next_column, next_row = column + 1, row + 1
+    if column < 0:
+        column = 0 if inside else width - 1
+    if row < 0:
+        row = 0 if inside else height - 1
+    if next_column >= width:
+        next_column = width - 1 if inside else 0
+    if next_row >= height:
+        next_row = height - 1 if inside else 0
+    top, bottom = place + row * width, place + next_row * width
+    return top + column, top + next_column, bottom + column, bottom + next_column, right, low
 
 
-@njit(cache=True, nogil=True)
-def level_of(atlas, texture, texels):  # type: ignore[no-untyped-def]
-    """Return the copy in which so many texels of the largest one become about one."""
-    last = atlas.counts[texture] - 1
-    # Not true of NaN, which comes from faces seen on edge.
-    if not texels > 1.0:
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def alpha_at(texels, levels, texture, level, u, v, inside):  # type: ignore[no-untyped-def]
+    """The opacity, 0 to 1, at one place of a copy."""
+    p, q, r, s, right, low = corners_at(levels, texture, level, u, v, inside)
+    top = texels[p, 3] * (1.0 - right) + texels[q, 3] * right
+    bottom = texels[r, 3] * (1.0 - right) + texels[s, 3] * right
+    return (top * (1.0 - low) + bottom * low) / 255
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def level_of(width, count):  # type: ignore[no-untyped-def]
+    """The copy, of so many, in which a footprint so many texels wide is about one texel wide."""
+    if not width > 1.0:
         return 0
-    if texels > 65536.0:
-        return last
-    return min(int(math.log2(texels) + 0.5), last)
+    return min(int(math.log2(min(width, 65536.0)) + 0.5), count - 1)
 
 
-@njit(cache=True, nogil=True)
-def filtered(atlas, texture, u, v, across, down, inside):  # type: ignore[no-untyped-def]
-    """Return red, green, blue (times alpha) and alpha, in 0 to 255, over a pixel's footprint.
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def filtered(texels, levels, counts, texture, u, v, u1, v1, u2, v2, inside):  # type: ignore[no-untyped-def]
+    """Red, green, blue (times alpha) and alpha, in 0 to 255, over a pixel's footprint.
 
-    `across` and `down` are the (u, v) steps to the next pixels.
+    (u1, v1) and (u2, v2) are the coordinates at the next pixels, to the right and below.
     """
-    height, width = atlas.levels[texture, 0, 1], atlas.levels[texture, 0, 2]
-    long = math.hypot(across[0] * width, across[1] * height)
-    short = math.hypot(down[0] * width, down[1] * height)
-    step = across
+    height, width = levels[texture, 0, 1], levels[texture, 0, 2]
+    u1, v1, u2, v2 = u1 - u, v1 - v, u2 - u, v2 - v
+    long, short = math.hypot(u1 * width, v1 * height), math.hypot(u2 * width, v2 * height)
     if short > long:
-        long, short, step = short, long, down
+        long, short, u1, v1 = short, long, u2, v2
     probes = 1
     if long > 1.5:
-        probes = _MOST_PROBES if long >= _MOST_PROBES * short else int(math.ceil(long / short))
-    level = level_of(atlas, texture, long / probes)
+        probes = _MOST_PROBES if long >= _MOST_PROBES * short else math.ceil(long / short)
+    level = level_of(long / probes, counts[texture])
     red, green, blue, alpha = 0.0, 0.0, 0.0, 0.0
     for probe in range(probes):
-        shift = (probe + 0.5) / probes - 0.5
-        r, g, b, a = bilinear(
-            atlas, texture, level, u + shift * step[0], v + shift * step[1], inside
+        away = (probe + 0.5) / probes - 0.5
+        p, q, r, s, right, low = corners_at(
+            levels, texture, level, u + away * u1, v + away * v1, inside
         )
-        red, green, blue, alpha = red + r, green + g, blue + b, alpha + a
+        a, b = (1.0 - right) * (1.0 - low), right * (1.0 - low)
+        c, d = (1.0 - right) * low, right * low
+        red += a * texels[p, 0] + b * texels[q, 0] + c * texels[r, 0] + d * texels[s, 0]
+        green += a * texels[p, 1] + b * texels[q, 1] + c * texels[r, 1] + d * texels[s, 1]
+        blue += a * texels[p, 2] + b * texels[q, 2] + c * texels[r, 2] + d * texels[s, 2]
+        alpha += a * texels[p, 3] + b * texels[q, 3] + c * texels[r, 3] + d * texels[s, 3]
     return red / probes, green / probes, blue / probes, alpha / probes

@@ -78,27 +78,30 @@ def _draw(
     wide = size * samples
     paint = paint_of(mesh, smooth=shading == "smooth", largest_texture=max(256, 4 * size))
     layered = np.flatnonzero(paint.kind == BLENDED)
-    points = np.empty_like(mesh.vertices)
-    nearest, inverse = np.empty((wide, wide), np.int32), np.empty((wide, wide))
-    centre, centre_inverse = np.empty((size, size), np.int32), np.empty((size, size))
+    arrays = paint.arrays
+    points = np.empty((len(mesh.vertices), 5))
+    # The samples, and behind them the middles of the pixels, where glass counts too.
+    grids = np.array([[0, wide, 1, 0], [wide * wide, size, samples, 1]])
+    nearest = np.empty(wide * wide + size * size, np.int32)
+    inverse = np.empty(len(nearest))
+    samples_of, inverse_of = (a[: wide * wide].reshape(wide, wide) for a in (nearest, inverse))
+    middles, middle_inverse = (a[wide * wide :].reshape(size, size) for a in (nearest, inverse))
     layers = np.empty((wide, wide, 4) if len(layered) else (0, 0, 4), np.float32)
     for camera in cameras:
-        near = to_camera(mesh.vertices, camera.origin, camera.axes, points)
         focal = wide / 2 / math.tan(camera.fov / 2)
-        rasterize(
-            points, mesh.faces, paint, focal, near, samples,
-            nearest, inverse, centre, centre_inverse,
-        )  # fmt: skip
+        near = to_camera(mesh.vertices, camera.origin, camera.axes, focal, wide / 2, points)
+        scene = points, mesh.faces
+        rasterize(*scene, *paint.holes, focal, near, grids, nearest, inverse)
         lights = _lights(camera) if shading != "none" else np.zeros((0, 3))
         rgba = np.empty((size, size, 4), np.uint8)
-        shade(points, mesh.faces, paint, lights, focal, samples, nearest, rgba, layers)
+        shade(*scene, arrays, lights, focal, samples, samples_of, rgba, layers)
         if len(layered):
             depths = points[:, 2][mesh.faces[layered]].sum(axis=1)
             order = layered[np.argsort(-depths, kind="stable")]
-            blend(points, mesh.faces, paint, lights, focal, near, samples, order, inverse, layers)
+            blend(*scene, arrays, lights, focal, near, samples, order, inverse_of, layers)
             resolve(layers, samples, rgba)
         depth = np.full((size, size), np.inf, np.float32)
-        np.divide(1, centre_inverse, out=depth, where=centre >= 0, casting="unsafe")
+        np.divide(1, middle_inverse, out=depth, where=middles >= 0, casting="unsafe")
         yield View(rgba, depth)
 
 
