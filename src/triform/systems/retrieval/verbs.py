@@ -37,12 +37,15 @@ class _WithImageEncoder(Settings):
 class EmbedConfig(_WithImageEncoder):
     """Embed the pictures of a shape library once, into the `.npz` that training reads."""
 
-    pictures: Path = Field(
-        Path("library"),
-        description="Shape library, or a folder of pictures named ID_VIEW.png (or its parent).",
+    library: str = Field(
+        "testdataset",
+        min_length=1,
+        description="A shape library, a known data set (`triform data list`), or a folder of "
+        "pictures named ID_VIEW.png (or the folder above one called images).",
     )
+    download_path: str = Field("datasets", description="Folder that data sets are brought to.")
     output: Path = Field(Path("image_embeddings.npz"), description="The file to write (.npz).")
-    views: int = Field(0, ge=0, description="Views that every object must have; 0 = any number.")
+    views: int = Field(0, ge=0, description="Pictures that every object must have; 0 = any number.")
     overwrite: bool = Field(
         False, description="Write the file anew where another encoder made it or it is damaged."
     )
