@@ -23,7 +23,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str]) -> int:
     """Runs ``triform data ...``; returns the exit status."""
     parser = _Parser(
-        prog="triform data", description="Data sets of shapes and pictures: which there are, and getting them."
+        prog="triform data",
+        description="Data sets of shapes and pictures: which there are, and getting them.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|get|pick|clear")
     listing = verbs.add_parser(

@@ -52,9 +52,9 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
     bar = tqdm(paths, desc=folder.name, unit="picture", disable=None, leave=False)
     for path in bar:
         try:
-            picture = _read(path, size)
-        except Exception as error:  # Pillow raises anything
-            broken.append(f"{path}: {error}")
+            picture = read_picture(path, size)
+        except UserError as error:
+            broken.append(str(error))
             continue
         if pictures and size is None and picture.shape[:2] != pictures[0].shape[:2]:
             height, width = pictures[0].shape[:2]
@@ -70,7 +70,7 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
             )
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise UserError(f"{broken[0]}{more}; remove or repair it")
+        raise UserError(f"{broken[0]}{more}")
     depth = channels or max(picture.shape[2] for picture in pictures)
     images = np.concatenate(
         [with_channels(picture[None], 3 if depth == 4 and channels is None else depth)
@@ -113,6 +113,26 @@ def _walk(folder: Path) -> list[Path]:
             if name.lower().endswith(SUFFIXES) and not name.startswith(".")
         ]  # fmt: skip
     return found
+
+
+def read_picture(path: Path, size: int | None = None) -> np.ndarray:
+    """Reads one picture.
+
+    Args:
+        path: the file.
+        size: rows and columns of the result; not given, those of the picture.
+
+    Returns:
+        (H, W, C) uint8, C being 1 (grey), 3 (colour) or 4 (colour, straight alpha).
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return _read(path, size)
+    except Exception as error:  # Pillow raises anything
+        reason = str(error).partition("'")[0].strip() or type(error).__name__
+        raise UserError(f"{path}: {reason}; remove or repair it") from None
 
 
 def _read(path: Path, size: int | None) -> np.ndarray:

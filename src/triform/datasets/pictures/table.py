@@ -56,6 +56,30 @@ class PictureTable:
             raise UsageError(f"split: {self.name} has no split {split!r}; it has: {known}")
         return self.splits[split]
 
+    def maker(self, name: str) -> int:
+        """Number of a maker.
+
+        Raises:
+            UsageError: nobody of that name drew these pictures.
+        """
+        if name not in self.maker_names:
+            known = ", ".join(filter(None, self.maker_names)) or "none"
+            raise UsageError(f"maker: {name!r} drew nothing of {self.name}; known: {known}")
+        return self.maker_names.index(name)
+
+    def without_maker(self, name: str) -> PictureTable:
+        """The same classes without one maker's drawings; all of them where the name is empty."""
+        if not name:
+            return self
+        kept = np.nonzero(self.makers != self.maker(name))[0]
+        return dataclasses.replace(
+            self,
+            images=self.images[kept],
+            labels=self.labels[kept],
+            makers=self.makers[kept],
+            splits={key: np.nonzero(np.isin(kept, rows))[0] for key, rows in self.splits.items()},
+        )
+
     def with_channels(self, channels: int) -> PictureTable:
         """The same pictures with 1, 3 or 4 channels; what is transparent becomes white."""
         return dataclasses.replace(self, images=with_channels(self.images, channels))

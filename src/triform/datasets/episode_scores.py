@@ -1,0 +1,42 @@
+"""Accuracy of anything that classifies, over many tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from triform.base.seeding import generator
+from triform.datasets.episodes import Episode, EpisodeSource
+from triform.metrics.intervals import mean_and_interval
+
+Answer = Callable[[Episode], Tensor]
+"""A batch of tasks to the predicted classes (T, Q) of their queries."""
+
+TASKS_AT_ONCE = 16
+
+
+def accuracy_of(
+    answer: Answer, source: EpisodeSource, episodes: int, seed: int, *, show: bool = False
+) -> dict[str, Any]:
+    """Mean accuracy over tasks with its 95 % interval, both in percent.
+
+    Args:
+        answer: what is measured.
+        source: where the tasks come from; the same seed draws the same ones.
+        episodes: how many.
+        seed: of the tasks.
+        show: show progress.
+    """
+    scores = []
+    starts = range(0, episodes, TASKS_AT_ONCE)
+    for start in tqdm(starts, desc="tasks", disable=None if show else True, leave=False):
+        numbers = range(start, min(start + TASKS_AT_ONCE, episodes))
+        batch = source(numbers, generator("episodes", seed, start))
+        right = answer(batch).cpu() == batch["query_labels"]
+        scores.append(right.float().mean(1))
+    mean, interval = mean_and_interval(torch.cat(scores))
+    return {"accuracy": 100 * mean, "interval95": 100 * interval, "episodes": episodes}

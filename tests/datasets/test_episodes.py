@@ -1,0 +1,105 @@
+"""Episodes: what is in them, and what must never be."""
+
+import numpy as np
+import pytest
+import torch
+
+from triform.base.errors import UsageError, UserError
+from triform.base.seeding import generator
+from triform.datasets.episodes import EpisodeSource, split_classes, vary
+from triform.datasets.pictures.table import PictureTable
+
+
+def numbered(classes: int = 8, makers: int = 6) -> PictureTable:
+    """Every picture is filled with its class and its maker."""
+    labels, drawn = np.divmod(np.arange(classes * makers), makers)
+    images = np.zeros((len(labels), 4, 4, 1), np.uint8)
+    images[:, :2, :, 0] = 10 * labels[:, None, None] + 5
+    images[:, 2:, :, 0] = 10 * drawn[:, None, None] + 5
+    return PictureTable(
+        name="numbered",
+        images=images,
+        labels=labels,
+        classes=tuple(f"class {i}" for i in range(classes)),
+        makers=drawn,
+        maker_names=tuple(f"maker {i}" for i in range(makers)),
+        splits={"train": np.arange(10), "test": np.arange(10, len(labels))},
+    )
+
+
+def what(pictures: torch.Tensor) -> tuple[list[int], list[int]]:
+    """Classes and makers of drawn pictures."""
+    values = (pictures[:, 0, :, 0] * 255).round().long()
+    return ((values[:, 0] - 5) // 10).tolist(), ((values[:, 3] - 5) // 10).tolist()
+
+
+def test_labels_are_new_and_right_and_no_picture_comes_twice():
+    source = EpisodeSource(numbered(), range(8), n_way=3, n_shot=2, n_query=3)
+    batch = source(range(50), generator("a"))
+    assert batch["support"].shape == (50, 6, 1, 4, 4) and batch["query"].shape == (50, 9, 1, 4, 4)
+    orders = set()
+    for task in range(50):
+        names: dict[int, set[int]] = {}
+        drawn = []
+        for part in ("support", "query"):
+            classes, makers = what(batch[part][task])
+            labels = batch[f"{part}_labels"][task].tolist()
+            drawn += list(zip(classes, makers, strict=True))
+            for label, number in zip(labels, classes, strict=True):
+                names.setdefault(label, set()).add(number)
+        assert sorted(names) == [0, 1, 2] and all(len(own) == 1 for own in names.values())
+        assert len(set(drawn)) == len(drawn) == 15
+        orders.add(tuple(batch["support_labels"][task].tolist()))
+    assert len(orders) > 20  # supports are sorted by nothing
+
+
+def test_an_unseen_maker_draws_the_queries_only():
+    table = numbered()
+    source = EpisodeSource(table, range(8), n_way=4, n_shot=3, n_query=1, query_maker=2)
+    batch = source(range(20), generator("b"))
+    for task in range(20):
+        assert set(what(batch["query"][task])[1]) == {2}
+        assert 2 not in what(batch["support"][task])[1]
+    rest = table.without_maker("maker 2")
+    assert len(rest) == 40 and 2 not in rest.makers
+    assert np.array_equal(rest.labels[rest.rows("train")], table.labels[[0, 1, 3, 4, 5, 6, 7, 9]])
+    with pytest.raises(UsageError, match="'nobody' drew nothing of numbered"):
+        table.without_maker("nobody")
+
+
+def test_turned_classes_are_other_classes():
+    source = EpisodeSource(numbered(2), range(2), n_way=2, n_shot=1, n_query=1, rotate=True)
+    assert source.num_classes == 8
+    batch = source(range(40), generator("c"))
+    is_turned = [bool((task[0, 0, 0] != task[0, 0, 0, 0]).any()) for task in batch["support"]]
+    assert 10 < sum(is_turned) < 30  # by 90 and 270 degrees the halves stand side by side
+
+
+def test_the_same_seed_draws_the_same():
+    source = EpisodeSource(numbered(), range(8), n_way=3, n_shot=1, n_query=2, vary=True)
+    first, second, other = (source(range(4), generator("d", seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["support"], other["support"])
+
+
+def test_varied_pictures_stay_in_range_and_differ():
+    pictures = torch.rand(1, 1, 12, 12).repeat(6, 1, 1, 1)
+    varied = vary(pictures, generator("e"))
+    assert varied.shape == pictures.shape and varied.min() >= 0 and varied.max() <= 1
+    assert len({tuple(one.flatten().tolist()) for one in varied}) == 6
+    assert (varied - pictures).abs().mean() < 0.5
+
+
+def test_classes_are_split_by_name_and_never_shared():
+    table = numbered(20)
+    parts = [set(split_classes(table, name).tolist()) for name in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [14, 2, 4] and len(set().union(*parts)) == 20
+    with pytest.raises(UserError, match="5 classes are too few"):
+        split_classes(numbered(5), "test")
+
+
+def test_too_much_asked_for_is_one_line():
+    with pytest.raises(UsageError, match="n_way 9 is too many"):
+        EpisodeSource(numbered(), range(8), n_way=9, n_shot=1, n_query=1)
+    with pytest.raises(UsageError, match="has 0 classes with the pictures that n_shot 4"):
+        EpisodeSource(numbered(), range(8), n_way=2, n_shot=4, n_query=3)
