@@ -178,13 +178,15 @@ def _layers(environment: Environment) -> list[Environment]:
 
 def _to_plain(value: Any) -> dict[str, Any] | None:
     """A value as something that a checkpoint holds, with its kind; None where there is no way."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return {"plain": value}
+    if isinstance(value, str):
+        return {"plain": str(value)}  # numpy's strings are strings, but not for a checkpoint
     if isinstance(value, np.generic | np.ndarray):
         if value.dtype.kind not in "biuf":
             return None
         kind = "array" if isinstance(value, np.ndarray) else "scalar"
         return {kind: torch.from_numpy(np.array(value, order="C"))}
+    if value is None or isinstance(value, bool | int | float):
+        return {"plain": value}
     if isinstance(value, np.random.Generator):
         if isinstance(value.bit_generator, np.random.PCG64):
             return {"generator": generator_state(value)}

@@ -55,12 +55,13 @@ def make_environment(
         # Pictures are drawn in memory: no screen is looked for, none is missed.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+    if render_mode is not None:
+        given["render_mode"] = render_mode
     with _one_line(name, given):
         environment = gymnasium.make(
             name,
             max_episode_steps=max_episode_steps or None,
             disable_env_checker=True,  # it looks at every step, and costs as much as one
-            render_mode=render_mode,
             **given,
         )
     if not isinstance(environment.action_space, spaces.Discrete):

@@ -1,0 +1,118 @@
+"""Saved environments go on as if nothing had happened, or say that they cannot."""
+
+import io
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from triform.datasets.environment_state import (
+    SavedEnvironments,
+    can_restore,
+    logger,
+    restore,
+    snapshot,
+)
+from triform.datasets.environments import Environments, make_environment
+
+SAVABLE = [
+    *("CartPole-v1", "MountainCar-v0", "Acrobot-v1", "FrozenLake-v1", "Taxi-v4", "CliffWalking-v1"),
+    "Blackjack-v1",
+]
+
+
+class Hidden(gymnasium.Env):
+    """Remembers in an object of its own, as a physics engine does."""
+
+    observation_space = spaces.Box(0, 1e6, (1,))
+    action_space = spaces.Discrete(2)
+
+    class Engine:
+        time = 0
+
+    def __init__(self):
+        self.engine = self.Engine()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.engine.time = int(self.np_random.integers(1000))
+        return np.array([self.engine.time], np.float32), {}
+
+    def step(self, action):
+        self.engine.time += action
+        return np.array([self.engine.time], np.float32), 1.0, False, False, {}
+
+
+gymnasium.register("triform-test/Hidden-v0", Hidden, max_episode_steps=5)
+
+
+def through_a_file(state):
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    memory.seek(0)
+    return torch.load(memory, weights_only=True)
+
+
+@pytest.mark.parametrize("name", SAVABLE)
+def test_goes_on_exactly(name):
+    def play(each, count, seed):
+        random = np.random.default_rng(seed)
+        seen = []
+        for _ in range(count):
+            step = each.step(random.integers(each.num_actions, size=2))
+            seen += [part.tobytes() for part in step]
+            seen.append((each.observations.tobytes(), list(each.running), list(each.finished)))
+        return seen
+
+    first, second = (Environments(name, 2, seed, max_episode_steps=15) for seed in (1, 2))
+    play(first, 23, 0)
+    state = through_a_file(SavedEnvironments(first).state_dict())
+    assert state["states"]
+    SavedEnvironments(second).load_state_dict(state)
+    assert play(first, 60, 3) == play(second, 60, 3)
+
+
+def test_what_lies_deeper_is_noticed_and_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(logger, "warning", lambda text, *_: said.append(text))
+    assert not can_restore(lambda: make_environment("triform-test/Hidden-v0"))
+    each = Environments("triform-test/Hidden-v0", 2, 0)
+    each.step(np.array([1, 1]))
+    saved = SavedEnvironments(each)
+    state = through_a_file(saved.state_dict())
+    assert state["states"] == [] and "cannot save its state" in said[0]
+    runs = []
+    for _ in range(2):
+        other = Environments("triform-test/Hidden-v0", 2, 0)
+        start = other.observations.copy()
+        again = SavedEnvironments(other)
+        again.load_state_dict(state)
+        assert other.lengths == [0, 0] and not np.array_equal(other.observations, start)
+        runs.append(other.observations.tobytes())
+    assert runs[0] == runs[1] and "could not be taken up again" in said[1]
+    again.load_state_dict(again.state_dict())  # resumed twice: other episodes again
+    assert other.observations.tobytes() != runs[0]
+
+
+def test_another_number_of_environments_begins_anew():
+    state = SavedEnvironments(Environments("CartPole-v1", 2, 0)).state_dict()
+    each = Environments("CartPole-v1", 3, 0)
+    SavedEnvironments(each).load_state_dict(state)
+    assert len(each.observations) == 3 and each.lengths == [0, 0, 0]
+
+
+def test_a_state_writes_plain_values_over_plain_values_only():
+    environment = make_environment("CartPole-v1")
+    environment.reset(seed=0)
+    state = snapshot(environment)
+    state[-1]["step"] = {"plain": 1}
+    state[-1]["action_space"] = {"plain": 1}
+    state[-1]["gravity"] = {"plain": 5.0}
+    restore(environment, state)
+    inner = environment.unwrapped
+    assert callable(inner.step) and isinstance(inner.action_space, spaces.Discrete)
+    assert inner.gravity == 5.0
+    with pytest.raises(ValueError, match="saved layers"):
+        restore(environment, state[1:])
