@@ -26,6 +26,8 @@ FOV = 0.9
 AXES = ("origin", "x", "y", "z")
 # Turning from one golden section of the circle to the next spreads any number of points evenly.
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+# Of `upper_cameras`, in degrees above the horizon.
+_LOWEST, _HIGHEST = -10, 65
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +152,25 @@ def even_cameras(
         seed: turns them all together around the +Y axis.
     """
     heights = 1 - (2 * np.arange(_checked(count)) + 1) / count
+    turns = _GOLDEN_ANGLE * np.arange(count) + np.random.default_rng(seed).uniform(0, 2 * math.pi)
+    return _on_sphere(heights, turns, distance, fov)
+
+
+def upper_cameras(
+    count: int, *, distance: float | int = DISTANCE, fov: float | int = FOV, seed: int = 0
+) -> list[Camera]:
+    """Spread cameras evenly over where people look at things from: no steep look up or down.
+
+    They stand between 10 degrees below the horizon and 65 degrees above it.
+
+    Args:
+        count: any number from 1.
+        distance: from the origin.
+        fov: angle of view in radians.
+        seed: turns them all together around the +Y axis.
+    """
+    low, high = math.sin(math.radians(_LOWEST)), math.sin(math.radians(_HIGHEST))
+    heights = high - (high - low) * (np.arange(_checked(count)) + 0.5) / count
     turns = _GOLDEN_ANGLE * np.arange(count) + np.random.default_rng(seed).uniform(0, 2 * math.pi)
     return _on_sphere(heights, turns, distance, fov)
 

@@ -31,8 +31,10 @@ class PrepareSettings(Settings):
         24, ge=0, le=1000, description="Pictures of each object (Shap-E: 60); 0: none."
     )
     image_size: int = Field(224, ge=8, le=4096, description="Pixels along each side of a picture.")
-    cameras: Literal["even", "random", "turntable"] = Field(
-        "even", description="Where the cameras stand: evenly around, at random, or on a circle."
+    cameras: Literal["even", "upper", "random", "turntable"] = Field(
+        "even",
+        description="Where the cameras stand: evenly all around, evenly where people look from "
+        "(-10 to 65 degrees above the horizon), at random, or on a circle.",
     )
     fov: float = Field(
         0.0, ge=0, lt=3, description="Angle of view in radians; 0: the object fills the picture."

@@ -23,6 +23,7 @@ from triform.geometry.cameras import (
     fitting_fov,
     random_cameras,
     turntable_cameras,
+    upper_cameras,
 )
 from triform.geometry.colors import UNCOLORED
 from triform.geometry.mesh import Mesh, normalize
@@ -164,8 +165,8 @@ def place_cameras(mesh: Mesh, recipe: Recipe, seed: int) -> list[Camera]:
     fov = recipe.fov or fitting_fov(mesh)
     if recipe.cameras == "turntable":
         return turntable_cameras(recipe.views, fov=fov)
-    place = even_cameras if recipe.cameras == "even" else random_cameras
-    return place(recipe.views, fov=fov, seed=seed)
+    place = {"even": even_cameras, "upper": upper_cameras, "random": random_cameras}
+    return place[recipe.cameras](recipe.views, fov=fov, seed=seed)
 
 
 def depth_values(depth: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures with transparency to what the picture encoder sees: as they are, or changed for training.
+"""Pictures with transparency to what the picture encoder sees: plain, or changed for training.
 
 Training changes them as a user's pictures differ from rendered views: part of the object is cut
 off, the camera is rolled, the cut is loose, the light is another, the background is anything, and

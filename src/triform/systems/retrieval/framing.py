@@ -1,4 +1,4 @@
-"""Cuts a picture to its object, so that a photograph, a preview and a rendered view fill theirs alike.
+"""Cuts a picture to its object, so that photographs, previews and rendered views fill theirs alike.
 
 Where the object is: what is not transparent; in an opaque picture with an even border, what differs
 from the border; otherwise the whole picture.

@@ -1,4 +1,4 @@
-"""Pictures made harder in six ways, as a user's own pictures are: for measuring, never for training."""
+"""Pictures made hard in six ways, as a user's own are: for measuring, never for training."""
 
 from __future__ import annotations
 
