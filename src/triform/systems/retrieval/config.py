@@ -13,6 +13,7 @@ from triform.engine.config import (
     SystemConfig,
     TrainingConfig,
 )
+from triform.systems.retrieval.verbs import EmbedConfig
 
 SMALL = "small"
 """The image encoder that is trained here, from scratch, together with the rest."""
@@ -273,4 +274,5 @@ class EvaluateConfig(Settings):
 VERBS: dict[str, type[Settings]] = {
     "train": Config,
     "evaluate": EvaluateConfig,
+    "embed": EmbedConfig,
 }

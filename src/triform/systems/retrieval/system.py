@@ -22,6 +22,7 @@ from triform.losses.contrastive import LogitScale
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.data import Batches, TextTable, describe, load_objects
+from triform.systems.retrieval.embedding import embed
 from triform.systems.retrieval.evaluation import evaluate
 from triform.systems.retrieval.loss import retrieval_loss
 from triform.systems.retrieval.measuring import (
@@ -42,7 +43,7 @@ from triform.systems.retrieval.recon_weights import load_into, official_state
 from triform.systems.retrieval.towers import SaveBestRecall
 from triform.systems.retrieval.trained import Retriever
 
-__all__ = ["System", "evaluate", "from_checkpoint", "train"]
+__all__ = ["System", "embed", "evaluate", "from_checkpoint", "train"]
 
 logger = get_logger(__name__)
 

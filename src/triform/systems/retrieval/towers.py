@@ -95,12 +95,14 @@ class LoadedImages:
         model: Its settings.
         image_size: Pixels along each side that the small encoder was trained with.
         features_by: Who made the features of a frozen encoder: model, weights, transform.
+        config: All settings of the training; None for a file of the original program.
     """
 
     tower: ImageTower
     model: ModelConfig
     image_size: int
     features_by: dict[str, str] = field(default_factory=dict)
+    config: Config | None = None
 
 
 def load_image_tower(path: Path | str, device: torch.device | str = "cpu") -> LoadedImages:
@@ -125,7 +127,8 @@ def load_image_tower(path: Path | str, device: torch.device | str = "cpu") -> Lo
     state |= {f"encoder.{key}": value for key, value in content.get("encoder", {}).items()}
     fill(tower, state, path)
     features = {str(k): str(v) for k, v in dict(content.get("features", {})).items()}
-    return LoadedImages(tower.to(device).eval(), config.model, config.data.image_size, features)
+    size = config.data.image_size
+    return LoadedImages(tower.to(device).eval(), config.model, size, features, config)
 
 
 def load_point_encoder(

@@ -34,7 +34,6 @@ from triform.systems.retrieval.model import (
 )
 from triform.systems.retrieval.recon import NO_COLOR, ReCon
 from triform.systems.retrieval.towers import (
-    ORIGINAL_POINTS,
     fill,
     load_image_tower,
     load_point_encoder,
@@ -56,7 +55,9 @@ class Retriever:
         dim: Length of an embedding.
         fingerprint: Changes with any weight of any encoder, not with the kind of file.
         num_points: Points of a cloud.
-        has_text: Whether texts can be embedded.
+        config: Settings of the training; None for files of the original program.
+        features_by: Who made the features that the picture side was trained on: model, weights,
+            transform; empty where it reads pictures itself, or nobody knows.
     """
 
     def __init__(
@@ -71,8 +72,11 @@ class Retriever:
         num_points: int,
         device: torch.device,
         image_encoder: Any = None,
+        config: Config | None = None,
+        features_by: dict[str, str] | None = None,
     ):
         self.source, self.model, self.device = source, model, device
+        self.config, self.features_by = config, features_by or {}
         self.image_tower = image_tower.to(device).eval()
         self.point_encoder = point_encoder.to(device).eval()
         self.text_tower = text_tower.to(device).eval() if text_tower is not None else None
@@ -123,6 +127,7 @@ class Retriever:
             num_points=config.data.points,
             device=pick_device(device),
             image_encoder=image_encoder,
+            config=config,
         )
 
     @classmethod
@@ -156,15 +161,22 @@ class Retriever:
             points,
             None,
             image_size=images.image_size,
-            num_points=num_points or ORIGINAL_POINTS,
+            num_points=num_points,
             device=pick_device(device),
             image_encoder=image_encoder,
+            config=images.config,
+            features_by=images.features_by,
         )
 
     @property
     def has_text(self) -> bool:
         """Whether texts can be embedded."""
         return self.text_tower is not None
+
+    @property
+    def needs_image_encoder(self) -> bool:
+        """Whether pictures go through somebody else's frozen network first."""
+        return self.image_tower.encoder is None
 
     @torch.no_grad()
     def encode_images(self, pictures: Sequence[Image.Image]) -> Vectors:
@@ -174,13 +186,23 @@ class Retriever:
             return self.encode_framed(
                 np.stack(framed) if framed else np.zeros((0, 1, 1, 4), np.uint8)
             )
-        features = torch.from_numpy(np.asarray(self._frozen_images().encode(list(pictures))))
-        if len(features) and features.shape[1] != self.image_tower.head.in_dim:
+        return self.encode_features(self._frozen_images().encode(list(pictures)))
+
+    @torch.no_grad()
+    def encode_features(self, features: Vectors) -> Vectors:
+        """What a frozen encoder made of pictures (N, F) to vectors (N, D) of length 1.
+
+        Raises:
+            UserError: They are of another width than those of the training.
+        """
+        width = self.image_tower.head.in_dim
+        if len(features) and features.shape[1] != width:
             raise UserError(
-                f"{self.source}: its head reads {self.image_tower.head.in_dim} numbers of a "
-                f"picture, the image encoder gives {features.shape[1]}"
+                f"{self.source}: its head reads {width} numbers of a picture, the image encoder "
+                f"gives {features.shape[1]}"
             )
-        return self._run(features, lambda part: self.image_tower(part)[0])
+        table = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        return self._run(table, lambda part: self.image_tower(part)[0])
 
     @torch.no_grad()
     def encode_framed(self, framed: np.ndarray) -> Vectors:
@@ -259,6 +281,22 @@ class Retriever:
             part = network(table[start : start + BATCH].to(self.device))
             found[start : start + BATCH] = part.float().cpu().numpy()
         return found
+
+
+def open_retriever(given: str | None, device: str = "auto") -> Retriever:
+    """What `--checkpoint` means: a file, a run, a pair MOE:PC, or (None) the shipped weights.
+
+    Raises:
+        UserError: It is not there, or holds something else.
+    """
+    if given is not None and not Path(given).exists():
+        # Windows paths have colons of their own: every one may be the one between the two.
+        cuts = [place for place, letter in enumerate(given) if letter == ":"]
+        for cut in cuts:
+            moe, points = Path(given[:cut]), Path(given[cut + 1 :])
+            if moe.is_file() and points.is_file():
+                return Retriever.from_towers(moe, points, device)
+    return Retriever.from_checkpoint(find_checkpoint(given), device)
 
 
 def find_checkpoint(given: str | None) -> Path:
