@@ -237,5 +237,22 @@ class _Siblings:
 
     def get(self, name: str, /) -> bytes | None:
         wanted = posixpath.normpath(posixpath.join(self._folder, name.replace("\\", "/").strip()))
-        found = self._names.get(wanted.lower())
+        found = self._names.get(wanted.lower()) or self._renamed(wanted.lower())
         return None if found is None else _read(self._archive, self._path, found)
+
+    def _renamed(self, wanted: str) -> str | None:
+        """The file for a name that fits none, if only one name and one such file are left over."""
+        inside = {name for name in self._names if posixpath.dirname(name) == self._folder.lower()}
+        libraries = [name for name in inside if name.endswith(".mtl")]
+        if wanted.endswith(".mtl") and len(libraries) == 1:
+            return self._names[libraries[0]]
+        pictures = {name for name in inside if name.endswith((".png", ".jpg", ".jpeg"))}
+        named = set()
+        for library in libraries:
+            for line in _read(self._archive, self._path, self._names[library]).splitlines():
+                if line.strip().lower().startswith(b"map_kd"):
+                    text = line.split(maxsplit=1)[-1].decode("utf-8", "replace").replace("\\", "/")
+                    full = posixpath.join(self._folder, text.strip())
+                    named.add(posixpath.normpath(full).lower())
+        over, lost = pictures - named, named - pictures
+        return self._names[over.pop()] if len(over) == 1 and lost == {wanted} else None

@@ -1,4 +1,4 @@
-"""What the faces of a mesh look like beyond one colour each: materials, textures, vertex colours."""
+"""How the faces of a mesh look beyond one colour each: materials, textures, vertex colours."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Appearance:
             faces: (N,) which face.
             barycentric: (N, 3) shares of its corners, which add up to 1.
         """
-        return np.rint(self._look(faces, barycentric)[:, :3]).astype(np.uint8)
+        return np.asarray(np.rint(self._look(faces, barycentric)[:, :3])).astype(np.uint8)
 
     def opacity_at(
         self, faces: Int[np.ndarray, " n"], barycentric: Float[np.ndarray, "n 3"]

@@ -68,7 +68,8 @@ def paint_of(mesh: Mesh, *, smooth: bool = False, largest_texture: int = LARGEST
         kinds = np.array([_kind(material) for material in materials], dtype=np.uint8)
         # One picture may serve many materials, and many faces may use none.
         used = np.unique(look.material)
-        places, place_of = np.full(len(materials), -1, dtype=np.int32), {}
+        places = np.full(len(materials), -1, dtype=np.int32)
+        place_of: dict[int, int] = {}
         for index in used:
             picture = materials[index].texture
             if picture is not None and look.uv is not None:

@@ -111,7 +111,7 @@ def passing(p0, p1, p2, scale, shift):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def span_of(a, da, is_a, b, db, is_b, c, dc, is_c, y, first, last):  # type: ignore[no-untyped-def]
-    """The columns of a row, `first` to `last` at most, between what `passing` gives for 3 planes."""
+    """The columns of a row, from `first` to `last`, between what `passing` gives for 3 planes."""
     at_a, at_b, at_c = a + da * y, b + db * y, c + dc * y
     low, high = first - _SLACK, last + _SLACK
     if is_a:

@@ -154,13 +154,19 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
     """Lay half transparent faces over the samples behind them.
 
     Args:
-        order: (B,) int64 the faces, farthest first.
+        points: (V, 5) from `to_camera`.
+        faces: (F, 3) int64.
+        paint: the arrays of a `Paint` and of its atlas.
+        lights: as for `shade`.
+        focal: distance of the picture from the camera, in samples.
+        near: smallest depth that is drawn.
+        samples: samples along the side of a pixel.
+        order: (B,) int64 the faces to lay over, farthest first.
         inverse: (W, W) 1 / depth of what is solid.
         layers: (W, W, 4) from `shade`, changed in place.
-        points, faces, paint, lights, focal, near, samples: as for `rasterize` and `shade`.
     """
     size = layers.shape[0]
-    half, shift = size / 2, size / 2 - 0.5
+    shift = size / 2 - 0.5
     pixel = samples / focal
     for face in order:
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]

@@ -1,4 +1,4 @@
-"""Views of a mesh from given cameras: colour, transparency and depth, as training data needs them."""
+"""Views of a mesh from given cameras: colours with transparency, and depth, as training data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from triform.geometry.cameras import Camera
-from triform.geometry.lights import AMBIENT, lamps
+from triform.geometry.lights import lamps
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.mesh import normalize as normalized
 from triform.geometry.paint import BLENDED, paint_of
@@ -20,6 +20,8 @@ from triform.geometry.shade import blend, resolve, shade
 
 Shading = Literal["smooth", "flat", "none"]
 LARGEST_SIZE, LARGEST_SAMPLES = 4096, 8
+# Brighter than a single picture for people: what faces the camera shows about its own colour.
+AMBIENT = 0.45
 
 
 @dataclass(frozen=True, eq=False)
