@@ -179,7 +179,7 @@ class Environments:
         max_episode_steps: int = 0,
     ):
         self.name, self.seed = name, seed
-        self._making = {"arguments": arguments, "max_episode_steps": max_episode_steps}
+        self._arguments, self._limit = arguments, max_episode_steps
         self.environments = [self.make_one() for _ in range(count)]
         first = self.environments[0]
         self.seen = Observations(first.observation_space, name)
@@ -194,12 +194,12 @@ class Environments:
 
     def make_one(self) -> gymnasium.Env[Any, Any]:
         """One more environment of the kind, not yet reset."""
-        return make_environment(self.name, **self._making)
+        return make_environment(self.name, arguments=self._arguments, max_episode_steps=self._limit)
 
     def reset(self, *keys: str | int) -> None:
         """Begin a new episode everywhere, with seeds that depend on the keys."""
         self.observations = np.zeros_like(self.observations)
-        for index, environment in enumerate(self.environments):
+        for index in range(len(self.environments)):
             self.begin(index, hash_seed(self.seed, "environment", index, *keys))
 
     def begin(self, index: int, seed: int | None = None) -> None:

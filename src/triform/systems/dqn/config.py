@@ -50,7 +50,9 @@ class DataConfig(Group):
     learning_starts: int = Field(
         500, ge=1, description="Environment steps before the first update; actions are random."
     )
-    train_every: int = Field(1, ge=1, description="Environment steps between two bursts of updates.")
+    train_every: int = Field(
+        1, ge=1, description="Environment steps between two bursts of updates."
+    )
     gradient_steps: int = Field(1, ge=1, description="Updates per burst.")
     epsilon: float = Field(1.0, ge=0, le=1, description="Share of random actions at first.")
     epsilon_min: float = Field(0.01, ge=0, le=1, description="Share of random actions at last.")

@@ -61,8 +61,8 @@ class System(EngineSystem):
         self.target = copy.deepcopy(self.q).requires_grad_(False)
         self.networks = {"q": self.q}
         self.frozen = {"target": self.target}
-        self.weights = list(self.q.parameters())
-        self.target_weights = list(self.target.parameters())
+        self.weights: list[Tensor] = list(self.q.parameters())
+        self.target_weights: list[Tensor] = list(self.target.parameters())
         self.optimizers = {
             # fused: one call for all weights; for networks this small calls are what costs
             "main": torch.optim.AdamW(

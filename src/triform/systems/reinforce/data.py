@@ -2,7 +2,7 @@
 
 | key | shape | values |
 |---|---|---|
-| `observation` | (T, D) float32 | what the agent saw at each step of each episode, one after another |
+| `observation` | (T, D) float32 | what the agent saw, episode after episode |
 | `action` | (T,) int64 | what it did |
 | `returns` | (T,) float32 | discounted rewards from there to the end of the episode |
 | `bootstrap` | (T,) float32 | in [0, 1]: gamma ** steps left; 0 if the episode terminated |

@@ -130,9 +130,7 @@ class System(EngineSystem):
         loss = losses["policy"].detach() + numbers.get("value", 0.0)
         return {"loss": loss, **losses, **numbers, **self.record.recent()}
 
-    def _baseline(
-        self, batch: dict[str, Tensor], update: Update
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _baseline(self, batch: dict[str, Tensor], update: Update) -> tuple[Tensor, Tensor, Tensor]:
         """What was expected of each step, before the baseline learns what came of it.
 
         Returns:

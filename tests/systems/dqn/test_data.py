@@ -1,0 +1,127 @@
+"""The replay ring, exploration, and when there is something to learn."""
+
+import numpy as np
+import pytest
+import torch
+
+from triform.datasets.environments import Environments
+from triform.datasets.scores import ScoreRecord
+from triform.systems.dqn.config import DataConfig
+from triform.systems.dqn.data import Collector, Replay
+
+
+def filled(capacity: int, count: int, dtype=np.float32) -> Replay:
+    replay = Replay(capacity, 2, np.dtype(dtype), 1 / 255 if dtype == np.uint8 else 1.0)
+    for number in range(count):
+        row = np.array([[number, number]], dtype)
+        flag = np.array([number % 2 == 0])
+        replay.add(row, np.array([number % 3]), np.array([number / 2]), row + 1, flag)
+    return replay
+
+
+def numbers_in(replay: Replay) -> list[int]:
+    return sorted(replay.columns["observation"][: len(replay), 0].int().tolist())
+
+
+def test_the_ring_keeps_the_newest():
+    replay = filled(5, 3)
+    assert len(replay) == 3 and numbers_in(replay) == [0, 1, 2]
+    replay = filled(5, 12)
+    assert len(replay) == 5 and numbers_in(replay) == [7, 8, 9, 10, 11]
+
+
+def test_batches_belong_together_and_do_not_depend_on_how_they_are_gathered():
+    replay = filled(50, 50)
+    rows = torch.randint(50, (70, 4), generator=torch.Generator().manual_seed(0))
+    batches = list(replay.batches(rows))
+    assert len(batches) == 70
+    for row, batch in zip(rows, batches, strict=True):
+        assert torch.equal(batch["observation"][:, 0], row.float())
+        assert torch.equal(batch["next_observation"], batch["observation"] + 1)
+        assert torch.equal(batch["action"], row % 3)
+        assert torch.equal(batch["reward"], row / 2)
+        assert torch.equal(batch["bootstrap"], (row % 2 == 0).float())
+    again = list(replay.batches(rows[37:]))
+    assert all(
+        torch.equal(a["reward"], b["reward"]) for a, b in zip(again, batches[37:], strict=True)
+    )
+
+
+def test_bytes_stay_bytes_and_come_out_as_numbers():
+    replay = filled(8, 8, np.uint8)
+    assert replay.columns["observation"].dtype == torch.uint8
+    (batch,) = replay.batches(torch.tensor([[7, 0]]))
+    assert batch["observation"].tolist() == [pytest.approx([7 / 255] * 2), [0, 0]]
+
+
+@pytest.mark.parametrize(("saved", "count"), [(5, 3), (5, 5), (5, 12)])
+@pytest.mark.parametrize("capacity", [3, 5, 9])
+def test_a_saved_replay_goes_on(saved, count, capacity):
+    before = filled(saved, count)
+    after = Replay(capacity, 2, np.dtype(np.float32), 1.0)
+    after.load_state_dict(before.state_dict())
+    assert numbers_in(after) == numbers_in(before)[-capacity:]
+    for replay in (before, after):
+        row = np.full((1, 2), 100, np.float32)
+        replay.add(row, np.array([0]), np.array([0.0]), row, np.array([True]))
+    expected = [*numbers_in(filled(saved, count)), 100][-min(capacity, count + 1) :]
+    assert numbers_in(after) == expected
+    if capacity == saved:
+        assert torch.equal(after.columns["observation"], before.columns["observation"])
+
+
+def collector(greedy=None, failure_reward=None, **settings) -> Collector:
+    config = DataConfig(**{"learning_starts": 20, "batch_size": 4, **settings})
+    environments = Environments(config.environment, config.num_environments, 0)
+    return Collector(
+        config,
+        environments,
+        Replay(config.replay_size, 4, np.dtype(np.float32), 1.0),
+        ScoreRecord(""),
+        greedy or (lambda rows: np.zeros(len(rows), np.int64)),
+        seed=0,
+        failure_reward=failure_reward,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "updates"),
+    [
+        ({}, 81),  # one per step, from the step in which learning starts
+        ({"train_every": 4}, 20),
+        ({"train_every": 16, "gradient_steps": 8}, 40),
+        ({"num_environments": 4}, 84),
+        ({"num_environments": 4, "train_every": 8, "gradient_steps": 3}, 30),
+    ],
+)
+def test_updates_keep_their_ratio_to_steps(settings, updates):
+    each = collector(steps_per_epoch=100, **settings)
+    assert len(list(each.batches())) == updates
+    assert each.steps == 100 and each.steps_in_epoch == 0
+
+
+def test_exploration_falls_as_documented():
+    each = collector(epsilon_every=10, epsilon_decay=0.9, epsilon_min=0.5)
+    expected = {0: 1, 20: 1, 29: 1, 30: 0.9, 45: 0.81, 1000: 0.5}
+    for steps, epsilon in expected.items():
+        each.steps = steps
+        assert each.epsilon == pytest.approx(epsilon)
+
+
+def test_share_of_random_actions_is_epsilon():
+    each = collector(lambda rows: np.ones(len(rows), np.int64), epsilon=0.3, epsilon_decay=1)
+    each.steps = 20
+    chosen = [each.choose(each.environments.observations)[0] for _ in range(4000)]
+    assert np.mean(chosen) == pytest.approx(0.85, abs=0.02)  # half of the random ones, 3.5 sigma
+    each.steps = 0
+    chosen = [each.choose(each.environments.observations)[0] for _ in range(4000)]
+    assert np.mean(chosen) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_punishment_is_learned_from_but_never_scored():
+    each = collector(failure_reward=-10.0, steps_per_epoch=200)
+    list(each.batches())
+    rewards = each.replay.columns["reward"][: len(each.replay)]
+    ended = each.replay.columns["bootstrap"][: len(each.replay)] == 0
+    assert set(rewards[ended].tolist()) == {-10.0} and set(rewards[~ended].tolist()) == {1.0}
+    assert each.record.scores and all(score >= 8 for _, score in each.record.scores)

@@ -1,0 +1,93 @@
+"""The policy learner as a whole."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from triform.base.config import parse
+from triform.base.errors import UserError
+from triform.engine.fit import fit
+from triform.systems import load
+from triform.systems.reinforce.config import Config, EvaluateConfig, PlayConfig
+from triform.systems.reinforce.system import System, evaluate, play, train
+
+
+class Sign(gymnasium.Env):
+    """One step: 1 for saying whether the number seen is positive."""
+
+    observation_space = spaces.Box(-1, 1, (1,))
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.number = np.float32(self.np_random.uniform(-1, 1))
+        return np.array([self.number], np.float32), {}
+
+    def step(self, action):
+        good = int(action) == int(self.number > 0)
+        return np.zeros(1, np.float32), float(good), True, False, {}
+
+
+gymnasium.register("triform-test/Sign-v0", Sign)
+
+
+@pytest.mark.parametrize("baseline", [False, True])
+def test_learns_what_can_be_seen(tmp_path, baseline):
+    config = Config.model_validate(
+        {
+            "device": "cpu",
+            "data": {
+                "environment": "triform-test/Sign-v0",
+                "batch_size": 32,
+                "steps_per_epoch": 3200,
+                "evaluation_episodes": 100,
+            },
+            "model": {"hidden_size": 16, "num_layers": 1, "baseline": baseline},
+            "training": {"epochs": 1, "lr": 0.02, "value_steps": 2},
+            "logging": {"runs_dir": str(tmp_path), "sample_every": 0},
+        }
+    )
+    system = System(config)
+    assert 0.2 < system.evaluate("test")["score"] < 0.8
+    fit(system)
+    assert system.evaluate("test")["score"] > 0.93
+    assert (system.record.scores[-1][0], len(system.record.scores)) == (3200, 3200)
+
+
+def test_a_new_policy_prefers_nothing():
+    system = System(Config(device="cpu"))
+    logits = torch.from_numpy(
+        system.logits(np.random.default_rng(0).normal(size=(50, 4)).astype("f"))
+    )
+    assert logits.softmax(1).amax() < 0.51 and set(system.networks) == {"policy"}
+
+
+def test_the_baseline_stays_out_of_the_policy(tmp_path):
+    """Its loss leaves no gradient in the policy, and returns have no graph."""
+    flags = ["--config", "tiny", "--device", "cpu"]
+    system = System(parse(Config, flags, load("reinforce").presets))
+    pushed = []
+
+    def update(loss, name):
+        network = system.networks["policy" if name == "value" else "value"]
+        found = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
+        assert all(gradient is None for gradient in found)
+        pushed.append(name)
+
+    system.step(next(iter(system.batches())), update)
+    assert pushed == ["value", "value", "policy"]
+
+
+def test_verbs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--checkpoint FILE, or train one"):
+        evaluate(EvaluateConfig())
+    flags = ["--config", "tiny", "--device", "cpu"]
+    run = train(parse(Config, flags, load("reinforce").presets))["run"]
+    report = evaluate(EvaluateConfig(episodes=3))  # the newest run of the folder
+    assert run in report["checkpoint"] and report["score"] >= 8
+    film = play(PlayConfig(checkpoint=run, max_steps=10, device="cpu"))
+    assert (tmp_path / "play.gif").stat().st_size and film["frames"] >= 5
+    assert (tmp_path / run / "scores.png").is_file()
