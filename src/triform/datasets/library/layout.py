@@ -307,7 +307,9 @@ def parse_captions(data: bytes, source: str) -> list[tuple[str, str, str]]:
         UserError: it is no such file.
     """
     try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        reader = csv.DictReader(
+            io.StringIO(data.decode("utf-8-sig"), newline=""), skipinitialspace=True
+        )
         columns = reader.fieldnames or []
         key = next((name for name in ("object_id", "file") if name in columns), None)
         if key is None or "caption" not in columns:

@@ -9,10 +9,13 @@ are joblib's, or, on a cluster, joblib's Ray actors, each with one such process.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
+import re
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -97,9 +100,9 @@ class Worker:
                     raise Lost(
                         f"needed more than {max_bytes / 2**30:.1f} GiB of memory (--max_memory)"
                     )
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
             self.close()
-            raise Lost("the process that worked on it died, perhaps for want of memory") from None
+            raise Lost(f"the process that worked on it died{_exit_code(error)}") from None
         except BaseException:
             self.close()
             raise
@@ -195,10 +198,14 @@ class Crew:
             self.count, backend="threading", return_as="generator_unordered", batch_size=1
         )(delayed(supervise)(task) for task in tasks)
         try:
-            yield from results
+            # Not `yield from`: that would close them first, and wait for what is under way.
+            for result in results:  # noqa: UP028
+                yield result
         finally:
             self._stop.set()
-            results.close()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # joblib tells how many tasks that ends
+                results.close()
             for worker in workers:
                 worker.close()
 
@@ -229,9 +236,20 @@ def _bytes(gibibytes: float, workers: int) -> float:
 
 def _begin(parent: int) -> None:
     """What a worker process does first."""
+    # The parent says in one line who died.
+    faulthandler.disable()
     # Ctrl-C reaches every process of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _exit_code(error: Exception) -> str:
+    """How the process ended, where joblib knows it: " (SIGSEGV)"."""
+    found = re.search(r"exit codes of the workers are \{(\w+)", str(error))
+    if found is None:
+        return ""
+    hint = ", perhaps for want of memory" if found[1] == "SIGKILL" else ""
+    return f" ({found[1]}{hint})"
 
 
 def _follow(parent: int) -> None:

@@ -1,0 +1,144 @@
+"""Workers that crash, hang or eat memory cost one object each, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from triform.base.errors import UserError
+from triform.datasets.library import prepare, workers
+from triform.datasets.library.layout import Library
+from triform.datasets.library.workers import Crew, Lost, Worker
+from triform.datasets.shape import list_shapes
+from triform.geometry.mesh import Mesh
+
+try:
+    from joblib.externals import cloudpickle
+except ImportError:  # later versions of joblib depend on it
+    import cloudpickle
+
+# Worker processes cannot import a test.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+Prepare = Callable[..., dict[str, Any]]
+
+
+def misbehave(how: str) -> tuple[str, str]:
+    """What strangers' meshes can do to a reader."""
+    if how == "crash":
+        os.abort()
+    if how == "hang":
+        time.sleep(600)
+    if how == "eat":
+        kept = []
+        while True:
+            kept.append(bytearray(2**24))
+            time.sleep(0.01)
+    return how, "done"
+
+
+def lost(how: str, reason: str) -> tuple[str, str]:
+    return how, reason
+
+
+def test_the_rest_goes_on() -> None:
+    tasks = ["a", "crash", "b", "hang", "c", "eat", "d", "e"]
+    begin = time.monotonic()
+    done = dict(Crew(2).map(misbehave, lost, tasks, timeout=6, max_memory=1))
+    assert time.monotonic() - begin < 100
+    assert sorted(done) == sorted(tasks)
+    assert all(done[name] == "done" for name in "abcde")
+    assert done["crash"].endswith("died (SIGABRT)")
+    assert "longer than 6 seconds (--timeout)" in done["hang"]
+    assert "more than 1.0 GiB" in done["eat"]
+    assert not [child for child in psutil.Process().children(recursive=True) if is_worker(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is one that works; joblib's bookkeeping may stay."""
+    return "popen_loky" in " ".join(process.cmdline())
+
+
+def test_an_error_is_the_callers() -> None:
+    worker = Worker()
+    try:
+        with pytest.raises(ValueError, match="invalid literal"):
+            worker.run(int, "x", 60, 2**40)
+        assert worker.run(int, "7", 60, 2**40) == 7
+        assert worker.run(os.getenv, "NUMBA_NUM_THREADS", 60, 2**40) == "1"
+        with pytest.raises(Lost, match=r"died \(EXIT\)"):
+            worker.run(os._exit, 3, 60, 2**40)
+        assert worker.run(int, "8", 60, 2**40) == 8
+    finally:
+        worker.close()
+
+
+def test_results_nobody_wants_any_more() -> None:
+    results = Crew(2).map(misbehave, lost, ["a", *["hang"] * 6], timeout=600, max_memory=8)
+    assert next(results) == ("a", "done")
+    begin = time.monotonic()
+    results.close()
+    assert time.monotonic() - begin < 30
+    assert not [child for child in psutil.Process().children(recursive=True) if is_worker(child)]
+
+
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'triform\[cluster\]'"):
+        Crew(0, "auto")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trap:
+    """An origin that takes its reader down."""
+
+    how: str
+
+    def load(self, appearance: bool = False) -> Mesh:
+        misbehave(self.how)
+        raise AssertionError
+
+    def preview(self) -> bytes | None:
+        return None
+
+
+def test_a_library_around_traps(
+    meshes: Path, tmp_path: Path, run: Prepare, memory: str, monkeypatch: pytest.MonkeyPatch,
+    contents: Callable[[str], dict[str, bytes]],
+) -> None:  # fmt: skip
+    run(meshes, memory)
+
+    def with_traps(*arguments: Any) -> list[Any]:
+        shapes = list_shapes(*arguments)
+        traps = [
+            dataclasses.replace(shape, object_id=f"trap/{how}", origin=Trap(how))
+            for shape, how in zip(shapes, ["crash", "hang"], strict=False)
+        ]
+        return [*shapes[:2], *traps, *shapes[2:]]
+
+    monkeypatch.setattr(prepare, "list_shapes", with_traps)
+    library = tmp_path / "library"
+    answer = run(meshes, library, workers=2, timeout=10)
+    assert (answer["objects"], answer["failed"]) == (4, 2)
+    text = (library / "failed.csv").read_text()
+    assert "trap/crash,the process that worked on it died (SIGABRT)" in text
+    assert "trap/hang,took longer than 10 seconds" in text
+    assert not (library / ".journal").exists()
+    # Several processes and none at all make the same files.
+    ours, theirs = contents(str(library)), contents(memory)
+    assert {path for path in ours if ours[path] != theirs[path]} == {"failed.csv"}
+    assert len(Library.open(str(library))) == 4
+    again = run(meshes, library, workers=2, timeout=10)
+    assert (again["made"], again["kept"]) == (0, 4), "given up once, left alone"
+
+
+def test_one_thread_each() -> None:
+    assert {"OMP_NUM_THREADS", "NUMBA_NUM_THREADS"} <= set(workers._ONE_THREAD)
