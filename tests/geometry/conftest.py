@@ -1,11 +1,15 @@
-"""Solids whose exact extent is known."""
+"""Solids whose exact extent is known, and the folder from which tests import what they share."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from triform.geometry.mesh import Mesh
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Corners of the unit cube in the order of three bits x, y, z, and its twelve faces, outward.
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)

@@ -286,7 +286,8 @@ def test_every_format_gives_the_same_solid(tmp_path, file_type):
 
 
 def test_formats_are_all_tried_above():
-    assert set(FORMATS) == {"obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf"}
+    of_their_own = {"wrl", "step", "iges"}  # test_vrml.py, test_cad.py
+    assert set(FORMATS) - of_their_own == {"obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf"}
 
 
 def _bytes(data):

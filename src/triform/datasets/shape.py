@@ -17,7 +17,10 @@ from triform.geometry.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.text.prompts import caption_from_name
 
-MESH_SUFFIXES = (".3mf", ".dae", ".glb", ".gltf", ".obj", ".off", ".ply", ".stl")
+MESH_SUFFIXES = (
+    ".3mf", ".dae", ".glb", ".gltf", ".iges", ".igs", ".obj", ".off", ".ply", ".step", ".stl",
+    ".stp", ".vrml", ".wrl", ".wrl.gz", ".wrz",
+)  # fmt: skip
 LIBRARY_SUFFIX = ".sh3f"
 CAPTIONS_FILE = "captions.csv"
 # Written into every folder that the project itself has made or downloaded, once it is complete.
@@ -156,7 +159,7 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
         )
     files = [directory] if directory.is_file() else sorted(_walk(directory))
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
-    meshes = [path for path in files if path.suffix.lower() in MESH_SUFFIXES]
+    meshes = [path for path in files if path.name.lower().endswith(MESH_SUFFIXES)]
     if not libraries and not meshes:
         from triform.datasets.library import shapes  # which builds on this module
 

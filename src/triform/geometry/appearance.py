@@ -127,7 +127,9 @@ def join(parts: Sequence[tuple[int, Appearance | None]], color: Sequence[int]) -
     materials: list[Material] = []
     indices, uvs, corners = [], [], []
     for count, given in parts:
-        part = given or Appearance(np.zeros(count), (Material(np.array(color, np.uint8)),))
+        part = given or Appearance(
+            np.zeros(count, np.int32), (Material(np.array(color, np.uint8)),)
+        )
         indices.append(part.material + len(materials))
         materials += part.materials
         uvs.append(part.uv)

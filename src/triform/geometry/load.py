@@ -10,17 +10,22 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from triform.geometry.cad import convert_cad
 from triform.geometry.limits import check_size
 from triform.geometry.mesh import Mesh, MeshError, weld
 from triform.geometry.obj import read_obj
 from triform.geometry.off import read_off
+from triform.geometry.vrml.read import read_vrml
 
-FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf")
+FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf", "wrl", "step", "iges")
+# Other suffixes of theirs; VRML may be packed by gzip, under any of its names.
+_ALIASES = {"vrml": "wrl", "wrz": "wrl", "stp": "step", "igs": "iges"}
 LARGEST_FILE = 2**30
 
 
@@ -74,7 +79,7 @@ def load_mesh(
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
             name = str(path)
-            file_type = _known(file_type or path.suffix)
+            file_type = _known(file_type or _suffix(path))
             data = read_regular_file(path)
             resolver = resolver if resolver is not None else Folder(path.parent)
         else:
@@ -123,8 +128,14 @@ def read_regular_file(path: Path) -> bytes:
         raise MeshError(f"cannot be read ({reason})") from None
 
 
+def _suffix(path: Path) -> str:
+    packed = path.name.lower().endswith((".wrl.gz", ".vrml.gz"))
+    return path.suffixes[-2] if packed else path.suffix
+
+
 def _known(suffix: str) -> str:
     file_type = suffix.lower().lstrip(".")
+    file_type = _ALIASES.get(file_type, file_type)
     if file_type not in FORMATS:
         raise MeshError(f"{suffix!r} is no mesh format; known are {', '.join(FORMATS)}")
     return file_type
@@ -138,6 +149,11 @@ def _read(data: bytes, file_type: str, resolver: Companions | None, appearance: 
         return weld(read_obj(data, companions.find, appearance=appearance))
     if file_type == "off":
         return weld(read_off(data))
+    if file_type == "wrl":
+        return weld(read_vrml(data, companions.find, appearance=appearance))
+    scale = 1.0
+    if file_type in ("step", "iges"):
+        data, file_type, scale = convert_cad(data, file_type)
     check_size(data, file_type)
     try:
         # Damaged numbers make numpy warn; what they lead to is checked below.
@@ -146,7 +162,8 @@ def _read(data: bytes, file_type: str, resolver: Companions | None, appearance: 
             # trimesh takes half a second to import: only who reads such a file waits for it.
             from triform.geometry.scene import read_scene
 
-            return weld(read_scene(data, file_type, companions.find, appearance=appearance))
+            mesh = read_scene(data, file_type, companions.find, appearance=appearance)
+            return weld(mesh if scale == 1 else replace(mesh, vertices=mesh.vertices * scale))
     except MeshError:
         raise
     except Exception as error:  # the readers raise anything on damaged files
@@ -162,6 +179,12 @@ class _Companions:
         self.source = source
 
     def find(self, name: str) -> bytes | None:
+        found = self._get(name)
+        # Written on another machine, a name may begin with a path that is only there.
+        alone = name.replace("\\", "/").rpartition("/")[2]
+        return found if found is not None or alone == name else self._get(alone)
+
+    def _get(self, name: str) -> bytes | None:
         try:
             return self.source.get(name) if self.source is not None else None
         except (KeyError, OSError, ValueError):

@@ -137,7 +137,9 @@ def _appearance(part: Any, turned: bool, pictures: dict[int, np.ndarray]) -> App
         rgba = np.asarray(visual.vertex_colors)[part.faces[:, order]]
         # A thing has one opacity, however many corners state it.
         material = Material(white, None, float(rgba[..., 3].mean()) / 255)
-        return Appearance(np.zeros(count), (material,), None, rgba[..., :3].astype(np.uint8))
+        return Appearance(
+            np.zeros(count, np.int32), (material,), None, rgba[..., :3].astype(np.uint8)
+        )
     given = getattr(visual, "material", None)
     if given is None:
         return None
@@ -159,7 +161,7 @@ def _appearance(part: Any, turned: bool, pictures: dict[int, np.ndarray]) -> App
     if shades is not None and len(shades) == len(part.vertices):
         # Whole numbers of 8 or 16 bit, or fractions.
         corners = trimesh.visual.color.to_rgba(shades)[:, :3][part.faces[:, order]]
-    return Appearance(np.zeros(count), (material,), uv_of_face, corners)
+    return Appearance(np.zeros(count, np.int32), (material,), uv_of_face, corners)
 
 
 def _material(given: Any) -> tuple[Material, bool]:
