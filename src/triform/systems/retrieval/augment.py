@@ -17,7 +17,7 @@ from triform.systems.retrieval.backgrounds import random_backgrounds
 from triform.systems.retrieval.degrade import blur, compress
 
 # Shares of the pictures that each change happens to.
-CROPPED, ROLLED, PATTERNED, COLORED = 0.25, 0.4, 0.4, 0.2
+CROPPED, ROLLED, PATTERNED, COLORED = 0.25, 0.4, 0.4, 0.3
 BLURRED, COMPRESSED, GREY, NOISY = 0.2, 0.2, 0.2, 0.2
 # Largest part that is cut off, and largest roll in radians.
 CROP, ROLL = 0.42, 0.75
@@ -27,12 +27,13 @@ _COARSE = 24
 _SEEN = 0.03
 
 
-def augment_pictures(rgba: Tensor, generator: torch.Generator) -> Tensor:
+def augment_pictures(rgba: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
     """Change framed pictures for training.
 
     Args:
         rgba: (N, 4, S, S) uint8, straight alpha.
         generator: All that is random comes from it.
+        strength: Factor of the shares of pictures that are cut, rolled, patterned or degraded.
 
     Returns:
         (N, 3, S, S) float32 in [0, 1].
@@ -43,7 +44,7 @@ def augment_pictures(rgba: Tensor, generator: torch.Generator) -> Tensor:
         return low + (high - low) * torch.rand(count, *shape, generator=generator)
 
     def some(share: float) -> Tensor:
-        return torch.rand(count, generator=generator) < share
+        return torch.rand(count, generator=generator) < share * strength
 
     pictures = _cut(_premultiplied(rgba), some(CROPPED), generator)
     patterned = some(PATTERNED)
@@ -58,7 +59,7 @@ def augment_pictures(rgba: Tensor, generator: torch.Generator) -> Tensor:
     color = _relight((color / alpha.clamp(min=1e-3)).clamp(0, 1), generator)
 
     background = torch.ones(count, 3, size, size)
-    colored = some(COLORED / (1 - PATTERNED)) & ~patterned
+    colored = some(COLORED) & ~patterned
     plain = torch.rand(count, 3, 1, 1, generator=generator).expand_as(background)
     background[colored] = plain[colored]
     background[patterned] = random_backgrounds(int(patterned.sum()), size, generator)
