@@ -87,22 +87,48 @@ def info_nce(
 
 
 def within_views(
-    images: Tensor, scale: Tensor | float, *, positives: Positives = "each"
+    images: Tensor,
+    scale: Tensor | float,
+    *,
+    positives: Positives = "each",
+    negatives: Tensor | None = None,
+    is_other: Tensor | None = None,
 ) -> Tensor:
     """Views (B, V, D), V >= 2, of length 1: every view finds the others of its object.
 
     With `positives="mean"` this is SupCon (arXiv:2004.11362 equation 2); with V = 2 all variants
     are NT-Xent (arXiv:2002.05709 equation 1).
+
+    Args:
+        images: Embeddings of the views.
+        scale: 1 / temperature.
+        positives: How several positives count.
+        negatives: Embeddings (M, D) of earlier pictures, to tell from as well.
+        is_other: Which of them are of another object (B, M).
     """
     batch, views, _ = images.shape
     flat = images.flatten(0, 1)
     logits = (scale * _cosines(flat, flat)).view(batch, views, batch, views)
     own = torch.eye(batch, dtype=torch.bool, device=flat.device)[:, None, :, None]
     others = logits.masked_fill(own, -torch.inf).flatten(2).logsumexp(2)
+    if negatives is not None and len(negatives):
+        more = (scale * _cosines(flat, negatives)).view(batch, views, -1)
+        if is_other is not None:
+            more = more.masked_fill(~is_other[:, None], -torch.inf)
+        others = torch.logaddexp(others, more.logsumexp(2))
     mine = logits.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # (B, V, V)
     rest = ~torch.eye(views, dtype=torch.bool, device=flat.device)
     positive = mine[:, rest].view(batch, views, views - 1)
     return _against(positive, others, positives).mean()
+
+
+def _against(positive: Tensor, others: Tensor, positives: Positives) -> Tensor:
+    """Loss (...) of positives (..., V) against the summed rest, a log (...)."""
+    together = positive.logsumexp(-1)
+    if positives == "each":
+        return (torch.logaddexp(positive, others[..., None]) - positive).mean(-1)
+    hit = together if positives == "logsumexp" else positive.mean(-1)
+    return torch.logaddexp(together, others) - hit
 
 
 def _cosines(first: Tensor, second: Tensor) -> Tensor:

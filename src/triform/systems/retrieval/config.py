@@ -37,6 +37,9 @@ class DataConfig(Group):
         "", description="CSV `model_id,split` (train, validation, test); empty = the library's."
     )
     views: int = Field(4, ge=1, description="Pictures of each object in a step.")
+    light_views: int = Field(
+        0, ge=0, description="So many of them are changed but a little, as a gallery looks."
+    )
     image_size: int = Field(64, ge=16, le=512, description="Pixels along each side (small).")
     points: int = Field(1024, ge=32, description="Points of each cloud that the network sees.")
     batch_size: int = Field(32, ge=2, description="Objects per step, in each process.")
@@ -168,6 +171,11 @@ class RetrievalTrainingConfig(TrainingConfig):
     picture_picture_weight: float = Field(
         0.0, ge=0, description="Loss of an object's pictures among themselves; views >= 2."
     )
+    memory: int = Field(
+        0,
+        ge=0,
+        description="Earlier pictures that an object's pictures are told from as well; 0 = none.",
+    )
     balance_weight: float = Field(
         0.0, ge=0, description="Loss of unevenly used experts (moe); 0.01 is usual with top-k."
     )
@@ -218,6 +226,8 @@ class Config(SystemConfig):
             )
         if training.picture_picture_weight and data.views < 2:
             raise ValueError(f"picture_picture_weight needs views 2 or more, seen {data.views}")
+        if data.light_views > data.views:
+            raise ValueError(f"light_views {data.light_views} of views {data.views}")
         if model.image_encoder != SMALL and not data.image_embeddings:
             raise ValueError(
                 f"image_encoder {model.image_encoder} is frozen: image_embeddings must name the "
@@ -264,6 +274,9 @@ class EvaluateConfig(Settings):
     max_samples: int = Field(0, ge=0, description="Only the first so many objects; 0 = all.")
     baseline: bool = Field(
         True, description="Also measure the plain baseline (HOG and colour) on the same queries."
+    )
+    whole_gallery: bool = Field(
+        False, description="Also look for the previews among all objects of the library."
     )
     hard: bool = Field(True, description="Also ask with pictures made hard (small encoder).")
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")

@@ -6,6 +6,7 @@
 | `points` | (B, N, 3) float32 | in the unit sphere before they are stretched and shifted |
 | `colors` | (B, N, 3) float32 | sRGB, in [0, 1] |
 | `texts` | (B, T) float32 | embedding of one caption in [-1, 1]; zeros where there is none |
+| `object` | (B) int64 | number of the object among all of the run |
 | `caption` | (B) int64 | number of that caption, equal where captions are; -1 where there is none |
 """
 
@@ -28,6 +29,10 @@ from triform.systems.retrieval.library import find_library
 from triform.systems.retrieval.model import unit_sphere
 from triform.systems.retrieval.objects import Objects, read_objects
 from triform.systems.retrieval.recon import NO_COLOR
+
+
+LIGHT = 0.25
+"""Strength of the changes to pictures that shall look as in a gallery."""
 
 
 def load_objects(config: Config) -> tuple[Objects, dict[str, str]]:
@@ -132,6 +137,7 @@ class Batches:
             "points": points,
             "colors": colors,
             "texts": self.texts.embeddings[captions],
+            "object": torch.from_numpy(numbers),
             "caption": torch.tensor(captions),
         }
 
@@ -156,12 +162,17 @@ class Batches:
         order = torch.cat([swaps, torch.full((len(swaps), 1), 3)], 1)[:, None, :, None, None]
         pictures = pictures.gather(2, order.expand_as(pictures))
         pictures[mirrored] = pictures[mirrored].flip(-1)
-        flat = pictures.flatten(0, 1)
-        if self.data.picture_augment:
-            flat = augment_pictures(flat, generator)
-        else:
-            flat = plain_pictures(flat)
-        return flat.unflatten(0, pictures.shape[:2])
+        if not self.data.picture_augment:
+            return plain_pictures(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        light = self.data.light_views
+        parts = [
+            augment_pictures(part.flatten(0, 1), generator, strength=strength).unflatten(
+                0, part.shape[:2]
+            )
+            for part, strength in ((pictures[:, :light], LIGHT), (pictures[:, light:], 1.0))
+            if part.shape[1]
+        ]
+        return torch.cat(parts, 1)
 
     def _clouds(
         self, numbers: np.ndarray, generator: torch.Generator | None

@@ -20,7 +20,7 @@ from triform.systems.retrieval.measuring import (
     text_to,
 )
 from triform.systems.retrieval.objects import Objects
-from triform.systems.retrieval.previews import measure_previews
+from triform.systems.retrieval.previews import measure_previews, names_of
 from triform.systems.retrieval.trained import Retriever, open_retriever
 
 SPLITS = {
@@ -119,15 +119,6 @@ def measure_library(
         means = mean_view(images)
         found.append(row_of("name", "means of pictures", text_to(embedded, owners, means, ks)))
     return found
-
-
-def names_of(objects: Objects, rows: np.ndarray) -> tuple[list[str], list[list[int]]]:
-    """The first caption of each object, once, and the places in `rows` that bear it."""
-    owners: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        if objects.captions[row]:
-            owners.setdefault(objects.captions[row][0], []).append(place)
-    return list(owners), list(owners.values())
 
 
 def row_of(query: str, gallery: str, numbers: dict[str, float]) -> dict[str, Any]:

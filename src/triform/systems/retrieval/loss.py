@@ -22,24 +22,26 @@ def retrieval_loss(
     scale: Tensor,
     balance: Tensor,
     training: RetrievalTrainingConfig,
+    memory: tuple[Tensor, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Weighted sum of the contrastive losses of pictures, shapes and texts.
 
-    Several processes compute it over all their objects.
+    Several processes compute it over all their objects; the pictures come gathered already.
 
     Args:
-        images: (B, V, D) of length 1.
+        images: (B, V, D) of length 1, of all processes.
         points: (B, D) of length 1.
         texts: (B, D) of length 1; None where no loss looks at them.
         caption: Number of each text (B,); equal texts are never told apart, -1 is no text.
         scale: 1 / temperature.
         balance: How unevenly the experts were used.
         training: Weights and variants.
+        memory: Embeddings (M, D) of earlier pictures, and which are of another object (B, M).
 
     Returns:
         Scalars: `loss`, and each part before its weight.
     """
-    images, points = gather_with_gradient(images), gather_with_gradient(points)
+    points = gather_with_gradient(points)
     parts: dict[str, Tensor] = {}
     weights = {"balance": training.balance_weight}
     if training.picture_shape_weight:
@@ -49,7 +51,11 @@ def retrieval_loss(
         weights["picture_shape"] = training.picture_shape_weight
     if training.picture_picture_weight:
         parts["picture_picture"] = within_views(
-            images, scale, positives=training.picture_positives
+            images,
+            scale,
+            positives=training.picture_positives,
+            negatives=memory[0] if memory else None,
+            is_other=memory[1] if memory else None,
         )
         weights["picture_picture"] = training.picture_picture_weight
     if texts is not None:

@@ -8,6 +8,7 @@ that people have.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,87 @@ def measure_previews(
         for name, similarity in similarities.items():
             numbers = retrieval_metrics(similarity.T if turned else similarity, right, ks)
             found.append({"query": query, "by": name, **_rounded(numbers)})
+    if retriever.has_text:
+        found += measure_names(retriever, objects, places, views, points, ks)
     report: dict[str, Any] = {"previewed_objects": len(pictures), "previews": found}
+    if settings.whole_gallery:
+        everything = [row for row in range(len(objects)) if objects.sources[row] in shapes]
+        report["whole_gallery"] = len(everything)
+        report["previews_in_whole_gallery"] = measure_whole(
+            retriever, objects, np.asarray(everything), places, shapes, queries, settings
+        )
     if settings.hard:
         report["hard_previews"] = measure_hard(
             retriever, queries, views, points, plain, settings.seed
         )
     return report
+
+
+def measure_names(
+    retriever: Retriever,
+    objects: Objects,
+    rows: np.ndarray,
+    views: np.ndarray,
+    points: np.ndarray,
+    ks: Sequence[int],
+) -> list[dict[str, Any]]:
+    """First captions against the same gallery: by points, by the mean view, by both."""
+    texts, owners = names_of(objects, rows)
+    if not texts:
+        return []
+    right = np.zeros((len(texts), len(rows)), dtype=bool)
+    for row, several in enumerate(owners):
+        right[row, several] = True
+    asked = retriever.encode_texts(texts)
+    mean = views.mean(1)
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+    similarities = {
+        "points": asked @ points.T,
+        "mean view": asked @ mean.T,
+        "mean view and points": asked @ (mean + points).T,
+    }
+    return [
+        {"query": "name", "by": name, **_rounded(retrieval_metrics(similarity, right, ks))}
+        for name, similarity in similarities.items()
+    ]
+
+
+def measure_whole(
+    retriever: Retriever,
+    objects: Objects,
+    everything: np.ndarray,
+    places: np.ndarray,
+    shapes: dict[str, Shape],
+    queries: list[Image.Image],
+    settings: EvaluateConfig,
+) -> list[dict[str, Any]]:
+    """The same previews, looked for among all objects of the library."""
+    gallery = [shapes[objects.sources[row]] for row in everything]
+    number = {row: place for place, row in enumerate(everything.tolist())}
+    right = np.asarray([number[row] for row in places.tolist()])
+    views = encode_views(retriever, gallery)
+    points = encode_clouds(retriever, objects, everything)
+    similarities = {"views and points": fusion.fuse(retriever.encode_images(queries), views, points)}
+    if settings.baseline:
+        framed = np.stack([frame(picture, PLAIN_SIZE) for picture in queries])
+        similarities["plain baseline"] = best_view(describe(framed), plain_gallery(gallery))
+    return [
+        {
+            "query": "preview",
+            "by": name,
+            **_rounded(retrieval_metrics(similarity, right, settings.k_list_for_recalls)),
+        }
+        for name, similarity in similarities.items()
+    ]
+
+
+def names_of(objects: Objects, rows: np.ndarray) -> tuple[list[str], list[list[int]]]:
+    """The first caption of each object, once, and the places in `rows` that bear it."""
+    owners: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        if objects.captions[row]:
+            owners.setdefault(objects.captions[row][0], []).append(place)
+    return list(owners), list(owners.values())
 
 
 def measure_hard(

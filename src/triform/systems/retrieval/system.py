@@ -15,10 +15,11 @@ from triform.base.seeding import seed_everything
 from triform.engine.checkpoint import read
 from triform.engine.device import pick_device
 from triform.engine.fit import fit
+from triform.engine.protocol import Stateful
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.sampler import EpochLoader
 from triform.engine.update import Update
-from triform.losses.contrastive import LogitScale
+from triform.losses.contrastive import LogitScale, gather_with_gradient, multi_positive_contrastive
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.data import Batches, TextTable, describe, load_objects
@@ -32,6 +33,7 @@ from triform.systems.retrieval.measuring import (
     similarity,
     text_to,
 )
+from triform.systems.retrieval.memory import Memory
 from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,
@@ -83,7 +85,10 @@ class System(EngineSystem):
             num_workers=data.num_workers,
             drop_last=count >= data.batch_size,
         )
-        self.stateful = {"loader": self.loader}
+        self.stateful: dict[str, Stateful] = {"loader": self.loader}
+        self.memory = Memory(training.memory, model.emb_dim) if training.memory else None
+        if self.memory is not None:
+            self.stateful["memory"] = self.memory
         self.monitor = f"val/{config.metrics.monitor}"
 
         # References without the engine's wrappers, for methods and attributes of the networks.
@@ -144,11 +149,15 @@ class System(EngineSystem):
         if training.uses_points:
             points = networks["points"](batch["points"], batch["colors"])
         texts = networks["texts"](batch["texts"]) if training.uses_text else None
-        scale = networks["scale"]()
+        scale, number = networks["scale"](), gather_with_gradient(batch["object"])
+        together = gather_with_gradient(views)
+        memory = self.memory.negatives(number) if self.memory is not None else None
         losses = retrieval_loss(
-            views, points, texts, batch["caption"], scale, balance, training
+            together, points, texts, batch["caption"], scale, balance, training, memory
         )
         update(losses["loss"])
+        if self.memory is not None:
+            self.memory.add(together, number)
         with torch.no_grad():
             hits = (views[:, 0].float() @ points.float().T).argmax(1)
             right = (hits == torch.arange(len(hits), device=hits.device)).float().mean()
@@ -182,8 +191,6 @@ class System(EngineSystem):
 
     def _loss_of(self, images: Tensor, points: Tensor) -> float:
         """The pictures' and shapes' loss in batches as large as those of training."""
-        from triform.losses.contrastive import multi_positive_contrastive
-
         size, training = self.config.data.batch_size, self.config.training
         losses = [
             multi_positive_contrastive(
