@@ -67,6 +67,14 @@ def test_filters(filled, where, rows):
     same(filled.search(queries, 4, encoder="toy 1", where=where), brute(queries, rows, 4))
 
 
+def test_records(filled):
+    everything = dict(zip(IDS, RECORDS, strict=True))
+    assert filled.records() == everything
+    assert filled.records({"kind": "points"}) == {i: everything[i] for i in IDS[::5]}
+    assert filled.records({"kind": "points", "odd": True}) == {i: everything[i] for i in IDS[5::10]}
+    assert filled.get([IDS[7], "nobody"]) == {IDS[7]: RECORDS[7]} and filled.get([]) == {}
+
+
 def test_filter_that_nothing_meets(filled):
     queries = VECTORS[:2]
     assert filled.search(queries, 3, encoder="toy 1", where={"kind": "sound"}) == [[], []]

@@ -189,13 +189,12 @@ class ChromaGallery:
                 "for the mean use an exact gallery (a file NAME.gallery)"
             )
         rows = unit_vectors(queries, None, self.dim, self.place)
-        wanted = check_where(where, self.place)
-        tests: list[dict[str, Any]] = [{field: {"$in": v}} for field, v in wanted.items()]
+        wanted = _filter(check_where(where, self.place))
         with _complaining(self.place):
             found = self._collection.query(
                 query_embeddings=rows,
                 n_results=min((k - 1) * self._largest_group + 1, count),
-                where=None if not tests else tests[0] if len(tests) == 1 else {"$and": tests},
+                where=wanted,
                 include=["metadatas", "distances"],
             )
         answers = []
@@ -210,13 +209,25 @@ class ChromaGallery:
             answers.append(list(hits.values()))
         return answers
 
-    def records(self) -> dict[str, Record]:
-        """Vector id -> record, of every vector."""
+    def records(self, where: Where | None = None) -> dict[str, Record]:
+        """Vector id -> record, of every vector or of those that have what is wanted."""
+        return self._read(where=_filter(check_where(where, self.place)))
+
+    def get(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Vector id -> record, of those of these vectors that are there."""
+        found: dict[str, Record] = {}
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            found |= self._read(ids=list(ids[start : start + _READ_AT_ONCE]))
+        return found
+
+    def _read(self, **which: Any) -> dict[str, Record]:
+        """Records, a page at a time."""
         records: dict[str, Record] = {}
+        page: dict[str, Any] = {"ids": [""]}
         with _complaining(self.place):
-            for start in range(0, len(self), _READ_AT_ONCE):
+            while page["ids"]:
                 page = self._collection.get(
-                    limit=_READ_AT_ONCE, offset=start, include=["metadatas"]
+                    limit=_READ_AT_ONCE, offset=len(records), include=["metadatas"], **which
                 )
                 for one, metadata in zip(page["ids"], page["metadatas"], strict=True):
                     records[one] = json.loads(metadata[_RECORD])
@@ -234,6 +245,12 @@ class ChromaGallery:
     def close(self) -> None:
         """Let go of the collection; the client closes with the program."""
         self._collection = None
+
+
+def _filter(wanted: Mapping[str, list[Any]]) -> dict[str, Any] | None:
+    """What is wanted, in Chroma's words."""
+    tests: list[dict[str, Any]] = [{field: {"$in": values}} for field, values in wanted.items()]
+    return {"$and": tests} if len(tests) > 1 else tests[0] if tests else None
 
 
 def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -257,18 +257,22 @@ class ExactGallery:
             return None
         key = repr(sorted(wanted.items()))
         if key not in self._filters:
-            tests, values = [], []
-            for field, choices in wanted.items():
-                marks = ", ".join("?" * len(choices))
-                tests.append(f"json_extract(record, ?) IN ({marks})")
-                values += [f'$."{field}"', *choices]
-            found = self._rows.execute(
-                f"SELECT n FROM rows WHERE {' AND '.join(tests)} ORDER BY n", values
-            )
+            found = self._select("n", wanted)
             if len(self._filters) >= CACHED_FILTERS:
                 self._forget()
             self._filters[key] = np.fromiter((row[0] for row in found), dtype=np.int64)
         return self._filters[key]
+
+    def _select(self, columns: str, wanted: Mapping[str, list[Any]]) -> sqlite3.Cursor:
+        """Columns of the rows whose records have what is wanted."""
+        tests, values = ["1"], []
+        for field, choices in wanted.items():
+            marks = ", ".join("?" * len(choices))
+            tests.append(f"json_extract(record, ?) IN ({marks})")
+            values += [f'$."{field}"', *choices]
+        return self._rows.execute(
+            f"SELECT {columns} FROM rows WHERE {' AND '.join(tests)} ORDER BY n", values
+        )
 
     def _hits(self, answers: list[list[tuple[float, int]]]) -> list[list[Hit]]:
         """Answers with the ids and records of their rows."""
@@ -284,11 +288,18 @@ class ExactGallery:
             )
         return hits
 
-    def records(self) -> dict[str, Record]:
-        """Vector id -> record, of every vector."""
+    def records(self, where: Where | None = None) -> dict[str, Record]:
+        """Vector id -> record, of every vector or of those that have what is wanted."""
         with self._lock:
-            found = self._rows.execute("SELECT id, record FROM rows ORDER BY n").fetchall()
+            found = self._select("id, record", check_where(where, self.place)).fetchall()
         return {identity: gallery_file.record(text) for identity, text in found}
+
+    def get(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Vector id -> record, of those of these vectors that are there."""
+        read = "SELECT record FROM rows WHERE id = ?"
+        with self._lock:
+            found = {one: self._rows.execute(read, (one,)).fetchone() for one in ids}
+        return {one: gallery_file.record(row[0]) for one, row in found.items() if row is not None}
 
     def save(self, path: str | Path | None = None) -> None:
         """Write the file anew, whole or not at all.

@@ -104,8 +104,12 @@ class Gallery(Protocol):
         """
         ...
 
-    def records(self) -> dict[str, Record]:
-        """Vector id -> record, of every vector."""
+    def records(self, where: Where | None = None) -> dict[str, Record]:
+        """Vector id -> record, of every vector or of those that have what is wanted."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Vector id -> record, of those of these vectors that are there."""
         ...
 
     def save(self, path: str | Path | None = None) -> None:
