@@ -72,6 +72,7 @@ def test_records(filled):
     assert filled.records() == everything
     assert filled.records({"kind": "points"}) == {i: everything[i] for i in IDS[::5]}
     assert filled.records({"kind": "points", "odd": True}) == {i: everything[i] for i in IDS[5::10]}
+    assert len(filled.records({"odd": False}, limit=7)) == 7
     assert filled.get([IDS[7], "nobody"]) == {IDS[7]: RECORDS[7]} and filled.get([]) == {}
 
 

@@ -209,25 +209,26 @@ class ChromaGallery:
             answers.append(list(hits.values()))
         return answers
 
-    def records(self, where: Where | None = None) -> dict[str, Record]:
-        """Vector id -> record, of every vector or of those that have what is wanted."""
-        return self._read(where=_filter(check_where(where, self.place)))
+    def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
+        """Vector id -> record, of all vectors that have what is wanted, or of so many of them."""
+        return self._read(limit, where=_filter(check_where(where, self.place)))
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:
         """Vector id -> record, of those of these vectors that are there."""
         found: dict[str, Record] = {}
         for start in range(0, len(ids), _READ_AT_ONCE):
-            found |= self._read(ids=list(ids[start : start + _READ_AT_ONCE]))
+            found |= self._read(0, ids=list(ids[start : start + _READ_AT_ONCE]))
         return found
 
-    def _read(self, **which: Any) -> dict[str, Record]:
-        """Records, a page at a time."""
+    def _read(self, most: int, **which: Any) -> dict[str, Record]:
+        """Records, a page at a time; all of them or so many."""
         records: dict[str, Record] = {}
         page: dict[str, Any] = {"ids": [""]}
         with _complaining(self.place):
-            while page["ids"]:
+            while page["ids"] and not (most and len(records) >= most):
+                size = min(_READ_AT_ONCE, most - len(records)) if most else _READ_AT_ONCE
                 page = self._collection.get(
-                    limit=_READ_AT_ONCE, offset=len(records), include=["metadatas"], **which
+                    limit=size, offset=len(records), include=["metadatas"], **which
                 )
                 for one, metadata in zip(page["ids"], page["metadatas"], strict=True):
                     records[one] = json.loads(metadata[_RECORD])

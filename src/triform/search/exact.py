@@ -288,10 +288,11 @@ class ExactGallery:
             )
         return hits
 
-    def records(self, where: Where | None = None) -> dict[str, Record]:
-        """Vector id -> record, of every vector or of those that have what is wanted."""
+    def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
+        """Vector id -> record, of all vectors that have what is wanted, or of so many of them."""
         with self._lock:
-            found = self._select("id, record", check_where(where, self.place)).fetchall()
+            cursor = self._select("id, record", check_where(where, self.place))
+            found = cursor.fetchmany(limit) if limit else cursor.fetchall()
         return {identity: gallery_file.record(text) for identity, text in found}
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:

@@ -104,8 +104,8 @@ class Gallery(Protocol):
         """
         ...
 
-    def records(self, where: Where | None = None) -> dict[str, Record]:
-        """Vector id -> record, of every vector or of those that have what is wanted."""
+    def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
+        """Vector id -> record, of all vectors that have what is wanted, or of so many of them."""
         ...
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:

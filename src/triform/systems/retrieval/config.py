@@ -13,7 +13,7 @@ from triform.engine.config import (
     SystemConfig,
     TrainingConfig,
 )
-from triform.systems.retrieval.verbs import EmbedConfig
+from triform.systems.retrieval.verbs import EmbedConfig, SearchConfig, SubmitConfig
 
 SMALL = "small"
 """The image encoder that is trained here, from scratch, together with the rest."""
@@ -288,4 +288,6 @@ VERBS: dict[str, type[Settings]] = {
     "train": Config,
     "evaluate": EvaluateConfig,
     "embed": EmbedConfig,
+    "submit": SubmitConfig,
+    "search": SearchConfig,
 }

@@ -42,10 +42,12 @@ from triform.systems.retrieval.model import (
 from triform.systems.retrieval.objects import Objects
 from triform.systems.retrieval.pictures import draw_answers
 from triform.systems.retrieval.recon_weights import load_into, official_state
+from triform.systems.retrieval.searching import search
+from triform.systems.retrieval.submission import submit
 from triform.systems.retrieval.towers import SaveBestRecall
 from triform.systems.retrieval.trained import Retriever
 
-__all__ = ["System", "embed", "evaluate", "from_checkpoint", "train"]
+__all__ = ["System", "embed", "evaluate", "from_checkpoint", "search", "submit", "train"]
 
 logger = get_logger(__name__)
 

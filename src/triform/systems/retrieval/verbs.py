@@ -83,8 +83,8 @@ class SearchConfig(Settings):
 
     gallery: Texts = Field(
         (),
-        description="Folders of meshes, a shape library, known names (`triform data list`), a "
-        "saved gallery, or chroma://HOST:PORT/NAME.",
+        description="Folders of meshes, shape libraries, known names (`triform data list`), folders "
+        "of pictures; or a gallery that was built before.",
     )
     picture: Texts = Field((), description="Pictures to search with.")
     mesh: Texts = Field((), description="Meshes to search with.")
@@ -103,14 +103,8 @@ class SearchConfig(Settings):
         description="Where the gallery is kept: a file, a folder FOLDER.chroma, or "
         "chroma://HOST:PORT/NAME; none means the cache folder.",
     )
-    views: int = Field(
-        12, ge=0, le=200, description="Pictures taken of every mesh beside its points; 0 = none."
-    )
-    points_weight: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="How much the points count against the best picture of a mesh.",
+    views: bool = Field(
+        True, description="Compare pictures with pictures of every mesh too, not its points alone."
     )
     rebuild: bool = Field(False, description="Build the gallery anew even where nothing changed.")
     sheet: Path | None = Field(None, description="Save queries and answers as a picture (PNG).")
