@@ -61,6 +61,9 @@ def test_actions_follow_the_policy():
 
 def test_an_epoch_ends_with_its_last_episode():
     each = collector(3, steps_per_epoch=200)
-    batches = list(each.batches())
+    batches = []
+    for batch in each.batches():
+        batches.append(batch)
+        each.is_over = each.has_enough
     assert sum(len(batch["action"]) for batch in batches) == each.steps >= 200
     assert each.steps - len(batches[-1]["action"]) < 200 and each.steps_in_epoch == 0

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from triform.base.config import parse
 from triform.base.errors import UserError
 from triform.engine.fit import fit
+from triform.engine.processes import Processes
 from triform.systems import load
 from triform.systems.reinforce.config import Config, EvaluateConfig, PlayConfig
 from triform.systems.reinforce.system import System, evaluate, play, train
@@ -76,6 +77,7 @@ def test_the_baseline_stays_out_of_the_policy(tmp_path):
         assert all(gradient is None for gradient in found)
         pushed.append(name)
 
+    update.processes = Processes(torch.device("cpu"))
     system.step(next(iter(system.batches())), update)
     assert pushed == ["value", "value", "policy"]
 

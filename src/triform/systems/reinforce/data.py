@@ -54,6 +54,8 @@ class Collector:
 
     Attributes:
         steps: Environment steps so far.
+        is_over: Whether the epoch is over. Episodes have their own lengths in each process, and
+            all must end the epoch after the same update: they agree in `System.step`.
     """
 
     def __init__(
@@ -70,12 +72,18 @@ class Collector:
         self.logits, self.gamma = logits, gamma
         self.random = np.random.default_rng(hash_seed(seed, "act"))
         self.steps = self.steps_in_epoch = 0
+        self.is_over = False
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether this process has played the steps of the epoch."""
+        return self.steps_in_epoch >= self.config.steps_per_epoch
 
     def batches(self) -> Iterator[Batch]:
-        """Batches until the epoch has its steps."""
-        while self.steps_in_epoch < self.config.steps_per_epoch:
+        """Batches until whoever learns from them says that the epoch is over."""
+        while not self.is_over:
             yield self.collect()
-        self.steps_in_epoch = 0
+        self.steps_in_epoch, self.is_over = 0, False
 
     def collect(self) -> Batch:
         """Play one episode in every environment."""
@@ -129,8 +137,10 @@ class Collector:
             "random": generator_state(self.random),
             "steps": self.steps,
             "steps_in_epoch": self.steps_in_epoch,
+            "is_over": self.is_over,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         set_generator_state(self.random, state["random"])
         self.steps, self.steps_in_epoch = int(state["steps"]), int(state["steps_in_epoch"])
+        self.is_over = bool(state["is_over"])

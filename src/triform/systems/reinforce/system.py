@@ -127,6 +127,7 @@ class System(EngineSystem):
             training.entropy_weight,
         )
         update(losses["policy"], "policy")
+        (self.collector.is_over,) = update.processes.any(self.collector.has_enough)
         loss = losses["policy"].detach() + numbers.get("value", 0.0)
         return {"loss": loss, **losses, **numbers, **self.record.recent()}
 
