@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.feature import hog
+
 from triform.geometry.mesh import Mesh
 from triform.systems.retrieval.framing import frame, on_white
 from triform.systems.retrieval.fusion import best_view, fuse, gallery_cameras, gallery_views
 from triform.systems.retrieval.hard_queries import HARD_KINDS, harden
-from triform.systems.retrieval.plain import describe
+from triform.systems.retrieval.plain import describe, histograms
 
 
 def box(size=60, top=10, left=5, height=20, width=40, color=(200, 30, 30)):
@@ -102,3 +104,10 @@ def test_best_view_and_fusion_by_hand():
     points = np.array([[0, 0, 1], [1, 0, 0]], np.float32)
     np.testing.assert_allclose(best_view(queries, views), [[1, 0], [1, 0.6]])
     np.testing.assert_allclose(fuse(queries, views, points, 0.5), [[1, 0.5], [1, 0.6]])
+
+
+def test_histograms_are_scikit_images():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 48), dtype=np.uint8)
+    pictures[1] //= 40  # flat places
+    theirs = [hog(picture, cells_per_block=(2, 2), block_norm="L2-Hys") for picture in pictures]
+    np.testing.assert_allclose(histograms(pictures), theirs, atol=2e-4)
