@@ -137,6 +137,13 @@ def replace_depth(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path]
     return put
 
 
+def put_depth_off(folder: Path) -> None:
+    """A fifth of the object too far, where points are close enough to notice."""
+    np.save(folder / "points/ball1.npy", points_of_ball(4000))
+    (folder / "points/ball1.colors.npy").unlink()
+    replace_depth(lambda d: np.where(d < 65535, d + 2600, d))(folder)
+
+
 GOOD = [f"ball{number},a ball" for number in (1, 2, 3)]
 NAN = points_of_ball(200)
 NAN[7, 1] = np.nan
@@ -217,7 +224,7 @@ BREAKAGES = {
         ["ball1_view1.depth.png", "disagrees with the picture's alpha"], False,
     ),
     "depth far": (
-        replace_depth(lambda d: np.where(d < 65535, d + 6500, d)),  # half of the object
+        put_depth_off,
         ["ball1_view1.depth.png", "away from the points"], False,
     ),
     "camera JSON": (

@@ -146,7 +146,12 @@ class _Check:
         if not picture[..., 3].any():
             self._warning("blank picture", path, "shows nothing: alpha is 0", PREPARE)
         elif not picture[..., :3][picture[..., 3] > 0].any():
-            self._warning("black picture", path, "shows nothing but black", PREPARE)
+            self._warning(
+                "black picture",
+                path,
+                "shows nothing but black",
+                "see whether the thing is black, or its colours were lost",
+            )
         return picture
 
     def _depth(self, path: str, image: str) -> np.ndarray | None:

@@ -13,6 +13,8 @@ from triform.geometry.cameras import Camera
 
 # Share of a picture's pixels at which alpha and depth may say different things about the object.
 _MOST_ODD = 0.02
+# And so many of all pixels, whatever the object's share.
+_FEW_ODD = 0.001
 # Share of points that must fall onto the object in a picture, and into taken voxels.
 _LEAST_MET = 0.9
 # How far a depth may lie from the points, in sizes of the object and in distances of neighbours.
@@ -62,7 +64,7 @@ class SpaceChecks:
         if depth is not None:
             share = _disagreement(alpha, np.isfinite(depth))
             # A picture without transparency says nothing about where the object is.
-            if share > _MOST_ODD and not (alpha == 255).all():
+            if share and not (alpha == 255).all():
                 yield error(
                     "depth and picture",
                     depth_path,
@@ -158,11 +160,12 @@ def _disagreement(alpha: np.ndarray, seen: np.ndarray) -> float:
     """Share of the object's pixels at which only one of alpha and depth shows it.
 
     Depth is that of a pixel's middle, alpha the share that is covered: at the rim, and on what is
-    thinner than a pixel, both may differ.
+    thinner than a pixel, both may differ. A few pixels of a sheet seen edge-on say nothing either.
     """
     shown = alpha > 0
-    area = max(1, int((shown | seen).sum()))
+    area = int((shown | seen).sum())
     odd = (seen & ~shown) | (~seen & (alpha == 255))
-    if odd.sum() > _MOST_ODD * area:
+    few = max(_MOST_ODD * area, _FEW_ODD * alpha.size)
+    if odd.sum() > few:
         odd &= ~binary_dilation(shown) | (binary_erosion(alpha == 255) & ~binary_dilation(seen))
-    return float(odd.sum() / area)
+    return float(odd.sum() / area) if odd.sum() > few else 0.0

@@ -73,7 +73,7 @@ def check_captions(
 
 def _check_rows(text: str, known: Set[str]) -> Generator[Problem, None, set[str] | None]:
     """Problems of the rows; returns the objects that have a caption, None without a header."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     described: set[str] = set()
     seen: dict[tuple[str, str], int] = {}
     try:
