@@ -92,9 +92,7 @@ def update(
     with tqdm(total=len(missing), desc="gallery", unit="", leave=False, disable=None) as bar:
         try:
             for batch, count in _read(missing, changes):
-                if batch:
-                    _add(gallery, batch, retriever, views=views)
-                    changes.added += len(batch)
+                changes.added += _add(gallery, batch, retriever, changes, views=views)
                 bar.update(count)
                 if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     gallery.save()
@@ -143,34 +141,45 @@ def _add(
     gallery: Gallery,
     batch: Sequence[tuple[Item, Content]],
     retriever: Retriever,
+    changes: Changes,
     *,
     views: bool,
-) -> None:
+) -> int:
+    """Embed and add items; says how many. One whose points are no good is left out."""
     ids: list[str] = []
     groups: list[str] = []
     rows: list[Vectors] = []
     records: list[Record] = []
     for item, content in batch:
-        for kind, vectors in _vectors(content, retriever, views=views).items():
-            for number, vector in enumerate(vectors):
-                ids.append(f"{item.id}#{kind}{number}")
-                groups.append(item.id)
-                rows.append(vector)
-                record: Record = {"kind": kind, **item.facts}
-                if kind in MAIN_KINDS:
-                    record |= {
-                        "item": item.id, "fingerprint": item.fingerprint,
-                        "tile": packed_tile(content.tile),
-                    }  # fmt: skip
-                records.append(record)
-    gallery.add(ids, np.stack(rows), records, encoder=maker(retriever, views=views), groups=groups)
+        is_picture = content.mesh is None and content.points is None
+        try:
+            points = None if is_picture else encode_shape(content, retriever)
+        except UserError as error:
+            changes.skipped[item.id] = str(error)
+            continue
+        for kind, vectors in _vectors(content, points, retriever, views=views).items():
+            ids += [f"{item.id}#{kind}{number}" for number in range(len(vectors))]
+            groups += [item.id] * len(vectors)
+            rows += [*vectors]
+            record: Record = {"kind": kind, **item.facts}
+            if kind in MAIN_KINDS:
+                record |= {
+                    "item": item.id, "fingerprint": item.fingerprint,
+                    "tile": packed_tile(content.tile),
+                }  # fmt: skip
+            records += [record] * len(vectors)
+    if rows:
+        encoder = maker(retriever, views=views)
+        gallery.add(ids, np.stack(rows), records, encoder=encoder, groups=groups)
+    return len(set(groups))
 
 
-def _vectors(content: Content, retriever: Retriever, *, views: bool) -> dict[str, Vectors]:
+def _vectors(
+    content: Content, points: Vectors | None, retriever: Retriever, *, views: bool
+) -> dict[str, Vectors]:
     """Kind -> vectors (n, D + 1) of length 1."""
-    if content.mesh is None and content.points is None:
+    if points is None:
         return {"picture": widened(retriever.encode_images(content.pictures))}
-    points = encode_shape(content, retriever)
     found = {"points": widened(points)}
     if views and not content.pictures and content.mesh is None:
         found |= {"view": found["points"], "whole": found["points"]}  # no picture to be found by
