@@ -72,6 +72,20 @@ def test_many_polygons_at_once():
 def test_wrong_corners_and_large_polygons(monkeypatch):
     with pytest.raises(MeshError, match="1 to 4, but there are 3"):
         triangulate(np.zeros((3, 3)), np.array([0, 1, 3]), np.array([3]))
-    assert polygons.LARGEST_CONCAVE < 100
-    wild = np.random.default_rng(0).random((100, 2))
-    assert len(cut(wild).faces) == 98
+    # As many as a file likes of the largest kind take seconds, not hours.
+    assert polygons._MOST_STEPS / polygons.LARGEST_CONCAVE**3 < 2
+    wild = np.random.default_rng(0).random((2000, 2))
+    assert len(cut(wild).faces) == 1998
+    sizes = np.full(100, polygons.LARGEST_CONCAVE)
+    triangles, _ = triangulate(
+        np.random.default_rng(0).random((1024, 3)), np.tile(np.arange(1024), 100), sizes
+    )
+    assert len(triangles) == 100 * 1022
+
+
+def test_a_large_concave_polygon_is_cut_inside():
+    """The frame of a real tennis racket has 75 corners."""
+    turn = np.linspace(0, 2 * np.pi, 150, endpoint=False)
+    circle = np.stack([np.cos(turn), np.sin(turn)], 1)
+    ring = np.concatenate([circle, circle[:1], 0.8 * circle[:1], 0.8 * circle[::-1]])
+    assert cut(ring).area == pytest.approx(area(ring), rel=1e-6)

@@ -108,6 +108,9 @@ class Camera:
             vectors = {name: np.array(data[name], dtype=np.float64) for name in AXES}
         except (TypeError, ValueError):
             raise MeshError(f"{source}: the camera has something else than numbers") from None
+        for name, values in vectors.items():
+            if values.shape != (3,):
+                raise MeshError(f"{source}: the camera's {name} is no list of 3 numbers")
         if max(angles) - min(angles) > 1e-6:
             raise MeshError(
                 f"{source}: the camera sees {angles} radians; only square pictures are read, "
@@ -133,8 +136,8 @@ def look_at_centre(
         fov: angle of view in radians.
     """
     away = np.asarray(direction, dtype=np.float64) / np.linalg.norm(direction)
-    # Straight from above or below, -Z is up in the picture.
-    up = np.array([0.0, 1.0, 0.0] if abs(away[1]) < 0.9999 else [0.0, 0.0, -1.0])
+    # Straight from above and below the front is at the edge where it comes from.
+    up = np.array([0.0, 1.0, 0.0] if abs(away[1]) < 0.9999 else [0.0, 0.0, -away[1]])
     right = np.cross(up, away)
     right /= np.linalg.norm(right)
     return Camera(away * distance, right, -np.cross(away, right), -away, float(fov))

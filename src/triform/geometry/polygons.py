@@ -8,9 +8,11 @@ from numba import njit
 
 from triform.geometry.mesh import MeshError
 
-# Beyond this many corners a concave polygon is cut like a convex one: cutting ears takes time that
-# grows with the third power, and a file could ask for hours. Real ones rarely have more than 32.
-LARGEST_CONCAVE = 64
+# Cutting ears takes time that grows with the third power of the corners, and a file could ask for
+# hours. Real polygons rarely have more than 32 corners; all of the larger ones together may cost
+# so many steps, and what remains is cut as if it were convex.
+SMALL_CONCAVE, LARGEST_CONCAVE = 64, 1024
+_MOST_STEPS = 2 * 10**9
 
 
 def triangulate(
@@ -47,10 +49,14 @@ def triangulate(
 
 @njit(cache=True, nogil=True)
 def _triangulate(vertices, corners, sizes, triangles):  # type: ignore[no-untyped-def]
-    start, done = 0, 0
+    start, done, steps = 0, 0, 0
     flat = np.empty((LARGEST_CONCAVE, 2))
     for size in sizes:
-        if 3 < size <= LARGEST_CONCAVE and _flatten(vertices, corners, start, size, flat):
+        affordable = 3 < size <= LARGEST_CONCAVE
+        if affordable and size > SMALL_CONCAVE:
+            affordable = steps + size**3 <= _MOST_STEPS
+            steps += size**3 if affordable else 0
+        if affordable and _flatten(vertices, corners, start, size, flat):
             done = _cut_ears(flat, start, size, triangles, done)
         else:
             for i in range(1, size - 1):

@@ -18,9 +18,8 @@ from triform.geometry.colors import (
     srgb_from_linear,
     texture_means,
 )
+from triform.geometry.limits import LARGEST_FACE_COUNT
 from triform.geometry.mesh import Mesh, MeshError
-
-LARGEST_FACE_COUNT = 20_000_000
 
 
 def read_scene(

@@ -21,7 +21,7 @@ from triform.geometry.shade import blend, resolve, shade
 Shading = Literal["smooth", "flat", "none"]
 LARGEST_SIZE, LARGEST_SAMPLES = 4096, 8
 # Brighter than a single picture for people: what faces the camera shows about its own colour.
-AMBIENT = 0.45
+AMBIENT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
