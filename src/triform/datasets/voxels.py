@@ -119,7 +119,7 @@ def voxelize_shapes(
             else:
                 done[key] = bits
         storage: np.ndarray | _File = np.array(list(done.values()), dtype=np.uint8).reshape(
-            len(done), -1
+            len(done), -(-(resolution**3) // 8)
         )
         places = {key: row for row, key in enumerate(done)}
     else:
