@@ -83,8 +83,8 @@ class SearchConfig(Settings):
 
     gallery: Texts = Field(
         (),
-        description="Folders of meshes, shape libraries, known names (`triform data list`), folders "
-        "of pictures; or a gallery that was built before.",
+        description="Folders of meshes or of pictures, shape libraries, known names "
+        "(`triform data list`); or a gallery that was built before.",
     )
     picture: Texts = Field((), description="Pictures to search with.")
     mesh: Texts = Field((), description="Meshes to search with.")
