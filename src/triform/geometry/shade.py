@@ -168,6 +168,7 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
     size = layers.shape[0]
     shift = size / 2 - 0.5
     pixel = samples / focal
+    edges, owns = np.empty((3, 3)), np.empty(3, np.bool_)
     for face in order:
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         left, right, top, bottom = box_of(points, i, j, k, float(size), near)
@@ -176,6 +177,13 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
         planes = planes_of(points, i, j, k)
         if planes[12] == 0.0:
             continue
+        edges[0, 0], edges[0, 1], edges[0, 2] = planes[0], planes[1], planes[2]
+        edges[1, 0], edges[1, 1], edges[1, 2] = planes[3], planes[4], planes[5]
+        edges[2, 0], edges[2, 1], edges[2, 2] = planes[6], planes[7], planes[8]
+        for edge in range(3):
+            # An edge between two faces belongs to one of them, or it would be laid over twice.
+            across, down = edges[edge, 0], edges[edge, 1]
+            owns[edge] = across > 0.0 or (across == 0.0 and down > 0.0)
         crossing = min(points[i, 2], points[j, 2], points[k, 2]) <= near
         highest = 1.0 / near if crossing else np.inf
         first, last = float(math.ceil(left - 0.5)), min(math.floor(right - 0.5), size - 1.0)
@@ -191,6 +199,12 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
                 x = (column - shift) / focal
                 w = planes[9] * x + planes[10] * y + planes[11]
                 if w <= inverse[row, column] or w >= highest:
+                    continue
+                inside = True
+                for edge in range(3):
+                    side = edges[edge, 0] * x + edges[edge, 1] * y + edges[edge, 2]
+                    inside &= side > 0.0 or (side == 0.0 and owns[edge])
+                if not inside:
                     continue
                 red, green, blue, alpha = _look(points, faces, paint, lights, face, x, y, pixel)
                 rest = 1.0 - alpha
