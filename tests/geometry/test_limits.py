@@ -1,6 +1,8 @@
 import pytest
 
+from triform.geometry import limits
 from triform.geometry.limits import LARGEST_INSTANCE_COUNT, check_tree
+from triform.geometry.load import load_mesh
 from triform.geometry.mesh import MeshError
 
 
@@ -21,3 +23,11 @@ def test_circles_and_deep_nesting():
         check_tree({0: [1], 1: [2], 2: [0]}, 0)
     with pytest.raises(MeshError, match="levels deep"):
         check_tree({i: [i + 1] for i in range(10_000)}, 0)
+
+
+def test_files_that_would_fill_the_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(limits, "LARGEST_MEMORY", 1400)
+    with pytest.raises(MeshError, match=r"101 bytes of STL .* the limit is 100"):
+        load_mesh(b"x" * 101, "stl")
+    with pytest.raises(MeshError, match="no faces"):
+        load_mesh(b"x" * 100, "stl")

@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from triform.geometry.cad import convert_cad
-from triform.geometry.limits import check_size
+from triform.geometry.limits import check_bytes, check_size
 from triform.geometry.mesh import Mesh, MeshError, weld
 from triform.geometry.obj import read_obj
 from triform.geometry.off import read_off
@@ -144,6 +144,7 @@ def _known(suffix: str) -> str:
 def _read(data: bytes, file_type: str, resolver: Companions | None, appearance: bool) -> Mesh:
     if not data.strip():
         raise MeshError("the file is empty")
+    check_bytes(len(data), file_type)
     companions = _Companions(resolver)
     if file_type == "obj":
         return weld(read_obj(data, companions.find, appearance=appearance))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from array import array
+from itertools import islice
 
 import numpy as np
 
@@ -22,34 +24,41 @@ def read_off(data: bytes) -> Mesh:
     header = _HEADER.match(data)
     if header is None:
         raise MeshError("damaged, or no OFF file: it does not begin with OFF")
-    lines = [line.partition(b"#")[0].split() for line in data[header.end() :].splitlines()]
-    lines = [line for line in lines if line]
+    # Split one at a time: millions of lines of small words would fill the memory.
+    lines = data[header.end() :].splitlines()
+    rows = (row for line in lines if (row := line.partition(b"#")[0].split()))
+    after = 6 if header[2] else 3  # normals stand before colours
+    positions, corners, sizes = array("d"), array("q"), array("q")
+    of_vertices: list[list[bytes]] | None = [] if header[1] else None
+    of_faces: list[list[bytes]] | None = []
+    read = 0
     try:
-        num_vertices, num_faces = (int(word) for word in lines[0][:2])
-        if min(num_vertices, num_faces) < 0 or num_vertices + num_faces > len(lines) - 1:
-            raise ValueError(
-                f"it promises {num_vertices} vertices and {num_faces} faces "
-                f"but has {len(lines) - 1} lines"
-            )
-        table = lines[1 : 1 + num_vertices]
-        vertices = np.array([line[:3] for line in table], dtype=np.float64)
-        after = 6 if header[2] else 3  # normals stand before colours
-        colored = header[1] and all(len(line) >= after + 3 for line in table)
-        of_vertex = _colors([line[after : after + 3] for line in table]) if colored else None
-        corners: list[int] = []
-        sizes, colors = [], []
-        for line in lines[1 + num_vertices : 1 + num_vertices + num_faces]:
-            count = int(line[0])
-            if not 0 <= count < len(line):
-                raise ValueError(f"a face promises {count} corners and has {len(line) - 1}")
-            corners += map(int, line[1 : 1 + count])
+        num_vertices, num_faces = (int(word) for word in next(rows, [b""])[:2])
+        if min(num_vertices, num_faces) < 0:
+            raise ValueError(f"it promises {num_vertices} vertices and {num_faces} faces")
+        for row in islice(rows, num_vertices):
+            if len(row) < 3:
+                raise ValueError(f"a vertex has {len(row)} coordinates, it needs 3")
+            positions.extend(map(float, row[:3]))
+            of_vertices = _add(of_vertices, row[after : after + 3])
+            read += 1
+        for row in islice(rows, num_faces):
+            count = int(row[0])
+            if not 0 <= count < len(row):
+                raise ValueError(f"a face promises {count} corners and has {len(row) - 1}")
+            corners.extend(map(int, row[1 : 1 + count]))
             sizes.append(count)
-            colors.append(line[1 + count : 4 + count])
+            of_faces = _add(of_faces, row[1 + count : 4 + count])
+            read += 1
+        if read < num_vertices + num_faces:
+            raise ValueError(
+                f"it promises {num_vertices} vertices and {num_faces} faces but has {read} lines"
+            )
+        vertices = np.array(positions).reshape(-1, 3)
         at = np.array(corners, dtype=np.int64)
         triangles, polygon = triangulate(vertices, at, np.array(sizes, dtype=np.int64))
-        of_face = None
-        if colors and all(len(color) == 3 for color in colors):
-            of_face = _colors(colors)[polygon]
+        of_vertex = _colors(of_vertices) if of_vertices else None
+        of_face = _colors(of_faces)[polygon] if of_faces else None
     except (ValueError, IndexError, OverflowError) as error:
         raise MeshError(f"damaged OFF file: {error}") from None
     mesh = Mesh(vertices, at[triangles], of_face)
@@ -57,6 +66,14 @@ def read_off(data: bytes) -> Mesh:
         mean = of_vertex[mesh.faces].mean(axis=1).astype(np.uint8)
         mesh = Mesh(mesh.vertices, mesh.faces, mean)
     return mesh
+
+
+def _add(table: list[list[bytes]] | None, color: list[bytes]) -> list[list[bytes]] | None:
+    """Add a colour to a table of colours, which is none once one is missing."""
+    if table is None or len(color) != 3:
+        return None
+    table.append(color)
+    return table
 
 
 def _colors(words: list[list[bytes]]) -> np.ndarray:

@@ -28,10 +28,6 @@ class Placed:
         """The type of the node."""
         return self.node.type
 
-    def has(self, name: str) -> bool:
-        """Tell whether a field is given."""
-        return self._get(name)[0] is not None
-
     def flag(self, name: str, default: bool) -> bool:
         """Return the boolean of a field."""
         value = self._get(name)[0]

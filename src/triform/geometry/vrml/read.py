@@ -14,7 +14,13 @@ import numpy as np
 
 from triform.geometry.appearance import Appearance, Material
 from triform.geometry.colors import UNCOLORED, read_texture, texture_means, to_bytes
-from triform.geometry.limits import LARGEST_ARCHIVE, LARGEST_INSTANCE_COUNT, LARGEST_ITEM_COUNT
+from triform.geometry.limits import (
+    LARGEST_FACE_COUNT,
+    LARGEST_INSTANCE_COUNT,
+    LARGEST_ITEM_COUNT,
+    check_bytes,
+    largest_size,
+)
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.vrml.fields import Placed, Surroundings
 from triform.geometry.vrml.shapes import Surface, default_mapping, read_geometry, rotation
@@ -22,7 +28,6 @@ from triform.geometry.vrml.syntax import Node, parse_vrml
 
 Find = Callable[[str], bytes | None]
 LARGEST_INLINE_DEPTH = 8
-LARGEST_FACE_COUNT = LARGEST_ITEM_COUNT // 3
 
 
 def read_vrml(data: bytes, find: Find, *, appearance: bool = False) -> Mesh:
@@ -44,7 +49,7 @@ def read_vrml(data: bytes, find: Find, *, appearance: bool = False) -> Mesh:
 
 
 def unpack(data: bytes) -> bytes:
-    """Undo gzip, up to 1 GiB.
+    """Undo gzip, as far as there is memory to read what comes out.
 
     Raises:
         MeshError: damaged, or larger.
@@ -55,10 +60,9 @@ def unpack(data: bytes) -> bytes:
     try:
         while data:
             member = zlib.decompressobj(wbits=31)
-            parts.append(member.decompress(data, LARGEST_ARCHIVE + 1 - size))
+            parts.append(member.decompress(data, largest_size("wrl") + 1 - size))
             size += len(parts[-1])
-            if size > LARGEST_ARCHIVE:
-                raise MeshError(f"unpacks to more than {LARGEST_ARCHIVE} bytes")
+            check_bytes(size, "wrl")
             if not member.eof:
                 raise MeshError("the packed file ends in the middle")
             # Padding may follow the last of several packed pieces.
@@ -235,8 +239,9 @@ def _children(placed: Placed) -> list[Placed]:
     """The nodes below one, as it is shown at first."""
     match placed.type:
         case "Switch":
-            which = int(placed.vector("whichChoice", (-1,))[0])
-            return placed.nodes("choice")[which : which + 1] if which >= 0 else []
+            which = placed.integers("whichChoice")
+            shown = int(which[0]) if len(which) else -1
+            return placed.nodes("choice")[shown : shown + 1] if shown >= 0 else []
         case "LOD":
             return placed.nodes("level")[:1]  # the finest
         case _:
