@@ -86,7 +86,7 @@ def give_up(task: Task, reason: str) -> Note:
     if task.old is not None:
         for path in task.old.files:
             task.store.remove(path)
-    reason = " ".join(reason.split())[:500]
+    reason = " ".join(reason.split()).removeprefix("mesh: ")[:500]
     note = Note(task.object_id, reason=reason, source=task.shape.object_id, key=task.failure_key)
     write_note(task.store, note)
     return note

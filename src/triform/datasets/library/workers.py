@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from triform.base.errors import UserError
+from triform.datasets.library.cluster import join_cluster
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -144,7 +144,8 @@ class Crew:
         self._stop = threading.Event()
         self.cluster = cluster
         if cluster:
-            self.count = count or _join_cluster(cluster)
+            cores = join_cluster(cluster)
+            self.count = min(count or cores, cores)
         else:
             self.count = count or joblib.cpu_count()
 
@@ -172,7 +173,10 @@ class Crew:
             call = delayed(_supervise)
             import joblib
 
-            with joblib.parallel_config(backend="ray", n_jobs=self.count):
+            # A core each, or Ray may put them all on one machine.
+            with joblib.parallel_config(
+                backend="ray", n_jobs=self.count, ray_remote_args={"num_cpus": 1}
+            ):
                 for start in range(0, len(tasks), _BATCH * self.count):
                     batch = tasks[start : start + _BATCH * self.count]
                     yield from Parallel(batch_size=1)(
@@ -257,22 +261,3 @@ def _follow(parent: int) -> None:
     while os.getppid() == parent or os.name == "nt":
         time.sleep(1)
     os._exit(1)
-
-
-def _join_cluster(address: str) -> int:
-    """Connect to a Ray cluster; returns its number of cores."""
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError:
-        raise UserError("--cluster needs the package ray: pip install 'triform[cluster]'") from None
-    register_ray()
-    try:
-        if not ray.is_initialized():
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"--cluster {address}: no Ray cluster answers there "
-            f"({' '.join(str(error).split())[:120]}); start one with `ray start --head`"
-        ) from None
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
