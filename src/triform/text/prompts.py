@@ -13,7 +13,7 @@ _FILE_WORDS = frozenset({
     "3d", "asset", "copy", "export", "final", "geometry", "lowpoly", "highpoly", "lod",
     "mesh", "model", "models", "new", "normalized", "obj", "object", "off", "old", "ply",
     "scan", "scene", "shape", "stl", "test", "textured", "tmp", "train", "untitled", "val",
-    "version",
+    "version", "vrml", "wrl",
 })  # fmt: skip
 _COUNTED = frozenset({
     "arm", "arms", "bedroom", "door", "doors", "drawer", "drawers", "leg", "legs", "light",
