@@ -74,7 +74,22 @@ def test_points(tmp_path: Path) -> None:
         assert spread[name, "ours, farthest"] < 0.2 < spread[name, "ours, stratified"]
 
 
+def test_library_read(tmp_path: Path) -> None:
+    small = ("--objects", "4", "--views", "2", "--image_size", "16", "--points", "32")
+    said = run(tmp_path, "library_read.py", *small, "--rounds", "1")
+    assert said.startswith("4 of 4 objects, 2 views of 16 pixels, 32 points")
+    ratios = [float(number) for number in re.findall(r"ratio +([\d.]+)", said)]
+    assert len(ratios) == 3 and ratios[0] == 1 and min(ratios) > 0
+
+
 def test_every_benchmark_is_known() -> None:
     """A program that is added here is tested here, but for the one that has its own."""
-    known = {"epoch.py", "train_step.py", "prompt_to_obj.py", "voxelize.py", "points.py"}
+    known = {
+        "epoch.py",
+        "train_step.py",
+        "prompt_to_obj.py",
+        "voxelize.py",
+        "points.py",
+        "library_read.py",
+    }
     assert {path.name for path in BENCHMARKS.glob("*.py")} == known

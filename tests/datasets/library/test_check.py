@@ -159,7 +159,7 @@ BREAKAGES = {
     "empty": (edit_captions(*GOOD, "ball1,"), ["row 5", "empty"], True),
     "quote": (edit_captions(*GOOD, 'ball1,"red'), ["row 5", "no CSV"], True),
     "latin": (
-        write("captions.csv", b"object_id,caption\nball1,caf\xe9\n"),
+        write("captions.csv", b"object_id,caption\nball1,\xe9t\xe9\n"),
         ["row 2", "UTF-8"], True,
     ),
     "tables": (remove("captions.csv"), ["metadata.json", "neither is captions.csv"], True),
