@@ -53,23 +53,28 @@ def nearest_indices(points: Tensor, centers: Tensor, count: int) -> Tensor:
     return distances.topk(count, dim=-1, largest=False, sorted=False).indices
 
 
-def group_points(features: Tensor, num_group: int, group_size: int) -> tuple[Tensor, Tensor]:
+def group_points(
+    features: Tensor, num_group: int, group_size: int, num_visible: int = 0
+) -> tuple[Tensor, Tensor]:
     """Groups of neighbours around points that lie far apart.
 
     Args:
         features: (B, N, 3 + C): positions and, behind them, whatever belongs to a point.
-        num_group: Groups G.
+        num_group: Groups.
         group_size: Points M of each group.
+        num_visible: Only so many groups G, drawn for each cloud; 0 = all of them, in order.
 
     Returns:
         Groups (B, G, M, 3 + C) whose positions are relative to their centre, and centres (B, G, 3).
     """
-    points = features[..., :3]
+    points, channels = features[..., :3], features.shape[-1]
     centers = farthest_indices(points, num_group)
+    if num_visible:
+        drawn = torch.rand(centers.shape, device=centers.device).argsort(1)[:, :num_visible]
+        centers = centers.gather(1, drawn)
     positions = points.gather(1, centers[..., None].expand(-1, -1, 3))
     near = nearest_indices(points, positions, group_size)
-    batch, channels = len(features), features.shape[-1]
     groups = features.gather(1, near.flatten(1)[..., None].expand(-1, -1, channels))
-    groups = groups.view(batch, num_group, group_size, channels)
+    groups = groups.view(*near.shape, channels)
     shift = torch.nn.functional.pad(positions, (0, channels - 3))
     return groups - shift[:, :, None], positions

@@ -227,12 +227,9 @@ class Tokens(nn.Module):
         self.global_query = nn.Parameter(torch.zeros(1, queries, shape.embed_dim))
 
     def forward(self, cloud: Tensor, num_visible: int) -> tuple[Tensor, Tensor]:
-        groups, positions = group_points(cloud, self.shape.num_group, self.shape.group_size)
-        if num_visible < self.shape.num_group:
-            chosen = torch.rand(positions.shape[:2], device=cloud.device).argsort(1)
-            chosen = chosen[:, :num_visible, None]
-            positions = positions.gather(1, chosen.expand(-1, -1, 3))
-            groups = groups.gather(1, chosen[..., None].expand(-1, -1, *groups.shape[2:]))
+        groups, positions = group_points(
+            cloud, self.shape.num_group, self.shape.group_size, num_visible
+        )
         tokens = self.embed(groups)
         query = self.global_query.expand(len(cloud), -1, -1)
         return self.encoder(tokens, self.pos_embed(positions), query)
@@ -291,7 +288,7 @@ class ReCon(nn.Module):
                 colors = torch.full_like(points, NO_COLOR)
             points = torch.cat([points, colors], -1)
         hidden = int(self.mask_ratio * shape.num_group) if self.training else 0
-        return self.model(points, shape.num_group - hidden)
+        return self.model(points, shape.num_group - hidden if hidden else 0)
 
     def forward(self, points: Tensor, colors: Tensor | None = None) -> Tensor:
         """Embeddings (B, out_dim) of length 1; arguments as in `tokens`."""
