@@ -298,7 +298,7 @@ def test_the_first_points_show_the_whole_object(
         assert spread.max() < 0.1
 
 
-@pytest.mark.parametrize("cameras", ["even", "random", "turntable"])
+@pytest.mark.parametrize("cameras", ["even", "upper", "random", "turntable"])
 @pytest.mark.parametrize("fov", [0.0, 0.9])
 def test_cameras(meshes: Path, memory: str, run: Prepare, cameras: str, fov: float) -> None:
     run(meshes, memory, cameras=cameras, fov=fov, views=5, points=0)

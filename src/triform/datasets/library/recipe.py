@@ -21,7 +21,7 @@ class Recipe:
 
     views: int
     image_size: int
-    cameras: Literal["even", "random", "turntable"]
+    cameras: Literal["even", "upper", "random", "turntable"]
     fov: float
     shading: Literal["smooth", "flat"]
     points: int
