@@ -2,12 +2,12 @@
 
     python benchmarks/retrieval_step.py
 
-The documented training (10,000 points in 512 groups of 32, 70 % of them hidden, features of 24 views
-by a mixture of 8 experts, AdamW), with a point encoder that a processor can bear. The plain way, as
-programs of this kind are written: points drawn from each mesh by trimesh for every item of every
-step (reading the mesh is left out, in its favour), farthest points by a loop with a sum, all groups
-embedded and then hidden by a shuffle per sample, attention spelled out, the decoder of hidden groups
-run along though no loss reads it, eight experts one after the other, the mask of positives filled
+The documented training (10,000 points in 512 groups of 32, 70 % of them hidden, features of 24
+views by a mixture of 8 experts, AdamW), with a point encoder that a processor can bear. The plain
+way, as programs of this kind are written: points drawn from each mesh by trimesh for every item of
+every step (reading the mesh is left out, in its favour), farthest points by a loop with a sum, all
+groups embedded and then hidden by a shuffle per sample, attention spelled out, the decoder of the
+hidden run along though no loss reads it, eight experts one after the other, the positives marked
 by a loop. Ours is what `triform retrieval train` does, data included.
 
 Both take turns in one process on the same objects; figures are medians of processor time. Before
@@ -147,7 +147,9 @@ class PlainStep:
         query, x = parts.encoder.ln_f2(query), parts.encoder.ln_f1(x)
         if hidden:
             rest = self.positions(centers)
-            places = torch.cat([rest[~mask].view(batch, -1, width), rest[mask].view(batch, -1, width)], 1)
+            places = torch.cat(
+                [rest[~mask].view(batch, -1, width), rest[mask].view(batch, -1, width)], 1
+            )
             x = torch.cat([x, self.mask_token.expand(batch, hidden, -1)], 1)
             for block in self.decoder:
                 x = self.local(block, x + places)
@@ -266,7 +268,9 @@ def main():
         f"{args.size} point encoder, {args.points:,} points, {args.num_group} groups, batches of "
         f"{args.batch_size}, {args.threads} thread(s), {args.rounds} steps each"
     )
-    print(f"without hidden groups the embeddings differ by {agree(system, plain, cloud):.1e} at most")
+    print(
+        f"without hidden groups the embeddings differ by {agree(system, plain, cloud):.1e} at most"
+    )
     ways = {"plain": plain, "ours": ours}
     times = {name: [] for name in ways}
     for number in range(args.rounds + 1):

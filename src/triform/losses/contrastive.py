@@ -11,7 +11,8 @@ A = scale * P I^T in R^(B x BV), the two directions are
 
 The loss is their mean. Where all logits are equal, the second is ln B and the first is ln B
 (logsumexp), ln(B V) (mean) or ln(B V - V + 1) (each); where objects are told apart perfectly, the
-second is 0 and the first is 0, ln V and 0. With V = 1 all variants are the loss of CLIP (arXiv:2103.00020 figure 3).
+second is 0 and the first is 0, ln V and 0. With V = 1 all variants are the loss of CLIP
+(arXiv:2103.00020 figure 3).
 """
 
 from __future__ import annotations
@@ -135,15 +136,6 @@ def _cosines(first: Tensor, second: Tensor) -> Tensor:
     """In float32, also under autocast: at scale 14 bf16 is wrong by a twentieth of a nat."""
     with torch.autocast(first.device.type, enabled=False):
         return first.float() @ second.float().T
-
-
-def _against(positive: Tensor, others: Tensor, positives: Positives) -> Tensor:
-    """Loss (...) of positives (..., V) against the summed rest, a log (...)."""
-    together = positive.logsumexp(-1)
-    if positives == "each":
-        return (torch.logaddexp(positive, others[..., None]) - positive).mean(-1)
-    hit = together if positives == "logsumexp" else positive.mean(-1)
-    return torch.logaddexp(together, others) - hit
 
 
 def gather_with_gradient(embeddings: Tensor) -> Tensor:

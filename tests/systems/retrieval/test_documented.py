@@ -19,9 +19,36 @@ from triform.systems.retrieval.verbs import EmbedConfig
 
 from .conftest import preset
 
-SMALLER = """--points 64 --num_group 8 --group_size 8 --emb_dim 24 --point_width 32 --point_heads 2
- --point_depth 2 --batch_size 8 --views 4 --epochs 2 --num_workers 0 --evaluate_every 1
- --patch_widths 16 16 16""".split()
+SMALLER = [
+    "--points",
+    "64",
+    "--num_group",
+    "8",
+    "--group_size",
+    "8",
+    "--emb_dim",
+    "24",
+    "--point_width",
+    "32",
+    "--point_heads",
+    "2",
+    "--point_depth",
+    "2",
+    "--batch_size",
+    "8",
+    "--views",
+    "4",
+    "--epochs",
+    "2",
+    "--num_workers",
+    "0",
+    "--evaluate_every",
+    "1",
+    "--patch_widths",
+    "16",
+    "16",
+    "16",
+]
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_augmented_clouds_stay_within_what_was_asked(objects):
     fit = torch.linalg.lstsq(rise, moved[..., 1, None]).solution[..., 0]
     residual = moved[..., 1] - (rise @ fit[..., None])[..., 0]
     assert residual.abs().max() < 1e-4
-    assert 1 / 1.5 - 1e-3 < fit[:, 1].min() and fit[:, 1].max() < 1.5 + 1e-3
+    assert fit[:, 1].min() > 1 / 1.5 - 1e-3 and fit[:, 1].max() < 1.5 + 1e-3
     assert fit[:, 0].abs().max() < 0.2 + 1e-3 and not colors.any()
 
 

@@ -40,6 +40,12 @@ class DataConfig(Group):
     light_views: int = Field(
         0, ge=0, description="So many of them are changed but a little, as a gallery looks."
     )
+    near_views: int = Field(
+        0,
+        ge=0,
+        description="Take an object's pictures in a step from so many neighbours of a random one, "
+        "as a query is compared with the view nearest to it; 0 = from all around.",
+    )
     image_size: int = Field(64, ge=16, le=512, description="Pixels along each side (small).")
     points: int = Field(1024, ge=32, description="Points of each cloud that the network sees.")
     batch_size: int = Field(32, ge=2, description="Objects per step, in each process.")
@@ -47,6 +53,10 @@ class DataConfig(Group):
     max_samples: int = Field(0, ge=0, description="Use only the first so many objects; 0 = all.")
     prepared_views: int = Field(
         24, ge=1, le=1000, description="Pictures of each object, where a data set is prepared."
+    )
+    prepared_cameras: Literal["even", "upper", "random", "turntable"] = Field(
+        "even",
+        description="Where their cameras stand, as `triform shapes prepare --cameras` says.",
     )
     prepared_size: int = Field(
         224, ge=8, le=4096, description="Their pixels along each side, where it is prepared."
@@ -226,6 +236,8 @@ class Config(SystemConfig):
             )
         if training.picture_picture_weight and data.views < 2:
             raise ValueError(f"picture_picture_weight needs views 2 or more, seen {data.views}")
+        if 0 < data.near_views < data.views - 1:
+            raise ValueError(f"near_views {data.near_views} are too few for views {data.views}")
         if data.light_views > data.views:
             raise ValueError(f"light_views {data.light_views} of views {data.views}")
         if model.image_encoder != SMALL and not data.image_embeddings:

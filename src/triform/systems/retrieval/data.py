@@ -30,7 +30,6 @@ from triform.systems.retrieval.model import unit_sphere
 from triform.systems.retrieval.objects import Objects, read_objects
 from triform.systems.retrieval.recon import NO_COLOR
 
-
 LIGHT = 0.25
 """Strength of the changes to pictures that shall look as in a gallery."""
 
@@ -51,6 +50,7 @@ def load_objects(config: Config) -> tuple[Objects, dict[str, str]]:
         image_size=data.image_size if is_small else 0,
         split=data.split,
         max_samples=data.max_samples,
+        directions=data.near_views > 0,
     )
     if objects.points.shape[1] < data.points:
         raise UserError(
@@ -118,10 +118,7 @@ class Batches:
         count, data = len(numbers), self.data
         swaps = channel_orders(count, data.virtual_colors, generator)
         mirrored = torch.rand(count, generator=generator) < (0.5 if data.mirror else 0)
-        chosen = [
-            torch.randperm(self.objects.num_views, generator=generator)[: data.views].tolist()
-            for _ in numbers
-        ]
+        chosen = [self._some_views(number, generator) for number in numbers]
         images = self._images(numbers, chosen, swaps, mirrored, generator)
         points, colors = self._clouds(numbers, generator)
         colors = colors.gather(2, swaps[:, None].expand(-1, colors.shape[1], -1))
@@ -140,6 +137,19 @@ class Batches:
             "object": torch.from_numpy(numbers),
             "caption": torch.tensor(captions),
         }
+
+    def _some_views(self, number: int, generator: torch.Generator) -> list[int]:
+        """Different views of an object: any, or one and some of those nearest to it."""
+        data, count = self.data, self.objects.num_views
+        near = min(data.near_views, count - 1)
+        if not near:
+            return torch.randperm(count, generator=generator)[: data.views].tolist()
+        assert self.objects.directions is not None
+        directions = self.objects.directions[number]
+        first = int(torch.randint(0, count, (), generator=generator))
+        order = np.argsort(-(directions @ directions[first]), kind="stable")
+        others = order[order != first][torch.randperm(near, generator=generator).numpy()]
+        return [first, *others[: data.views - 1].tolist()]
 
     def _images(
         self,

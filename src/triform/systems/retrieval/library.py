@@ -9,7 +9,6 @@ from triform.base.paths import cache_dir
 from triform.datasets.library.layout import METADATA, Library
 from triform.systems.retrieval.config import DataConfig
 
-
 COPIES_SIZE = 32
 """Voxels along each side of the grids by which near copies are kept in one split."""
 
@@ -37,7 +36,10 @@ def _prepared(data: DataConfig) -> Path:
     from triform.datasets.library import prepare
     from triform.datasets.library.config import PrepareSettings
 
-    facts = f"{data.library} {data.prepared_views} {data.prepared_size} {data.prepared_points}"
+    facts = (
+        f"{data.library} {data.prepared_views} {data.prepared_cameras} {data.prepared_size} "
+        f"{data.prepared_points}"
+    )
     digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
     words = "".join(c if c.isalnum() else "-" for c in data.library)
     folder = cache_dir() / "libraries" / f"{words}-{digest}"
@@ -50,6 +52,7 @@ def _prepared(data: DataConfig) -> Path:
                     meshes=(data.library,),
                     library=str(folder),
                     views=data.prepared_views,
+                    cameras=data.prepared_cameras,
                     image_size=data.prepared_size,
                     points=data.prepared_points,
                     voxel_size=(COPIES_SIZE,),

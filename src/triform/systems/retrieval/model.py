@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from triform.systems.retrieval.config import SMALL, ModelConfig
 from triform.systems.retrieval.image_encoder import build_image_encoder
 from triform.systems.retrieval.moe import MoEImgHead
-from triform.systems.retrieval.recon import ReCon, ReConShape
-from triform.systems.retrieval.recon_weights import SHAPES
+from triform.systems.retrieval.recon import SHAPES, ReCon, ReConShape
 
 
 class LinearHead(nn.Module):

@@ -47,8 +47,9 @@ class MoEImgHead(nn.Module):
             share = probabilities.mean(0)
         balance = len(self.experts) * (share * probabilities.mean(0)).sum()
         # One multiplication for all experts instead of eight.
-        weight = torch.cat([expert.weight for expert in self.experts])
-        bias = torch.cat([expert.bias for expert in self.experts])
+        experts = [expert for expert in self.experts if isinstance(expert, nn.Linear)]
+        weight = torch.cat([expert.weight for expert in experts])
+        bias = torch.cat([expert.bias for expert in experts])
         each = F.linear(features, weight, bias).unflatten(-1, (len(self.experts), -1))
-        mixed = torch.einsum("ne,ned->nd", weights.to(each.dtype), each)
+        mixed = (weights.to(each.dtype)[..., None] * each).sum(1)
         return (F.normalize(mixed.float(), dim=-1) if normalize else mixed), balance

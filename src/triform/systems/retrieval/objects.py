@@ -11,6 +11,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,8 @@ from triform.base.logging import get_logger
 from triform.base.paths import cache_dir
 from triform.datasets.library.decoding import as_rows, read_array, read_image
 from triform.datasets.library.layout import Library, LibraryObject
+from triform.geometry.cameras import Camera
+from triform.geometry.mesh import MeshError
 from triform.systems.retrieval.framing import frame
 
 logger = get_logger(__name__)
@@ -50,6 +53,7 @@ class Objects:
         colors: Their colours (n, P, 3) uint8.
         views: Pictures (n, V, S, S, 4) uint8, cut to the object; or None.
         features: A frozen encoder's answer to them (n, V, F) float32; or None.
+        directions: From the object to the camera of each (n, V, 3) float32, of length 1; or None.
     """
 
     ids: tuple[str, ...]
@@ -60,6 +64,7 @@ class Objects:
     colors: np.ndarray
     views: np.ndarray | None = None
     features: np.ndarray | None = None
+    directions: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,7 +82,12 @@ class Objects:
 
 
 def read_objects(
-    library: Library, *, image_size: int, split: str = "", max_samples: int = 0
+    library: Library,
+    *,
+    image_size: int,
+    split: str = "",
+    max_samples: int = 0,
+    directions: bool = False,
 ) -> Objects:
     """Clouds, captions and (unless `image_size` is 0) framed pictures of a library.
 
@@ -86,6 +96,7 @@ def read_objects(
         image_size: Pixels along each side of the pictures; 0 leaves them out.
         split: CSV `model_id,split` that overrules the library; objects it lacks are left out.
         max_samples: Only the first so many objects; 0 = all.
+        directions: Read where the cameras stand as well.
 
     Raises:
         UserError: Something that is needed is missing; the line names the object.
@@ -123,6 +134,7 @@ def read_objects(
         points=points,
         colors=colors,
         views=_pack_views(library, entries, image_size) if image_size else None,
+        directions=_pack_directions(library, entries) if directions else None,
     )
 
 
@@ -197,7 +209,8 @@ def _pack_views(library: Library, entries: Sequence[LibraryObject], size: int) -
     if not count:
         name = next(entry.object_id for entry in entries if not entry.views)
         raise UserError(
-            f"{library.root}: {name} has no pictures; `triform shapes prepare --views 24` makes them"
+            f"{library.root}: {name} has no pictures; `triform shapes prepare --views 24` "
+            "makes them"
         )
     key = _key(library, ("images",), [path for entry in entries for path in entry.images[:count]])
 
@@ -207,6 +220,31 @@ def _pack_views(library: Library, entries: Sequence[LibraryObject], size: int) -
 
     shape = (len(entries), count, size, size, 4)
     return packed(f"{key}_views_{size}", shape, np.uint8, framed, "pictures")
+
+
+def _pack_directions(library: Library, entries: Sequence[LibraryObject]) -> np.ndarray:
+    """Where the cameras of the packed pictures stand."""
+    count = min(entry.views for entry in entries)
+    short = next((entry for entry in entries if len(entry.cameras) < count), None)
+    if short is not None:
+        raise UserError(
+            f"{library.root}: {short.object_id} has pictures without cameras; --near_views 0 does "
+            "without them"
+        )
+
+    def away(number: int) -> np.ndarray:
+        rows = []
+        for path in entries[number].cameras[:count]:
+            try:
+                camera = Camera.from_json(json.loads(library.read_bytes(path)), path)
+            except (ValueError, MeshError) as error:
+                raise UserError(f"{library.root}: {path}: no camera ({error})") from None
+            rows.append(camera.origin / max(float(np.linalg.norm(camera.origin)), 1e-9))
+        return np.stack(rows)
+
+    key = _key(library, ("cameras",), [path for e in entries for path in e.cameras[:count]])
+    shape = (len(entries), count, 3)
+    return packed(f"{key}_directions", shape, np.float32, away, "cameras")
 
 
 def _key(library: Library, folders: Iterable[str], paths: Iterable[str]) -> str:

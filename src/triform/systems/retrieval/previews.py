@@ -25,7 +25,8 @@ from triform.systems.retrieval.config import Config, EvaluateConfig
 from triform.systems.retrieval.framing import frame
 from triform.systems.retrieval.hard_queries import HARD_KINDS, harden
 from triform.systems.retrieval.objects import Objects, packed
-from triform.systems.retrieval.plain import best_view, describe, plain_views
+from triform.systems.retrieval.fusion import best_view
+from triform.systems.retrieval.plain import describe, plain_views
 from triform.systems.retrieval.trained import Retriever
 
 logger = get_logger(__name__)
@@ -135,7 +136,9 @@ def measure_whole(
     right = np.asarray([number[row] for row in places.tolist()])
     views = encode_views(retriever, gallery)
     points = encode_clouds(retriever, objects, everything)
-    similarities = {"views and points": fusion.fuse(retriever.encode_images(queries), views, points)}
+    similarities = {
+        "views and points": fusion.fuse(retriever.encode_images(queries), views, points)
+    }
     if settings.baseline:
         framed = np.stack([frame(picture, PLAIN_SIZE) for picture in queries])
         similarities["plain baseline"] = best_view(describe(framed), plain_gallery(gallery))
@@ -185,9 +188,7 @@ def measure_hard(
             similarity = best_view(describe(framed), plain)
             row["plain baseline"] = retrieval_metrics(similarity, right, (1,))["recall@1"]
         found.append(_rounded(row))
-    mean = {
-        key: float(np.mean([row[key] for row in found])) for key in found[0] if key[0] != "m"
-    }
+    mean = {key: float(np.mean([row[key] for row in found])) for key in found[0] if key[0] != "m"}
     return [*found, {"made hard by": "mean of all", **_rounded(mean)}]
 
 

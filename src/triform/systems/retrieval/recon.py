@@ -49,6 +49,15 @@ class ReConShape:
     patch_widths: tuple[int, int, int] = (128, 256, 512)
 
 
+SHAPES: dict[str, ReConShape] = {
+    "tiny": ReConShape(embed_dim=192, depth=4, num_heads=3),
+    "small": ReConShape(384, 12, 6, layer_scale=1e-5, num_group=512, out_dim=1280),
+    "base": ReConShape(768, 12, 12, num_group=512, out_dim=1280),
+    "large": ReConShape(1024, 24, 16, num_group=512, out_dim=1280),
+}
+"""`small`, `base` and `large` are the published ones; `tiny` is for a processor."""
+
+
 class PatchEmbedding(nn.Module):
     """A group of points becomes one token: a small PointNet with two pools (arXiv:1612.00593)."""
 

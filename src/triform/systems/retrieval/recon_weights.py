@@ -12,15 +12,7 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.engine.checkpoint import read
-from triform.systems.retrieval.recon import ReCon, ReConShape
-
-SHAPES: dict[str, ReConShape] = {
-    "tiny": ReConShape(embed_dim=192, depth=4, num_heads=3),
-    "small": ReConShape(384, 12, 6, layer_scale=1e-5, num_group=512, out_dim=1280),
-    "base": ReConShape(768, 12, 12, num_group=512, out_dim=1280),
-    "large": ReConShape(1024, 24, 16, num_group=512, out_dim=1280),
-}
-"""`small`, `base` and `large` are the published ones; `tiny` is for a processor."""
+from triform.systems.retrieval.recon import SHAPES, ReCon, ReConShape
 
 PRETRAINING_ONLY = re.compile(r"model\.(decoder|decoder_pos_embed|norm)\.")
 """What a published file holds beyond the encoder: the decoder of hidden groups, a norm that

@@ -46,15 +46,13 @@ class SaveBestRecall(Hook):
                 value = context.metrics.get(f"val/{direction}_recall@{k}")
                 if value is None:
                     continue
-                paths = [
-                    context.checkpoint_dir / f"{side}_recall@{k}_{direction}.pth"
-                    for side in ("moe", "pc_encoder")
-                ]
+                moe = context.checkpoint_dir / f"moe_recall@{k}_{direction}.pth"
+                points = context.checkpoint_dir / f"pc_encoder_recall@{k}_{direction}.pth"
                 # What lies there decides, not what this process remembers: a resumed run goes on.
-                if value > max(recall_of(path) for path in paths):
+                if value > max(recall_of(moe), recall_of(points)):
                     facts = {"recall": value, "k": k, "direction": direction,
                              "epoch": context.epoch}  # fmt: skip
-                    save_towers(*paths, context.system, facts)
+                    save_towers(moe, points, context.system, facts)
 
 
 def recall_of(path: Path) -> float:
@@ -131,9 +129,7 @@ def load_image_tower(path: Path | str, device: torch.device | str = "cpu") -> Lo
     return LoadedImages(tower.to(device).eval(), config.model, size, features, config)
 
 
-def load_point_encoder(
-    path: Path | str, device: torch.device | str = "cpu"
-) -> tuple[ReCon, int]:
+def load_point_encoder(path: Path | str, device: torch.device | str = "cpu") -> tuple[ReCon, int]:
     """Read a `pc_encoder_recall@K_*.pth` file, ours, the original program's, or a published one.
 
     Returns:
@@ -187,9 +183,7 @@ def fill(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path | str
         network.load_state_dict(floats)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(
-            f"{path}: weights do not fit {type(network).__name__}: {first}"
-        ) from error
+        raise UserError(f"{path}: weights do not fit {type(network).__name__}: {first}") from error
 
 
 def _feature_dim(head: Mapping[str, Tensor], path: Path | str) -> int:
@@ -206,4 +200,3 @@ def _original_head(state: Mapping[str, Any], path: Path | str) -> ImageTower:
     head = MoEImgHead(width, int(state["experts.0.weight"].shape[0]), count)
     fill(head, state, path)
     return ImageTower(None, head)
-

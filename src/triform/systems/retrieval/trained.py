@@ -82,7 +82,8 @@ class Retriever:
         self.text_tower = text_tower.to(device).eval() if text_tower is not None else None
         self.image_size, self.num_points = image_size, num_points
         self.dim = point_encoder.dim
-        self._image_encoder, self._text_encoder = image_encoder, None
+        self._image_encoder = image_encoder
+        self._text_encoder: TextEncoder | None = None
         states = {"images": image_tower, "points": point_encoder, "texts": self.text_tower}
         self.fingerprint = state_fingerprint(
             {
@@ -239,7 +240,7 @@ class Retriever:
                 what = what if len(cloud) < self.num_points else "NaN or infinity in it"
                 raise UserError(f"point cloud number {number + 1}: {what}")
             chosen = np.arange(self.num_points) * len(cloud) // self.num_points
-            shades = np.full((self.num_points, 3), NO_COLOR, np.float32)
+            shades: np.ndarray = np.full((self.num_points, 3), NO_COLOR, np.float32)
             if color is not None:
                 shades = color[chosen].astype(np.float32) / 255
             rows.append(np.concatenate([cloud[chosen].astype(np.float32), shades], 1))
@@ -261,8 +262,7 @@ class Retriever:
             raise UserError(f"{self.source}: trained without texts; ask with a picture or a mesh")
         if self._text_encoder is None:
             self._text_encoder = load_text_encoder(self.model.text_encoder, str(self.device))
-        encoder: TextEncoder = self._text_encoder
-        known = torch.from_numpy(encoder.encode(list(texts)))
+        known = torch.from_numpy(self._text_encoder.encode(list(texts)))
         known = torch.nn.functional.normalize(known, dim=-1)
         return self._run(known, self.text_tower)
 
@@ -340,4 +340,3 @@ def _text_tower(weights: StateDicts, model: ModelConfig, path: Path | str) -> Te
         raise UserError(f"{path}: the weights of texts are incomplete")
     tower: TextTower = _filled(build_text_tower(model, len(first)), weights, "texts", path)
     return tower
-
