@@ -93,7 +93,7 @@ def test_a_mesh_finds_itself(ask, meshes):
 def test_answers_are_those_of_the_fusion(ask, meshes, checkpoint, tmp_path):
     """Best view and points for pictures, mean view and points for texts: exactly, by hand."""
     retriever = Retriever.from_checkpoint(checkpoint, "cpu")
-    shapes = [load_mesh(path) for path in files(meshes)]
+    shapes = [load_mesh(path, appearance=True) for path in files(meshes)]
     points = retriever.encode_meshes(shapes)
     size = retriever.image_size
     views = np.stack([retriever.encode_framed(fusion.gallery_views(s, size)) for s in shapes])
@@ -246,7 +246,7 @@ def test_pictures_are_found_by_pictures_and_meshes(ask, meshes, tmp_path, checkp
     """The other way: the gallery is a folder of pictures."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    shapes = [load_mesh(path) for path in files(meshes)]
+    shapes = [load_mesh(path, appearance=True) for path in files(meshes)]
     for number, mesh in enumerate(shapes):
         Image.fromarray(fusion.gallery_views(mesh, 48)[5]).save(folder / f"{number}.png")
     (rows,) = ask(gallery=str(folder), picture=str(folder / "2.png"), top_k=1)

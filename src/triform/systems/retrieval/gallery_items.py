@@ -114,7 +114,7 @@ def _from_shape(shape: Shape) -> Item:
     )  # fmt: skip
 
     def read() -> Content:
-        mesh = shape.load()
+        mesh = shape.load(appearance=True)
         return Content(tile=mesh_tile(mesh), mesh=mesh)
 
     return Item(

@@ -142,7 +142,7 @@ def read_questions(settings: SearchConfig) -> list[tuple[str, str, Content | Non
         picture = read_picture(name)
         found.append(("picture", name, Content(tile=picture_tile(picture), pictures=(picture,))))
     for name in settings.mesh:
-        mesh = load_mesh(name)
+        mesh = load_mesh(name, appearance=True)
         found.append(("mesh", name, Content(tile=mesh_tile(mesh), mesh=mesh)))
     for name in settings.text:
         if not name.strip():

@@ -246,7 +246,7 @@ def _mesh_vectors(retriever: Retriever, paths: list[Path]) -> Vectors:
     """Unit vectors of mesh files."""
     rows = []
     for batch in _batches(paths, MESHES_AT_ONCE, "meshes"):
-        meshes = [load_mesh(path) for path in batch]
+        meshes = [load_mesh(path, appearance=True) for path in batch]
         try:
             rows.append(retriever.encode_meshes(meshes))
         except UserError:
