@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 from scipy.fft import dctn
+
 from triform.systems.retrieval import augment
 from triform.systems.retrieval.augment import augment_pictures, plain_pictures
 from triform.systems.retrieval.backgrounds import random_backgrounds
@@ -38,7 +39,7 @@ def test_plain_pictures_lie_on_white():
 def test_same_generator_same_pictures_in_range(size):
     first = augment_pictures(disc(40, size), generator(3))
     assert first.shape == (40, 3, size, size) and first.dtype == torch.float32
-    assert 0 <= first.min() and first.max() <= 1
+    assert first.min() >= 0 and first.max() <= 1
     assert torch.equal(first, augment_pictures(disc(40, size), generator(3)))
     assert not torch.equal(first, augment_pictures(disc(40, size), generator(4)))
 
@@ -121,7 +122,7 @@ def test_compression_of_sizes_that_are_no_multiple_of_eight():
 
 def test_backgrounds_differ_and_are_seeded():
     first = random_backgrounds(24, 32, generator())
-    assert first.shape == (24, 3, 32, 32) and 0 <= first.min() and first.max() <= 1
+    assert first.shape == (24, 3, 32, 32) and first.min() >= 0 and first.max() <= 1
     assert torch.equal(first, random_backgrounds(24, 32, generator()))
     assert len({tuple(np.round(p.mean((1, 2)).tolist(), 5)) for p in first}) == 24
     assert random_backgrounds(0, 32, generator()).shape == (0, 3, 32, 32)

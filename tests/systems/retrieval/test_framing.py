@@ -8,7 +8,7 @@ from skimage.feature import hog
 from triform.geometry.mesh import Mesh
 from triform.systems.retrieval.framing import frame, on_white
 from triform.systems.retrieval.fusion import best_view, fuse, gallery_cameras, gallery_views
-from triform.systems.retrieval.hard_queries import HARD_KINDS, harden
+from triform.systems.retrieval.hard_queries import FURTHER_KINDS, HARD_KINDS, harden
 from triform.systems.retrieval.plain import describe, histograms
 
 
@@ -63,7 +63,7 @@ def test_frame_of_any_mode(mode):
     assert frame(Image.fromarray(box()).convert("RGB").convert(mode), 20).shape == (20, 20, 4)
 
 
-@pytest.mark.parametrize("kind", HARD_KINDS)
+@pytest.mark.parametrize("kind", [*HARD_KINDS, *FURTHER_KINDS])
 def test_hard_queries_are_seeded_opaque_and_another_picture(kind):
     first = harden(box(), kind, np.random.default_rng(5))
     assert first.ndim == 3 and first.shape[2] == 3 and first.dtype == np.uint8
@@ -73,7 +73,8 @@ def test_hard_queries_are_seeded_opaque_and_another_picture(kind):
 
 def test_hard_queries_do_what_they_are_called():
     rng = np.random.default_rng(0)
-    assert harden(box(), "crop", rng).shape[:2] in [(20, 28), (14, 40)]
+    assert harden(box(), "crop", rng).shape[:2] == (17, 33)
+    assert harden(box(), "side", rng).shape[:2] in [(20, 28), (14, 40)]
     grey = harden(box(), "grey", rng)
     assert (grey == grey[..., :1]).all()
     assert max(harden(box(), "roll", rng).shape) > 75

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from triform.systems.retrieval.config import ModelConfig
 from triform.systems.retrieval.image_encoder import ResidualBlock, build_image_encoder
 

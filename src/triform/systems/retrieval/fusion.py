@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from PIL import Image
 
 from triform.geometry.cameras import Camera, fitting_fov, look_at_centre
 from triform.geometry.mesh import Mesh, normalize
@@ -17,7 +18,11 @@ from triform.geometry.views import render_views
 from triform.systems.retrieval.framing import frame
 
 AZIMUTHS, ELEVATIONS = 12, (10, 25, 40)
-POINT_WEIGHT = 0.2
+POINT_WEIGHT, PLAIN_WEIGHT = 0.2, 1.0
+# Degrees by which a query is rolled, and by how much a rolled one has to be better.
+TURNS, TURN_PENALTY = (-40, -30, -20, -10, 10, 20, 30, 40), 0.06
+# Of `discount`.
+STRANGERS, DISCOUNT = 3, 0.5
 _DISTANCE = 2.5
 _RENDERED = 1.5  # pixels rendered for each that is kept, before the cut to the object
 
@@ -48,12 +53,54 @@ def gallery_cameras(fov: float) -> list[Camera]:
     return cameras
 
 
+def turned(framed: UInt8[np.ndarray, "q s s 4"]) -> UInt8[np.ndarray, "t q s s 4"]:
+    """Queries as they are, and rolled by each of `TURNS`, cut to the object again.
+
+    Where the background could not be taken away, a rolled picture would show it rolled as well:
+    such a picture stays as it is.
+    """
+    size = framed.shape[1]
+    rows = [framed]
+    for angle in TURNS:
+        rows.append(np.stack([_turn(picture, angle, size) for picture in framed]))
+    return np.stack(rows)
+
+
+def _turn(picture: np.ndarray, angle: float, size: int) -> np.ndarray:
+    if picture[..., 3].min() > 250:
+        return picture
+    rolled = Image.fromarray(picture).rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    return frame(rolled, size)
+
+
+def join(
+    learned: Float32[np.ndarray, "*n d"],
+    plain: Float32[np.ndarray, "*n f"],
+    weight: float = PLAIN_WEIGHT,
+) -> Float32[np.ndarray, "*n d+f"]:
+    """Embedding and plain descriptor of a picture as one vector of length 1.
+
+    The cosine of two such vectors is the mean of both cosines, the plain one's with `weight`.
+    """
+    both = np.concatenate([learned, math.sqrt(weight) * plain], axis=-1)
+    return np.asarray(both / math.sqrt(1 + weight)).astype(np.float32)
+
+
 def best_view(
     queries: Float32[np.ndarray, "q d"], views: Float32[np.ndarray, "n v d"]
 ) -> Float32[np.ndarray, "q n"]:
     """Cosine of each query with the best view of each object; all vectors have length 1."""
     scores = queries @ views.reshape(-1, views.shape[-1]).T
     return np.asarray(scores.reshape(len(queries), *views.shape[:2]).max(axis=2))
+
+
+def best_turn(
+    queries: Float32[np.ndarray, "t q d"], views: Float32[np.ndarray, "n v d"]
+) -> Float32[np.ndarray, "q n"]:
+    """The same for queries as `turned` returns them; a rolled one has to be better by a margin."""
+    scores = np.stack([best_view(rows, views) for rows in queries])
+    scores[1:] -= TURN_PENALTY
+    return np.asarray(scores.max(axis=0))
 
 
 def fuse(
@@ -71,3 +118,19 @@ def fuse(
         weight: of the point cloud; the views have 1.
     """
     return np.asarray(best_view(queries, views) + weight * (queries @ points.T)).astype(np.float32)
+
+
+def discount(
+    similarity: Float32[np.ndarray, "q n"], strangers: Float32[np.ndarray, "m n"]
+) -> Float32[np.ndarray, "q n"]:
+    """Take from each candidate what it is like anything at all (CSLS, arXiv:1710.04087).
+
+    A picture of a plain box resembles every cupboard and would be the answer to each of them.
+
+    Args:
+        similarity: of queries and candidates.
+        strangers: of queries that nobody asks, such as the objects of the training, and the same
+            candidates.
+    """
+    nearest = np.sort(strangers, axis=0)[-STRANGERS:]
+    return np.asarray(similarity - DISCOUNT * nearest.mean(axis=0)).astype(np.float32)

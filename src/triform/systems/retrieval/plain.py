@@ -72,12 +72,6 @@ def histograms(grey: UInt8[np.ndarray, "n h w"]) -> Float32[np.ndarray, "n d"]:
     return _of_block(clipped).reshape(count, -1)
 
 
-def best_view(queries: np.ndarray, views: np.ndarray) -> Float32[np.ndarray, "q n"]:
-    """Compare queries (Q, D) with the views (N, V, D) of N meshes; the best view counts."""
-    scores = queries @ views.reshape(-1, views.shape[-1]).T
-    return np.asarray(scores.reshape(len(queries), *views.shape[:2]).max(axis=2))
-
-
 def _of_block(blocks: np.ndarray) -> np.ndarray:
     return np.asarray(blocks / np.sqrt((blocks**2).sum(axis=-1, keepdims=True) + 1e-10))
 
