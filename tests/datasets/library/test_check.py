@@ -37,6 +37,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_library(folder, voxels=16, colors=True)
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "library"
+    return write_library(
+        folder, names=("ball1",), views=1, size=8, points=20, voxels=8, colors=True
+    )
+
+
 @pytest.fixture
 def library(whole: Path, tmp_path: Path) -> Path:
     """A copy to break."""
@@ -376,10 +384,10 @@ def test_lines_group_by_kind() -> None:
 )
 @given(data=st.data())
 def test_any_damage_is_survived(
-    whole: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    small: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """Whatever bytes a file holds, the check ends with a list."""
-    folder = shutil.copytree(whole, tmp_path_factory.mktemp("damaged") / "library")
+    folder = shutil.copytree(small, tmp_path_factory.mktemp("damaged") / "library")
     paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     path = folder / data.draw(st.sampled_from(paths))
     content = bytearray(path.read_bytes())

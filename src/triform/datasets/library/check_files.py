@@ -276,7 +276,7 @@ class _Check:
             return None
         try:
             dtype, shape, _, _ = array_header(data)
-        except (ValueError, SyntaxError, TypeError) as problem:
+        except ValueError as problem:
             self._error(f"{what} form", path, str(problem), f"{_CLOUD} with numpy.save")
             return None
         if what == "colours" and dtype == np.uint8:

@@ -15,6 +15,8 @@ from triform.geometry.cameras import Camera
 _MOST_ODD = 0.02
 # And so many of all pixels, whatever the object's share.
 _FEW_ODD = 0.001
+# A sheet seen edge-on is thinner than a pixel: nothing is asked of so small a share of the picture.
+_LEAST_SHOWN = 0.01
 # Share of points that must fall onto the object in a picture, and into taken voxels.
 _LEAST_MET = 0.9
 # How far a depth may lie from the points, in sizes of the object and in distances of neighbours.
@@ -90,6 +92,8 @@ class SpaceChecks:
         inside = ahead & (spots >= 0).all(axis=1) & (spots < size).all(axis=1)
         columns, rows = np.where(inside[:, None], spots, 0).astype(np.int64).T
         shown = alpha > 0
+        if shown.mean() < _LEAST_SHOWN:
+            return
         met = float((inside & shown[rows, columns]).mean())
         if met < _LEAST_MET:
             # The rim may be off by a pixel.

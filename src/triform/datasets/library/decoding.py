@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -127,7 +128,11 @@ def array_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int
     offset = length + (12 if wide else 10)
     if length > _LONGEST_HEADER:
         raise ValueError("its header is too long")
-    return (*_parse_header(data[:offset]), offset)
+    try:
+        return (*_parse_header(data[:offset]), offset)
+    except (SyntaxError, TypeError, tokenize.TokenError, UnicodeError, RecursionError):
+        # numpy reads the header as a Python literal, and complains as Python does.
+        raise ValueError("its header is damaged") from None
 
 
 @functools.lru_cache(maxsize=256)
