@@ -159,7 +159,8 @@ def report(rows, args):
             label = "trimesh" if name == "rays" else "VTK"
             print(
                 f"  {label:7} median {np.median(plain[good]):6.2f} s  "
-                f"ratio median {np.median(ratios):.1f} (lowest {ratios.min():.1f}, highest {ratios.max():.1f}, "
+                f"ratio median {np.median(ratios):.1f} (lowest {ratios.min():.1f}, "
+                f"highest {ratios.max():.1f}, "
                 f"in all {plain[good].sum() / ours[good].sum():.1f}), finished {good.sum()}"
             )
 
