@@ -55,7 +55,7 @@ def _by_sacrebleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 
     # Stream k holds the k-th reference of every sentence, None where there is none.
     most = max(map(len, references))
-    streams = [[own[k] if k < len(own) else None for own in references] for k in range(most)]
+    streams: Any = [[own[k] if k < len(own) else None for own in references] for k in range(most)]
     scores: dict[str, Any] = {}
     for order in ORDERS:
         metric = BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)

@@ -4,8 +4,8 @@ import difflib
 import json
 from pathlib import Path
 
-from triform.base.errors import UserError
 from triform.base.checksum import file_sha256
+from triform.base.errors import UserError
 
 FOLDER = Path(__file__).parent / "weights"
 CHECKSUMS = "sha256.json"

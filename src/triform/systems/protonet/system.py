@@ -11,12 +11,12 @@ from torch import Tensor
 
 from triform.base.seeding import generator, seed_everything
 from triform.datasets.episode_pictures import draw_episode
-from triform.datasets.episode_scores import accuracy_of
-from triform.datasets.episodes import Episode, load_table, evaluation_source
+from triform.datasets.episodes import Episode, evaluation_source, load_table
 from triform.engine.device import pick_device
 from triform.engine.fit import fit
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
+from triform.metrics.episodes import accuracy_of
 from triform.systems.protonet.config import Config
 from triform.systems.protonet.data import training_loader
 from triform.systems.protonet.loss import prototype_loss
@@ -63,7 +63,7 @@ class System(EngineSystem):
     def batches(self) -> Iterator[Episode]:
         return iter(self.loader)
 
-    def step(self, batch: Episode, update: Update) -> dict[str, float | Tensor]:
+    def step(self, batch: Episode, update: Update) -> dict[str, Tensor]:
         n_way = self.config.data.train_way or self.config.data.n_way
         logits = self.networks["protonet"](
             batch["support"], batch["support_labels"], batch["query"], n_way

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UserError
-from triform.datasets.episode_scores import accuracy_of
 from triform.datasets.episode_settings import ClassifyConfig, EvaluateEpisodesConfig
-from triform.datasets.episodes import Episode, load_table, evaluation_source
+from triform.datasets.episodes import Episode, evaluation_source, load_table
 from triform.datasets.few_examples import classify as classify_pictures
 from triform.engine.checkpoint import load_weights
 from triform.engine.device import pick_device
+from triform.metrics.episodes import accuracy_of
 from triform.pretrained.weights import shipped
 from triform.systems.protonet.config import Config
 from triform.systems.protonet.model import ProtoNet

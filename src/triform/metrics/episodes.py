@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from triform.base.seeding import generator
-from triform.datasets.episodes import Episode, EpisodeSource
 from triform.metrics.intervals import mean_and_interval
 
+Episode = dict[str, Tensor]
+Source = Callable[[Sequence[int], torch.Generator], Episode]
+"""Draws a batch of tasks: `support`, `support_labels`, `query`, `query_labels`."""
 Answer = Callable[[Episode], Tensor]
 """A batch of tasks to the predicted classes (T, Q) of their queries."""
 
@@ -20,7 +22,7 @@ TASKS_AT_ONCE = 16
 
 
 def accuracy_of(
-    answer: Answer, source: EpisodeSource, episodes: int, seed: int, *, show: bool = False
+    answer: Answer, source: Source, episodes: int, seed: int, *, show: bool = False
 ) -> dict[str, Any]:
     """Mean accuracy over tasks with its 95 % interval, both in percent.
 
