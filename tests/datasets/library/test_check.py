@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,14 +33,6 @@ def check(folder: Path, *, quick: bool = False) -> dict[str, list[str]]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "library"
     return write_library(folder, voxels=16, colors=True)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small") / "library"
-    return write_library(
-        folder, names=("ball1",), views=1, size=8, points=20, voxels=8, colors=True
-    )
 
 
 @pytest.fixture
@@ -377,32 +367,3 @@ def test_lines_group_by_kind() -> None:
     assert lines[:2] == ["error: f0: is wrong; mend it", "error: f1: is wrong; mend it"]
     assert "7 more" in lines[2] and lines[3] == "warning: g, row 3: is odd; see to it"
     assert len(as_lines(problems, 0)) == 10
-
-
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_any_damage_is_survived(
-    small: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    """Whatever bytes a file holds, the check ends with a list."""
-    folder = shutil.copytree(small, tmp_path_factory.mktemp("damaged") / "library")
-    paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    path = folder / data.draw(st.sampled_from(paths))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        match data.draw(st.sampled_from(["flip", "cut", "insert"])):
-            case "flip" if content:
-                content[data.draw(st.integers(0, len(content) - 1))] = data.draw(
-                    st.integers(0, 255)
-                )
-            case "cut":
-                del content[data.draw(st.integers(0, len(content))) :]
-            case _:
-                at = data.draw(st.integers(0, len(content)))
-                content[at:at] = data.draw(st.binary(max_size=9))
-    path.write_bytes(content)
-    report = check_library(str(folder), workers=1)
-    assert all("\n" not in problem.line for problem in report.problems)
-    shutil.rmtree(folder)

@@ -61,7 +61,7 @@ class SpaceChecks:
     ) -> Iterator[Problem]:
         """One picture against its depth, and both against the points."""
         alpha = picture[..., 3]
-        if not (alpha > 0).any():
+        if (alpha > 0).mean() < _LEAST_SHOWN:
             return
         if depth is not None:
             share = _disagreement(alpha, np.isfinite(depth))
@@ -92,8 +92,6 @@ class SpaceChecks:
         inside = ahead & (spots >= 0).all(axis=1) & (spots < size).all(axis=1)
         columns, rows = np.where(inside[:, None], spots, 0).astype(np.int64).T
         shown = alpha > 0
-        if shown.mean() < _LEAST_SHOWN:
-            return
         met = float((inside & shown[rows, columns]).mean())
         if met < _LEAST_MET:
             # The rim may be off by a pixel.
