@@ -51,7 +51,7 @@ def encode_png(pixels: np.ndarray, *, level: int = 1) -> bytes:
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in (
             (b"IHDR", header),
-            (b"IDAT", zlib.compress(filtered, level)),
+            (b"IDAT", zlib.compress(filtered.data, level)),
             (b"IEND", b""),
         )
     )

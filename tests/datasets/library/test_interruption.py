@@ -161,7 +161,7 @@ def test_ten_kills(
     (meshes / "bad.obj").write_text("")
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     assert start(meshes, whole, "--workers", "1").wait(timeout=600) == 0
-    chance = random.Random(0)
+    chance, caught = random.Random(0), 0
     for number in range(10):
         # Every third time with other settings, so that finished objects are made again.
         flags = ("--seed", "1") if number % 3 == 2 else ()
@@ -173,11 +173,14 @@ def test_ten_kills(
         store = Store(torn)
         sizes = store.sizes("images") | store.sizes("points") | store.sizes("voxels")
         sizes |= store.sizes("cameras")
-        for entry in (read_metadata(store) or {}).values():
+        found = read_metadata(store) or {}
+        caught += 0 < len(found) + len(store.sizes(".journal")) < 304
+        for entry in found.values():
             assert all(path in sizes for path in entry.files)
             assert sum(part.size for part in entry.parts.values()) == sum(
                 sizes[path] for path in entry.files
             )
+    assert caught >= 3, "the kills hit nothing; is this machine so fast or so slow?"
     assert start(meshes, torn, "--workers", "2").wait(timeout=600) == 0
     assert contents(str(torn)) == contents(str(whole))
     assert not (torn / ".journal").exists()

@@ -52,12 +52,12 @@ def lost(how: str, reason: str) -> tuple[str, str]:
 def test_the_rest_goes_on() -> None:
     tasks = ["a", "crash", "b", "hang", "c", "eat", "d", "e"]
     begin = time.monotonic()
-    done = dict(Crew(2).map(misbehave, lost, tasks, timeout=6, max_memory=1))
+    done = dict(Crew(2).map(misbehave, lost, tasks, timeout=4, max_memory=1))
     assert time.monotonic() - begin < 100
     assert sorted(done) == sorted(tasks)
     assert all(done[name] == "done" for name in "abcde")
     assert done["crash"].endswith("died (SIGABRT)")
-    assert "longer than 6 seconds (--timeout)" in done["hang"]
+    assert "longer than 4 seconds (--timeout)" in done["hang"]
     assert "more than 1.0 GiB" in done["eat"]
     assert not [child for child in psutil.Process().children(recursive=True) if is_worker(child)]
 
@@ -126,17 +126,17 @@ def test_a_library_around_traps(
 
     monkeypatch.setattr(prepare, "list_shapes", with_traps)
     library = tmp_path / "library"
-    answer = run(meshes, library, workers=2, timeout=10)
+    answer = run(meshes, library, workers=2, timeout=6)
     assert (answer["objects"], answer["failed"]) == (4, 2)
     text = (library / "failed.csv").read_text()
     assert "trap/crash,the process that worked on it died (SIGABRT)" in text
-    assert "trap/hang,took longer than 10 seconds" in text
+    assert "trap/hang,took longer than 6 seconds" in text
     assert not (library / ".journal").exists()
     # Several processes and none at all make the same files.
     ours, theirs = contents(str(library)), contents(memory)
     assert {path for path in ours if ours[path] != theirs[path]} == {"failed.csv"}
     assert len(Library.open(str(library))) == 4
-    again = run(meshes, library, workers=2, timeout=10)
+    again = run(meshes, library, workers=2, timeout=6)
     assert (again["made"], again["kept"]) == (0, 4), "given up once, left alone"
 
 

@@ -63,6 +63,9 @@ def _places(words: list[str], *, many: bool = False) -> list[str]:
     """Turn the words before the first flag into the flags that they stand for."""
     count = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     places, flags = words[:count], words[count:]
+    if not places and not flags:
+        usage = "prepare MESHES LIBRARY" if many else "name a library, then flags"
+        raise UsageError(f"triform shapes: nothing is given; {usage}")
     if not places:
         return flags
     if many and len(places) > 1:

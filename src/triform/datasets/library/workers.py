@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait
 from typing import Any, TypeVar
 
 import psutil
@@ -78,28 +80,16 @@ class Worker:
             Lost: the process died, or was ended for its time or memory.
             Stopped: `stop` said so; the process is ended.
         """
-        from concurrent.futures import TimeoutError as NotYet
-
         from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                1, timeout=_IDLE, env=_ONE_THREAD, initializer=_begin, initargs=(os.getpid(),)
-            )
-        end = time.monotonic() + timeout
         try:
-            future = self._pool.submit(function, given)
-            while True:
-                with contextlib.suppress(NotYet):
-                    return future.result(timeout=_LOOK)
-                if stop():
-                    raise Stopped
-                if time.monotonic() > end:
-                    raise Lost(f"took longer than {timeout:g} seconds (--timeout)")
-                if self._memory() > max_bytes:
-                    raise Lost(
-                        f"needed more than {max_bytes / 2**30:.1f} GiB of memory (--max_memory)"
-                    )
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    1, timeout=_IDLE, env=_ONE_THREAD, initializer=_begin, initargs=(os.getpid(),)
+                )
+                # Starting, and importing what the function needs, is no fault of its argument.
+                self._wait(self._pool.submit(_know, function), math.inf, math.inf, stop)
+            return self._wait(self._pool.submit(function, given), timeout, max_bytes, stop)
         except BrokenProcessPool as error:
             self.close()
             raise Lost(f"the process that worked on it died{_exit_code(error)}") from None
@@ -112,6 +102,20 @@ class Worker:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, kill_workers=True)
+
+    def _wait(self, future: Any, timeout: float, max_bytes: float, stop: Callable[[], bool]) -> Any:
+        """The result, while the process keeps to its limits."""
+        end = time.monotonic() + timeout
+        while True:
+            wait([future], timeout=_LOOK)
+            if future.done():
+                return future.result()
+            if stop():
+                raise Stopped
+            if time.monotonic() > end:
+                raise Lost(f"took longer than {timeout:g} seconds (--timeout)")
+            if self._memory() > max_bytes:
+                raise Lost(f"needed more than {max_bytes / 2**30:.1f} GiB of memory (--max_memory)")
 
     def _memory(self) -> int:
         """Bytes that the process has in memory."""
@@ -236,6 +240,10 @@ def _bytes(gibibytes: float, workers: int) -> float:
     if gibibytes:
         return gibibytes * 2**30
     return 0.8 * psutil.virtual_memory().total / workers if workers else 0.0
+
+
+def _know(function: Callable[..., object]) -> None:
+    """Nothing; whoever is sent a function imports it."""
 
 
 def _begin(parent: int) -> None:
