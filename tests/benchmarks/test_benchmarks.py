@@ -1,5 +1,6 @@
 """Every benchmark runs; what it measures is for a quiet machine and a person."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -82,6 +83,18 @@ def test_library_read(tmp_path: Path) -> None:
     assert len(ratios) == 3 and ratios[0] == 1 and min(ratios) > 0
 
 
+def test_prepare(tmp_path: Path) -> None:
+    write_testdataset(tmp_path / "meshes", 2)
+    small = ("--views", "2", "--image_size", "24", "--points", "64", "--voxel_size", "16")
+    words = ("--directory", "meshes", "--count", "2", "--no_vtk", *small)
+    said = run(tmp_path, "prepare.py", *words)
+    assert "2 models, 2 views of 24 pixels, 64 points, 16^3 voxels" in said
+    if importlib.util.find_spec("rtree"):  # trimesh casts no rays without it
+        assert re.search(r"trimesh median .* ratio median \d.*, finished 2", said)
+    else:
+        assert "gave up: ModuleNotFoundError" in said
+
+
 def test_every_benchmark_is_known() -> None:
     """A program that is added here is tested here, but for the one that has its own."""
     known = {
@@ -91,5 +104,6 @@ def test_every_benchmark_is_known() -> None:
         "voxelize.py",
         "points.py",
         "library_read.py",
+        "prepare.py",
     }
     assert {path.name for path in BENCHMARKS.glob("*.py")} == known
