@@ -1,0 +1,126 @@
+"""Wires tasks, network and loss together; one function per verb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triform.base.seeding import generator, seed_everything
+from triform.datasets.episode_pictures import draw_episode
+from triform.datasets.episodes import Episode, evaluation_source, load_table
+from triform.engine.device import pick_device
+from triform.engine.fit import fit
+from triform.engine.protocol import System as EngineSystem
+from triform.engine.update import Update
+from triform.metrics.episodes import accuracy_of
+from triform.systems.maml.config import Config
+from triform.systems.maml.data import training_loader
+from triform.systems.maml.loss import query_loss
+from triform.systems.maml.model import Classifier, InnerRates, learned_within
+from triform.systems.maml.tasks import task_logits
+from triform.systems.maml.trained import Trained, classify, evaluate
+
+__all__ = ["System", "classify", "evaluate", "from_checkpoint", "train"]
+
+DRAWN_SEED = 0
+"""The task that samples show is the same in every run."""
+
+
+class System(EngineSystem):
+    """Model-agnostic meta-learning."""
+
+    name = "maml"
+    monitor = "val/accuracy"
+    monitor_mode = "max"
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        seed_everything(config.seed)  # the network's first weights
+        self.config: Config = config
+        pick_device(config.device)  # a wrong name is told before pictures are drawn
+        data, training = config.data, config.training
+        self.table = load_table(data)
+        self.loader = training_loader(self.table, config)
+        self.stateful = {"loader": self.loader}
+        # References without the engine's wrappers: weights are replaced within a task.
+        self.network = Classifier(config.model, data.channels, data.image_size, data.n_way)
+        self.networks = {"classifier": self.network}
+        self.inner_rates: InnerRates | None = None
+        if training.learn_inner_lr:
+            names = learned_within(self.network, anil=training.anil)
+            self.inner_rates = InnerRates(names, training.inner_steps, training.inner_lr)
+            self.networks["inner_rates"] = self.inner_rates
+        self.learned = [p for module in self.networks.values() for p in module.parameters()]
+        self.optimizers = {
+            "main": torch.optim.AdamW(
+                self.learned, lr=training.lr, weight_decay=training.weight_decay, fused=True
+            )
+        }
+
+    @property
+    def num_batches(self) -> int:
+        return len(self.loader)
+
+    def batches(self) -> Iterator[Episode]:
+        return iter(self.loader)
+
+    def logits(self, batch: Episode, *, steps: int) -> Tensor:
+        """Logits (T, Q, N) of the queries after so many steps on the supports."""
+        on = {key: value.to(self.device) for key, value in batch.items()}
+        return task_logits(self.network, self.inner_rates, on, self.config.training, steps=steps)
+
+    def step(self, batch: Episode, update: Update) -> dict[str, Tensor]:
+        logits = self.logits(batch, steps=self.config.training.inner_steps)
+        losses = query_loss(logits, batch["query_labels"])
+        update.apply_gradients(torch.autograd.grad(losses["loss"], self.learned))
+        return {key: value.detach() for key, value in losses.items()}
+
+    def evaluate(self, split: str = "val") -> dict[str, float]:
+        """Loss and accuracy on tasks of the split's classes."""
+        data, training = self.config.data, self.config.training
+        losses: list[float] = []
+
+        def answer(episode: Episode) -> Tensor:
+            logits = self.logits(episode, steps=training.test_steps or training.inner_steps).cpu()
+            losses.append(float(query_loss(logits, episode["query_labels"])["loss"]))
+            return logits.argmax(-1)
+
+        source = evaluation_source(
+            self.table.without_maker(data.unseen_maker),
+            split,
+            n_way=data.n_way,
+            n_shot=data.n_shot,
+            n_query=min(data.n_query, 5),
+            vary=data.vary,
+        )
+        scores = accuracy_of(answer, source, data.evaluation_episodes, self.config.seed)
+        return {
+            "loss": sum(losses) / len(losses),
+            "accuracy": scores["accuracy"] / 100,
+            "interval95": scores["interval95"] / 100,
+        }
+
+    def sample(self, folder: Path, step: int) -> None:
+        """A validation task: examples, then queries under the class they were given."""
+        data, training = self.config.data, self.config.training
+        source = evaluation_source(
+            self.table, "val", n_way=data.n_way, n_shot=data.n_shot, n_query=5, vary=data.vary
+        )
+        episode = source([0], generator("sample", DRAWN_SEED))
+        logits = self.logits(episode, steps=training.test_steps or training.inner_steps)
+        draw_episode(episode, logits.argmax(-1).cpu(), folder / f"{step:06d}.png")
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Train, and say where the run is and how it ended."""
+    result = fit(System(config), config)
+    return {"run": str(result.run_dir), **result.metrics}
+
+
+def from_checkpoint(path: Path, device: str = "auto") -> Trained:
+    """The trained weights in a file; see `systems.from_checkpoint`."""
+    return Trained(path, pick_device(device))

@@ -1,0 +1,49 @@
+"""Many tasks at once: each learned by itself, all in the same operations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from triform.systems.maml.config import MAMLTrainingConfig
+from triform.systems.maml.model import InnerRates, Weights, adapt, learned_within
+
+Task = dict[str, Tensor]
+
+
+def task_logits(
+    network: nn.Module,
+    inner_rates: InnerRates | None,
+    batch: Task,
+    training: MAMLTrainingConfig,
+    *,
+    steps: int,
+    weights: Weights | None = None,
+) -> Tensor:
+    """Logits (T, Q, N) of the queries after learning the supports.
+
+    Always in float32: differences of weights within a task are small.
+
+    Args:
+        network: the classifier.
+        inner_rates: learned rates; None takes `inner_lr` for all.
+        batch: `support` (T, S, C, H, W), `support_labels` (T, S), `query` (T, Q, C, H, W).
+        training: the settings.
+        steps: within a task.
+        weights: where learning begins; the network's own where not given.
+    """
+    names = learned_within(network, anil=training.anil)
+    if inner_rates is None:
+        rate = batch["support"].new_tensor(training.inner_lr)
+        rates = [dict.fromkeys(names, rate) for _ in range(steps)]
+    else:
+        rates = inner_rates.rates()[:steps]
+    start = dict(network.named_parameters()) if weights is None else weights
+
+    def one(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
+        learned = adapt(network, start, support, labels, rates, first_order=training.first_order)
+        return functional_call(network, learned, (query,))
+
+    with torch.autocast(batch["support"].device.type, enabled=False):
+        return vmap(one)(batch["support"], batch["support_labels"], batch["query"])

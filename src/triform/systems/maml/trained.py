@@ -1,0 +1,150 @@
+"""Trained weights to begin with, and what their verbs do with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triform.base.errors import UsageError, UserError
+from triform.datasets.episode_settings import ClassifyConfig, EvaluateEpisodesConfig
+from triform.datasets.episodes import Episode, evaluation_source, load_table
+from triform.datasets.few_examples import classify as classify_pictures
+from triform.engine.checkpoint import load_weights
+from triform.engine.device import pick_device
+from triform.metrics.episodes import accuracy_of
+from triform.systems.maml.config import Config
+from triform.systems.maml.model import Classifier, InnerRates, learned_within
+from triform.systems.maml.tasks import task_logits
+
+SYSTEM = "maml"
+
+
+class Trained:
+    """Weights to begin a task with.
+
+    Attributes:
+        source: The file they came from.
+        config: The settings of their training.
+        network: The classifier.
+        inner_rates: Learned inner rates, or None.
+    """
+
+    def __init__(self, path: Path, device: torch.device):
+        self.source, self.device = path, device
+        weights, settings = load_weights(path)
+        if (system := settings.pop("system")) != SYSTEM:
+            raise UserError(f"{path}: weights of system {system}, not of {SYSTEM}")
+        try:
+            self.config = Config.model_validate(settings)
+        except ValueError as error:
+            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        data, training = self.config.data, self.config.training
+        self.inner_rates: InnerRates | None = None
+        try:
+            self.network = Classifier(self.config.model, data.channels, data.image_size, data.n_way)
+            self.network.load_state_dict(weights["classifier"])
+            if training.learn_inner_lr:
+                names = learned_within(self.network, anil=training.anil)
+                self.inner_rates = InnerRates(names, training.inner_steps, training.inner_lr)
+                self.inner_rates.load_state_dict(weights["inner_rates"])
+                self.inner_rates.to(device)
+        except (KeyError, RuntimeError) as error:
+            raise UserError(f"{path}: its weights do not fit its settings") from error
+        self.network.eval().to(device)
+
+    @torch.no_grad()
+    def logits(self, episode: Episode) -> Tensor:
+        """Logits (T, Q, n_way) of tasks with at most as many classes as were trained for."""
+        training = self.config.training
+        on = {key: value.to(self.device) for key, value in episode.items()}
+        steps = training.test_steps or training.inner_steps
+        return task_logits(self.network, self.inner_rates, on, training, steps=steps)
+
+
+def find_checkpoint(given: str | None) -> Path:
+    """The file that `--checkpoint` means.
+
+    Raises:
+        UsageError: None is given; no weights of this system ship.
+        UserError: It is not there.
+    """
+    if given is None:
+        raise UsageError(
+            "--checkpoint is needed: no weights of maml ship; train some with "
+            "`triform maml train --config glyphs`"
+        )
+    path = Path(given)
+    if path.is_dir():
+        path = path / "checkpoints" / "best.pth"
+    if not path.is_file():
+        raise UserError(f"--checkpoint {given}: not there; train one first")
+    return path
+
+
+def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
+    """Accuracy on tasks of classes that were not trained on.
+
+    Raises:
+        UsageError: More classes than the last layer has outputs, or transductive asked for.
+        UserError: No such weights or data, or too few classes for such tasks.
+    """
+    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    own = trained.config.data
+    if settings.transductive:
+        raise UsageError("--transductive: norms of maml look at one picture alone; leave it out")
+    _check_ways(settings.n_way, own.n_way)
+    changed = {"download_path": settings.download_path}
+    if settings.dataset:
+        changed["dataset"] = settings.dataset
+    data = own.model_copy(update=changed)
+    source = evaluation_source(
+        load_table(data),
+        settings.split,
+        n_way=settings.n_way,
+        n_shot=settings.n_shot,
+        n_query=settings.n_query,
+        vary=settings.vary,
+        query_maker=settings.query_maker,
+    )
+
+    def answer(episode: Episode) -> Tensor:
+        return trained.logits(episode)[..., : settings.n_way].argmax(-1)
+
+    scores = accuracy_of(answer, source, settings.episodes, settings.seed, show=True)
+    return {
+        "checkpoint": str(trained.source),
+        "dataset": data.dataset,
+        "task": f"{settings.n_way}-way {settings.n_shot}-shot",
+        "mode": "inductive",
+        **scores,
+    }
+
+
+def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
+    """Class of each picture, after learning a few examples.
+
+    Raises:
+        UsageError: More classes of examples than the last layer has outputs.
+        UserError: No such weights or pictures, or fewer than two classes of examples.
+    """
+    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    data = trained.config.data
+
+    def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
+        classes = int(labels.max()) + 1
+        _check_ways(classes, data.n_way)
+        episode = {"support": support[None], "support_labels": labels[None], "query": query[None]}
+        return trained.logits(episode)[0, :, :classes].softmax(-1).cpu()
+
+    return classify_pictures(settings, predict, data.image_size, data.channels)
+
+
+def _check_ways(asked: int, trained: int) -> None:
+    if asked > trained:
+        raise UsageError(
+            f"n_way: {asked} classes, but these weights have {trained} outputs; "
+            f"train with --n_way {asked}, or use protonet, which takes any number"
+        )
