@@ -7,7 +7,6 @@ that people have.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,16 +22,17 @@ from triform.metrics.retrieval import retrieval_metrics
 from triform.systems.retrieval import fusion
 from triform.systems.retrieval.config import Config, EvaluateConfig
 from triform.systems.retrieval.framing import frame
-from triform.systems.retrieval.hard_queries import HARD_KINDS, harden
-from triform.systems.retrieval.objects import Objects, packed
-from triform.systems.retrieval.fusion import best_view
-from triform.systems.retrieval.plain import describe, plain_views
+from triform.systems.retrieval.hard_queries import FURTHER_KINDS, HARD_KINDS, harden
+from triform.systems.retrieval.looks import Looks, compare, gallery_of, queries_of
+from triform.systems.retrieval.objects import Objects
 from triform.systems.retrieval.trained import Retriever
 
 logger = get_logger(__name__)
 
 HARD_SIZE = 128
-PLAIN_SIZE = 96
+STRANGERS = 200
+"""Training objects by which a mesh's answers are discounted."""
+BASELINE, BEST = "plain baseline", "all"
 
 
 def measure_previews(
@@ -42,11 +42,11 @@ def measure_previews(
     config: Config,
     settings: EvaluateConfig,
 ) -> dict[str, Any]:
-    """Preview -> mesh and mesh -> preview, by points alone, by views alone, by both; hard queries.
+    """Preview -> mesh and mesh -> preview by each way of comparing (`looks.py`); hard queries.
 
     Returns:
-        `previews` and, where asked for, `hard_previews`: rows of numbers; empty where the objects'
-        data sets have no previews.
+        `previews` and, where asked for, `hard_previews` and `previews_in_whole_gallery`: rows of
+        numbers; empty where the objects' data sets have no previews.
     """
     shapes = shapes_of(objects, config.data.library, settings.download_path)
     known = [(row, shapes[source]) for row in rows if (source := objects.sources[row]) in shapes]
@@ -56,40 +56,41 @@ def measure_previews(
     ks = settings.k_list_for_recalls
     queries = [read_picture(data) for _, _, data in pictures]
     places = np.asarray([row for row, _, _ in pictures])
-    gallery = [shape for _, shape, _ in pictures]
-    asked = retriever.encode_images(queries)
+    asked = queries_of(retriever, queries)
+    gallery = gallery_of(retriever, [shape for _, shape, _ in pictures])
     points = encode_clouds(retriever, objects, places)
-    views = encode_views(retriever, gallery)
-    similarities = {
-        "points": asked @ points.T,
-        "views": fusion.best_view(asked, views),
-        "views and points": fusion.fuse(asked, views, points),
-    }
-    plain = None
-    if settings.baseline:
-        plain = plain_gallery(gallery)
-        framed = np.stack([frame(picture, PLAIN_SIZE) for picture in queries])
-        similarities["plain baseline"] = best_view(describe(framed), plain)
+    similarities = _chosen(compare(asked, gallery, points), settings)
     right = np.arange(len(pictures))
     found = []
-    for query, turned in (("preview", False), ("mesh", True)):
+    for query, turn in (("preview", False), ("mesh", True)):
         for name, similarity in similarities.items():
-            numbers = retrieval_metrics(similarity.T if turned else similarity, right, ks)
+            numbers = retrieval_metrics(similarity.T if turn else similarity, right, ks)
             found.append({"query": query, "by": name, **_rounded(numbers)})
+    train = [row for row in objects.rows("train") if objects.sources[row] in shapes]
+    strangers = np.asarray(train[:STRANGERS])
+    if len(strangers) >= fusion.STRANGERS and not set(strangers) & set(rows):
+        others = gallery_of(retriever, [shapes[objects.sources[row]] for row in strangers])
+        theirs = compare(asked, others, encode_clouds(retriever, objects, strangers))
+        numbers = retrieval_metrics(
+            fusion.discount(similarities[BEST].T, theirs[BEST].T), right, ks
+        )
+        found.append({"query": "mesh", "by": f"{BEST}, discounted", **_rounded(numbers)})
     if retriever.has_text:
-        found += measure_names(retriever, objects, places, views, points, ks)
+        found += measure_names(retriever, objects, places, gallery.learned, points, ks)
     report: dict[str, Any] = {"previewed_objects": len(pictures), "previews": found}
     if settings.whole_gallery:
-        everything = [row for row in range(len(objects)) if objects.sources[row] in shapes]
+        everything = np.asarray([n for n, name in enumerate(objects.sources) if name in shapes])
         report["whole_gallery"] = len(everything)
         report["previews_in_whole_gallery"] = measure_whole(
-            retriever, objects, np.asarray(everything), places, shapes, queries, settings
+            retriever, objects, everything, places, shapes, asked, settings
         )
     if settings.hard:
-        report["hard_previews"] = measure_hard(
-            retriever, queries, views, points, plain, settings.seed
-        )
+        report["hard_previews"] = measure_hard(retriever, queries, gallery, points, settings)
     return report
+
+
+def _chosen(similarities: dict[str, np.ndarray], settings: EvaluateConfig) -> dict[str, np.ndarray]:
+    return {k: v for k, v in similarities.items() if settings.baseline or k != BASELINE}
 
 
 def measure_names(
@@ -127,28 +128,20 @@ def measure_whole(
     everything: np.ndarray,
     places: np.ndarray,
     shapes: dict[str, Shape],
-    queries: list[Image.Image],
+    asked: Looks,
     settings: EvaluateConfig,
 ) -> list[dict[str, Any]]:
     """The same previews, looked for among all objects of the library."""
-    gallery = [shapes[objects.sources[row]] for row in everything]
+    gallery = gallery_of(retriever, [shapes[objects.sources[row]] for row in everything])
     number = {row: place for place, row in enumerate(everything.tolist())}
     right = np.asarray([number[row] for row in places.tolist()])
-    views = encode_views(retriever, gallery)
-    points = encode_clouds(retriever, objects, everything)
-    similarities = {
-        "views and points": fusion.fuse(retriever.encode_images(queries), views, points)
-    }
-    if settings.baseline:
-        framed = np.stack([frame(picture, PLAIN_SIZE) for picture in queries])
-        similarities["plain baseline"] = best_view(describe(framed), plain_gallery(gallery))
+    found = _chosen(
+        compare(asked, gallery, encode_clouds(retriever, objects, everything)), settings
+    )
+    ks = settings.k_list_for_recalls
     return [
-        {
-            "query": "preview",
-            "by": name,
-            **_rounded(retrieval_metrics(similarity, right, settings.k_list_for_recalls)),
-        }
-        for name, similarity in similarities.items()
+        {"query": "preview", "by": name, **_rounded(retrieval_metrics(similarity, right, ks))}
+        for name, similarity in found.items()
     ]
 
 
@@ -164,32 +157,28 @@ def names_of(objects: Objects, rows: np.ndarray) -> tuple[list[str], list[list[i
 def measure_hard(
     retriever: Retriever,
     queries: list[Image.Image],
-    views: np.ndarray,
+    gallery: Looks,
     points: np.ndarray,
-    plain: np.ndarray | None,
-    seed: int,
+    settings: EvaluateConfig,
 ) -> list[dict[str, Any]]:
-    """Recall@1 of previews made hard in each way, and its mean."""
+    """Recall@1 of previews made hard in each way, their mean, and what is harder still."""
     right = np.arange(len(queries))
     square = [frame(picture, HARD_SIZE) for picture in queries]
-    found: list[dict[str, Any]] = []
-    for kind in HARD_KINDS:
-        random = np.random.default_rng(seed)
+    found: dict[str, dict[str, float]] = {}
+    for kind in (*HARD_KINDS, *FURTHER_KINDS):
+        random = np.random.default_rng(settings.seed)
         hard = [Image.fromarray(harden(picture, kind, random)) for picture in square]
-        asked = retriever.encode_images(hard)
-        row = {
-            "made hard by": kind,
-            "recall@1": retrieval_metrics(fusion.fuse(asked, views, points), right, (1,))[
-                "recall@1"
-            ],
+        similarities = _chosen(compare(queries_of(retriever, hard), gallery, points), settings)
+        found[kind] = {
+            name: retrieval_metrics(similarity, right, (1,))["recall@1"]
+            for name, similarity in similarities.items()
         }
-        if plain is not None:
-            framed = np.stack([frame(picture, PLAIN_SIZE) for picture in hard])
-            similarity = best_view(describe(framed), plain)
-            row["plain baseline"] = retrieval_metrics(similarity, right, (1,))["recall@1"]
-        found.append(_rounded(row))
-    mean = {key: float(np.mean([row[key] for row in found])) for key in found[0] if key[0] != "m"}
-    return [*found, {"made hard by": "mean of all", **_rounded(mean)}]
+    mean = {
+        name: float(np.mean([found[kind][name] for kind in HARD_KINDS])) for name in found["crop"]
+    }
+    names = [*HARD_KINDS, "mean of these", *FURTHER_KINDS]
+    rows = {**found, "mean of these": mean}
+    return [{"recall@1, made hard by": name, **_rounded(rows[name])} for name in names]
 
 
 def shapes_of(objects: Objects, library: str, download_path: str) -> dict[str, Shape]:
@@ -212,35 +201,6 @@ def encode_clouds(retriever: Retriever, objects: Objects, rows: np.ndarray) -> n
     """Embeddings of the stored clouds (n, D)."""
     return retriever.encode_points(
         [objects.points[row] for row in rows], [objects.colors[row] for row in rows]
-    )
-
-
-def encode_views(retriever: Retriever, shapes: list[Shape]) -> np.ndarray:
-    """Embeddings of rendered views (n, V, D); the pictures are kept in the cache folder."""
-    size = retriever.image_size
-    count = fusion.AZIMUTHS * len(fusion.ELEVATIONS)
-    table = _rendered(
-        shapes, f"gallery {fusion.AZIMUTHS} {fusion.ELEVATIONS} {size}", (count, size, size, 4),
-        lambda shape: fusion.gallery_views(shape.load(), size),
-    )  # fmt: skip
-    return np.stack([retriever.encode_framed(np.asarray(pictures)) for pictures in table])
-
-
-def plain_gallery(shapes: list[Shape]) -> np.ndarray:
-    """Descriptors of the plain baseline's views (n, V, F)."""
-    first = plain_views(shapes[0].load(), PLAIN_SIZE)
-    table = _rendered(
-        shapes, f"plain {PLAIN_SIZE}", first.shape,
-        lambda shape: plain_views(shape.load(), PLAIN_SIZE),
-    )  # fmt: skip
-    return np.stack([describe(np.asarray(pictures)) for pictures in table])
-
-
-def _rendered(shapes: list[Shape], how: str, shape: tuple[int, ...], draw: Any) -> np.ndarray:
-    facts = "\n".join([how, *(each.fingerprint for each in shapes)])
-    name = hashlib.sha256(facts.encode()).hexdigest()[:24]
-    return packed(
-        f"{name}_rendered", (len(shapes), *shape), np.uint8, lambda n: draw(shapes[n]), "views"
     )
 
 
