@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from triform.base.errors import UserError
+from triform.base.errors import UsageError, UserError
 from triform.engine.sampler import EpochLoader, fetch_samples
 
 
@@ -123,3 +123,15 @@ def test_samples_become_batches() -> None:
     first, second = torch.cat(list(noisy)), torch.cat(list(noisy))
     assert len(set(first[:, 1].tolist() + second[:, 1].tolist())) == 20
     assert torch.equal(first, torch.cat(list(again)))
+
+
+def complain(indices, generator):
+    raise UsageError(f"sample {indices[0]}: broken; repair it")
+
+
+def test_what_a_worker_complains_of_is_one_line():
+    for workers in (0, 1):
+        loader = EpochLoader(4, complain, batch_size=2, seed=0, shuffle=False, num_workers=workers)
+        with pytest.raises(UsageError) as caught:
+            next(iter(loader))
+        assert str(caught.value) == "sample 0: broken; repair it"

@@ -5,7 +5,7 @@ random numbers, and however many workers prepare the batches.
 """
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -101,7 +101,7 @@ class EpochLoader:
             # which makes one loader more, would go on with different random numbers.
             generator=generator("loader", self.seed, self.epoch),
         )
-        for batch in loader:
+        for batch in _without_traceback(loader):
             self.position += 1
             yield batch
         self.epoch, self.position = self.epoch + 1, 0
@@ -138,6 +138,20 @@ class EpochLoader:
             share = len(chunk) // self.count
             batches.append(chunk[self.index * share : (self.index + 1) * share])
         return batches
+
+
+def _without_traceback(loader: Iterable[Any]) -> Iterator[Any]:
+    """Batches; what a worker complains of is said as if it had been said here.
+
+    torch puts the worker's whole traceback into the text of the error.
+    """
+    try:
+        yield from loader
+    except UserError as error:
+        said = str(error).strip()
+        if not said.startswith("Caught "):
+            raise
+        raise type(error)(said.splitlines()[-1].partition(": ")[2]) from None
 
 
 class _Batches(Dataset[Any]):

@@ -39,7 +39,7 @@ def task_logits(
         rates = [dict.fromkeys(names, rate) for _ in range(steps)]
     else:
         rates = inner_rates.rates()[:steps]
-    start = dict(network.named_parameters()) if weights is None else weights
+    start: Weights = dict(network.named_parameters()) if weights is None else weights
 
     def one(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
         learned = adapt(network, start, support, labels, rates, first_order=training.first_order)
