@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 
-from triform.base.files import atomic_write
 from triform.base.checksum import file_sha256
+from triform.base.files import atomic_write
 from triform.pretrained.weights import CHECKSUMS, FOLDER
 
 LARGEST = 10_000_000
