@@ -11,7 +11,7 @@ from triform.systems.voxel_gan.plain import (
     Discriminator,
     VoxelEncoder,
 )
-from triform.systems.voxel_gan.trained import Trained, find_checkpoint
+from triform.systems.voxel_gan.trained import Trained
 
 CPU = torch.device("cpu")
 
@@ -56,21 +56,8 @@ def test_a_checkpoint_of_the_original_program_loads_and_decodes(
     assert grids.shape == (2, 16, 16, 16) and 0 < grids.min() < grids.max() < 1
 
 
-def test_no_checkpoint_means_the_documented_file_and_then_the_shipped_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert find_checkpoint(None).name == "voxel_gan.safetensors"
-    original_checkpoint(Path("vae_gan_test.pth"))
-    assert find_checkpoint(None) == Path("vae_gan_test.pth")
-    with pytest.raises(UserError, match=r"--checkpoint other\.pth"):
-        find_checkpoint("other.pth")
-
-
-def test_a_run_directory_is_a_checkpoint(tiny_run: Path) -> None:
-    path = find_checkpoint(str(tiny_run))
-    assert path == tiny_run / "checkpoints" / "best.pth"
-    assert Trained(path, CPU).voxel_size == 16
+def test_a_run_is_read(tiny_run: Path) -> None:
+    assert Trained(tiny_run / "checkpoints" / "best.pth", CPU).voxel_size == 16
 
 
 class Evil:

@@ -12,8 +12,8 @@ from triform.base.errors import UsageError, UserError
 from triform.datasets.episode_settings import ClassifyConfig, EvaluateEpisodesConfig
 from triform.datasets.episodes import Episode, evaluation_source, load_table
 from triform.datasets.few_examples import classify as classify_pictures
-from triform.engine.checkpoint import load_weights
 from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
 from triform.metrics.episodes import accuracy_of
 from triform.systems.maml.config import Config
 from triform.systems.maml.model import Classifier, InnerRates, learned_within
@@ -34,13 +34,7 @@ class Trained:
 
     def __init__(self, path: Path, device: torch.device):
         self.source, self.device = path, device
-        weights, settings = load_weights(path)
-        if (system := settings.pop("system")) != SYSTEM:
-            raise UserError(f"{path}: weights of system {system}, not of {SYSTEM}")
-        try:
-            self.config = Config.model_validate(settings)
-        except ValueError as error:
-            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        weights, self.config = read_trained(path, SYSTEM, Config)
         data, training = self.config.data, self.config.training
         self.inner_rates: InnerRates | None = None
         try:
@@ -64,26 +58,6 @@ class Trained:
         return task_logits(self.network, self.inner_rates, on, training, steps=steps)
 
 
-def find_checkpoint(given: str | None) -> Path:
-    """The file that `--checkpoint` means.
-
-    Raises:
-        UsageError: None is given; no weights of this system ship.
-        UserError: It is not there.
-    """
-    if given is None:
-        raise UsageError(
-            "--checkpoint is needed: no weights of maml ship; train some with "
-            "`triform maml train --config glyphs`"
-        )
-    path = Path(given)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pth"
-    if not path.is_file():
-        raise UserError(f"--checkpoint {given}: not there; train one first")
-    return path
-
-
 def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     """Accuracy on tasks of classes that were not trained on.
 
@@ -91,7 +65,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
         UsageError: More classes than the last layer has outputs, or transductive asked for.
         UserError: No such weights or data, or too few classes for such tasks.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
     own = trained.config.data
     if settings.transductive:
         raise UsageError("--transductive: norms of maml look at one picture alone; leave it out")
@@ -130,7 +104,7 @@ def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
         UsageError: More classes of examples than the last layer has outputs.
         UserError: No such weights or pictures, or fewer than two classes of examples.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
     data = trained.config.data
 
     def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:

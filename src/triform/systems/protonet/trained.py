@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UserError
-from triform.datasets.episode_settings import ClassifyConfig, EvaluateEpisodesConfig
+from triform.datasets.episode_settings import (
+    ClassifyConfig,
+    EpisodeVerbConfig,
+    EvaluateEpisodesConfig,
+)
 from triform.datasets.episodes import Episode, evaluation_source, load_table
 from triform.datasets.few_examples import classify as classify_pictures
-from triform.engine.checkpoint import load_weights
 from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
 from triform.metrics.episodes import accuracy_of
-from triform.pretrained.weights import shipped
 from triform.systems.protonet.config import Config
 from triform.systems.protonet.model import ProtoNet
 
@@ -34,13 +37,7 @@ class Trained:
 
     def __init__(self, path: Path, device: torch.device):
         self.source, self.device = path, device
-        weights, settings = load_weights(path)
-        if (system := settings.pop("system")) != SYSTEM:
-            raise UserError(f"{path}: weights of system {system}, not of {SYSTEM}")
-        try:
-            self.config = Config.model_validate(settings)
-        except ValueError as error:
-            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        weights, self.config = read_trained(path, SYSTEM, Config)
         data = self.config.data
         try:
             self.network = ProtoNet(self.config.model, data.channels, data.image_size)
@@ -68,20 +65,8 @@ class Trained:
         return torch.cat(each)
 
 
-def find_checkpoint(given: str | None) -> Path:
-    """The file that `--checkpoint` means.
-
-    Raises:
-        UserError: It was given and is not there.
-    """
-    if given is None:
-        return shipped(SHIPPED)
-    path = Path(given)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pth"
-    if not path.is_file():
-        raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
-    return path
+def _checkpoint(settings: EpisodeVerbConfig) -> Path:
+    return find_checkpoint(settings.checkpoint, SYSTEM, shipped=SHIPPED)
 
 
 def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
@@ -90,7 +75,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     Raises:
         UserError: No such weights or data, or too few classes for such tasks.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    trained = Trained(_checkpoint(settings), pick_device(settings.device))
     data = trained.config.data.model_copy(update={"download_path": settings.download_path})
     if settings.dataset:
         data = data.model_copy(update={"dataset": settings.dataset})
@@ -123,7 +108,7 @@ def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
     Raises:
         UserError: No such weights or pictures, or fewer than two classes of examples.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    trained = Trained(_checkpoint(settings), pick_device(settings.device))
     data = trained.config.data
 
     def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:

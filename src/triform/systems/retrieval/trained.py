@@ -14,13 +14,13 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.engine.checkpoint import StateDicts, load_weights
+from triform.engine.checkpoint import StateDicts
 from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
 from triform.geometry.mesh import Mesh
 from triform.geometry.sample import sample_surface
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.pretrained.weights import shipped
 from triform.systems.retrieval.augment import plain_pictures
 from triform.systems.retrieval.config import SMALL, Config, ModelConfig
 from triform.systems.retrieval.framing import frame
@@ -41,7 +41,7 @@ from triform.systems.retrieval.towers import (
 
 logger = get_logger(__name__)
 
-SHIPPED = "retrieval"
+SYSTEM = "retrieval"
 BATCH = 32
 SAMPLING_SEED = 0
 Vectors = Float32[np.ndarray, "n d"]
@@ -110,14 +110,7 @@ class Retriever:
         Raises:
             UserError: It cannot be read, or holds something else.
         """
-        weights, settings = load_weights(path)
-        system = settings.pop("system")
-        if system != SHIPPED:
-            raise UserError(f"{path}: weights of system {system}, not of {SHIPPED}")
-        try:
-            config = Config.model_validate(settings)
-        except ValueError as error:
-            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        weights, config = read_trained(Path(path), SYSTEM, Config)
         return cls(
             str(path),
             config.model,
@@ -296,23 +289,7 @@ def open_retriever(given: str | None, device: str = "auto") -> Retriever:
             moe, points = Path(given[:cut]), Path(given[cut + 1 :])
             if moe.is_file() and points.is_file():
                 return Retriever.from_towers(moe, points, device)
-    return Retriever.from_checkpoint(find_checkpoint(given), device)
-
-
-def find_checkpoint(given: str | None) -> Path:
-    """The file that `--checkpoint` means.
-
-    Raises:
-        UserError: It was given and is not there.
-    """
-    if given is None:
-        return shipped(SHIPPED)
-    path = Path(given)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pth"
-    if not path.is_file():
-        raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
-    return path
+    return Retriever.from_checkpoint(find_checkpoint(given, SYSTEM, shipped=SYSTEM), device)
 
 
 def _filled(network: Any, weights: StateDicts, name: str, path: Path | str) -> Any:

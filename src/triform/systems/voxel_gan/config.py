@@ -14,6 +14,8 @@ from triform.engine.config import (
     TrainingConfig,
 )
 
+DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
+"""Written by training, read by the other verbs."""
 GOOD_IOU = 0.7
 """An epoch whose held-out IoU reaches this is filed under `good`."""
 BAD_IOU = 0.5
@@ -107,7 +109,7 @@ class VoxelTrainingConfig(TrainingConfig):
     epochs: int = 50
     lr: float = 5e-3
     use_amp: bool = False
-    checkpoint: str = "vae_gan_test.pth"
+    checkpoint: str = DOCUMENTED_CHECKPOINT
     recon_weight: float = Field(10.0, gt=0, description="Weight of the VAE against the GAN.")
     kl_weight: float = Field(1.0, ge=0, description="Weight of the KL term; 1 is the ELBO.")
     kl_warmup_steps: int = Field(0, ge=0, description="Steps in which the KL weight rises from 0.")

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.engine.checkpoint import FORMAT, StateDicts, load_weights, read
-from triform.pretrained.weights import shipped
+from triform.engine.checkpoint import FORMAT, StateDicts, read
+from triform.engine.trained import read_trained
 from triform.systems.voxel_gan.config import Config, ModelConfig
 from triform.systems.voxel_gan.model import (
     CVAE_Conditional,
@@ -25,8 +25,7 @@ from triform.systems.voxel_gan.prior import FlowPrior
 
 logger = get_logger(__name__)
 
-DOCUMENTED_CHECKPOINT = Path("vae_gan_test.pth")
-SHIPPED = "voxel_gan"
+SYSTEM = "voxel_gan"
 
 
 class Trained:
@@ -76,39 +75,13 @@ class Trained:
         return self.decode(mu, cond)
 
 
-def find_checkpoint(given: str | None) -> Path:
-    """The file that `--checkpoint` means.
-
-    Raises:
-        UserError: It was given and is not there.
-    """
-    if given is None:
-        if DOCUMENTED_CHECKPOINT.is_file():
-            logger.info("using %s", DOCUMENTED_CHECKPOINT)
-            return DOCUMENTED_CHECKPOINT
-        return shipped(SHIPPED)
-    path = Path(given)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pth"
-    if not path.is_file():
-        raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
-    return path
-
-
 def _read(path: Path) -> tuple[StateDicts, int, ModelConfig]:
     """Weights, grid size and model settings of any kind of file."""
     if path.suffix != ".safetensors":
         content = read(path)
         if isinstance(content, dict) and content.get("format") != FORMAT:
             return _read_original(content, path)
-    weights, config = load_weights(path)
-    system = config.pop("system")
-    if system != SHIPPED:
-        raise UserError(f"{path}: weights of system {system}, not of {SHIPPED}")
-    try:
-        settings = Config.model_validate(config)
-    except ValueError as error:
-        raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+    weights, settings = read_trained(path, SYSTEM, Config)
     return weights, settings.data.voxel_size, settings.model
 
 
