@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -90,6 +91,19 @@ def give_up(task: Task, reason: str) -> Note:
     note = Note(task.object_id, reason=reason, source=task.shape.object_id, key=task.failure_key)
     write_note(task.store, note)
     return note
+
+
+def warm_up(recipe: Recipe) -> None:
+    """Have everything imported and compiled that most objects need."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
+    mesh = normalize(Mesh(corners, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])))
+    small = dataclasses.replace(recipe, views=1, image_size=8, points=4, fov=0.0)
+    for files in (
+        _views(mesh, "", small, 0) if recipe.views else (),
+        _points(mesh, "", small, 0) if recipe.points else (),
+        _voxels(mesh, "", 4) if recipe.voxel_sizes else (),
+    ):
+        list(files)
 
 
 def _make(task: Task) -> LibraryObject:

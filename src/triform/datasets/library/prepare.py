@@ -20,7 +20,7 @@ from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.ids import assign_ids
 from triform.datasets.library.journal import Journal, Note
 from triform.datasets.library.layout import FAILED, FOLDERS
-from triform.datasets.library.make import Task, give_up, make_object
+from triform.datasets.library.make import Task, give_up, make_object, warm_up
 from triform.datasets.library.recipe import Recipe
 from triform.datasets.library.source import file_digest, is_unchanged
 from triform.datasets.library.splitting import split_objects
@@ -177,11 +177,16 @@ def _work(
         return done
     started = saved = time.monotonic()
     wait = SAVE_EVERY
-    notes: Iterator[Note] = (
-        map(make_object, tasks)
-        if crew is None
-        else crew.map(make_object, give_up, tasks, settings.timeout, settings.max_memory)
-    )
+    notes: Iterator[Note] = map(make_object, tasks)
+    if crew is not None:
+        notes = crew.map(
+            make_object,
+            give_up,
+            tasks,
+            settings.timeout,
+            settings.max_memory,
+            functools.partial(warm_up, tasks[0].recipe),
+        )
     bar = tqdm(
         total=len(tasks), desc="shapes", unit="object", disable=None, smoothing=0.05, leave=False
     )

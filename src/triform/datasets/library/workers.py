@@ -9,7 +9,6 @@ are joblib's, or, on a cluster, joblib's Ray actors, each with one such process.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import math
 import os
 import re
@@ -32,14 +31,18 @@ Result = TypeVar("Result")
 _LOOK = 0.2
 # A worker that nobody asks for anything ends itself after so many seconds.
 _IDLE = 120
-# Each worker is one thread; set before the libraries that read these are imported.
-_ONE_THREAD = dict.fromkeys(
-    [
-        "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ],
-    "1",
-)  # fmt: skip
+# Of a worker; set before the libraries that read it are imported. One thread each, and no
+# traceback of a crash (that word has to be there, and empty): the parent says in a line who died.
+_ENVIRONMENT = {
+    **dict.fromkeys(
+        [
+            "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+            "VECLIB_MAXIMUM_THREADS",
+        ],
+        "1",
+    ),
+    "PYTHONFAULTHANDLER": "",
+}  # fmt: skip
 # On a cluster, objects per worker that are handed out at a time.
 _BATCH = 16
 
@@ -66,6 +69,7 @@ class Worker:
         timeout: float,
         max_bytes: float,
         stop: Callable[[], bool] = bool,
+        first: Callable[[], object] = bool,
     ) -> Result:
         """Call a function in the process.
 
@@ -75,6 +79,7 @@ class Worker:
             timeout: seconds that it may take.
             max_bytes: memory that the process may need.
             stop: asked again and again whether to give up.
+            first: called in a new process, which may take its time.
 
         Raises:
             Lost: the process died, or was ended for its time or memory.
@@ -85,10 +90,10 @@ class Worker:
         try:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
-                    1, timeout=_IDLE, env=_ONE_THREAD, initializer=_begin, initargs=(os.getpid(),)
+                    1, timeout=_IDLE, env=_ENVIRONMENT, initializer=_begin, initargs=(os.getpid(),)
                 )
-                # Starting, and importing what the function needs, is no fault of its argument.
-                self._wait(self._pool.submit(_know, function), math.inf, math.inf, stop)
+                # Starting is no fault of the argument.
+                self._wait(self._pool.submit(first), math.inf, math.inf, stop)
             return self._wait(self._pool.submit(function, given), timeout, max_bytes, stop)
         except BrokenProcessPool as error:
             self.close()
@@ -160,6 +165,7 @@ class Crew:
         tasks: Iterable[Given],
         timeout: float,
         max_memory: float,
+        first: Callable[[], object] = bool,
     ) -> Iterator[Result]:
         """Call a function for each of many tasks.
 
@@ -169,6 +175,7 @@ class Crew:
             tasks: consumed as workers become free.
             timeout: seconds for each.
             max_memory: GiB for each; 0 shares four fifths of a machine among its workers.
+            first: called once by each worker before its time counts.
         """
         from joblib import Parallel, delayed
 
@@ -184,7 +191,8 @@ class Crew:
                 for start in range(0, len(tasks), _BATCH * self.count):
                     batch = tasks[start : start + _BATCH * self.count]
                     yield from Parallel(batch_size=1)(
-                        call(function, lost, task, timeout, _bytes(max_memory, 0)) for task in batch
+                        call(function, lost, task, timeout, _bytes(max_memory, 0), first)
+                        for task in batch
                     )
             return
         most = _bytes(max_memory, self.count)
@@ -198,7 +206,7 @@ class Crew:
                 own.worker = Worker()
                 workers.append(own.worker)
             try:
-                return own.worker.run(function, task, timeout, most, self._stop.is_set)
+                return own.worker.run(function, task, timeout, most, self._stop.is_set, first)
             except Lost as reason:
                 return lost(task, str(reason))
 
@@ -227,10 +235,12 @@ def _supervise(
     task: Given,
     timeout: float,
     most: float,
+    first: Callable[[], object],
 ) -> Result:
     """Call the function in this actor's own worker process; runs on a node of the cluster."""
     try:
-        return _WORKER.run(function, task, timeout, most or _bytes(0, os.cpu_count() or 1))
+        most = most or _bytes(0, os.cpu_count() or 1)
+        return _WORKER.run(function, task, timeout, most, first=first)
     except Lost as reason:
         return lost(task, str(reason))
 
@@ -242,14 +252,8 @@ def _bytes(gibibytes: float, workers: int) -> float:
     return 0.8 * psutil.virtual_memory().total / workers if workers else 0.0
 
 
-def _know(function: Callable[..., object]) -> None:
-    """Nothing; whoever is sent a function imports it."""
-
-
 def _begin(parent: int) -> None:
     """What a worker process does first."""
-    # The parent says in one line who died.
-    faulthandler.disable()
     # Ctrl-C reaches every process of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
