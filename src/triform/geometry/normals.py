@@ -26,41 +26,63 @@ def corner_normals(mesh: Mesh, crease: float = CREASE) -> Float32[np.ndarray, "f
         (F, 3, 3) unit normals on the side to which the face winds; zero for degenerate faces.
     """
     welded = weld(mesh)
-    corners = welded.faces.ravel()
     starts = np.zeros(len(welded.vertices) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(corners, minlength=len(welded.vertices)), out=starts[1:])
-    around = np.argsort(corners, kind="stable") // 3
+    around = np.empty(welded.faces.size, dtype=np.int32)
+    crosses = np.empty((len(mesh.faces), 4), dtype=np.float32)
     normals = np.empty((len(mesh.faces), 3, 3), dtype=np.float32)
-    areas = mesh.face_areas.astype(np.float32)
-    unit = mesh.face_normals.astype(np.float32)
-    _average(welded.faces, starts, around, unit, areas, math.cos(crease), normals)
+    # Far larger or smaller than 1, squares of coordinates would leave what 32 bits can hold.
+    size = float(np.abs(welded.vertices).max()) or 1.0
+    _prepare(welded.vertices / size, welded.faces, starts, around, crosses)
+    _average(welded.faces, starts, around, crosses, math.cos(crease), normals)
     return normals
 
 
-@njit(cache=True, nogil=True)
-def _average(faces, starts, around, unit, areas, least, normals):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _prepare(vertices, faces, starts, around, crosses):  # type: ignore[no-untyped-def]
+    """List the faces around every vertex, and give every face its unit normal and its area."""
     for face in range(faces.shape[0]):
-        nx, ny, nz = unit[face]
+        i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
+        u0, v0 = vertices[j, 0] - vertices[i, 0], vertices[k, 0] - vertices[i, 0]
+        u1, v1 = vertices[j, 1] - vertices[i, 1], vertices[k, 1] - vertices[i, 1]
+        u2, v2 = vertices[j, 2] - vertices[i, 2], vertices[k, 2] - vertices[i, 2]
+        x, y, z = u1 * v2 - u2 * v1, u2 * v0 - u0 * v2, u0 * v1 - u1 * v0
+        length = math.sqrt(x * x + y * y + z * z)
+        share = 1.0 / length if length > 0.0 else 0.0
+        crosses[face, 0], crosses[face, 1], crosses[face, 2] = x * share, y * share, z * share
+        crosses[face, 3] = length
         for corner in range(3):
-            x, y, z = nx, ny, nz
+            starts[faces[face, corner]] += 1
+    # Ends first; filling from the back turns them into starts.
+    total = 0
+    for vertex in range(starts.shape[0]):
+        total += starts[vertex]
+        starts[vertex] = total
+    for face in range(faces.shape[0] - 1, -1, -1):
+        for corner in range(3):
+            starts[faces[face, corner]] -= 1
+            around[starts[faces[face, corner]]] = face
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _average(faces, starts, around, crosses, least, normals):  # type: ignore[no-untyped-def]
+    for face in range(faces.shape[0]):
+        nx, ny, nz = crosses[face, 0], crosses[face, 1], crosses[face, 2]
+        for corner in range(3):
+            x, y, z = nx * crosses[face, 3], ny * crosses[face, 3], nz * crosses[face, 3]
             first, last = starts[faces[face, corner]], starts[faces[face, corner] + 1]
-            if last - first <= _MOST_FACES:
-                x, y, z = nx * areas[face], ny * areas[face], nz * areas[face]
-                for i in range(first, last):
-                    other = around[i]
-                    if other == face:
-                        continue
-                    cosine = nx * unit[other, 0] + ny * unit[other, 1] + nz * unit[other, 2]
-                    if abs(cosine) >= least:
-                        weight = areas[other] if cosine > 0 else -areas[other]
-                        x += unit[other, 0] * weight
-                        y += unit[other, 1] * weight
-                        z += unit[other, 2] * weight
-                length = math.sqrt(x * x + y * y + z * z)
-                if length > 0:
-                    x, y, z = x / length, y / length, z / length
-                else:
-                    x, y, z = nx, ny, nz
-            normals[face, corner, 0] = x
-            normals[face, corner, 1] = y
-            normals[face, corner, 2] = z
+            if last - first > _MOST_FACES:
+                last = first
+            for i in range(first, last):
+                other = around[i]
+                if other == face:
+                    continue
+                ox, oy, oz = crosses[other, 0], crosses[other, 1], crosses[other, 2]
+                cosine = nx * ox + ny * oy + nz * oz
+                if abs(cosine) >= least:
+                    weight = crosses[other, 3] if cosine > 0 else -crosses[other, 3]
+                    x, y, z = x + ox * weight, y + oy * weight, z + oz * weight
+            length = math.sqrt(x * x + y * y + z * z)
+            share = 1.0 / length if length > 0 else 0.0
+            normals[face, corner, 0] = x * share
+            normals[face, corner, 1] = y * share
+            normals[face, corner, 2] = z * share

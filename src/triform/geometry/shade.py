@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-import numpy as np
 from numba import njit
+from numba.core.options import DefaultOptions
 
 from triform.geometry.raster import box_of, keeps_inside, passing, planes_of, span_of, uv_at
 from triform.geometry.texels import filtered
 
+# These kernels make no arrays. Told so, numba leaves out counting who holds the ones that they are
+# given, at every pixel, which takes longer than the drawing. Without the option they are slower.
+_UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _look(points, faces, paint, lights, face, x, y, pixel):  # type: ignore[no-untyped-def]
+def _look(  # type: ignore[no-untyped-def]
+    planes, tint, kind, opacity, texture, uv, corners, normals, texels, levels, counts,
+    lights, face, x, y, pixel,
+):  # fmt: skip
     """Colour (0 to 255) and opacity of a face where the ray (x, y, 1) meets it.
 
-    `paint` is a tuple of a `Paint`'s arrays, `pixel` the step of x and y to the next pixel; for
-    `lights` see `shade`.
+    `planes` are those of the face, then come a `Paint`'s arrays; `pixel` is the step of x and y to
+    the next pixel; for `lights` see `shade`.
     """
-    tint, kind, opacity, texture, uv, corners, normals, texels, levels, counts = paint
-    planes = planes_of(points, faces[face, 0], faces[face, 1], faces[face, 2])
     e0 = planes[0] * x + planes[1] * y + planes[2]
     e1 = planes[3] * x + planes[4] * y + planes[5]
     e2 = planes[6] * x + planes[7] * y + planes[8]
@@ -77,19 +83,33 @@ def _look(points, faces, paint, lights, face, x, y, pixel):  # type: ignore[no-u
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def shade(points, faces, paint, lights, focal, samples, nearest, rgba, layers):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy", **_UNCOUNTED)
+def shade(  # type: ignore[no-untyped-def]
+    points, faces, tint, kind, opacity, texture, uv, corners, normals, texels, levels, counts,
+    lights, focal, samples, nearest, own, rgba, layers,
+):  # fmt: skip
     """Colour the pixels by the faces at their samples; every face is looked at once per pixel.
 
     Args:
         points: (V, 5) from `to_camera`.
         faces: (F, 3) int64.
-        paint: the arrays of a `Paint` and of its atlas.
+        tint: the arrays of a `Paint`, from here on: one by one, because numba counts references to
+            those that come in a tuple, at every pixel.
+        kind: (F*,).
+        opacity: (F*,).
+        texture: (F*,).
+        uv: (F*, 3, 2).
+        corners: (F*, 3, 3).
+        normals: (F*, 3, 3).
+        texels: (T, 4), the arrays of its atlas.
+        levels: (N, L, 3).
+        counts: (N,).
         lights: (6, 3) two directions to lights times their strength, in the camera's axes; the
             camera's axes in rows; ambient light. Without rows for the plain colours.
         focal: distance of the picture from the camera, in samples.
         samples: samples along the side of a pixel.
         nearest: (W, W) int32 from `rasterize`.
+        own: (samples * samples,) int32 to work in.
         rgba: (S, S, 4) uint8 to fill, with straight alpha.
         layers: (W, W, 4) float32 to fill as well, multiplied by alpha, where something will be
             blended over it; else (0, 0, 4).
@@ -97,9 +117,10 @@ def shade(points, faces, paint, lights, focal, samples, nearest, rgba, layers): 
     size = rgba.shape[0]
     half = size * samples / 2
     count = samples * samples
-    own = np.empty(count, np.int32)
     pixel = samples / focal
     keep = layers.shape[0] > 0
+    known = -1
+    planes = planes_of(points, faces[0, 0], faces[0, 1], faces[0, 2])
     for row in range(size):
         for column in range(size):
             seen = 0
@@ -128,8 +149,13 @@ def shade(points, faces, paint, lights, focal, samples, nearest, rgba, layers): 
                     for j in range(samples):
                         if own[i * samples + j] == face:
                             x, y, times = x + j, y + i, times + 1
+                if face != known:
+                    # Mostly it is the same as in the pixel before.
+                    known = face
+                    planes = planes_of(points, faces[face, 0], faces[face, 1], faces[face, 2])
                 r, g, b, _ = _look(
-                    points, faces, paint, lights, face,
+                    planes, tint, kind, opacity, texture, uv, corners, normals,
+                    texels, levels, counts, lights, face,
                     (column * samples + x / times + 0.5 - half) / focal,
                     (row * samples + y / times + 0.5 - half) / focal,
                     pixel,
@@ -141,22 +167,45 @@ def shade(points, faces, paint, lights, focal, samples, nearest, rgba, layers): 
                         if own[i * samples + j] == face:
                             own[i * samples + j] = -1
                             if keep:
-                                under = layers[row * samples + i, column * samples + j]
-                                under[0], under[1], under[2], under[3] = r, g, b, 1.0
+                                at_row, at_column = row * samples + i, column * samples + j
+                                layers[at_row, at_column, 0] = r
+                                layers[at_row, at_column, 1] = g
+                                layers[at_row, at_column, 2] = b
+                                layers[at_row, at_column, 3] = 1.0
             rgba[row, column, 0] = int(red / seen + 0.5)
             rgba[row, column, 1] = int(green / seen + 0.5)
             rgba[row, column, 2] = int(blue / seen + 0.5)
             rgba[row, column, 3] = int(255 * seen / count + 0.5)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def blend(points, faces, paint, lights, focal, near, samples, order, inverse, layers):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _covers(a, b, c, x, y):  # type: ignore[no-untyped-def]
+    """Whether a ray is inside an edge, which belongs to one of its faces: one pane, one layer."""
+    side = a * x + b * y + c
+    return side > 0.0 or (side == 0.0 and (a > 0.0 or (a == 0.0 and b > 0.0)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", **_UNCOUNTED)
+def blend(  # type: ignore[no-untyped-def]
+    points, faces, tint, kind, opacity, texture, uv, corners, normals, texels, levels, counts,
+    lights, focal, near, samples, order, inverse, layers,
+):  # fmt: skip
     """Lay half transparent faces over the samples behind them.
 
     Args:
         points: (V, 5) from `to_camera`.
         faces: (F, 3) int64.
-        paint: the arrays of a `Paint` and of its atlas.
+        tint: the arrays of a `Paint`, from here on: one by one, because numba counts references to
+            those that come in a tuple, at every pixel.
+        kind: (F*,).
+        opacity: (F*,).
+        texture: (F*,).
+        uv: (F*, 3, 2).
+        corners: (F*, 3, 3).
+        normals: (F*, 3, 3).
+        texels: (T, 4), the arrays of its atlas.
+        levels: (N, L, 3).
+        counts: (N,).
         lights: as for `shade`.
         focal: distance of the picture from the camera, in samples.
         near: smallest depth that is drawn.
@@ -168,7 +217,6 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
     size = layers.shape[0]
     shift = size / 2 - 0.5
     pixel = samples / focal
-    edges, owns = np.empty((3, 3)), np.empty(3, np.bool_)
     for face in order:
         i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
         left, right, top, bottom = box_of(points, i, j, k, float(size), near)
@@ -177,15 +225,8 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
         planes = planes_of(points, i, j, k)
         if planes[12] == 0.0:
             continue
-        edges[0, 0], edges[0, 1], edges[0, 2] = planes[0], planes[1], planes[2]
-        edges[1, 0], edges[1, 1], edges[1, 2] = planes[3], planes[4], planes[5]
-        edges[2, 0], edges[2, 1], edges[2, 2] = planes[6], planes[7], planes[8]
-        for edge in range(3):
-            # An edge between two faces belongs to one of them, or it would be laid over twice.
-            across, down = edges[edge, 0], edges[edge, 1]
-            owns[edge] = across > 0.0 or (across == 0.0 and down > 0.0)
         crossing = min(points[i, 2], points[j, 2], points[k, 2]) <= near
-        highest = 1.0 / near if crossing else np.inf
+        highest = 1.0 / near if crossing else math.inf
         first, last = float(math.ceil(left - 0.5)), min(math.floor(right - 0.5), size - 1.0)
         a, da, is_a = passing(planes[0], planes[1], planes[2], focal, shift)
         b, db, is_b = passing(planes[3], planes[4], planes[5], focal, shift)
@@ -200,13 +241,16 @@ def blend(points, faces, paint, lights, focal, near, samples, order, inverse, la
                 w = planes[9] * x + planes[10] * y + planes[11]
                 if w <= inverse[row, column] or w >= highest:
                     continue
-                inside = True
-                for edge in range(3):
-                    side = edges[edge, 0] * x + edges[edge, 1] * y + edges[edge, 2]
-                    inside &= side > 0.0 or (side == 0.0 and owns[edge])
-                if not inside:
+                if not (
+                    _covers(planes[0], planes[1], planes[2], x, y)
+                    and _covers(planes[3], planes[4], planes[5], x, y)
+                    and _covers(planes[6], planes[7], planes[8], x, y)
+                ):
                     continue
-                red, green, blue, alpha = _look(points, faces, paint, lights, face, x, y, pixel)
+                red, green, blue, alpha = _look(
+                    planes, tint, kind, opacity, texture, uv, corners, normals,
+                    texels, levels, counts, lights, face, x, y, pixel,
+                )  # fmt: skip
                 rest = 1.0 - alpha
                 layers[row, column, 0] = rest * layers[row, column, 0] + alpha * red
                 layers[row, column, 1] = rest * layers[row, column, 1] + alpha * green
@@ -235,3 +279,12 @@ def resolve(layers, samples, rgba):  # type: ignore[no-untyped-def]
                 rgba[row, column, 1] = min(int(green / alpha + 0.5), 255)
                 rgba[row, column, 2] = min(int(blue / alpha + 0.5), 255)
                 rgba[row, column, 3] = int(255 * alpha / (samples * samples) + 0.5)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", **_UNCOUNTED)
+def invert(inverse, depth):  # type: ignore[no-untyped-def]
+    """Turn (S, S) 1 / depth, 0 where nothing is, into float32 depth, infinite where nothing is."""
+    for row in range(depth.shape[0]):
+        for column in range(depth.shape[1]):
+            at = inverse[row, column]
+            depth[row, column] = 1.0 / at if at > 0.0 else math.inf

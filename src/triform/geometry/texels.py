@@ -127,7 +127,9 @@ def filtered(texels, levels, counts, texture, u, v, u1, v1, u2, v2, inside):  # 
     """
     height, width = levels[texture, 0, 1], levels[texture, 0, 2]
     u1, v1, u2, v2 = u1 - u, v1 - v, u2 - u, v2 - v
-    long, short = math.hypot(u1 * width, v1 * height), math.hypot(u2 * width, v2 * height)
+    u1_wide, v1_high, u2_wide, v2_high = u1 * width, v1 * height, u2 * width, v2 * height
+    long = math.sqrt(u1_wide * u1_wide + v1_high * v1_high)
+    short = math.sqrt(u2_wide * u2_wide + v2_high * v2_high)
     if short > long:
         long, short, u1, v1 = short, long, u2, v2
     probes = 1

@@ -16,7 +16,7 @@ from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.mesh import normalize as normalized
 from triform.geometry.paint import BLENDED, paint_of
 from triform.geometry.raster import rasterize, to_camera
-from triform.geometry.shade import blend, resolve, shade
+from triform.geometry.shade import blend, invert, resolve, shade
 
 Shading = Literal["smooth", "flat", "none"]
 LARGEST_SIZE, LARGEST_SAMPLES = 4096, 8
@@ -87,7 +87,8 @@ def _draw(
     nearest = np.empty(wide * wide + size * size, np.int32)
     inverse = np.empty(len(nearest))
     samples_of, inverse_of = (a[: wide * wide].reshape(wide, wide) for a in (nearest, inverse))
-    middles, middle_inverse = (a[wide * wide :].reshape(size, size) for a in (nearest, inverse))
+    middle_inverse = inverse[wide * wide :].reshape(size, size)
+    own = np.empty(samples * samples, np.int32)
     layers = np.empty((wide, wide, 4) if len(layered) else (0, 0, 4), np.float32)
     for camera in cameras:
         focal = wide / 2 / math.tan(camera.fov / 2)
@@ -96,14 +97,14 @@ def _draw(
         rasterize(*scene, *paint.holes, focal, near, grids, nearest, inverse)
         lights = _lights(camera) if shading != "none" else np.zeros((0, 3))
         rgba = np.empty((size, size, 4), np.uint8)
-        shade(*scene, arrays, lights, focal, samples, samples_of, rgba, layers)
+        shade(*scene, *arrays, lights, focal, samples, samples_of, own, rgba, layers)
         if len(layered):
             depths = points[:, 2][mesh.faces[layered]].sum(axis=1)
             order = layered[np.argsort(-depths, kind="stable")]
-            blend(*scene, arrays, lights, focal, near, samples, order, inverse_of, layers)
+            blend(*scene, *arrays, lights, focal, near, samples, order, inverse_of, layers)
             resolve(layers, samples, rgba)
-        depth = np.full((size, size), np.inf, np.float32)
-        np.divide(1, middle_inverse, out=depth, where=middles >= 0, casting="unsafe")
+        depth = np.empty((size, size), np.float32)
+        invert(middle_inverse, depth)
         yield View(rgba, depth)
 
 
