@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,20 +93,22 @@ def _save_mp4(pictures: list[Image.Image], path: Path, frame_rate: float) -> Non
     import imageio_ffmpeg
 
     width, height = (pixels // 2 * 2 for pixels in pictures[0].size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".mp4")
-    os.close(handle)
-    try:
-        writer = imageio_ffmpeg.write_frames(
-            name, (width, height), fps=frame_rate, macro_block_size=2, ffmpeg_log_level="error"
-        )
-        writer.send(None)
-        for picture in pictures:
-            writer.send(np.ascontiguousarray(np.asarray(picture)[:height, :width]))
-        writer.close()
-        os.replace(name, path)
-    except OSError as error:
-        raise UserError(f"--output {path}: ffmpeg failed: {error}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "film.mp4"
+        try:
+            writer = imageio_ffmpeg.write_frames(
+                whole,
+                (width, height),
+                fps=frame_rate,
+                macro_block_size=2,
+                ffmpeg_log_level="error",
+            )
+            writer.send(None)
+            for picture in pictures:
+                writer.send(np.ascontiguousarray(np.asarray(picture)[:height, :width]))
+            writer.close()
+        except OSError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"--output {path}: ffmpeg failed: {reason}") from error
+        with atomic_write(path) as file:
+            file.write(whole.read_bytes())

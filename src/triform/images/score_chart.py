@@ -47,7 +47,7 @@ def draw_scores(
     if evaluations:
         where, values = zip(*evaluations, strict=True)
         right.plot(where, values, ".", color="tab:orange", label="evaluation")
-        right.legend(loc="lower right")
+        right.legend(loc="best")
     right.set_title(f"Rolling mean ({WINDOW} episodes)")
     for axes in (left, right):
         axes.set_xlabel("Episode")

@@ -85,6 +85,9 @@ class DQNTrainingConfig(TrainingConfig):
     use_amp: bool = False
     num_threads: int = 1  # for networks this small a second thread costs more than it brings
     gamma: float = Field(0.99, ge=0, le=1, description="What a reward one step later is worth.")
+    n_step: int = Field(
+        1, ge=1, le=1000, description="Steps whose rewards are counted before a value is guessed."
+    )
     double_q: bool = Field(
         True, description="Let the learning network choose what the target network rates."
     )

@@ -6,7 +6,10 @@
 | `action` | (B,) int64 | what it did |
 | `reward` | (B,) float32 | what it got |
 | `next_observation` | (B, D) float32 | what that led to, also where a time limit cut the episode |
-| `bootstrap` | (B,) float32 | 0 or 1; 0 where the episode terminated and nothing follows |
+| `bootstrap` | (B,) float32 | in [0, 1]; 0 where the episode terminated and nothing follows |
+
+With `n_step` above 1, `reward` is the discounted sum of as many rewards, `next_observation` what
+followed them, and `bootstrap` gamma to the power of the steps but one.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from triform.datasets.environment_state import generator_state, set_generator_st
 from triform.datasets.environments import Environments
 from triform.datasets.scores import ScoreRecord
 from triform.systems.dqn.config import DataConfig
+from triform.systems.dqn.windows import Windows
 
 Batch = dict[str, Tensor]
 GATHERED = 32  # batches of a burst that are gathered in one go
@@ -108,6 +112,7 @@ class Collector:
         record: Where it notes the scores of its episodes.
         greedy: Observations (N, D) float32 to the best actions (N,).
         seed: Seed of exploration and of what is learned from.
+        windows: What makes transitions over several steps; None = over one.
         failure_reward: Reward to learn with where an episode terminates; None = the real one.
 
     Attributes:
@@ -123,11 +128,12 @@ class Collector:
         greedy: Callable[[np.ndarray], np.ndarray],
         *,
         seed: int,
+        windows: Windows | None = None,
         failure_reward: float | None = None,
     ):
         self.config, self.environments = config, environments
         self.replay, self.record = replay, record
-        self.greedy, self.failure_reward = greedy, failure_reward
+        self.greedy, self.windows, self.failure_reward = greedy, windows, failure_reward
         self.random = np.random.default_rng(hash_seed(seed, "explore"))
         self.steps = self.steps_in_epoch = self.since_burst = 0
         self.pending = torch.zeros(0, config.batch_size, dtype=torch.int64)
@@ -154,12 +160,21 @@ class Collector:
         """Act once in every environment, remember it, and plan a burst of updates if one is due."""
         config, environments = self.config, self.environments
         observations = environments.observations
+        if self.windows is not None:
+            for place, length in enumerate(environments.lengths):
+                if not length:
+                    self.windows.forget(place)
         actions = self.choose(observations)
         step = environments.step(actions)
         rewards = step.rewards
         if self.failure_reward is not None:
             rewards = np.where(step.terminated, np.float32(self.failure_reward), rewards)
-        self.replay.add(observations, actions, rewards, step.successors, ~step.terminated)
+        if self.windows is None:
+            self.replay.add(observations, actions, rewards, step.successors, ~step.terminated)
+        else:
+            rows = list(self.windows.add(observations, actions, rewards, step))
+            if rows:
+                self.replay.add(*(np.array(column) for column in zip(*rows, strict=True)))
         count = len(actions)
         self.steps += count
         self.steps_in_epoch += count
@@ -169,7 +184,7 @@ class Collector:
             return
         self.since_burst += count
         bursts, self.since_burst = divmod(self.since_burst, config.train_every)
-        if bursts:
+        if bursts and len(self.replay):
             shape = (bursts * config.gradient_steps, config.batch_size)
             self.pending = torch.from_numpy(self.random.integers(len(self.replay), size=shape))
 
@@ -192,9 +207,12 @@ class Collector:
             "steps_in_epoch": self.steps_in_epoch,
             "since_burst": self.since_burst,
             "pending": self.pending.clone(),
+            "windows": self.windows.state_dict() if self.windows is not None else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         set_generator_state(self.random, state["random"])
+        if self.windows is not None and state["windows"]:
+            self.windows.load_state_dict(state["windows"])
         self.steps, self.steps_in_epoch = int(state["steps"]), int(state["steps_in_epoch"])
         self.since_burst, self.pending = int(state["since_burst"]), state["pending"].clone()

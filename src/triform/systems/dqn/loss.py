@@ -23,7 +23,8 @@ def td_targets(
 
     Args:
         rewards: (B,).
-        bootstrap: (B,), 0 where the episode terminated, else 1: also where a time limit cut it.
+        bootstrap: (B,), 0 where the episode terminated, else 1 (less, where `rewards` are of
+            several steps): also where a time limit cut it.
         target_values: Q-values of the target network for what followed (B, A).
         online_values: Those of the learning network, or None.
         gamma: Worth of a reward one step later.

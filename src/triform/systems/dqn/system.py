@@ -28,6 +28,7 @@ from triform.systems.dqn.data import Collector, Replay
 from triform.systems.dqn.loss import td_loss, td_targets
 from triform.systems.dqn.model import QNetwork
 from triform.systems.dqn.trained import Trained, evaluate, play
+from triform.systems.dqn.windows import Windows
 
 __all__ = ["System", "evaluate", "from_checkpoint", "play", "train"]
 
@@ -70,6 +71,9 @@ class System(EngineSystem):
             )
         }
         self.replay = Replay(data.replay_size, seen.size, seen.dtype, seen.scale)
+        windows = None
+        if training.n_step > 1:
+            windows = Windows(data.num_environments, training.n_step, training.gamma)
         self.record = ScoreRecord(data.environment)
         self.collector = Collector(
             data,
@@ -78,6 +82,7 @@ class System(EngineSystem):
             self.record,
             self.act,
             seed=seed,
+            windows=windows,
             failure_reward=training.failure_reward,
         )
         self.hooks = [WriteScores(self.record)]
