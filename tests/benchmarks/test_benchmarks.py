@@ -101,18 +101,3 @@ def test_render_views(tmp_path: Path) -> None:
     said = run(tmp_path, "render_views.py", *small)
     assert "2 of 2 models, 1 views of 16 px" in said and "ours     finished 2 of 2" in said
     assert all(float(number) > 0 for number in re.findall(r"([\d.]+) in the median", said))
-
-
-def test_every_benchmark_is_known() -> None:
-    """A program that is added here is tested here, but for the one that has its own."""
-    known = {
-        "epoch.py",
-        "train_step.py",
-        "prompt_to_obj.py",
-        "voxelize.py",
-        "points.py",
-        "library_read.py",
-        "prepare.py",
-        "render_views.py",
-    }
-    assert {path.name for path in BENCHMARKS.glob("*.py")} == known

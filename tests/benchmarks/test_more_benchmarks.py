@@ -1,0 +1,62 @@
+"""The benchmarks of retrieval and of the agents run; what they measure is for a quiet machine."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from triform.datasets.furniture import write_testdataset
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(folder: Path, name: str, *words: str) -> str:
+    """What a benchmark prints."""
+    answer = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *words],
+        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_retrieval_step(tmp_path: Path) -> None:
+    small = ("--rounds", "1", "--batch_size", "2", "--size", "tiny", "--points", "64")
+    said = run(tmp_path, "retrieval_step.py", *small, "--num_group", "4", "--threads", "1")
+    ratios = re.findall(r"ratio[^\d]*([\d.]+)", said)
+    assert ratios and float(ratios[0]) > 0
+
+
+def test_retrieval_baseline(tmp_path: Path) -> None:
+    """Each mesh has a picture of its own beside it."""
+    write_testdataset(tmp_path / "meshes", 30)
+    random = np.random.default_rng(0)
+    for mesh in (tmp_path / "meshes").rglob("*.obj"):
+        picture = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(mesh.with_suffix(".png"))
+    said = run(tmp_path, "retrieval_baseline.py", "--directory", "meshes")
+    assert said.startswith("30 objects") and said.count("views with") == 2
+
+
+@pytest.mark.slow
+def test_agents_in_cartpole(tmp_path: Path) -> None:
+    said = run(tmp_path, "reinforce_cartpole.py", "--seeds", "1", "--steps", "2000")
+    assert said.startswith("seed 0: mean of 100 training episodes 475 after")
+    pytest.importorskip("stable_baselines3")
+    small = ("--seeds", "1", "--steps", "2000", "--speed_steps", "600", "--rounds", "1")
+    said = run(tmp_path, "dqn_cartpole.py", *small)
+    assert "ratio" in said
+
+
+def test_every_benchmark_is_run_by_a_test() -> None:
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in BENCHMARKS.parent.glob("tests/**/test_*.py")
+    )
+    programs = {path.stem for path in BENCHMARKS.glob("*.py")}
+    named = {stem for stem in programs if re.search(rf"[\"/.]{stem}(\.py)?\"|{stem}\.py", tests)}
+    assert programs and programs == named
