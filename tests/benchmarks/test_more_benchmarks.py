@@ -1,4 +1,4 @@
-"""The benchmarks of retrieval and of the agents run; what they measure is for a quiet machine."""
+"""Further benchmarks run; what they measure is for a quiet machine."""
 
 import os
 import re
@@ -41,6 +41,14 @@ def test_retrieval_baseline(tmp_path: Path) -> None:
         Image.fromarray(picture).save(mesh.with_suffix(".png"))
     said = run(tmp_path, "retrieval_baseline.py", "--directory", "meshes")
     assert said.startswith("30 objects") and said.count("views with") == 2
+
+
+def test_voxelize(tmp_path: Path) -> None:
+    write_testdataset(tmp_path / "meshes", 2)
+    said = run(
+        tmp_path, "voxelize.py", "--directory", "meshes", "--resolution", "8", "--count", "2"
+    )
+    assert "8^3, 2 models" in said and "IoU with the exact solid" in said
 
 
 @pytest.mark.slow
