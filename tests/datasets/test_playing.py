@@ -76,7 +76,7 @@ def test_scores_are_kept_and_written(tmp_path):
     assert record.recent() == {}
     for number in range(150):
         record.add(10 * number, float(number))
-    record.add_evaluation(77.0)
+    assert record.add_evaluation(77.0) == pytest.approx(77 + 0.0077)
     assert record.recent() == {"score": pytest.approx(np.mean(range(50, 150)))}
     again = ScoreRecord("CartPole-v1")
     again.load_state_dict(record.state_dict())
@@ -89,3 +89,12 @@ def test_scores_are_kept_and_written(tmp_path):
     again.write(tmp_path, now=True)
     with Image.open(tmp_path / "scores.png") as chart:
         assert chart.size == (1200, 400)
+
+
+def test_among_equal_scores_the_steadier_is_chosen():
+    record = ScoreRecord("")
+    scores = [*[100.0] * 5, 500.0, 480.0, *[500.0] * 12, 499.0, 500.0]
+    chosen = [record.add_evaluation(score) for score in scores]
+    best = max(range(len(scores)), key=chosen.__getitem__)
+    assert scores[best] == 500 and best == 16  # ten of them, the last in a row
+    assert max(chosen[:5]) < min(chosen[5:])

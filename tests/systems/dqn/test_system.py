@@ -86,8 +86,9 @@ def test_target_follows_slowly_or_in_leaps(tmp_path):
 def test_evaluation_is_greedy_apart_and_repeatable(tmp_path):
     system = System(settings(tmp_path))
     before = system.environments.observations.tobytes(), system.collector.steps
-    first = system.evaluate("val")
-    assert first == system.evaluate("val") and system.evaluate("train") == {}
+    assert system.evaluate("test") == system.evaluate("test") and system.evaluate("train") == {}
+    first, second = system.evaluate("val"), system.evaluate("val")
+    assert first != second and len(system.record.evaluations) == 2  # other episodes each time
     assert (system.environments.observations.tobytes(), system.collector.steps) == before
     starts = [e.reset(seed=system.player(s).game.episode_seed(0))[0].tobytes()
               for s in ("val", "test") for e in system.player(s).environments[:1]]  # fmt: skip

@@ -37,7 +37,7 @@ class System(EngineSystem):
     """Deep Q-learning with replay, a target network, and double Q-learning where asked for."""
 
     name = "dqn"
-    monitor = "val/score"
+    monitor = "val/selection"
     monitor_mode = "max"
 
     def __init__(self, config: Config):
@@ -157,15 +157,17 @@ class System(EngineSystem):
         return self._players[split]
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Mean score of greedy episodes; the same ones each time."""
+        """Mean score of greedy episodes; for `val` other ones each time, to see more of them."""
         if split == "train":
             return {}
         count = -(-self.config.data.evaluation_episodes // process_count())
-        episodes = self.player(split).play(self.act, count, first=process_index() * count)
-        numbers = summarize(episodes)
+        turn = len(self.record.evaluations) if split == "val" else 0
+        first = (turn * process_count() + process_index()) * count
+        found = summarize(self.player(split).play(self.act, count, first))
+        numbers = {name: found[name] for name in ("score", "lowest", "steps_per_episode")}
         if split == "val":
-            self.record.add_evaluation(numbers["score"])
-        return {name: numbers[name] for name in ("score", "lowest", "steps_per_episode")}
+            numbers["selection"] = self.record.add_evaluation(found["score"])
+        return numbers
 
     def sample(self, folder: Path, step: int) -> None:
         """Film the beginning of one greedy episode."""
