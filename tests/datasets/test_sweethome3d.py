@@ -1,5 +1,6 @@
 """Furniture libraries: made up ones, and the 820 real models where they are."""
 
+import io
 import pickle
 import re
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from triform.base.errors import UserError
 from triform.datasets import sweethome3d
@@ -109,6 +111,36 @@ def test_bomb_and_damage_stop_at_the_member(
     stand_only = make_library(tmp_path / "b.sh3f", **{"test/box/box.obj": b"v 0 0 nan\nf 1 1 1\n"})
     with pytest.raises(MeshError, match=r"b\.sh3f: test/box/box\.obj"):
         read_library(stand_only)[0].load()
+
+
+@pytest.mark.parametrize(
+    ("files", "textured"),
+    [
+        # One name that is nowhere and one picture that nobody names: they belong together.
+        ({"rug.png": b"map_Kd /Users/me/Living room rug.jpg"}, True),
+        ({"wood.png": rb"map_Kd C:\\Users\\me\\wood.png"}, True),
+        ({"sub/wood.png": b"map_Kd wood.png"}, False),
+        ({"a.png": b"map_Kd other.jpg", "b.png": b""}, False),
+        ({"a.png": b"map_Kd other.jpg\nnewmtl x\nmap_Kd a.png"}, False),
+    ],
+)
+def test_textures_under_another_name(
+    tmp_path: Path, make_library: MakeLibrary, files: dict[str, bytes], textured: bool
+) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (2, 2), (0, 0, 255)).save(picture, "PNG")
+    obj = (
+        b"mtllib missing.mtl\nusemtl red\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\n"
+        b"f 1/1 2/1 3/1\nf 1/1 2/1 4/1\n"
+    )
+    material = b"newmtl red\nKd 1 0 0\n" + b"\n".join(files.values())
+    extra = {f"test/box/{name}": picture.getvalue() for name in files}
+    members = {"test/box/box.obj": obj, "test/box/cube.mtl": material, **extra}
+    model = read_library(make_library(tmp_path / "a.sh3f", **members))[0]
+    look = model.load(appearance=True).appearance
+    assert look is not None
+    expected = [0, 0, 255] if textured else [255, 0, 0]
+    assert look.colors_at(np.zeros(1, int), np.eye(3)[:1]).tolist() == [expected]
 
 
 def test_material_outside_the_archive_is_not_read(
