@@ -1,0 +1,38 @@
+"""The benchmarks of the agents run; what they measure is for a quiet machine and a person."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(folder: Path, name: str, *words: str) -> str:
+    """What a benchmark prints."""
+    answer = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *words],
+        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_reinforce(tmp_path: Path) -> None:
+    said = run(tmp_path, "reinforce_cartpole.py", "--seeds", "1", "--steps", "300")
+    assert "after never steps" in said and "solved within 300 steps: 0 of 1 seeds" in said
+    best, final = re.search(r"best ([\d.]+), final ([\d.]+)", said).groups()
+    assert 8 <= float(best) <= 500 and 8 <= float(final) <= 500
+
+
+@pytest.mark.slow
+def test_dqn(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    words = ("--seeds", "1", "--steps", "1000", "--speed_steps", "1300", "--rounds", "1")
+    said = run(tmp_path, "dqn_cartpole.py", *words)
+    assert "ours never, stable-baselines3 never" in said
+    ratios = [float(number) for number in re.findall(r"ratio ([\d.]+)", said)]
+    assert len(ratios) == 2 and ratios[0] == 1 and ratios[1] > 0.5
