@@ -259,6 +259,14 @@ def test_smooth_and_flat_shading(solids):
         assert np.abs(picture - pictures[0]).max() <= 1
 
 
+def test_a_black_thing_keeps_its_shape(solids):
+    cube = solids.box((-0.5,) * 3, (0.5,) * 3)
+    black = Mesh(cube.vertices, cube.faces, np.zeros((12, 3), np.uint8))
+    rgba = view(black, look_at_centre(np.array([1.0, 1.0, 1.0])), shading="flat").rgba
+    tones = np.unique(rgba[rgba[..., 3] == 255][:, 0])
+    assert tones.min() > 10 and tones.max() < 50 and np.ptp(tones) > 5
+
+
 def test_inconsistent_winding_does_not_darken(solids):
     ball = solids.sphere(0.5, rings=24)
     flip = np.random.default_rng(0).random(len(ball.faces)) < 0.5

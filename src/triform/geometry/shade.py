@@ -15,6 +15,9 @@ from triform.geometry.texels import filtered
 # given, at every pixel, which takes longer than the drawing. Without the option they are slower.
 _UNCOUNTED: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
 
+# Lit colours darker than this are raised by so much of what they lack.
+_LIFTED, _LIFT = 40.0, 0.7
+
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _look(  # type: ignore[no-untyped-def]
@@ -59,6 +62,9 @@ def _look(  # type: ignore[no-untyped-def]
             alpha *= t_alpha / 255
     strength = 1.0
     if lights.shape[0] > 0:
+        # The blackest thing still shines a little, or its shape would be lost.
+        lift = max(_LIFTED - max(red, green, blue), 0.0) * _LIFT
+        red, green, blue = red + lift, green + lift, blue + lift
         # 1 / depth grows along the normal that looks away from the camera.
         nx, ny, nz = -planes[9], -planes[10], -planes[11]
         if normals.shape[0] > 0:
