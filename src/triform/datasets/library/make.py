@@ -29,7 +29,7 @@ from triform.geometry.cameras import (
 from triform.geometry.colors import UNCOLORED
 from triform.geometry.mesh import Mesh, normalize
 from triform.geometry.sample import sample_surface
-from triform.geometry.views import render_views
+from triform.geometry.views import View, render_views
 from triform.geometry.voxelize import voxelize
 from triform.images.png import encode_png
 
@@ -169,7 +169,7 @@ def _views(mesh: Mesh, object_id: str, recipe: Recipe, seed: int) -> Iterator[Fi
     views = render_views(mesh, cameras, recipe.image_size, shading=recipe.shading, normalize=False)
     for number, (camera, view) in enumerate(zip(cameras, views, strict=True), 1):
         yield layout.image_path(object_id, number), encode_png(view.rgba)
-        yield layout.depth_path(object_id, number), encode_png(depth_values(view.depth))
+        yield layout.depth_path(object_id, number), encode_png(depth_values(view))
         text = json.dumps(camera.to_json())
         yield layout.camera_path(object_id, number), text.encode()
 
@@ -183,11 +183,15 @@ def place_cameras(mesh: Mesh, recipe: Recipe, seed: int) -> list[Camera]:
     return place[recipe.cameras](recipe.views, fov=fov, seed=seed)
 
 
-def depth_values(depth: np.ndarray) -> np.ndarray:
-    """Depth as Shap-E writes it: 16 bit, depth * 65536 / 5, 65535 where nothing is."""
-    scaled = np.rint(np.minimum(depth, layout.MAX_DEPTH) * (65536 / layout.MAX_DEPTH))
+def depth_values(view: View) -> np.ndarray:
+    """Depth as Shap-E writes it: 16 bit, depth * 65536 / 5, 65535 where nothing is.
+
+    Where the middle of a pixel hits a string or an edge that all its samples miss, the picture
+    shows nothing, and so does the depth.
+    """
+    scaled = np.rint(np.minimum(view.depth, layout.MAX_DEPTH) * (65536 / layout.MAX_DEPTH))
     values = np.minimum(scaled, layout.FAR - 1).astype(np.uint16)
-    values[~np.isfinite(depth)] = layout.FAR
+    values[~np.isfinite(view.depth) | (view.rgba[..., 3] == 0)] = layout.FAR
     return values
 
 

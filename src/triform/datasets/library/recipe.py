@@ -12,7 +12,7 @@ from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.layout import LibraryObject
 
 # Raised when the program gives other files for the same mesh and settings.
-_PROGRAM: dict[str, Any] = {"views": 1, "points": 1, "voxels": voxels.PROGRAM}
+_PROGRAM: dict[str, Any] = {"views": 2, "points": 1, "voxels": voxels.PROGRAM}
 
 
 @dataclass(frozen=True)
