@@ -139,7 +139,7 @@ def test_no_answer_prints_nothing(run):
     [
         (["toysystem"], 2, "perhaps you meant toy_system"),
         (["Doctor"], 2, "perhaps you meant doctor"),
-        (["zzz"], 2, "known: toy_system, data, runs, doctor"),
+        (["zzz"], 2, "known: toy_system, data, shapes, runs, doctor"),
         (["--toy"], 2, "unknown command '--toy'"),
         (["toy_system", "shuot"], 2, "perhaps you meant shout"),
         (["toy_system", "shout", "--wrod", "x"], 2, "--wrod; perhaps you meant --word"),

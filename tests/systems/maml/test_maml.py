@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from triform.base.config import parse
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UserError
 from triform.systems.maml.config import VERBS, Config, MAMLTrainingConfig, ModelConfig
 from triform.systems.maml.model import Classifier, InnerRates, adapt, learned_within
 from triform.systems.maml.tasks import task_logits
@@ -189,9 +189,9 @@ def test_evaluate_and_classify(run, tmp_path):
     for changed, message in (
         ({"n_way": 5}, "these weights have 2 outputs"),
         ({"transductive": True}, "leave it out"),
-        ({"checkpoint": None}, "no weights of maml ship"),
+        ({"checkpoint": "no.pth"}, "no.pth: not there"),
     ):
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UserError, match=message):
             evaluate(settings.model_copy(update=changed))
     for name, value in (("dark", 20), ("light", 230)):
         (tmp_path / "examples" / name).mkdir(parents=True)

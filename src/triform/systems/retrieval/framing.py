@@ -1,8 +1,8 @@
 """Cuts a picture to its object, so that photographs, previews and rendered views fill theirs alike.
 
-Where the object is: what is not transparent; in an opaque picture whose border is of one colour, or
-of two or three that take turns all around (checks, stripes, dots), what is of another; else the whole
-picture.
+Where the object is: what is not transparent; in an opaque picture whose border is of one colour,
+or of two or three that take turns all around (checks, stripes, dots), what is of another; else the
+whole picture.
 """
 
 from __future__ import annotations
