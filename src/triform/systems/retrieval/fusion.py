@@ -18,11 +18,10 @@ from triform.geometry.views import render_views
 from triform.systems.retrieval.framing import frame
 
 AZIMUTHS, ELEVATIONS = 12, (10, 25, 40)
-POINT_WEIGHT, PLAIN_WEIGHT = 0.2, 1.0
+# Chosen on the validation part of sweethome3d.
+POINT_WEIGHT, PLAIN_WEIGHT = 0.1, 1.0
 # Degrees by which a query is rolled, and by how much a rolled one has to be better.
 TURNS, TURN_PENALTY = (-40, -30, -20, -10, 10, 20, 30, 40), 0.06
-# Of `discount`.
-STRANGERS, DISCOUNT = 3, 0.5
 _DISTANCE = 2.5
 _RENDERED = 1.5  # pixels rendered for each that is kept, before the cut to the object
 
@@ -118,19 +117,3 @@ def fuse(
         weight: of the point cloud; the views have 1.
     """
     return np.asarray(best_view(queries, views) + weight * (queries @ points.T)).astype(np.float32)
-
-
-def discount(
-    similarity: Float32[np.ndarray, "q n"], strangers: Float32[np.ndarray, "m n"]
-) -> Float32[np.ndarray, "q n"]:
-    """Take from each candidate what it is like anything at all (CSLS, arXiv:1710.04087).
-
-    A picture of a plain box resembles every cupboard and would be the answer to each of them.
-
-    Args:
-        similarity: of queries and candidates.
-        strangers: of queries that nobody asks, such as the objects of the training, and the same
-            candidates.
-    """
-    nearest = np.sort(strangers, axis=0)[-STRANGERS:]
-    return np.asarray(similarity - DISCOUNT * nearest.mean(axis=0)).astype(np.float32)

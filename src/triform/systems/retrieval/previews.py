@@ -30,9 +30,7 @@ from triform.systems.retrieval.trained import Retriever
 logger = get_logger(__name__)
 
 HARD_SIZE = 128
-STRANGERS = 200
-"""Training objects by which a mesh's answers are discounted."""
-BASELINE, BEST = "plain baseline", "all"
+BASELINE = "plain baseline"
 
 
 def measure_previews(
@@ -66,15 +64,6 @@ def measure_previews(
         for name, similarity in similarities.items():
             numbers = retrieval_metrics(similarity.T if turn else similarity, right, ks)
             found.append({"query": query, "by": name, **_rounded(numbers)})
-    train = [row for row in objects.rows("train") if objects.sources[row] in shapes]
-    strangers = np.asarray(train[:STRANGERS])
-    if len(strangers) >= fusion.STRANGERS and not set(strangers) & set(rows):
-        others = gallery_of(retriever, [shapes[objects.sources[row]] for row in strangers])
-        theirs = compare(asked, others, encode_clouds(retriever, objects, strangers))
-        numbers = retrieval_metrics(
-            fusion.discount(similarities[BEST].T, theirs[BEST].T), right, ks
-        )
-        found.append({"query": "mesh", "by": f"{BEST}, discounted", **_rounded(numbers)})
     if retriever.has_text:
         found += measure_names(retriever, objects, places, gallery.learned, points, ks)
     report: dict[str, Any] = {"previewed_objects": len(pictures), "previews": found}
@@ -114,7 +103,7 @@ def measure_names(
     similarities = {
         "points": asked @ points.T,
         "mean view": asked @ mean.T,
-        "mean view and points": asked @ (mean + points).T,
+        "mean view and points": asked @ (mean + fusion.POINT_WEIGHT * points).T,
     }
     return [
         {"query": "name", "by": name, **_rounded(retrieval_metrics(similarity, right, ks))}

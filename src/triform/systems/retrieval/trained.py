@@ -44,6 +44,8 @@ logger = get_logger(__name__)
 SYSTEM = "retrieval"
 BATCH = 32
 SAMPLING_SEED = 0
+PHRASES = ("{0}", "a {0}")
+"""Ways to say a text; the mean of their embeddings is its own (arXiv:2103.00020 section 3.1.4)."""
 Vectors = Float32[np.ndarray, "n d"]
 
 
@@ -255,9 +257,12 @@ class Retriever:
             raise UserError(f"{self.source}: trained without texts; ask with a picture or a mesh")
         if self._text_encoder is None:
             self._text_encoder = load_text_encoder(self.model.text_encoder, str(self.device))
-        known = torch.from_numpy(self._text_encoder.encode(list(texts)))
-        known = torch.nn.functional.normalize(known, dim=-1)
-        return self._run(known, self.text_tower)
+        embedded = np.zeros((len(texts), self.dim), np.float32)
+        for words in PHRASES:
+            phrases = [words.replace("{0}", text) for text in texts]
+            known = torch.from_numpy(self._text_encoder.encode(phrases))
+            embedded += self._run(torch.nn.functional.normalize(known, dim=-1), self.text_tower)
+        return np.asarray(embedded / np.linalg.norm(embedded, axis=1, keepdims=True))
 
     def _frozen_images(self) -> Any:
         """The frozen encoder, loaded when it is first needed."""
