@@ -5,7 +5,8 @@
 stable-baselines3 has the settings that rl-baselines3-zoo found for CartPole-v1. Both are evaluated
 every 1,000 environment steps on the same 20 greedy episodes (other ones each time), in environments
 apart from those of training, and "steps to 475" is the first evaluation whose mean is 475 or more.
-Ours then goes on to the end of its budget; its best and its last checkpoint play 100 other episodes.
+Ours then goes on to the end of its budget; its best and its last checkpoint play 100 other
+episodes.
 
 Speed is measured with the same network, batch, number of updates per environment step and target
 on both sides, without evaluations, in a process for each, one after the other, in turns.
