@@ -50,6 +50,7 @@ def lost(how: str, reason: str) -> tuple[str, str]:
 
 
 def test_the_rest_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    before = workers_here()
     tasks = ["a", "crash", "b", "hang", "c"]
     begin = time.monotonic()
     done = dict(Crew(2).map(misbehave, lost, tasks, timeout=4, max_memory=8))
@@ -60,8 +61,14 @@ def test_the_rest_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     assert "longer than 4 seconds (--timeout)" in done["hang"]
     done = dict(Crew(1).map(misbehave, lost, ["eat", "d"], timeout=120, max_memory=0.5))
     assert "more than 0.5 GiB" in done["eat"] and done["d"] == "done"
-    assert not [child for child in psutil.Process().children(recursive=True) if is_worker(child)]
+    assert workers_here() <= before
     assert capfd.readouterr().err == "", "whoever died said nothing"
+
+
+def workers_here() -> set[int]:
+    """Numbers of all that work for this process; other tests may have left some behind."""
+    children = psutil.Process().children(recursive=True)
+    return {child.pid for child in children if is_worker(child)}
 
 
 def is_worker(process: psutil.Process) -> bool:
@@ -84,12 +91,13 @@ def test_an_error_is_the_callers() -> None:
 
 
 def test_results_nobody_wants_any_more() -> None:
+    before = workers_here()
     results = Crew(2).map(misbehave, lost, ["a", *["hang"] * 6], timeout=600, max_memory=8)
     assert next(results) == ("a", "done")
     begin = time.monotonic()
     results.close()
     assert time.monotonic() - begin < 30
-    assert not [child for child in psutil.Process().children(recursive=True) if is_worker(child)]
+    assert workers_here() <= before
 
 
 def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
