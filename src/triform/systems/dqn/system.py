@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triform.base.denormals import flushed_denormals
 from triform.base.seeding import hash_seed, seed_everything
 from triform.datasets.environment_state import SavedEnvironments
 from triform.datasets.environments import Environments
@@ -103,10 +104,8 @@ class System(EngineSystem):
         return max(1, data.steps_per_epoch * data.gradient_steps // data.train_every)
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
-        # Adam's second moments of weights that have fallen silent decay into denormal numbers,
-        # with which a processor computes many times slower; zero is as good.
-        torch.set_flush_denormal(True)
-        return self.collector.batches()
+        with flushed_denormals():  # also for what is learned from each batch
+            yield from self.collector.batches()
 
     @torch.no_grad()
     def act(self, observations: np.ndarray) -> np.ndarray:
