@@ -19,7 +19,7 @@ from triform.systems.retrieval.framing import frame
 
 AZIMUTHS, ELEVATIONS = 12, (10, 25, 40)
 # Chosen on the validation part of sweethome3d.
-POINT_WEIGHT, PLAIN_WEIGHT = 0.1, 1.0
+POINT_WEIGHT, NAME_POINT_WEIGHT, PLAIN_WEIGHT = 0.1, 0.3, 1.0
 # Degrees by which a query is rolled, and by how much a rolled one has to be better.
 TURNS, TURN_PENALTY = (-40, -30, -20, -10, 10, 20, 30, 40), 0.06
 _DISTANCE = 2.5

@@ -103,7 +103,7 @@ def measure_names(
     similarities = {
         "points": asked @ points.T,
         "mean view": asked @ mean.T,
-        "mean view and points": asked @ (mean + fusion.POINT_WEIGHT * points).T,
+        "mean view and points": asked @ (mean + fusion.NAME_POINT_WEIGHT * points).T,
     }
     return [
         {"query": "name", "by": name, **_rounded(retrieval_metrics(similarity, right, ks))}
