@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from triform.base.errors import UserError
-from triform.datasets.filming import film_episodes, save_sample
+from triform.datasets.filming import film, save_sample
 from triform.datasets.playing import PARALLEL, Game, Player, summarize
+from triform.datasets.playing_settings import PlayConfig
 from triform.datasets.scores import ScoreRecord
 
 
@@ -51,13 +52,13 @@ def test_an_agent_of_another_environment_is_refused():
 def test_film_has_the_speed_and_the_end_of_the_episode(tmp_path):
     player = Player(Game("CartPole-v1", 0))
     length = player.record(lean, 0, pictures=False).length
-    report = film_episodes(player, lean, tmp_path / "a.gif", frame_rate=25, width=120)
-    with Image.open(tmp_path / "a.gif") as film:
-        assert film.size == (120, 80) and film.n_frames == report["frames"]
-        assert film.info["duration"] == 40  # 50 pictures per second, every second one
+    report = film(player, lean, PlayConfig(output=tmp_path / "a.gif", fps=25, width=120))
+    with Image.open(tmp_path / "a.gif") as made:
+        assert made.size == (120, 80) and made.n_frames == report["frames"]
+        assert made.info["duration"] == 40  # 50 pictures per second, every second one
     assert report["scores"] == [length]
     assert report["frames"] == length // 2 + 1 + length % 2
-    short = film_episodes(player, lean, tmp_path / "b.gif", episodes=2, max_steps=4)
+    short = film(player, lean, PlayConfig(output=tmp_path / "b.gif", episodes=2, max_steps=4))
     assert short["frames"] == 6 and len(short["scores"]) == 2
 
 
@@ -68,7 +69,7 @@ def test_what_cannot_be_drawn_becomes_a_table(tmp_path, monkeypatch):
     lines = path.read_text().splitlines()
     assert path.name == "step_0000005.csv" and lines[0] == "step,action" and len(lines) > 10
     with pytest.raises(UserError, match="cannot be drawn"):
-        film_episodes(player, lean, tmp_path / "a.gif")
+        film(player, lean, PlayConfig(output=tmp_path / "a.gif"))
 
 
 def test_scores_are_kept_and_written(tmp_path):

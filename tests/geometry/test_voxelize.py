@@ -58,7 +58,7 @@ def test_surface_is_what_clipping_finds(solids, seed):
 
 
 lattice = st.integers(0, 6)
-coordinate = lattice | st.floats(-3, 9, allow_nan=False, allow_subnormal=False, width=32)
+coordinate = lattice | st.floats(-3, 9, allow_nan=False, width=32)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -176,7 +176,7 @@ def test_order_winding_and_extra_vertices_do_not_matter(solids, parity):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     st.integers(0, 10**6),
-    st.tuples(*[st.floats(-100, 100, allow_subnormal=False)] * 3),
+    st.tuples(*[st.floats(-100, 100)] * 3),
     st.floats(1e-3, 1e3),
     st.integers(5, 33),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,21 @@ from PIL import Image
 from torch import Tensor
 
 from triform.base.files import atomic_write
-from triform.datasets.episodes import Episode
+from triform.base.seeding import generator
+from triform.datasets.episode_settings import EpisodeDataConfig
+from triform.datasets.episodes import Episode, training_time_source
+from triform.datasets.pictures.table import PictureTable
 
 ZOOM, RIM = 2, 2
 PAPER, RIGHT, WRONG = (255, 255, 255), (40, 160, 60), (210, 40, 40)
+
+
+def draw_sample(
+    logits: Callable[[Episode], Tensor], table: PictureTable, data: EpisodeDataConfig, path: Path
+) -> None:
+    """Saves a validation task, the same one in every run, as a network answers it."""
+    episode = training_time_source(table, data, "val")([0], generator("sample"))
+    draw_episode(episode, logits(episode).argmax(-1).cpu(), path)
 
 
 def draw_episode(episode: Episode, predicted: Tensor, path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from triform.base.errors import UsageError, UserError
-from triform.datasets.episode_settings import EpisodeDataConfig
+from triform.datasets.episode_settings import EpisodeDataConfig, EvaluateEpisodesConfig
 from triform.datasets.pictures.load import load_pictures
 from triform.datasets.pictures.table import PictureTable
 
@@ -205,3 +205,35 @@ def evaluation_source(
         vary=vary,
         query_maker=table.maker(query_maker) if query_maker else None,
     )
+
+
+def training_time_source(table: PictureTable, data: EpisodeDataConfig, split: str) -> EpisodeSource:
+    """Tasks that training measures itself by; never the drawings of `unseen_maker`."""
+    return evaluation_source(
+        table.without_maker(data.unseen_maker),
+        split,
+        n_way=data.n_way,
+        n_shot=data.n_shot,
+        n_query=min(data.n_query, 5),
+        vary=data.vary,
+    )
+
+
+def asked_source(
+    settings: EvaluateEpisodesConfig, trained_on: EpisodeDataConfig
+) -> tuple[str, EpisodeSource]:
+    """The data set that the verb `evaluate` is asked to test on, and tasks of it."""
+    changed = {"download_path": settings.download_path}
+    if settings.dataset:
+        changed["dataset"] = settings.dataset
+    data = trained_on.model_copy(update=changed)
+    source = evaluation_source(
+        load_table(data),
+        settings.split,
+        n_way=settings.n_way,
+        n_shot=settings.n_shot,
+        n_query=settings.n_query,
+        vary=settings.vary,
+        query_maker=settings.query_maker,
+    )
+    return data.dataset, source

@@ -10,49 +10,40 @@ import numpy as np
 
 from triform.base.files import atomic_write
 from triform.datasets.playing import Player, Policy
+from triform.datasets.playing_settings import PlayConfig
 from triform.images.animation import check_suffix, save_animation, thin_out
 
 SAMPLE_STEPS, SAMPLE_RATE, SAMPLE_WIDTH = 200, 10, 200
 
 
-def film_episodes(
-    player: Player,
-    policy: Policy,
-    path: Path,
-    *,
-    episodes: int = 1,
-    frame_rate: int = 25,
-    width: int = 0,
-    max_steps: int = 0,
-) -> dict[str, Any]:
+def film(player: Player, policy: Policy, settings: PlayConfig) -> dict[str, Any]:
     """Play episodes and save them as one film.
 
-    Args:
-        player: Where they are played.
-        policy: Who plays.
-        path: `.gif` or `.mp4`.
-        episodes: How many.
-        frame_rate: Pictures per second at most; of an environment that draws more, some are
-            left out so that the speed stays.
-        width: Width in pixels at most; 0 leaves it.
-        max_steps: Steps of each at most; 0 = to their ends.
+    Of an environment that draws more pictures per second than asked for some are left out, so that
+    the speed stays.
 
     Raises:
-        UserError: Another suffix, or the environment cannot be drawn.
+        UserError: Another suffix than `.gif` or `.mp4`, or the environment cannot be drawn.
     """
-    check_suffix(path)
+    check_suffix(settings.output)
     frames: list[np.ndarray] = []
     scores = []
-    for number in range(episodes):
-        episode = player.record(policy, number, max_steps=max_steps)
-        stride, rate = thin_out(episode.frames, player.frame_rate(), frame_rate)
+    for number in range(settings.episodes):
+        episode = player.record(policy, number, max_steps=settings.max_steps)
+        stride, rate = thin_out(episode.frames, player.frame_rate(), settings.fps)
         kept = episode.frames[::stride]
         if (len(episode.frames) - 1) % stride:
             kept.append(episode.frames[-1])  # how it ended belongs to it
         frames += kept
         scores.append(episode.score)
-    save_animation(frames, path, rate, width=width)
-    return {"scores": scores, "frames": len(frames), "output": str(path)}
+    player.close()
+    save_animation(frames, settings.output, rate, width=settings.width)
+    return {
+        "environment": player.game.name,
+        "scores": scores,
+        "frames": len(frames),
+        "output": str(settings.output),
+    }
 
 
 def save_sample(player: Player, policy: Policy, folder: Path, step: int) -> Path:

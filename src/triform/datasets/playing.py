@@ -12,6 +12,8 @@ import numpy as np
 from triform.base.errors import UserError
 from triform.base.seeding import hash_seed
 from triform.datasets.environments import Observations, make_environment
+from triform.datasets.playing_settings import EvaluateConfig
+from triform.datasets.scores import ScoreRecord
 
 Policy = Callable[[np.ndarray], np.ndarray]
 """Observations (N, size) float32 to actions (N,), numbered from 0."""
@@ -201,6 +203,56 @@ class Player:
         """Close all environments."""
         for environment in self.environments:
             environment.close()
+
+
+def measure(player: Player, policy: Policy, settings: EvaluateConfig) -> dict[str, Any]:
+    """Play as many episodes as asked for, and say how they went."""
+    episodes = player.play(policy, settings.episodes)
+    player.close()
+    return {"environment": player.game.name, **summarize(episodes)}
+
+
+class Evaluations:
+    """The greedy episodes that training measures itself by, in environments of their own.
+
+    Args:
+        data: With `environment`, `environment_arguments`, `max_episode_steps` and
+            `evaluation_episodes`.
+        seed: Of the run; that of the episodes follows from it.
+        record: Where scores are kept.
+        index: Number of this process.
+        count: Number of processes, which share the episodes.
+    """
+
+    def __init__(self, data: Any, seed: int, record: ScoreRecord, index: int, count: int):
+        self.data, self.seed, self.record = data, seed, record
+        self.index, self.count = index, count
+        self._players: dict[str, Player] = {}
+
+    def player(self, split: str) -> Player:
+        """Environments for one kind of measurement, with seeds of their own."""
+        if split not in self._players:
+            game = Game(
+                self.data.environment,
+                hash_seed(self.seed, "evaluation", split),
+                self.data.environment_arguments,
+                self.data.max_episode_steps,
+            )
+            self._players[split] = Player(game)
+        return self._players[split]
+
+    def measure(self, policy: Policy, split: str) -> dict[str, float]:
+        """Mean score of greedy episodes; for `val` other ones each time, to see more of them."""
+        if split == "train":
+            return {}
+        share = -(-self.data.evaluation_episodes // self.count)
+        turn = len(self.record.evaluations) if split == "val" else 0
+        first = (turn * self.count + self.index) * share
+        found = summarize(self.player(split).play(policy, share, first))
+        numbers = {name: found[name] for name in ("score", "lowest", "steps_per_episode")}
+        if split == "val":
+            numbers["selection"] = self.record.add_evaluation(found["score"])
+        return numbers
 
 
 def summarize(episodes: Sequence[Episode]) -> dict[str, float]:

@@ -20,6 +20,9 @@ from triform.geometry.shade import blend, invert, resolve, shade
 
 Shading = Literal["smooth", "flat", "none"]
 LARGEST_SIZE, LARGEST_SAMPLES = 4096, 8
+# Raised when the same mesh and cameras give other pictures: whoever keeps pictures then makes them
+# anew.
+VERSION = 2
 # Brighter than a single picture for people: what faces the camera shows about its own colour.
 AMBIENT = 0.5
 

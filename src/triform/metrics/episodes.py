@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from triform.base.seeding import generator
+from triform.losses.tasks import query_loss
 from triform.metrics.intervals import mean_and_interval
 
 Episode = dict[str, Tensor]
@@ -42,3 +43,27 @@ def accuracy_of(
         scores.append(right.float().mean(1))
     mean, interval = mean_and_interval(torch.cat(scores))
     return {"accuracy": 100 * mean, "interval95": 100 * interval, "episodes": episodes}
+
+
+def loss_and_accuracy(logits: Answer, source: Source, episodes: int, seed: int) -> dict[str, float]:
+    """Loss in nats, and accuracy with its 95 % interval in [0, 1].
+
+    Args:
+        logits: a batch of tasks to the logits (T, Q, N) of their queries.
+        source: where the tasks come from; the same seed draws the same ones.
+        episodes: how many.
+        seed: of the tasks.
+    """
+    losses: list[float] = []
+
+    def answer(episode: Episode) -> Tensor:
+        said = logits(episode).cpu()
+        losses.append(float(query_loss(said, episode["query_labels"])["loss"]))
+        return said.argmax(-1)
+
+    scores = accuracy_of(answer, source, episodes, seed)
+    return {
+        "loss": sum(losses) / len(losses),
+        "accuracy": scores["accuracy"] / 100,
+        "interval95": scores["interval95"] / 100,
+    }

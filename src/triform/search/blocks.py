@@ -5,9 +5,7 @@ Blocks grow the table without ever copying it: what is in memory is the vectors,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator
 
 import faiss
 import numpy as np
@@ -15,11 +13,10 @@ from numpy.typing import NDArray
 
 from triform.search.gallery import Vectors
 
-T = TypeVar("T")
 BLOCK = 8192
-"""Rows of a block: small enough to share between threads, large enough to fill them."""
+"""Rows of a block: large enough to keep all threads busy, small enough to grow by."""
 MANY_QUERIES = 20
-"""From so many on faiss multiplies matrices on all threads itself; fewer it walks on one."""
+"""From so many on faiss multiplies matrices on all threads; fewer it walks on one."""
 
 Rows = NDArray[np.int64]
 
@@ -98,12 +95,15 @@ class Blocks:
             if len(block) == 0:
                 empty = (len(queries), 0)
                 return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
-            found, places = faiss.knn(
-                queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
-            )
+            if len(queries) < MANY_QUERIES:
+                found, places = _best_of_few(queries, block, k)
+            else:
+                found, places = faiss.knn(
+                    queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
+                )
             return found, places + start if numbers is None else numbers[places]
 
-        parts = _in_threads(best, list(self.blocks()), len(queries))
+        parts = [best(piece) for piece in self.blocks()]
         similarities = np.concatenate([part[0] for part in parts], axis=1)
         places = np.concatenate([part[1] for part in parts], axis=1)
         order = np.lexsort((places, -similarities), axis=-1)[:, :k]
@@ -141,21 +141,15 @@ class Blocks:
         return result
 
 
-def _in_threads(
-    work: Callable[[tuple[int, Vectors]], T], pieces: list[tuple[int, Vectors]], queries: int
-) -> list[T]:
-    """Work on every block, on several threads where faiss would use one."""
-    threads = min(faiss.omp_get_max_threads(), len(pieces))
-    if threads < 2 or queries >= MANY_QUERIES:
-        return [work(piece) for piece in pieces]
-    return list(_pool(threads).map(work, pieces))
-
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-
-
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay: starting some takes as long as a search."""
-    if threads not in _pools:
-        _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="gallery")
-    return _pools[threads]
+def _best_of_few(queries: Vectors, block: Vectors, k: int) -> tuple[Vectors, Rows]:
+    """What `faiss.knn` gives, for a few queries, which it compares on one thread each."""
+    values = queries @ block.T
+    k = min(k, len(block))
+    similarities = np.empty((len(queries), k), np.float32)
+    places = np.empty((len(queries), k), np.int64)
+    for number, row in enumerate(values):
+        least = np.partition(row, -k)[-k]
+        found = np.flatnonzero(row >= least)  # ascending, so that the earlier of equals is first
+        places[number] = found[np.argsort(-row[found], kind="stable")[:k]]
+        similarities[number] = row[places[number]]
+    return similarities, places

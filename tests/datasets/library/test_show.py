@@ -14,6 +14,7 @@ from sphere_library import COLORS, points_of_ball, write_library
 from triform.base.errors import UsageError, UserError
 from triform.datasets.library.commands import main
 from triform.datasets.library.layout import Library
+from triform.datasets.library.portrait import portrait_view
 from triform.datasets.library.show import choose, draw, name, spread
 from triform.geometry.dots import draw_points
 from triform.geometry.mesh import MeshError
@@ -77,9 +78,25 @@ def test_wrong_words(folder: Path, tmp_path: Path) -> None:
         main(["show", str(tmp_path / "nowhere")])
 
 
+def test_the_first_picture_is_the_one_from_the_front_right_and_above(folder: Path) -> None:
+    library = Library.open(str(folder))
+    entry = library.objects[0]
+    heights = []
+    for path in entry.cameras:
+        camera = json.loads(library.read_bytes(path))
+        towards = -np.array(camera["z"])
+        heights.append(
+            towards @ [np.sin(0.6) * np.cos(0.4), np.sin(0.4), np.cos(0.6) * np.cos(0.4)]
+        )
+    assert portrait_view(library, entry) == int(np.argmax(heights))
+    alone = entry.model_copy(update={"cameras": ()})
+    assert portrait_view(library, alone) == 0
+
+
 def test_damaged_pictures_leave_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_library(tmp_path / "library")
-    (folder / "images/ball2_view1.png").write_bytes(b"broken")
+    for path in (folder / "images").glob("ball2_view*.png"):
+        path.write_bytes(b"broken")
     said: list[str] = []
     monkeypatch.setattr(
         "triform.datasets.library.show.logger.warning", lambda form, *a: said.append(form % a)
@@ -87,7 +104,7 @@ def test_damaged_pictures_leave_a_gap(tmp_path: Path, monkeypatch: pytest.Monkey
     output = tmp_path / "sheet.png"
     assert main(["show", str(folder), "--output", str(output), "--size", "64"]) == 0
     assert colors_in(Image.open(output)) == {"ball1", "ball3"}
-    assert len(said) == 1 and "1 objects" in said[0] and "ball2_view1.png" in said[0]
+    assert len(said) == 1 and "1 objects" in said[0] and "ball2_view" in said[0]
 
 
 def test_one_object(folder: Path) -> None:

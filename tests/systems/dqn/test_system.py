@@ -92,8 +92,8 @@ def test_evaluation_is_greedy_apart_and_repeatable(tmp_path):
     first, second = system.evaluate("val"), system.evaluate("val")
     assert first != second and len(system.record.evaluations) == 2  # other episodes each time
     assert (system.environments.observations.tobytes(), system.collector.steps) == before
-    starts = [e.reset(seed=system.player(s).game.episode_seed(0))[0].tobytes()
-              for s in ("val", "test") for e in system.player(s).environments[:1]]  # fmt: skip
+    starts = [e.reset(seed=system.evaluations.player(s).game.episode_seed(0))[0].tobytes()
+              for s in ("val", "test") for e in system.evaluations.player(s).environments[:1]]  # fmt: skip
     assert len(set(starts)) == 2
 
 

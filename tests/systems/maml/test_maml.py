@@ -189,7 +189,7 @@ def test_evaluate_and_classify(run, tmp_path):
     for changed, message in (
         ({"n_way": 5}, "these weights have 2 outputs"),
         ({"transductive": True}, "leave it out"),
-        ({"checkpoint": "no.pth"}, "no.pth: not there"),
+        ({"checkpoint": "no.pth"}, r"no\.pth: not there"),
     ):
         with pytest.raises(UserError, match=message):
             evaluate(settings.model_copy(update=changed))

@@ -84,7 +84,7 @@ def test_the_baseline_stays_out_of_the_policy(tmp_path):
 
 def test_verbs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="--checkpoint FILE, or train one"):
+    with pytest.raises(UserError, match="--checkpoint FILE, or train with"):
         evaluate(EvaluateConfig())
     flags = ["--config", "tiny", "--device", "cpu"]
     run = train(parse(Config, flags, load("reinforce").presets))["run"]

@@ -10,9 +10,11 @@ from typing import Any, Literal
 from triform.datasets import voxels
 from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.layout import LibraryObject
+from triform.geometry import views
 
-# Raised when the program gives other files for the same mesh and settings.
-_PROGRAM: dict[str, Any] = {"views": 2, "points": 1, "voxels": voxels.PROGRAM}
+# Raised (those of views and voxels where they are made) when the program gives other files for the
+# same mesh and settings.
+_PROGRAM: dict[str, Any] = {"views": views.VERSION, "points": 1, "voxels": voxels.PROGRAM}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from triform.base.logging import get_logger
 from triform.datasets.library.config import ShowSettings
 from triform.datasets.library.decoding import as_rows, read_array, read_image
 from triform.datasets.library.layout import Library, LibraryObject
+from triform.datasets.library.portrait import portrait_view
 from triform.datasets.library.shapes import object_splits
 from triform.geometry.dots import draw_points
 from triform.geometry.sheet import contact_sheet
@@ -121,7 +122,9 @@ def draw(library: Library, entry: LibraryObject, views: int, points: bool, size:
     tiles = []
     if entry.images:
         count = min(views, len(entry.images))
-        chosen = [number * len(entry.images) // count for number in range(count)]
+        first = portrait_view(library, entry) if count else 0
+        steps = [number * len(entry.images) // count for number in range(count)]
+        chosen = [(first + step) % len(entry.images) for step in steps]
         tiles = [read_image(library, entry.images[view], size) for view in chosen]
     if points and entry.points:
         cloud = as_rows(read_array(library, entry.points), entry.points)

@@ -16,7 +16,7 @@ from triform.base.seeding import hash_seed, seed_everything
 from triform.datasets.environment_state import SavedEnvironments
 from triform.datasets.environments import Environments
 from triform.datasets.filming import save_sample
-from triform.datasets.playing import Game, Player, summarize
+from triform.datasets.playing import Evaluations
 from triform.datasets.scores import ScoreRecord
 from triform.engine.device import pick_device
 from triform.engine.fit import fit
@@ -88,7 +88,7 @@ class System(EngineSystem):
         )
         self.hooks = [WriteScores(self.record)]
         self.num_updates = 0
-        self._players: dict[str, Player] = {}
+        self.evaluations = Evaluations(data, config.seed, self.record, index, process_count())
         self.stateful = {
             "target": self.target,
             "replay": self.replay,
@@ -142,35 +142,13 @@ class System(EngineSystem):
             elif self.num_updates % training.target_every == 0:
                 torch._foreach_copy_(self.target_weights, self.weights)
 
-    def player(self, split: str) -> Player:
-        """Environments of their own for one kind of measurement, with seeds of their own."""
-        if split not in self._players:
-            data = self.config.data
-            game = Game(
-                data.environment,
-                hash_seed(self.config.seed, "evaluation", split),
-                data.environment_arguments,
-                data.max_episode_steps,
-            )
-            self._players[split] = Player(game)
-        return self._players[split]
-
     def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Mean score of greedy episodes; for `val` other ones each time, to see more of them."""
-        if split == "train":
-            return {}
-        count = -(-self.config.data.evaluation_episodes // process_count())
-        turn = len(self.record.evaluations) if split == "val" else 0
-        first = (turn * process_count() + process_index()) * count
-        found = summarize(self.player(split).play(self.act, count, first))
-        numbers = {name: found[name] for name in ("score", "lowest", "steps_per_episode")}
-        if split == "val":
-            numbers["selection"] = self.record.add_evaluation(found["score"])
-        return numbers
+        """Mean score of greedy episodes."""
+        return self.evaluations.measure(self.act, split)
 
     def sample(self, folder: Path, step: int) -> None:
         """Film the beginning of one greedy episode."""
-        save_sample(self.player("sample"), self.act, folder, step)
+        save_sample(self.evaluations.player("sample"), self.act, folder, step)
 
 
 class WriteScores(Hook):

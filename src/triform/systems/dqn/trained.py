@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from triform.base.errors import UserError
-from triform.datasets.filming import film_episodes
-from triform.datasets.playing import Game, Player, summarize
-from triform.engine.checkpoint import load_weights
+from triform.datasets.filming import film
+from triform.datasets.playing import Game, Player, measure
+from triform.datasets.playing_settings import EvaluateConfig, PlayConfig, PlayingSettings
 from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
 from triform.images.animation import check_suffix
-from triform.pretrained.weights import shipped
-from triform.systems.dqn.config import Config, EvaluateConfig, PlayConfig
+from triform.systems.dqn.config import Config
 from triform.systems.dqn.model import QNetwork
 
 SYSTEM = "dqn"
@@ -35,14 +35,7 @@ class Trained:
 
     def __init__(self, path: Path, device: torch.device):
         self.source, self.device = path, device
-        weights, config = load_weights(path)
-        system = config.pop("system")
-        if system != SYSTEM:
-            raise UserError(f"{path}: weights of system {system}, not of {SYSTEM}")
-        try:
-            self.config = Config.model_validate(config)
-        except ValueError as error:
-            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        weights, self.config = read_trained(path, SYSTEM, Config)
         model = self.config.model
         try:
             given = {name: tensor.float() for name, tensor in weights["q"].items()}
@@ -66,25 +59,10 @@ class Trained:
         return actions
 
 
-def find_checkpoint(given: str | None) -> Path:
-    """The file that `--checkpoint` means.
-
-    Raises:
-        UserError: It was given and is not there.
-    """
-    if given is None:
-        return shipped(SHIPPED)
-    path = Path(given)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pth"
-    if not path.is_file():
-        raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
-    return path
-
-
-def make_player(settings: EvaluateConfig | PlayConfig) -> tuple[Trained, Player]:
+def make_player(settings: PlayingSettings) -> tuple[Trained, Player]:
     """The agent that settings name, and a place for it to play."""
-    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=SHIPPED)
+    trained = Trained(path, pick_device(settings.device))
     game = Game.chosen(settings, trained.config.data)
     return trained, Player(game, trained.num_inputs, trained.num_actions)
 
@@ -96,13 +74,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UserError: No such agent or environment, or they do not fit each other.
     """
     trained, player = make_player(settings)
-    episodes = player.play(trained.act, settings.episodes)
-    player.close()
-    return {
-        "checkpoint": str(trained.source),
-        "environment": player.game.name,
-        **summarize(episodes),
-    }
+    return {"checkpoint": str(trained.source), **measure(player, trained.act, settings)}
 
 
 def play(settings: PlayConfig) -> dict[str, Any]:
@@ -114,14 +86,4 @@ def play(settings: PlayConfig) -> dict[str, Any]:
     """
     check_suffix(settings.output)
     trained, player = make_player(settings)
-    film = film_episodes(
-        player,
-        trained.act,
-        settings.output,
-        episodes=settings.episodes,
-        frame_rate=settings.fps,
-        width=settings.width,
-        max_steps=settings.max_steps,
-    )
-    player.close()
-    return {"checkpoint": str(trained.source), "environment": player.game.name, **film}
+    return {"checkpoint": str(trained.source), **film(player, trained.act, settings)}

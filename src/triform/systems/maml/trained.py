@@ -10,7 +10,7 @@ from torch import Tensor
 
 from triform.base.errors import UsageError, UserError
 from triform.datasets.episode_settings import ClassifyConfig, EvaluateEpisodesConfig
-from triform.datasets.episodes import Episode, evaluation_source, load_table
+from triform.datasets.episodes import Episode, asked_source
 from triform.datasets.few_examples import classify as classify_pictures
 from triform.engine.device import pick_device
 from triform.engine.trained import find_checkpoint, read_trained
@@ -70,19 +70,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     if settings.transductive:
         raise UsageError("--transductive: norms of maml look at one picture alone; leave it out")
     _check_ways(settings.n_way, own.n_way)
-    changed = {"download_path": settings.download_path}
-    if settings.dataset:
-        changed["dataset"] = settings.dataset
-    data = own.model_copy(update=changed)
-    source = evaluation_source(
-        load_table(data),
-        settings.split,
-        n_way=settings.n_way,
-        n_shot=settings.n_shot,
-        n_query=settings.n_query,
-        vary=settings.vary,
-        query_maker=settings.query_maker,
-    )
+    dataset, source = asked_source(settings, own)
 
     def answer(episode: Episode) -> Tensor:
         return trained.logits(episode)[..., : settings.n_way].argmax(-1)
@@ -90,7 +78,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     scores = accuracy_of(answer, source, settings.episodes, settings.seed, show=True)
     return {
         "checkpoint": str(trained.source),
-        "dataset": data.dataset,
+        "dataset": dataset,
         "task": f"{settings.n_way}-way {settings.n_shot}-shot",
         "mode": "inductive",
         **scores,

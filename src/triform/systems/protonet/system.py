@@ -9,24 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from triform.base.seeding import generator, seed_everything
-from triform.datasets.episode_pictures import draw_episode
-from triform.datasets.episodes import Episode, evaluation_source, load_table
+from triform.base.seeding import seed_everything
+from triform.datasets.episode_pictures import draw_sample
+from triform.datasets.episodes import Episode, load_table, training_time_source
 from triform.engine.device import pick_device
 from triform.engine.fit import fit
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
-from triform.metrics.episodes import accuracy_of
+from triform.metrics.episodes import loss_and_accuracy
 from triform.systems.protonet.config import Config
 from triform.systems.protonet.data import training_loader
-from triform.systems.protonet.loss import prototype_loss
+from triform.systems.protonet.loss import query_loss
 from triform.systems.protonet.model import ProtoNet
 from triform.systems.protonet.trained import Trained, classify, evaluate
 
 __all__ = ["System", "classify", "evaluate", "from_checkpoint", "train"]
-
-DRAWN_SEED = 0
-"""The task that samples show is the same in every run."""
 
 
 class System(EngineSystem):
@@ -68,50 +65,28 @@ class System(EngineSystem):
         logits = self.networks["protonet"](
             batch["support"], batch["support_labels"], batch["query"], n_way
         )
-        losses = prototype_loss(logits, batch["query_labels"])
+        losses = query_loss(logits, batch["query_labels"])
         update(losses["loss"])
         return losses
+
+    def test_logits(self, episode: Episode) -> Tensor:
+        """Logits (T, Q, n_way) of tasks as they are tested."""
+        on = {key: value.to(self.device) for key, value in episode.items()}
+        return self.networks["protonet"](
+            on["support"], on["support_labels"], on["query"], self.config.data.n_way
+        )
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """Loss and accuracy on tasks of the split's classes, inductive."""
         data = self.config.data
-        losses: list[float] = []
-
-        def answer(episode: Episode) -> Tensor:
-            on = {key: value.to(self.device) for key, value in episode.items()}
-            logits = self.networks["protonet"](
-                on["support"], on["support_labels"], on["query"], data.n_way
-            )
-            losses.append(float(prototype_loss(logits, on["query_labels"])["loss"]))
-            return logits.argmax(-1)
-
-        source = evaluation_source(
-            self.table.without_maker(data.unseen_maker),
-            split,
-            n_way=data.n_way,
-            n_shot=data.n_shot,
-            n_query=min(data.n_query, 5),
-            vary=data.vary,
+        source = training_time_source(self.table, data, split)
+        return loss_and_accuracy(
+            self.test_logits, source, data.evaluation_episodes, self.config.seed
         )
-        scores = accuracy_of(answer, source, data.evaluation_episodes, self.config.seed)
-        return {
-            "loss": sum(losses) / len(losses),
-            "accuracy": scores["accuracy"] / 100,
-            "interval95": scores["interval95"] / 100,
-        }
 
     def sample(self, folder: Path, step: int) -> None:
         """A validation task: examples, then queries under the class they were given."""
-        data = self.config.data
-        source = evaluation_source(
-            self.table, "val", n_way=data.n_way, n_shot=data.n_shot, n_query=5, vary=data.vary
-        )
-        episode = source([0], generator("sample", DRAWN_SEED))
-        on = {key: value.to(self.device) for key, value in episode.items()}
-        logits = self.networks["protonet"](
-            on["support"], on["support_labels"], on["query"], data.n_way
-        )
-        draw_episode(episode, logits.argmax(-1).cpu(), folder / f"{step:06d}.png")
+        draw_sample(self.test_logits, self.table, self.config.data, folder / f"{step:06d}.png")
 
 
 def train(config: Config) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from triform.datasets.episode_settings import (
     EpisodeVerbConfig,
     EvaluateEpisodesConfig,
 )
-from triform.datasets.episodes import Episode, evaluation_source, load_table
+from triform.datasets.episodes import Episode, asked_source
 from triform.datasets.few_examples import classify as classify_pictures
 from triform.engine.device import pick_device
 from triform.engine.trained import find_checkpoint, read_trained
@@ -76,18 +76,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
         UserError: No such weights or data, or too few classes for such tasks.
     """
     trained = Trained(_checkpoint(settings), pick_device(settings.device))
-    data = trained.config.data.model_copy(update={"download_path": settings.download_path})
-    if settings.dataset:
-        data = data.model_copy(update={"dataset": settings.dataset})
-    source = evaluation_source(
-        load_table(data),
-        settings.split,
-        n_way=settings.n_way,
-        n_shot=settings.n_shot,
-        n_query=settings.n_query,
-        vary=settings.vary,
-        query_maker=settings.query_maker,
-    )
+    dataset, source = asked_source(settings, trained.config.data)
 
     def answer(episode: Episode) -> Tensor:
         return trained.logits(episode, transductive=settings.transductive).argmax(-1)
@@ -95,7 +84,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     scores = accuracy_of(answer, source, settings.episodes, settings.seed, show=True)
     return {
         "checkpoint": str(trained.source),
-        "dataset": data.dataset,
+        "dataset": dataset,
         "task": f"{settings.n_way}-way {settings.n_shot}-shot",
         "mode": "transductive" if settings.transductive else "inductive",
         **scores,

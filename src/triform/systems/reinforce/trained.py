@@ -9,16 +9,14 @@ import numpy as np
 import torch
 
 from triform.base.errors import UserError
-from triform.base.logging import get_logger
-from triform.datasets.filming import film_episodes
-from triform.datasets.playing import Game, Player, summarize
-from triform.engine.checkpoint import load_weights
+from triform.datasets.filming import film
+from triform.datasets.playing import Game, Player, measure
+from triform.datasets.playing_settings import EvaluateConfig, PlayConfig, PlayingSettings
 from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
 from triform.images.animation import check_suffix
-from triform.systems.reinforce.config import Config, EvaluateConfig, PlayConfig
+from triform.systems.reinforce.config import Config
 from triform.systems.reinforce.model import Perceptron
-
-logger = get_logger(__name__)
 
 SYSTEM = "reinforce"
 
@@ -36,14 +34,7 @@ class Trained:
 
     def __init__(self, path: Path, device: torch.device):
         self.source, self.device = path, device
-        weights, config = load_weights(path)
-        system = config.pop("system")
-        if system != SYSTEM:
-            raise UserError(f"{path}: weights of system {system}, not of {SYSTEM}")
-        try:
-            self.config = Config.model_validate(config)
-        except ValueError as error:
-            raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+        weights, self.config = read_trained(path, SYSTEM, Config)
         model = self.config.model
         try:
             given = {name: tensor.float() for name, tensor in weights["policy"].items()}
@@ -71,31 +62,10 @@ class Trained:
         return actions
 
 
-def find_checkpoint(given: str | None) -> Path:
-    """The file that `--checkpoint` means.
-
-    Raises:
-        UserError: It was given and is not there, or there is no run to take it from.
-    """
-    if given is None:
-        runs = sorted(Path("runs", SYSTEM).glob("run_*/checkpoints/best.pth"))
-        if not runs:
-            raise UserError(
-                "no agent: say --checkpoint FILE, or train one with `triform reinforce train`"
-            )
-        logger.info("using %s", runs[-1])
-        return runs[-1]
-    path = Path(given)
-    if path.is_dir():
-        path = path / "checkpoints" / "best.pth"
-    if not path.is_file():
-        raise UserError(f"--checkpoint {given}: not there; name a file or a run directory")
-    return path
-
-
-def make_player(settings: EvaluateConfig | PlayConfig) -> tuple[Trained, Player]:
+def make_player(settings: PlayingSettings) -> tuple[Trained, Player]:
     """The agent that settings name, and a place for it to play."""
-    trained = Trained(find_checkpoint(settings.checkpoint), pick_device(settings.device))
+    path = find_checkpoint(settings.checkpoint, SYSTEM)
+    trained = Trained(path, pick_device(settings.device))
     game = Game.chosen(settings, trained.config.data)
     return trained, Player(game, trained.num_inputs, trained.num_actions)
 
@@ -107,13 +77,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UserError: No such agent or environment, or they do not fit each other.
     """
     trained, player = make_player(settings)
-    episodes = player.play(trained.act, settings.episodes)
-    player.close()
-    return {
-        "checkpoint": str(trained.source),
-        "environment": player.game.name,
-        **summarize(episodes),
-    }
+    return {"checkpoint": str(trained.source), **measure(player, trained.act, settings)}
 
 
 def play(settings: PlayConfig) -> dict[str, Any]:
@@ -125,14 +89,4 @@ def play(settings: PlayConfig) -> dict[str, Any]:
     """
     check_suffix(settings.output)
     trained, player = make_player(settings)
-    film = film_episodes(
-        player,
-        trained.act,
-        settings.output,
-        episodes=settings.episodes,
-        frame_rate=settings.fps,
-        width=settings.width,
-        max_steps=settings.max_steps,
-    )
-    player.close()
-    return {"checkpoint": str(trained.source), "environment": player.game.name, **film}
+    return {"checkpoint": str(trained.source), **film(player, trained.act, settings)}

@@ -17,6 +17,7 @@ from PIL import Image
 from triform.base.errors import UserError
 from triform.datasets.library.decoding import as_rows, read_array
 from triform.datasets.library.layout import Library, LibraryObject
+from triform.datasets.library.portrait import portrait_view
 from triform.datasets.library.shapes import is_library
 from triform.datasets.load import load_dataset
 from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, MeshFile, Shape, list_shapes
@@ -139,7 +140,9 @@ def _from_library(library: Library, entry: LibraryObject) -> Item:
             read_picture(library.read_bytes(path), f"{library.root}/{path}")
             for path in entry.images
         )
-        tile = picture_tile(pictures[0]) if pictures else Image.new("RGB", (TILE, TILE), "white")
+        tile = Image.new("RGB", (TILE, TILE), "white")
+        if pictures:
+            tile = picture_tile(pictures[portrait_view(library, entry)])
         return Content(tile=tile, points=(cloud, colors), pictures=pictures)
 
     captions = [text for text, language in library.captions.get(entry.object_id, ())

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from triform.datasets.shape import Shape
+from triform.geometry.views import VERSION
 from triform.systems.retrieval import fusion
 from triform.systems.retrieval.framing import frame
 from triform.systems.retrieval.objects import packed
@@ -66,7 +67,7 @@ def queries_of(retriever: Retriever, pictures: Sequence[Image.Image]) -> Looks:
 
 def gallery_of(retriever: Retriever, shapes: Sequence[Shape]) -> Looks:
     """Describe meshes by their rendered views; the pictures are kept in the cache folder."""
-    facts = [f"gallery {fusion.AZIMUTHS} {fusion.ELEVATIONS} {SIZE}"]
+    facts = [f"gallery {VERSION} {fusion.AZIMUTHS} {fusion.ELEVATIONS} {SIZE}"]
     facts += [shape.fingerprint for shape in shapes]
     name = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
     views = packed(
