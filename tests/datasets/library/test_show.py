@@ -81,13 +81,9 @@ def test_wrong_words(folder: Path, tmp_path: Path) -> None:
 def test_the_first_picture_is_the_one_from_the_front_right_and_above(folder: Path) -> None:
     library = Library.open(str(folder))
     entry = library.objects[0]
-    heights = []
-    for path in entry.cameras:
-        camera = json.loads(library.read_bytes(path))
-        towards = -np.array(camera["z"])
-        heights.append(
-            towards @ [np.sin(0.6) * np.cos(0.4), np.sin(0.4), np.cos(0.6) * np.cos(0.4)]
-        )
+    front = [np.sin(0.6) * np.cos(0.4), np.sin(0.4), np.cos(0.6) * np.cos(0.4)]
+    cameras = [json.loads(library.read_bytes(path)) for path in entry.cameras]
+    heights = [-np.array(camera["z"]) @ front for camera in cameras]
     assert portrait_view(library, entry) == int(np.argmax(heights))
     alone = entry.model_copy(update={"cameras": ()})
     assert portrait_view(library, alone) == 0

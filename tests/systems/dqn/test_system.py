@@ -92,8 +92,11 @@ def test_evaluation_is_greedy_apart_and_repeatable(tmp_path):
     first, second = system.evaluate("val"), system.evaluate("val")
     assert first != second and len(system.record.evaluations) == 2  # other episodes each time
     assert (system.environments.observations.tobytes(), system.collector.steps) == before
-    starts = [e.reset(seed=system.evaluations.player(s).game.episode_seed(0))[0].tobytes()
-              for s in ("val", "test") for e in system.evaluations.player(s).environments[:1]]  # fmt: skip
+    players = [system.evaluations.player(split) for split in ("val", "test")]
+    starts = [
+        player.environments[0].reset(seed=player.game.episode_seed(0))[0].tobytes()
+        for player in players
+    ]
     assert len(set(starts)) == 2
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.datasets.episode_settings import (
     ClassifyConfig,
-    EpisodeVerbConfig,
     EvaluateEpisodesConfig,
 )
 from triform.datasets.episodes import Episode, asked_source
@@ -23,7 +22,6 @@ from triform.systems.protonet.config import Config
 from triform.systems.protonet.model import ProtoNet
 
 SYSTEM = "protonet"
-SHIPPED = "protonet_glyphs"
 
 
 class Trained:
@@ -65,17 +63,13 @@ class Trained:
         return torch.cat(each)
 
 
-def _checkpoint(settings: EpisodeVerbConfig) -> Path:
-    return find_checkpoint(settings.checkpoint, SYSTEM, shipped=SHIPPED)
-
-
 def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     """Accuracy on tasks of classes that were not trained on.
 
     Raises:
         UserError: No such weights or data, or too few classes for such tasks.
     """
-    trained = Trained(_checkpoint(settings), pick_device(settings.device))
+    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
     dataset, source = asked_source(settings, trained.config.data)
 
     def answer(episode: Episode) -> Tensor:
@@ -97,7 +91,7 @@ def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
     Raises:
         UserError: No such weights or pictures, or fewer than two classes of examples.
     """
-    trained = Trained(_checkpoint(settings), pick_device(settings.device))
+    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
     data = trained.config.data
 
     def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
