@@ -324,3 +324,29 @@ class TestDebian:
         (tmp_path / "installed").mkdir()
         (tmp_path / "installed" / "B.sh3f").write_bytes(b"")
         assert load_dataset("sweethome3d", tmp_path) == [tmp_path / "installed"]
+
+
+def test_packages_of_debian_come_into_relative_folders_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Debian's tools run elsewhere: a relative path once named a file that was not there."""
+    package = dataclasses.replace(debian.FURNITURE, pattern="*.data")
+
+    def download(_: debian.Package, work: Path) -> Path:
+        return work / "made.deb"
+
+    def run(_: debian.Package, command: list[str], work: Path) -> str:
+        os.chdir(work)  # as for a process of its own
+        *_, source, target = command
+        assert Path(source).parent.is_dir()
+        Path(target).mkdir()
+        (Path(target) / "a.data").write_text("1")
+        os.chdir(tmp_path)
+        return ""
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(debian.shutil, "which", lambda name: name)
+    monkeypatch.setattr(debian, "_download", download)
+    monkeypatch.setattr(debian, "_run", run)
+    debian.fetch(package, Path("sub/packed"))
+    assert (tmp_path / "sub" / "packed" / "a.data").read_text() == "1"

@@ -65,6 +65,7 @@ def fetch(package: Package, folder: Path) -> Path:
         raise UserError(
             f"{package.name}: this system has no apt-get and dpkg-deb; {package.instead}"
         )
+    folder = folder.absolute()  # Debian's tools are run in a folder of their own
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary)

@@ -48,7 +48,7 @@ class EpisodeVerbConfig(Settings):
     checkpoint: str | None = Field(
         None,
         description="Trained weights (.pth, .safetensors or a run directory); where not given, "
-        "those of the newest run here.",
+        "those that ship, or else those of the newest run here.",
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|gpu|cuda(:\d+)?)$", description="auto, cpu, gpu, cuda, cuda:N."

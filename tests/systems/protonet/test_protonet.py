@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch.nn import functional as F
 
 from triform.base.config import parse
@@ -142,3 +143,23 @@ def test_the_command_line(run, tmp_path):
     command += ["--n_way", "2", "--episodes", "4", "--json", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert json.loads(done.stdout)["episodes"] == 4
+
+
+def test_the_shipped_weights_tell_unseen_letters_apart_across_typefaces(tmp_path):
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    letters = {"omega": "\u03c9", "psi": "\u03c8", "xi": "\u03be", "lambda": "\u03bb"}
+    for name, letter in letters.items():
+        for file, font in (
+            (tmp_path / "examples" / name / "a.png", "DejaVuSans.ttf"),
+            (tmp_path / "new" / f"{name}.png", "DejaVuSerif-Bold.ttf"),
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture = Image.new("L", (80, 80), 255)
+            face = ImageFont.truetype(str(fonts / font), 52)
+            ImageDraw.Draw(picture).text((40, 40), letter, font=face, fill=0, anchor="mm")
+            picture.save(file)
+    settings = VERBS["classify"](
+        examples=tmp_path / "examples", pictures=(tmp_path / "new",), device="cpu"
+    )
+    answers = classify(settings)
+    assert {Path(row["file"]).stem: row["class"] for row in answers} == {n: n for n in letters}

@@ -11,6 +11,7 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.datasets.episode_settings import (
     ClassifyConfig,
+    EpisodeVerbConfig,
     EvaluateEpisodesConfig,
 )
 from triform.datasets.episodes import Episode, asked_source
@@ -22,6 +23,7 @@ from triform.systems.protonet.config import Config
 from triform.systems.protonet.model import ProtoNet
 
 SYSTEM = "protonet"
+SHIPPED = "protonet_glyphs"
 
 
 class Trained:
@@ -63,13 +65,18 @@ class Trained:
         return torch.cat(each)
 
 
+def _chosen(settings: EpisodeVerbConfig) -> Trained:
+    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=SHIPPED)
+    return Trained(path, pick_device(settings.device))
+
+
 def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     """Accuracy on tasks of classes that were not trained on.
 
     Raises:
         UserError: No such weights or data, or too few classes for such tasks.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
+    trained = _chosen(settings)
     dataset, source = asked_source(settings, trained.config.data)
 
     def answer(episode: Episode) -> Tensor:
@@ -91,7 +98,7 @@ def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
     Raises:
         UserError: No such weights or pictures, or fewer than two classes of examples.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
+    trained = _chosen(settings)
     data = trained.config.data
 
     def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:
