@@ -92,6 +92,12 @@ def numbers(run: Path) -> list[dict[str, Any]]:
     return [line for line in lines if "train/loss" in line]
 
 
+def checkpoint(run: Path, name: str) -> Path:
+    """The checkpoint of a run, whatever the system's document calls it."""
+    (path,) = (run / "checkpoints").glob(f"{name}*")
+    return path
+
+
 def losses(lines: list[dict[str, Any]]) -> list[float]:
     return [line["train/loss"] for line in lines]
 
@@ -279,8 +285,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tiny, trained):
     assert len(steps) == len(trained[1]) // 2
     assert losses(numbers(run)) == losses(trained[1])
     checkpoints = [
-        torch.load(folder / "checkpoints" / "last.pth", weights_only=True)
-        for folder in (run, trained[0])
+        torch.load(checkpoint(folder, "last"), weights_only=True) for folder in (run, trained[0])
     ]
     for key in ("networks", "ema", "optimizers", "stateful", "random", "step", "epoch", "best"):
         assert_equal(*(checkpoint[key] for checkpoint in checkpoints), place=key)
@@ -328,7 +333,7 @@ def test_run_directory_is_complete(trained):
 
 
 def test_checkpoint_loads_safely_and_as_weights(tiny, trained, tmp_path):
-    path = trained[0] / "checkpoints" / "best.pth"
+    path = checkpoint(trained[0], "best")
     state = torch.load(path, weights_only=True)
     assert state["system"] == tiny.name
     weights, config = load_weights(path)
@@ -392,7 +397,7 @@ def test_two_processes_train_together(tiny, tmp_path):
                "--batch_size", "2", "--runs_dir", str(tmp_path), "--checkpoint", ""]  # fmt: skip
     answer = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert answer.returncode == 0, answer.stderr[-2000:]
-    (path,) = tmp_path.rglob("last.pth")
+    (path,) = tmp_path.rglob("checkpoints/last*")
     state = torch.load(path, weights_only=True)
     assert len(state["random"]) == 2
     for weights in state["networks"].values():

@@ -40,7 +40,10 @@ def resume_point(source: Path, config: SystemConfig) -> tuple[Path | None, Path 
     run_dir = source.parent.parent
     is_last = source.name == config.training.checkpoint_file("last")
     in_place = (
-        is_last and source.parent.name == "checkpoints" and (run_dir / "config.yaml").is_file()
+        is_last
+        and source.parent.name == "checkpoints"
+        # Beside a folder of checkpoints that somebody named, config.yaml is that person's own.
+        and all((run_dir / name).is_file() for name in ("config.yaml", "training.log"))
     )
     return (run_dir if in_place else None), source
 

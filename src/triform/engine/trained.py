@@ -34,7 +34,7 @@ def find_checkpoint(
     if given is not None:
         path = Path(given)
         if path.is_dir():
-            path = path / "checkpoints" / "best.pth"
+            path = next(iter(sorted(path.glob("checkpoints/best*"))), path / "checkpoints/best.pth")
         if not path.is_file():
             raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
         return path
@@ -43,7 +43,7 @@ def find_checkpoint(
         return Path(documented)
     if shipped is not None:
         return weights.shipped(shipped)
-    runs = sorted(Path("runs", system).glob("run_*/checkpoints/best.pth"))
+    runs = sorted(Path("runs", system).glob("run_*/checkpoints/best*"))
     if not runs:
         raise UserError(
             f"no weights of {system} ship, and there is no run of it here: "

@@ -87,6 +87,11 @@ class ImageEncoder:
         self._model = model.eval().requires_grad_(False).to(self._device)
         self.dim = self.forward(torch.zeros(1, 3, size, size)).shape[1]
 
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, for whoever wants features of places or trains it further."""
+        return self._model
+
     def transform(self, picture: Image.Image) -> Tensor:
         """A picture of any size and mode to what the network sees, (3, S, S)."""
         return self._transform(on_background(picture))
