@@ -147,10 +147,10 @@ def load_image_encoder(
         return _from_timm_folder(name, folder, device, weights)
     if name.startswith((".", "~", "/")) or "/" in name or folder.is_file():
         raise UserError(f"{KIND} {name!r}: there is no such folder")
-    return _from_timm(name, name, device, overlay={"file": str(weights or _from_hub(name))})
+    return _from_timm(name, name, device, overlay={"file": str(weights or published_weights(name))})
 
 
-def _from_hub(name: str) -> Path:
+def published_weights(name: str) -> Path:
     """The file of published weights, from the local copy or the hub."""
     import timm
 
@@ -194,14 +194,18 @@ def _from_timm(
     """A network of timm without its classifier, and the transform of its data config."""
     import timm
 
-    with _loading(name, source), torch.random.fork_rng(devices=[]), _missing_keys() as missing:
+    with (
+        one_line_errors(name, source),
+        torch.random.fork_rng(devices=[]),
+        missing_keys() as missing,
+    ):
         torch.manual_seed(0)
         model = timm.create_model(
             source, pretrained=pretrained, num_classes=0, pretrained_cfg_overlay=overlay
         )
         config = timm.data.resolve_model_data_config(model)
         transform = timm.data.create_transform(**config, is_training=False)
-    _check_whole(name, missing)
+    check_whole(name, missing)
     size = int(config["input_size"][-1])
     recipe = {"by": "timm", **config}
     return ImageEncoder(name, model, transform=transform, recipe=recipe, size=size, device=device)
@@ -233,7 +237,7 @@ def _from_open_clip(
         published = open_clip.get_pretrained_cfg(model_name, tag) or {}
         pretrained = str(weights or _open_clip_file(name, model_name, published))
         quick = bool(published.get("quick_gelu"))
-    with _loading(name, source), _missing_keys() as missing:
+    with one_line_errors(name, source), missing_keys() as missing:
         model = open_clip.create_model(
             model_name, pretrained=pretrained, require_pretrained=True, force_quick_gelu=quick
         )
@@ -241,7 +245,7 @@ def _from_open_clip(
         recipe = dict(visual.preprocess_cfg)
         config = open_clip.transform.PreprocessCfg(**recipe)
         transform = open_clip.transform.image_transform_v2(config, is_train=False)
-    _check_whole(name, [key for key in missing if key.startswith("visual.")])
+    check_whole(name, [key for key in missing if key.startswith("visual.")])
     size = config.size if isinstance(config.size, int) else int(config.size[-1])
     return ImageEncoder(
         name, visual, transform=transform, recipe={"by": "open_clip", **recipe}, size=size,
@@ -269,7 +273,7 @@ def _open_clip_file(name: str, model_name: str, published: dict[str, Any]) -> Pa
 
 
 @contextlib.contextmanager
-def _missing_keys() -> Iterator[list[str]]:
+def missing_keys() -> Iterator[list[str]]:
     """The weights that files loaded inside did not have.
 
     Both libraries load with `strict=False` and keep random numbers where a file has none. They
@@ -290,7 +294,7 @@ def _missing_keys() -> Iterator[list[str]]:
         nn.Module.load_state_dict = original  # type: ignore[method-assign]
 
 
-def _check_whole(name: str, missing: Sequence[str]) -> None:
+def check_whole(name: str, missing: Sequence[str]) -> None:
     if missing:
         raise UserError(
             f"{KIND} {name!r}: the weights lack {len(missing)} of its parts, such as {missing[0]}; "
@@ -299,7 +303,7 @@ def _check_whole(name: str, missing: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _loading(name: str, source: str) -> Iterator[None]:
+def one_line_errors(name: str, source: str) -> Iterator[None]:
     """Put the errors of broken files and names, which are of every kind, into one line."""
     try:
         yield

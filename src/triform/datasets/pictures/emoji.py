@@ -197,7 +197,9 @@ def _draw(drawings: list[str], size: int) -> np.ndarray:
         data = resvg_py.svg_to_bytes(
             svg_string=svg, width=size, height=size, skip_system_fonts=True
         )
-        picture = np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGBA"))
+        image = Image.open(io.BytesIO(bytes(data))).convert("RGBA")
+        image.thumbnail((size, size))  # rounding may have made it a row too high
+        picture = np.asarray(image)
         height, width = picture.shape[:2]  # a drawing that is no square keeps its proportions
         top, left = (size - height) // 2, (size - width) // 2
         pictures[row, top : top + height, left : left + width] = picture

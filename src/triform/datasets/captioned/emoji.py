@@ -1,0 +1,46 @@
+"""Emoji whose caption is their name."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from triform.datasets.captioned.table import CaptionTable, DrawnPictures, make_table
+from triform.datasets.pictures import emoji
+from triform.datasets.pictures.load import load_pictures
+from triform.text.vocabulary import words_of
+
+SIDE = 64
+_VAL_SHARE = 0.05
+
+
+def load_emoji(download_path: str) -> CaptionTable:
+    """Emoji by name: five makers' drawings to learn from, the sixth's ("twemoji") for the test.
+
+    The test asks for things that some other maker drew for the training; validation is a twentieth
+    of the five makers' drawings, of such things as well.
+
+    Raises:
+        UserError: the drawings cannot be brought.
+    """
+    table = load_pictures("emoji", size=SIDE, channels=3, download_path=download_path)
+    unseen = table.maker(emoji.UNSEEN_MAKER)
+    names = [
+        f"{table.classes[label]} ({table.maker_names[maker]})"
+        for label, maker in zip(table.labels, table.makers, strict=True)
+    ]
+    shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
+    val = (table.makers != unseen) & (shares < _VAL_SHARE)
+    train = (table.makers != unseen) & ~val
+    known = np.isin(table.labels, table.labels[train])
+    splits = {
+        "train": np.nonzero(train)[0],
+        "val": np.nonzero(val & known)[0],
+        "test": np.nonzero((table.makers == unseen) & known)[0],
+    }
+    said = [(" ".join(words_of(table.classes[label])),) for label in table.labels]
+    return make_table(
+        "emoji", DrawnPictures(table.images, names), said, splits,
+        licence=table.licence, contents=tuple(own[0] for own in said),
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+"""Captioned pictures by name."""
+
+from __future__ import annotations
+
+from triform.base.errors import UsageError
+from triform.datasets.captioned.csv_file import load_csv
+from triform.datasets.captioned.emoji import load_emoji
+from triform.datasets.captioned.scenes import load_scenes
+from triform.datasets.captioned.table import CaptionTable
+
+KNOWN = ("csv", "scenes", "scenes:digits", "emoji")
+
+
+def load_captioned(
+    source: str,
+    *,
+    images_dir: str = "",
+    caption_file: str = "",
+    val_split: float = 0.2,
+    seed: int = 42,
+    download_path: str = "datasets",
+) -> CaptionTable:
+    """Reads, brings or makes a set of captioned pictures.
+
+    Args:
+        source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji".
+        images_dir: folder of the pictures (csv).
+        caption_file: table `image,caption` (csv).
+        val_split: share of the pictures for validation (csv).
+        seed: of the division (csv) or of the scenes.
+        download_path: folder for what has to be brought.
+
+    Raises:
+        UsageError: no such set.
+        UserError: it cannot be brought or used.
+    """
+    if source == "csv":
+        return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
+    if source == "emoji":
+        return load_emoji(download_path)
+    if source.partition("/")[0] in KNOWN:
+        return load_scenes(source, seed=seed, download_path=download_path)
+    raise UsageError(f"dataset: {source!r} is not known; choose {', '.join(KNOWN)}")

@@ -1,0 +1,4 @@
+"""Captions of pictures: a sentence about each.
+
+triform captioner train --config scenes
+"""

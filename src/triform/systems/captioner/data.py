@@ -1,0 +1,182 @@
+"""Pictures with all their captions become batches.
+
+| key | shape and type | values |
+|---|---|---|
+| `images` | (B, C, S, S) float32 | RGB in 0..1, C = 3; of a frozen encoder its feature maps |
+| `captions` | (N, T) int64 | numbers of words, from start to end, then padding 0 |
+| `picture` | (N) int64 | which picture of the batch a caption is about |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.datasets.captioned.load import load_captioned
+from triform.datasets.captioned.table import CaptionTable
+from triform.systems.captioner.config import RESIZE, Config, DataConfig
+from triform.text.vocabulary import UNKNOWN, Vocabulary
+
+logger = get_logger(__name__)
+
+MANY_UNKNOWN = 0.2
+IN_MEMORY = 2**30
+"""Bytes of pictures that are kept once they were decoded."""
+
+
+def load_table(config: Config) -> CaptionTable:
+    """The captioned pictures of a run.
+
+    Raises:
+        UsageError: No such data.
+        UserError: They cannot be brought or used.
+    """
+    data = config.data
+    return load_captioned(
+        data.dataset,
+        images_dir=data.images_dir,
+        caption_file=data.caption_file,
+        val_split=data.val_split,
+        seed=config.seed,
+        download_path=data.download_path,
+    )
+
+
+def find_vocabulary(table: CaptionTable, data: DataConfig) -> Vocabulary:
+    """The words of a run: those of `vocab_path` where it exists, else of the training captions.
+
+    Raises:
+        UserError: The file is no vocabulary, or the captions have no words.
+    """
+    from pathlib import Path
+
+    captions = [caption for row in table.rows("train") for caption in table.captions[row]]
+    path = Path(data.vocab_path).expanduser()
+    if data.vocab_path and path.is_file():
+        vocabulary = Vocabulary.load(path)
+        unknown = vocabulary.word_to_idx[UNKNOWN]
+        numbers = [number for caption in captions for number in vocabulary.encode(caption)]
+        if (share := numbers.count(unknown) / len(numbers)) > MANY_UNKNOWN:
+            raise UserError(
+                f"vocab_path {data.vocab_path}: knows too few of these captions' words "
+                f"({share:.0%} are unknown); delete it or name another, it is then made anew"
+            )
+        if vocabulary.freq_threshold != data.freq_threshold:
+            logger.warning(
+                "%s was made with freq_threshold %d; %d changes nothing while it exists",
+                path, vocabulary.freq_threshold, data.freq_threshold,
+            )  # fmt: skip
+        return vocabulary
+    vocabulary = Vocabulary.build(captions, data.freq_threshold)
+    if data.vocab_path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(path)
+    return vocabulary
+
+
+def seen_size(data: DataConfig, *, frozen: bool) -> int:
+    """Pixels along each side of decoded pictures, before they are cropped."""
+    cached = frozen and data.cache_features
+    return round(data.image_size * RESIZE) if data.random_crop and not cached else data.image_size
+
+
+def squared(picture: np.ndarray | Image.Image, size: int) -> np.ndarray:
+    """A picture resized to (size, size, 3) uint8, averaging where it shrinks."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    if image.size == (size, size):
+        return np.asarray(image)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def as_seen(picture: np.ndarray | Image.Image, data: DataConfig) -> np.ndarray:
+    """A picture as it is looked at in validation: resized, and cropped in the middle."""
+    size = seen_size(data, frozen=False)
+    corner = (size - data.image_size) // 2
+    end = corner + data.image_size
+    return squared(picture, size)[corner:end, corner:end]
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(B, S, S, 3) uint8 to (B, 3, S, S) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+class Decoded:
+    """Decoded pictures (size, size, 3) by row; kept in memory where all have room."""
+
+    def __init__(self, table: CaptionTable, size: int):
+        self.table, self.size = table, size
+        room = len(table) * size * size * 3 <= IN_MEMORY
+        self._kept: dict[int, np.ndarray] | None = {} if room else None
+
+    def __call__(self, row: int) -> np.ndarray:
+        if self._kept is not None and row in self._kept:
+            return self._kept[row]
+        picture = squared(self.table.pictures.picture(row), self.size)
+        if self._kept is not None:
+            self._kept[row] = picture
+        return picture
+
+
+class Batches:
+    """Makes batches of some rows for the engine's loader: `fetch(indices, generator)`.
+
+    Args:
+        table: the captioned pictures.
+        rows: which of them.
+        vocabulary: the words.
+        data: how they are shown.
+        features: (len(table), C, s, s) of a frozen encoder, in the place of pictures.
+        training: crop at random, and choose among many captions.
+    """
+
+    def __init__(
+        self,
+        table: CaptionTable,
+        rows: np.ndarray,
+        vocabulary: Vocabulary,
+        data: DataConfig,
+        features: np.ndarray | None = None,
+        *,
+        training: bool,
+    ):
+        self.rows, self.data, self.features, self.training = rows, data, features, training
+        self.encoded = [[vocabulary.encode(text) for text in own] for own in table.captions]
+        self.decoded = Decoded(table, seen_size(data, frozen=features is not None))
+
+    def __call__(self, indices: Sequence[int], random: torch.Generator) -> dict[str, Tensor]:
+        rows = self.rows[list(indices)]
+        captions, picture = [], []
+        for place, row in enumerate(rows):
+            own = self.encoded[row]
+            order = range(len(own))
+            if len(own) > self.data.captions_per_picture:
+                drawn = torch.randperm(len(own), generator=random).tolist()
+                order = drawn if self.training else range(len(own))
+            for number in list(order)[: self.data.captions_per_picture]:
+                captions.append(torch.tensor(own[number]))
+                picture.append(place)
+        return {
+            "images": self.images(rows, random),
+            "captions": torch.nn.utils.rnn.pad_sequence(captions, batch_first=True),
+            "picture": torch.tensor(picture),
+        }
+
+    def images(self, rows: np.ndarray, random: torch.Generator | None = None) -> Tensor:
+        """What the network sees of these rows of the table."""
+        if self.features is not None:
+            return torch.from_numpy(self.features[rows].astype(np.float32))
+        size, spare = self.data.image_size, self.decoded.size - self.data.image_size
+        seen = np.empty((len(rows), size, size, 3), np.uint8)
+        for place, row in enumerate(rows):
+            top = left = spare // 2
+            if self.training and spare and random is not None:
+                top, left = torch.randint(spare + 1, (2,), generator=random).tolist()
+            seen[place] = self.decoded(int(row))[top : top + size, left : left + size]
+        return to_tensor(seen)

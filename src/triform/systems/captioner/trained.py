@@ -1,0 +1,181 @@
+"""A trained captioner, and what it says about pictures."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from triform.base.errors import UsageError, UserError
+from triform.base.seeding import generator
+from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
+from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
+from triform.pretrained.feature_maps import load_feature_maps
+from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
+from triform.systems.captioner.data import as_seen, to_tensor
+from triform.systems.captioner.decoding import Decoder, Said
+from triform.systems.captioner.maps import draw_attention
+from triform.systems.captioner.model import Captioner, SmallEncoder, unpack_words
+
+SYSTEM = "captioner"
+DOCUMENTED = "./checkpoints/best_checkpoint.pth.tar"
+
+
+class Trained:
+    """A trained captioner in evaluation mode.
+
+    Attributes:
+        source: The file it came from.
+        config: The settings of its training.
+        vocabulary: Its words.
+        model: The network.
+    """
+
+    def __init__(self, path: Path, device: torch.device):
+        self.source, self.device = path, device
+        weights, self.config = read_trained(path, SYSTEM, Config)
+        model = self.config.model
+        self.encoder: nn.Module | None = None
+        try:
+            given = weights["captioner"]
+            self.vocabulary = unpack_words(given["words"])
+            own: nn.Module | None = None
+            if model.encoder == SMALL:
+                own = SmallEncoder(model.encoder_width)
+            else:
+                file = Path(model.encoder_weights) if model.encoder_weights else None
+                if model.encoder_fine_tune:  # its weights are in the checkpoint
+                    own = load_feature_maps(f"random:{model.encoder.removeprefix('random:')}")
+                else:
+                    self.encoder = load_feature_maps(model.encoder, file).eval().to(device)
+            channels = given["project.weight"].shape[1]
+            self.model = Captioner(model, channels, self.vocabulary, own)
+            floats = {
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in given.items()
+            }
+            self.model.load_state_dict(floats)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise UserError(f"{path}: its weights do not fit its settings") from error
+        self.model.eval().to(device)
+
+    @torch.no_grad()
+    def places(self, pictures: Sequence[np.ndarray | Image.Image]) -> Tensor:
+        """Pictures of any size to features (B, L, E)."""
+        seen = np.stack([as_seen(picture, self.config.data) for picture in pictures])
+        images = to_tensor(seen).to(self.device)
+        return self.model.encode(images if self.encoder is None else self.encoder(images))
+
+    def say(
+        self, pictures: Sequence[np.ndarray | Image.Image], settings: CaptionConfig | EvaluateConfig
+    ) -> list[Said]:
+        """Captions of pictures, as settings say."""
+        decoder = Decoder(self.model, self.vocabulary, settings.max_length)
+        places = self.places(pictures)
+        if settings.decoding == "beam":
+            return decoder.beam(places, settings.beam_size, settings.length_power)
+        if settings.decoding == "greedy":
+            return decoder.choose(places)
+        return decoder.choose(
+            places, temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p,
+            random=generator("caption", settings.seed),
+        )  # fmt: skip
+
+    def text(self, said: Said) -> str:
+        """The sentence."""
+        return self.vocabulary.decode(said.words)
+
+
+def chosen(settings: CaptionConfig | EvaluateConfig) -> Trained:
+    """The captioner that settings name.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = find_checkpoint(settings.checkpoint, SYSTEM, documented=DOCUMENTED)
+    return Trained(path, pick_device(settings.device))
+
+
+def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
+    """Say a sentence about each picture; a picture that cannot be read gets its reason instead.
+
+    Raises:
+        UsageError: No pictures there, or attention asked of a captioner that has none.
+        UserError: No such captioner, or not one picture can be read.
+    """
+    files = _files(settings.pictures)
+    trained = chosen(settings)
+    if settings.attention_maps is not None and trained.model.attention is None:
+        raise UsageError(
+            f"--attention_maps: {trained.source} has no attention; train with --attention true"
+        )
+    rows: list[dict[str, Any]] = []
+    starts = range(0, len(files), settings.batch_size)
+    for start in tqdm(starts, "captioning", unit="batch", disable=None, leave=False):
+        part = files[start : start + settings.batch_size]
+        pictures = [_read(path) for path in part]
+        whole = [each for each in pictures if not isinstance(each, str)]
+        said = iter(trained.say(whole, settings) if whole else [])
+        for path, picture in zip(part, pictures, strict=True):
+            if isinstance(picture, str):
+                rows.append({"picture": str(path), "caption": None, "problem": picture})
+                continue
+            rows.append(_row(trained, path, picture, next(said), settings))
+    if all("problem" in row for row in rows):
+        raise UserError(rows[0]["problem"])
+    return rows
+
+
+def _row(
+    trained: Trained, path: Path, picture: Image.Image, said: Said, settings: CaptionConfig
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "picture": str(path), "caption": trained.text(said), "score": round(said.score, 4),
+    }  # fmt: skip
+    if not said.finished:
+        row["unfinished"] = True
+    if settings.attention_maps is not None:
+        decoder = Decoder(trained.model, trained.vocabulary, settings.max_length)
+        looked = decoder.look(trained.places([picture]), said.words)
+        words = [trained.vocabulary.words[number] for number in said.words]
+        if looked is not None:
+            target = settings.attention_maps / f"{path.stem}.png"
+            draw_attention(as_seen(picture, trained.config.data), words, looked.numpy(), target)
+            row["attention"] = str(target)
+    return row
+
+
+def _read(path: Path) -> Image.Image | str:
+    try:
+        return on_background(read_picture(path))
+    except UserError as error:
+        return str(error)
+
+
+def _files(given: Sequence[str]) -> list[Path]:
+    found: list[Path] = []
+    for word in given:
+        some = list(_matches(word))
+        if not some:
+            raise UsageError(f"--pictures {word}: no pictures there")
+        found += some
+    return list(dict.fromkeys(found))
+
+
+def _matches(word: str) -> Iterator[Path]:
+    path = Path(word).expanduser()
+    if path.is_dir():
+        inside = sorted(path.rglob("*"))
+        yield from (one for one in inside if one.suffix.lower() in PICTURE_SUFFIXES)
+    elif path.exists():
+        yield path
+    else:
+        yield from (Path(one) for one in sorted(glob.glob(str(path), recursive=True)))

@@ -1,0 +1,142 @@
+"""Choosing words: against brute force over all sentences, and one picture at a time."""
+
+import itertools
+
+import pytest
+import torch
+
+from triform.systems.captioner.config import ModelConfig
+from triform.systems.captioner.decoding import Decoder, _narrowed
+from triform.systems.captioner.model import Captioner, pack_words, unpack_words
+from triform.text.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+
+WORDS = Vocabulary.build(["a b", "a"], 1)  # four special words and two others
+SIZES = ModelConfig(
+    embed_size=8, decoder_dim=8, encoder_dim=8, encoded_image_size=2, attention=True,
+    attention_dim=8, dropout=0.5,
+)  # fmt: skip
+
+
+@pytest.fixture(params=[True, False], ids=["attention", "plain"])
+def model(request) -> Captioner:
+    torch.manual_seed(0)
+    made = Captioner(SIZES.model_copy(update={"attention": request.param}), 3, WORDS).eval()
+    with torch.no_grad():
+        made.to_words.weight.mul_(6)  # preferences that differ from picture to picture
+    return made
+
+
+def places(model: Captioner, count: int) -> torch.Tensor:
+    torch.manual_seed(1)
+    return model.encode(2 * torch.randn(count, 3, 4, 4)).detach()
+
+
+@torch.no_grad()
+def log_probability(model: Captioner, place: torch.Tensor, numbers: list[int]) -> float:
+    """Of a whole sentence, by the plain definition, words never said left out."""
+    state = model.start(place)
+    before, total = WORDS.word_to_idx[START], 0.0
+    for number in numbers:
+        logits, state, _ = model.step(torch.tensor([before]), state)
+        logits[:, [WORDS.word_to_idx[word] for word in (PAD, START, UNKNOWN)]] = float("-inf")
+        total += logits.log_softmax(1)[0, number].item()
+        before = number
+    return total
+
+
+def test_a_wide_beam_finds_the_best_of_all_sentences(model):
+    longest, power = 3, 0.7
+    end, said = WORDS.word_to_idx[END], [WORDS.word_to_idx[word] for word in "ab"]
+    shown = places(model, 5)
+    answers = Decoder(model, WORDS, longest).beam(shown, 64, power)
+    for number, answer in enumerate(answers):
+        best = max(
+            (log_probability(model, shown[number : number + 1], [*words, end])
+             / (length + 1) ** power, list(words))
+            for length in range(longest + 1)
+            for words in itertools.product(said, repeat=length)
+        )  # fmt: skip
+        assert answer.finished and answer.words == best[1]
+        assert answer.score == pytest.approx(best[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_all_pictures_at_once_is_one_after_the_other(model, size):
+    shown, decoder = places(model, 7), Decoder(model, WORDS, 6)
+    together = decoder.beam(shown, size)
+    alone = [decoder.beam(shown[row : row + 1], size)[0] for row in range(7)]
+    assert [said.words for said in together] == [said.words for said in alone]
+    assert [said.score for said in together] == pytest.approx([said.score for said in alone])
+
+
+def test_a_beam_of_one_is_greedy(model):
+    shown, decoder = places(model, 7), Decoder(model, WORDS, 6)
+    greedy, beam = decoder.choose(shown), decoder.beam(shown, 1, 0.0)
+    assert [said.words for said in greedy] == [said.words for said in beam]
+    assert [said.finished for said in greedy] == [said.finished for said in beam]
+
+
+def test_sentences_that_never_end_are_kept_and_said_to_be(model):
+    with torch.no_grad():
+        model.to_words.bias[WORDS.word_to_idx[END]] = -1e4
+    for said in (
+        *Decoder(model, WORDS, 4).beam(places(model, 3), 2),
+        *Decoder(model, WORDS, 4).choose(places(model, 3)),
+    ):
+        assert not said.finished and len(said.words) == 4
+
+
+def test_what_is_never_said_is_never_said(model):
+    with torch.no_grad():
+        for word in (PAD, START, UNKNOWN):
+            model.to_words.bias[WORDS.word_to_idx[word]] = 1e4
+    decoder, random = Decoder(model, WORDS, 5), torch.Generator().manual_seed(0)
+    said = [
+        *decoder.choose(places(model, 4)),
+        *decoder.choose(places(model, 4), temperature=2.0, random=random),
+        *decoder.beam(places(model, 4), 3),
+    ]
+    assert {number for each in said for number in each.words} <= {4, 5}
+
+
+def test_a_cold_draw_is_greedy_and_seeds_repeat(model):
+    shown, decoder = places(model, 6), Decoder(model, WORDS, 5)
+    cold = decoder.choose(shown, temperature=1e-6, random=torch.Generator().manual_seed(0))
+    assert [said.words for said in cold] == [said.words for said in decoder.choose(shown)]
+    warm = [
+        decoder.choose(shown, temperature=3.0, random=torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
+    ]
+    assert [s.words for s in warm[0]] == [s.words for s in warm[1]] != [s.words for s in warm[2]]
+
+
+def test_only_likely_words_are_drawn():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    kept = [
+        (_narrowed(logits, 2, 1.0), [0, 1]),
+        (_narrowed(logits, 0, 0.5), [0]),
+        (_narrowed(logits, 0, 0.75), [0, 1]),
+        (_narrowed(logits, 0, 0.81), [0, 1, 2]),
+        (_narrowed(logits.flip(1), 0, 0.75).flip(1), [0, 1]),
+        (_narrowed(logits, 0, 1e-6), [0]),
+    ]
+    for narrowed, expected in kept:
+        assert torch.isfinite(narrowed[0]).nonzero().flatten().tolist() == expected
+
+
+def test_looking_repeats_what_was_said(model):
+    shown, decoder = places(model, 1), Decoder(model, WORDS, 5)
+    with torch.no_grad():
+        model.to_words.bias[WORDS.word_to_idx[END]] -= 3  # so that something is said
+    said = decoder.choose(shown)[0]
+    looked = decoder.look(shown, said.words)
+    if model.attention is None:
+        assert looked is None and said.attention is None
+        return
+    assert said.words and torch.allclose(looked, said.attention)
+    assert torch.allclose(looked.sum(1), torch.ones(len(said.words)))
+
+
+def test_words_travel_as_bytes():
+    again = unpack_words(pack_words(WORDS))
+    assert again == WORDS

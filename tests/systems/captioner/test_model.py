@@ -1,0 +1,100 @@
+"""Shapes, the shift of the loss, padding, attention."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from triform.systems.captioner.config import ModelConfig
+from triform.systems.captioner.loss import caption_loss
+from triform.systems.captioner.model import Captioner, SmallEncoder
+from triform.text.vocabulary import Vocabulary
+
+WORDS = Vocabulary.build(["a red dress above a blue bag"], 1)
+
+
+def model(**changes) -> Captioner:
+    torch.manual_seed(0)
+    sizes = {"embed_size": 16, "decoder_dim": 16, "encoder_dim": 16, "attention_dim": 16, **changes}
+    config = ModelConfig(encoder="small", dropout=0.0, **sizes)
+    return Captioner(config, 32, WORDS, SmallEncoder(8))
+
+
+def test_documented_shapes():
+    """The grid is 14 x 14 whatever the maps: (B, 196, encoder_dim)."""
+    for attention in (False, True):
+        net = model(encoder_dim=24, attention=attention)
+        assert net.encode(torch.rand(2, 3, 64, 64)).shape == (2, 196, 24)
+        captions = torch.tensor([WORDS.encode("a red dress")] * 3)
+        logits, looked = net(torch.rand(2, 3, 64, 64), captions, torch.tensor([0, 1, 1]))
+        assert logits.shape == (3, 4, len(WORDS))
+        assert (looked is None) != attention
+        if looked is not None:
+            assert looked.shape == (3, 4, 196)
+            assert torch.allclose(looked.sum(2), torch.ones(3, 4))
+
+
+def test_a_word_is_judged_by_the_one_after_it():
+    captions = torch.tensor([WORDS.encode("a red dress")])
+    right = F.one_hot(captions[:, 1:], len(WORDS)).float() * 50
+    assert caption_loss(right, captions)["loss"] < 1e-6
+    same_place = F.one_hot(captions[:, :-1], len(WORDS)).float() * 50
+    assert caption_loss(same_place, captions)["loss"] > 10
+
+
+def test_padding_changes_nothing():
+    net = model(attention=True).eval()
+    images, one = torch.rand(1, 3, 32, 32), torch.tensor([WORDS.encode("a red dress")])
+    padded = F.pad(one, (0, 4))
+    picture = torch.tensor([0])
+    losses = [
+        caption_loss(*_swapped(net(images, captions, picture), captions), doubly_stochastic=1.0)
+        for captions in (one, padded)
+    ]
+    for key in losses[0]:
+        assert torch.allclose(losses[0][key], losses[1][key], atol=1e-6), key
+    both = torch.cat([F.pad(torch.tensor([WORDS.encode("bag")]), (0, 2)), one])
+    logits, _ = net(images, both, torch.tensor([0, 0]))
+    per_word = F.cross_entropy(logits.flatten(0, 1), both[:, 1:].flatten(), reduction="none")
+    mean = per_word[both[:, 1:].flatten() != 0].mean()
+    assert torch.allclose(caption_loss(logits, both)["loss"], mean)
+
+
+def _swapped(answer, captions):
+    logits, looked = answer
+    return logits, captions, looked
+
+
+def test_doubly_stochastic_is_its_formula():
+    captions = torch.tensor([[1, 4, 5, 2]])
+    looked = torch.tensor([[[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]]])
+    logits = torch.zeros(1, 3, 8)
+    plain, with_it = (caption_loss(logits, captions, looked, w)["loss"] for w in (0.0, 2.0))
+    assert with_it - plain == pytest.approx(2 * 0.25, abs=1e-6)  # sums 1.5 and 1.5
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_every_parameter_learns_and_one_batch_is_learned_by_heart(attention):
+    net = model(attention=attention, encoded_image_size=4)
+    torch.manual_seed(1)
+    images = torch.rand(4, 3, 32, 32)
+    texts = ["a red dress", "a blue bag", "a bag above a dress", "a dress above a red bag"]
+    captions = torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(WORDS.encode(text)) for text in texts], batch_first=True
+    )
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for step in range(120):
+        logits, looked = net(images, captions, torch.arange(4))
+        losses = caption_loss(logits, captions, looked, 0.1)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        if step == 0:
+            for name, parameter in net.named_parameters():
+                assert parameter.grad is not None and parameter.grad.any(), name
+        optimizer.step()
+    assert losses["words"] < 0.05
+
+
+def test_sizes_of_the_small_encoder():
+    encoder = SmallEncoder(8)
+    assert encoder(torch.rand(2, 3, 64, 64)).shape == (2, encoder.out_channels, 8, 8)
+    assert encoder(torch.rand(1, 3, 33, 47)).shape[:2] == (1, 32)
