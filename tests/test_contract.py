@@ -102,9 +102,6 @@ def losses(lines: list[dict[str, Any]]) -> list[float]:
     return [line["train/loss"] for line in lines]
 
 
-# The folder and the settings: nothing is trained.
-
-
 def test_there_are_systems_and_the_folder_is_the_registry():
     folders = {path.name for path in systems.FOLDER.iterdir() if (path / "__init__.py").is_file()}
     assert NAMES and set(NAMES) == folders
@@ -167,9 +164,6 @@ def test_a_wrong_system_or_checkpoint_is_one_line(tmp_path):
     export_weights(path, {"a": {"b": torch.zeros(1)}}, {}, system="painter")
     with pytest.raises(UserError, match="the system 'painter', which is not installed here"):
         systems.from_checkpoint(path)
-
-
-# One system, trained for seconds.
 
 
 def test_batches_are_as_data_py_says(tiny):

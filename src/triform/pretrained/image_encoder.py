@@ -295,6 +295,11 @@ def missing_keys() -> Iterator[list[str]]:
 
 
 def check_whole(name: str, missing: Sequence[str]) -> None:
+    """Refuse weights that lack parts of the network.
+
+    Raises:
+        UserError: Something is missing.
+    """
     if missing:
         raise UserError(
             f"{KIND} {name!r}: the weights lack {len(missing)} of its parts, such as {missing[0]}; "

@@ -60,7 +60,8 @@ def load_scenes(source: str, *, seed: int, download_path: str) -> CaptionTable:
     if number:
         sizes = {key: int(number) // (1 if key == "train" else 8) for key in SIZES}
     by_split = _things(table, list(nouns))
-    images, captions, scenes, splits = [], [], [], {}
+    images, captions, splits = [], [], {}
+    scenes: list[Scene] = []
     for split, count in sizes.items():
         draw = random.Random(hash_seed("scenes", source, split, seed))
         things = by_split["train" if split in ("train", "val") else "test"]

@@ -155,11 +155,10 @@ class Batches:
         captions, picture = [], []
         for place, row in enumerate(rows):
             own = self.encoded[row]
-            order = range(len(own))
-            if len(own) > self.data.captions_per_picture:
-                drawn = torch.randperm(len(own), generator=random).tolist()
-                order = drawn if self.training else range(len(own))
-            for number in list(order)[: self.data.captions_per_picture]:
+            order = list(range(len(own)))
+            if self.training and len(own) > self.data.captions_per_picture:
+                order = torch.randperm(len(own), generator=random).tolist()
+            for number in order[: self.data.captions_per_picture]:
                 captions.append(torch.tensor(own[number]))
                 picture.append(place)
         return {
