@@ -28,7 +28,6 @@ from triform.text.vocabulary import words_of
 
 HEADER = ["image", "caption"]
 SHOWN = 20
-LARGEST_FIELD = 1_000_000
 # Official lists of Flickr8k, honoured where they lie beside the table.
 OFFICIAL = {
     "train": "Flickr_8k.trainImages.txt",
@@ -103,7 +102,6 @@ def _read(path: Path) -> tuple[dict[str, tuple[int, list[str]]], list[tuple[int,
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(LARGEST_FIELD)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)

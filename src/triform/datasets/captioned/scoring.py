@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from triform.datasets.captioned.grammar import Scene
 from triform.datasets.captioned.scenes import grammar_of
 from triform.datasets.captioned.table import CaptionTable
 from triform.text.vocabulary import words_of
@@ -20,8 +21,9 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
         captions: N sentences about them.
 
     Returns:
-        `content_accuracy` of scenes: every kind, colour and place right; `exact_name` of emoji;
-        nothing where a set does not know what it shows.
+        Of scenes `content_accuracy`: every kind, colour and place right; and `right_kinds`,
+        `right_colours`, `right_places` by themselves. Of emoji `exact_name`. Nothing where a set
+        does not know what it shows.
     """
     if not table.contents:
         return {}
@@ -29,8 +31,17 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
     if table.name.startswith("scenes"):
         grammar = grammar_of(table.name)
         said = [grammar.parse(caption) for caption in captions]
-        return {"content_accuracy": _share(said, wanted)}
+        parts = {
+            name: _share([_part(each, place) for each in said], [_part(each, place) for each in wanted])
+            for name, place in (("right_places", 0), ("right_colours", 1), ("right_kinds", 2))
+        }
+        return {"content_accuracy": _share(said, wanted)} | parts
     return {"exact_name": _share([" ".join(words_of(caption)) for caption in captions], wanted)}
+
+
+def _part(scene: Scene | None, place: int) -> list[str] | None:
+    """The roles, colours or nouns of a scene, without saying whose they are."""
+    return None if scene is None else sorted(thing[place] for thing in scene)
 
 
 def _share(said: Sequence[object], wanted: Sequence[object]) -> float:

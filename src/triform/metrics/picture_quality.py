@@ -1,0 +1,67 @@
+"""How good a set of made pictures is, beside the same numbers for real ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from triform.metrics.coverage import nearest, precision_recall
+from triform.metrics.frechet import frechet_distance
+from triform.metrics.kernel_distance import kernel_distance
+from triform.pretrained.picture_features import load_feature_net, picture_classes, picture_features
+
+MANIFOLD = 2000
+"""Pictures of each set for precision and recall, whose cost is quadratic."""
+COPY_SHARE = 0.01
+"""Closer to a training picture than this quantile of real test pictures counts as a copy."""
+
+
+def picture_quality(made: Tensor, real: Tensor, train: Tensor) -> dict[str, float | str]:
+    """Measures made pictures against real ones that nobody learned from.
+
+    Args:
+        made: (N, C, H, W) uint8.
+        real: (M, C, H, W) uint8 test pictures.
+        train: (K, C, H, W) uint8 training pictures.
+
+    Returns:
+        `kernel_distance` (times 1, unbiased) with its standard deviation over subsets,
+        `frechet_distance`, and both again as `..._floor` for training pictures in the place of
+        made ones; `precision` and `recall` in [0, 1]; `copies`: share nearer to a training
+        picture than 99 % of real test pictures are; `features`: whose features these are.
+    """
+    _, name = load_feature_net()
+    floor = train[torch.linspace(0, len(train) - 1, min(len(train), len(made))).long()]
+    of = {key: picture_features(some) for key, some in
+          {"made": made, "real": real, "floor": floor}.items()}  # fmt: skip
+    distance, deviation = kernel_distance(of["made"], of["real"])
+    least, _ = kernel_distance(of["floor"], of["real"])
+    numbers: dict[str, float | str] = {
+        "kernel_distance": distance,
+        "kernel_distance_std": deviation,
+        "kernel_distance_floor": least,
+    }
+    if min(len(made), len(real), len(floor)) >= 2 * of["real"].shape[1]:
+        numbers["frechet_distance"] = frechet_distance(of["made"], of["real"])
+        numbers["frechet_distance_floor"] = frechet_distance(of["floor"], of["real"])
+    numbers["precision"], numbers["recall"] = precision_recall(
+        of["made"][:MANIFOLD], of["real"][:MANIFOLD]
+    )
+    numbers["copies"] = share_of_copies(made[:MANIFOLD], real[:MANIFOLD], train)
+    numbers["classes_entropy"] = _entropy(picture_classes(made))
+    numbers["features"] = name
+    return numbers
+
+
+def share_of_copies(made: Tensor, real: Tensor, train: Tensor) -> float:
+    """Share of made pictures that are nearly a training picture, pixel by pixel."""
+    flat = [some.flatten(1).float() / 255 for some in (made, real, train)]
+    usual = torch.quantile(nearest(flat[1], flat[2])[0], COPY_SHARE)
+    return float((nearest(flat[0], flat[2])[0] < usual).float().mean())
+
+
+def _entropy(classes: Tensor) -> float:
+    """Entropy (nats) of how often each class is made; ln 10 = 2.303 where all are alike."""
+    share = torch.bincount(classes.argmax(1), minlength=classes.shape[1]).double()
+    share = share[share > 0] / share.sum()
+    return float(-(share * share.log()).sum())
