@@ -9,7 +9,7 @@ from torch import Tensor
 
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
-from triform.datasets.picture_settings import PictureDataConfig
+from triform.datasets.picture_settings import EvaluatePicturesConfig, PictureDataConfig
 from triform.datasets.pictures.load import load_pictures
 
 SMALLEST = 4
@@ -91,6 +91,24 @@ class Pictures:
         """A training batch, for the engine's loader."""
         rows = self.rows["train"][list(indices)]
         return {"images": as_floats(self.images[rows]), "labels": self.labels[rows]}
+
+
+def real_pictures(trained_on: PictureDataConfig, asked: EvaluatePicturesConfig, seed: int) -> Pictures:
+    """The pictures that made ones are measured against, in the size of the training.
+
+    Args:
+        trained_on: data of the training.
+        asked: with another `dataset`, where one is wanted.
+        seed: of the training, for the same division.
+
+    Raises:
+        UsageError: no such set.
+        UserError: it cannot be brought or read.
+    """
+    given = {"download_path": asked.download_path}
+    if asked.dataset:
+        given |= {"dataset": asked.dataset, "classes": ()}
+    return Pictures(trained_on.model_copy(update=given), seed)
 
 
 def as_floats(images: Tensor) -> Tensor:

@@ -1,0 +1,208 @@
+"""A trained diffusion model, and what its verbs do with it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from triform.base.errors import UsageError, UserError
+from triform.base.seeding import generator
+from triform.datasets.picture_batches import as_pixels, real_pictures
+from triform.engine.device import pick_device
+from triform.engine.trained import find_checkpoint, read_trained
+from triform.images.grid import save_pictures
+from triform.layers.picture_facts import class_names, picture_shape, read_facts
+from triform.metrics.nearest_sheet import save_beside_nearest
+from triform.metrics.picture_quality import picture_quality
+from triform.systems.diffusion.config import (
+    Config,
+    EvaluateConfig,
+    GenerateConfig,
+    ModelConfig,
+    Sampler,
+)
+from triform.systems.diffusion.model import UNet
+from triform.systems.diffusion.noise import NoiseChain, cosine_betas, linear_betas
+from triform.systems.diffusion.samplers import sample
+
+SYSTEM = "diffusion"
+SHOWN_STEPS = 10
+
+
+def build_chain(model: ModelConfig) -> NoiseChain:
+    """The chain that a configuration asks for."""
+    if model.beta_schedule == "cosine":
+        return NoiseChain(cosine_betas(model.timesteps), model.objective)
+    betas = linear_betas(model.timesteps, model.beta_start, model.beta_end)
+    return NoiseChain(betas, model.objective)
+
+
+def generated(
+    network: torch.nn.Module,
+    chain: NoiseChain,
+    shape: tuple[int, int],
+    labels: Tensor | None,
+    count: int,
+    *,
+    sampler: Sampler,
+    steps: int,
+    random: torch.Generator,
+    guidance: float = 1.0,
+    eta: float = 0.0,
+    num_classes: int = 0,
+) -> Iterator[Tensor]:
+    """Pictures (count, C, S, S) in [-1, 1] as they are believed after each step.
+
+    Guidance: arXiv:2207.12598; 1 is the conditional model, 0 the unconditional one.
+    """
+    channels, size = shape
+    device = next(network.parameters()).device
+    x = torch.randn(count, channels, size, size, generator=random).to(device)
+    wanted = None if labels is None else labels.to(device)
+
+    def believe(x_t: Tensor, t: Tensor) -> Tensor:
+        if wanted is None or guidance == 0:
+            said = network(x_t, t)
+        elif guidance == 1:
+            said = network(x_t, t, wanted)
+        else:
+            free = torch.full_like(wanted, num_classes)
+            both = network(x_t.repeat(2, 1, 1, 1), t.repeat(2), torch.cat([wanted, free]))
+            strict, loose = both.chunk(2)
+            said = loose + guidance * (strict - loose)
+        return chain.picture(said.float(), x_t, t)
+
+    return sample(believe, chain, x, sampler=sampler, steps=steps, random=random, eta=eta)
+
+
+class Trained:
+    """A trained diffusion model in evaluation mode.
+
+    Attributes:
+        source: The file it came from.
+        config: The settings of its training.
+        network: The network.
+        shape: Channels and size of its pictures.
+        classes: Names of the classes that it can be told; empty where it knows none.
+    """
+
+    def __init__(self, path: Path, device: torch.device):
+        self.source = path
+        weights, self.config = read_trained(path, SYSTEM, Config)
+        try:
+            facts = read_facts(weights["unet"])
+            self.shape, self.classes = picture_shape(facts), class_names(facts)
+            self.network = UNet(self.config.model, facts)
+            self.network.load_state_dict(weights["unet"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path}: its weights do not fit its settings") from error
+        self.chain = build_chain(self.config.model)
+        self.network.eval().to(device)
+
+    def labels(self, wanted: tuple[str, ...], count: int) -> Tensor | None:
+        """Classes of so many pictures, in turn.
+
+        Raises:
+            UsageError: No such class.
+        """
+        if not self.classes:
+            if wanted:
+                raise UsageError("labels: this model was trained without classes")
+            return None
+        numbers = [self._number(name) for name in wanted] or list(range(len(self.classes)))
+        return torch.tensor(numbers).repeat(math.ceil(count / len(numbers)))[:count]
+
+    def _number(self, name: str) -> int:
+        if name in self.classes:
+            return self.classes.index(name)
+        if name.isdigit() and int(name) < len(self.classes):
+            return int(name)
+        shown = ", ".join(self.classes[:20])
+        raise UsageError(f"labels: no class {name!r}; known: {shown}")
+
+    @torch.no_grad()
+    def draw(self, count: int, settings: Any, labels: Tensor | None) -> Iterator[list[Tensor]]:
+        """Batches of pictures uint8, each as it stands after a few of the steps; last is best."""
+        if settings.steps > len(self.chain):
+            raise UsageError(
+                f"steps: {settings.steps} is more than the {len(self.chain)} it was trained with"
+            )
+        for start in range(0, count, settings.batch_size):
+            size = min(settings.batch_size, count - start)
+            chosen = None if labels is None else labels[start : start + size]
+            states = generated(
+                self.network, self.chain, self.shape, chosen, size,
+                sampler=settings.sampler, steps=settings.steps, eta=settings.eta,
+                guidance=settings.guidance, num_classes=len(self.classes),
+                random=generator("generate", settings.seed, start),
+            )  # fmt: skip
+            kept = set(np.linspace(0, settings.steps - 1, SHOWN_STEPS).round().astype(int).tolist())
+            bar = tqdm(states, f"pictures {start + 1} to {start + size}", settings.steps,
+                       disable=None, leave=False)  # fmt: skip
+            yield [as_pixels((x + 1) / 2) for number, x in enumerate(bar) if number in kept]
+
+
+def _chosen(checkpoint: str | None, device: str) -> Trained:
+    from triform.pretrained.weights import names
+
+    shipped = SYSTEM if SYSTEM in names() else None
+    return Trained(find_checkpoint(checkpoint, SYSTEM, shipped=shipped), pick_device(device))
+
+
+def generate(settings: GenerateConfig) -> dict[str, Any]:
+    """Make pictures.
+
+    Raises:
+        UsageError: No such class, or more steps than were trained.
+        UserError: No such weights.
+    """
+    trained = _chosen(settings.checkpoint, settings.device)
+    if settings.chain and settings.output.suffix.lower() != ".png":
+        raise UsageError(f"chain: --output {settings.output} must be a .png")
+    labels = trained.labels(settings.labels, settings.num_samples)
+    batches = list(trained.draw(settings.num_samples, settings, labels))
+    if settings.chain:
+        rows = torch.cat([torch.stack(states, 1) for states in batches])
+        columns = rows.shape[1]
+        files = save_pictures(rows.flatten(0, 1).numpy(), settings.output, columns)
+    else:
+        made = torch.cat([states[-1] for states in batches])
+        columns = len(trained.classes) if labels is not None and not settings.labels else 0
+        files = save_pictures(made.numpy(), settings.output, columns)
+    return {"checkpoint": str(trained.source), "pictures": settings.num_samples,
+            "output": str(settings.output), "files": len(files)}  # fmt: skip
+
+
+def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
+    """Measure pictures made for all classes alike against test pictures.
+
+    Raises:
+        UsageError: More steps than were trained.
+        UserError: No such weights, or the real pictures cannot be brought.
+    """
+    trained = _chosen(settings.checkpoint, settings.device)
+    pictures = real_pictures(trained.config.data, settings, trained.config.seed)
+    labels = trained.labels((), settings.num_samples)
+    began = time.perf_counter()
+    made = torch.cat(
+        [states[-1] for states in trained.draw(settings.num_samples, settings, labels)]
+    )
+    seconds = time.perf_counter() - began
+    train = pictures.part("train")
+    if settings.output is not None:
+        save_beside_nearest(made, train, settings.output)
+    real = pictures.part("test", settings.num_samples)
+    return {
+        "checkpoint": str(trained.source), "data": pictures.name, "pictures": len(made),
+        "sampler": settings.sampler, "steps": settings.steps, "guidance": settings.guidance,
+        "milliseconds_per_picture": 1000 * seconds / len(made),
+        **picture_quality(made, real, train),
+    }  # fmt: skip
