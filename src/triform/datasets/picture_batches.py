@@ -93,7 +93,9 @@ class Pictures:
         return {"images": as_floats(self.images[rows]), "labels": self.labels[rows]}
 
 
-def real_pictures(trained_on: PictureDataConfig, asked: EvaluatePicturesConfig, seed: int) -> Pictures:
+def real_pictures(
+    trained_on: PictureDataConfig, asked: EvaluatePicturesConfig, seed: int
+) -> Pictures:
     """The pictures that made ones are measured against, in the size of the training.
 
     Args:
@@ -105,7 +107,7 @@ def real_pictures(trained_on: PictureDataConfig, asked: EvaluatePicturesConfig, 
         UsageError: no such set.
         UserError: it cannot be brought or read.
     """
-    given = {"download_path": asked.download_path}
+    given: dict[str, object] = {"download_path": asked.download_path}
     if asked.dataset:
         given |= {"dataset": asked.dataset, "classes": ()}
     return Pictures(trained_on.model_copy(update=given), seed)

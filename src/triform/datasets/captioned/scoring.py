@@ -32,7 +32,7 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
         grammar = grammar_of(table.name)
         said = [grammar.parse(caption) for caption in captions]
         parts = {
-            name: _share([_part(each, place) for each in said], [_part(each, place) for each in wanted])
+            name: _share(*([_part(each, place) for each in some] for some in (said, wanted)))
             for name, place in (("right_places", 0), ("right_colours", 1), ("right_kinds", 2))
         }
         return {"content_accuracy": _share(said, wanted)} | parts

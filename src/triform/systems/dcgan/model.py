@@ -7,6 +7,7 @@ size / 2^n between 4 and 7 (28: 7, 14, 28; 32: 4, 8, 16, 32), so that 28 needs n
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class Generator(nn.Module):
                     nn.BatchNorm2d(narrow),
                     nn.ReLU(),
                 )
-                for wide, narrow in zip(widths, widths[1:], strict=False)
+                for wide, narrow in pairwise(widths)
             )
         )
         self.leave = nn.Conv2d(widths[-1], channels, 3, padding=1)
@@ -93,7 +94,7 @@ class Discriminator(nn.Module):
                 parts.append(nn.BatchNorm2d(outputs))
             return nn.Sequential(*parts, nn.LeakyReLU(SLOPE))
 
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.shrink = nn.Sequential(*(layer(n, i, o) for n, (i, o) in enumerate(pairs)))
         self.judge = _held(nn.Linear(widths[-1] * base**2, 1), kind)
         if kind != "spectral":

@@ -98,18 +98,14 @@ class System(EngineSystem):
         count = self.config.metrics.num_samples
         if self._real_features is None:
             self._real_features = picture_features(self.pictures.part("val", count))
-        z = torch.randn(
-            count, self.config.model.latent_dim, generator=generator("evaluate", split)
-        )
+        z = torch.randn(count, self.config.model.latent_dim, generator=generator("evaluate", split))
         features = picture_features(made(self.generator, z.to(self.device)))
         distance, deviation = kernel_distance(features, self._real_features, subsets=20)
         return {"kernel_distance": distance, "kernel_distance_std": deviation}
 
     def sample(self, folder: Path, step: int) -> None:
         """The same latent vectors each time."""
-        z = torch.randn(
-            NUM_SAMPLES, self.config.model.latent_dim, generator=generator("sample")
-        )
+        z = torch.randn(NUM_SAMPLES, self.config.model.latent_dim, generator=generator("sample"))
         pictures = made(self.generator, z.to(self.device))
         save_pictures(pictures.numpy(), folder / f"{step:06d}.png")
 

@@ -47,9 +47,7 @@ class Trained:
 
     def draw(self, count: int, seed: int, batch_size: int = 100) -> Tensor:
         """New pictures (count, C, S, S) uint8."""
-        z = torch.randn(
-            count, self.config.model.latent_dim, generator=generator("generate", seed)
-        )
+        z = torch.randn(count, self.config.model.latent_dim, generator=generator("generate", seed))
         return made(self.generator, z.to(self.device), batch_size)
 
 

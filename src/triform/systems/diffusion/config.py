@@ -50,9 +50,7 @@ class ModelConfig(Group):
     attention_levels: tuple[int, ...] = Field(
         (1,), description="Levels with self-attention, counted from 0, the highest."
     )
-    patch: int = Field(
-        2, ge=1, le=8, description="Pixels along each side that count as one place."
-    )
+    patch: int = Field(2, ge=1, le=8, description="Pixels along each side that count as one place.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations left out.")
     conditional: bool = Field(True, description="Learn which class is wanted.")
     label_dropout: float = Field(

@@ -7,6 +7,7 @@ pixels are taken in patches of 2 x 2 at once, which quarters the work of the hig
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class UNet(nn.Module):
         num_classes = len(class_names(facts))
         self.patch, self.num_classes = config.patch, num_classes
         widths = [config.width * factor for factor in config.multipliers]
-        context = 4 * config.width
+        self.width, context = config.width, 4 * config.width
         inner = channels * config.patch**2
         self.time = nn.Sequential(
             nn.Linear(config.width, context), nn.SiLU(), nn.Linear(context, context)
@@ -47,15 +48,16 @@ class UNet(nn.Module):
             return Block(inputs, outputs, context, config.dropout, attention=looks)
 
         skips = [widths[0]]
-        self.down = nn.ModuleList()
+        self.down = nn.ModuleList()  # of lists of blocks, one for each level
         self.shrink = nn.ModuleList()
         width = widths[0]
         for level, wide in enumerate(widths):
-            self.down.append(nn.ModuleList())
+            blocks = nn.ModuleList()
             for _ in range(config.blocks):
-                self.down[level].append(block(width, wide, level))
+                blocks.append(block(width, wide, level))
                 width = wide
                 skips.append(width)
+            self.down.append(blocks)
             if level + 1 < len(widths):
                 self.shrink.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
                 skips.append(width)
@@ -72,7 +74,9 @@ class UNet(nn.Module):
             if level:
                 self.grow.append(nn.Conv2d(width, width, 3, padding=1))
         self.leave = nn.Sequential(
-            nn.GroupNorm(_groups(width), width), nn.SiLU(), _zeroed(nn.Conv2d(width, inner, 3, padding=1))
+            nn.GroupNorm(_groups(width), width),
+            nn.SiLU(),
+            _zeroed(nn.Conv2d(width, inner, 3, padding=1)),
         )
         self.to(memory_format=torch.channels_last)
 
@@ -88,7 +92,7 @@ class UNet(nn.Module):
         rest = (-width % self.patch, -height % self.patch)
         h = F.pad(x, (0, rest[0], 0, rest[1])) if any(rest) else x
         h = F.pixel_unshuffle(h, self.patch).contiguous(memory_format=torch.channels_last)
-        context = self.time(sinusoids(t, self.time[0].in_features).to(x.dtype))
+        context = self.time(sinusoids(t, self.width).to(x.dtype))
         if self.label is not None:
             any_class = torch.full_like(t, self.num_classes)
             context = context + self.label(any_class if labels is None else labels)
@@ -96,7 +100,7 @@ class UNet(nn.Module):
         h = self.enter(h)
         seen = [h]
         for level, blocks in enumerate(self.down):
-            for block in blocks:  # type: ignore[union-attr]
+            for block in _blocks(blocks):
                 h = block(h, context)
                 seen.append(h)
             if level < len(self.shrink):
@@ -105,7 +109,7 @@ class UNet(nn.Module):
         for block in self.middle:
             h = block(h, context)
         for level, blocks in enumerate(self.up):
-            for block in blocks:  # type: ignore[union-attr]
+            for block in _blocks(blocks):
                 h = block(torch.cat([h, seen.pop()], 1), context)
             if level < len(self.grow):
                 # To the size of what it meets: odd sizes shrink by rounding up.
@@ -116,9 +120,7 @@ class UNet(nn.Module):
 class Block(nn.Module):
     """Two normed convolutions beside a shortcut, told by a context; attention behind them."""
 
-    def __init__(
-        self, inputs: int, outputs: int, context: int, dropout: float, *, attention: bool
-    ):
+    def __init__(self, inputs: int, outputs: int, context: int, dropout: float, *, attention: bool):
         super().__init__()
         self.first = nn.Sequential(
             nn.GroupNorm(_groups(inputs), inputs),
@@ -164,6 +166,11 @@ def sinusoids(t: Tensor, width: int, longest: float = 10_000.0) -> Tensor:
     angles = t.float()[:, None] * rates
     waves = torch.cat([angles.sin(), angles.cos()], 1)
     return F.pad(waves, (0, width - 2 * half))
+
+
+def _blocks(of_a_level: nn.Module) -> Iterable[nn.Module]:
+    assert isinstance(of_a_level, nn.ModuleList)
+    return of_a_level
 
 
 def _groups(width: int) -> int:

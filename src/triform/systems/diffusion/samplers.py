@@ -70,9 +70,7 @@ def _kept(chain: NoiseChain, step: int) -> Tensor:
     return chain.kept[step] if step >= 0 else torch.ones((), dtype=torch.float64)
 
 
-def ddpm_step(
-    chain: NoiseChain, x_t: Tensor, x_0: Tensor, t: int, s: int, noise: Tensor
-) -> Tensor:
+def ddpm_step(chain: NoiseChain, x_t: Tensor, x_0: Tensor, t: int, s: int, noise: Tensor) -> Tensor:
     """A draw from q(x_s | x_t, x_0) (arXiv:2006.11239, equations 6 and 7)."""
     now, then = _kept(chain, t), _kept(chain, s)
     alpha = now / then

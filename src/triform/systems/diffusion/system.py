@@ -71,9 +71,7 @@ class System(EngineSystem):
         update(losses["loss"])
         return losses
 
-    def _losses(
-        self, x_0: Tensor, labels: Tensor, t: Tensor, noise: Tensor
-    ) -> dict[str, Tensor]:
+    def _losses(self, x_0: Tensor, labels: Tensor, t: Tensor, noise: Tensor) -> dict[str, Tensor]:
         x_t = self.chain.add_noise(x_0, t, noise)
         said = self.networks["unet"](x_t, t, labels if self.unet.num_classes else None)
         return diffusion_loss(said, self.chain.target(x_0, t, noise))

@@ -1,0 +1,24 @@
+"""Precision and recall in cases that can be said beforehand."""
+
+import torch
+
+from triform.metrics.coverage import nearest, precision_recall
+
+
+def test_same_apart_and_half_of_the_points():
+    random = torch.Generator().manual_seed(0)
+    real = torch.randn(400, 2, generator=random)
+    assert precision_recall(real, real) == (1.0, 1.0)
+    assert precision_recall(real + 100, real) == (0.0, 0.0)
+    both = torch.cat([real, real + 100])
+    precision, recall = precision_recall(real, both)
+    assert precision == 1.0 and recall == 0.5
+
+
+def test_nearest_is_what_a_plain_search_finds():
+    random = torch.Generator().manual_seed(0)
+    a, b = torch.randn(70, 3, generator=random), torch.randn(50, 3, generator=random)
+    distances, numbers = nearest(a, b, chunk=16)
+    plain = (a[:, None] - b[None]).norm(dim=2)
+    assert torch.equal(numbers, plain.argmin(1))
+    torch.testing.assert_close(distances, plain.min(1).values)

@@ -1,0 +1,37 @@
+"""The kernel distance against scikit-learn's kernel, and what it must be for equal sets."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from triform.metrics.kernel_distance import kernel_distance, squared_mmd
+
+
+def test_equals_the_unbiased_formula_with_another_kernel():
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(30, 8)), random.normal(0.5, 2, size=(20, 8))
+    within = [polynomial_kernel(x, degree=3, gamma=1 / 8, coef0=1) for x in (a, b)]
+    across = polynomial_kernel(a, b, degree=3, gamma=1 / 8, coef0=1)
+    expected = -2 * across.mean()
+    for kernel in within:
+        np.fill_diagonal(kernel, 0)
+        expected += kernel.sum() / (len(kernel) * (len(kernel) - 1))
+    seen = squared_mmd(torch.from_numpy(a), torch.from_numpy(b))
+    assert float(seen) == pytest.approx(expected, rel=1e-9)
+
+
+def test_of_one_distribution_is_near_zero_and_of_two_is_not():
+    random = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 2000, 16, generator=random)
+    same, deviation = kernel_distance(a, b, subset_size=500)
+    other, _ = kernel_distance(a, b + 0.5, subset_size=500)
+    assert abs(same) < 3 * deviation and other > 10 * abs(same)
+    assert kernel_distance(a, b) == kernel_distance(a, b)
+
+
+def test_too_few_or_unlike_rows_are_refused():
+    with pytest.raises(ValueError, match="kernel distance"):
+        kernel_distance(torch.zeros(3, 4), torch.zeros(100, 4))
+    with pytest.raises(ValueError, match="kernel distance"):
+        kernel_distance(torch.zeros(100, 5), torch.zeros(100, 4))

@@ -1,0 +1,89 @@
+"""The U-Net at any size, its parameters, and the verbs through the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from triform import cli
+from triform.layers.picture_facts import PictureFacts
+from triform.systems.diffusion.config import ModelConfig
+from triform.systems.diffusion.model import UNet, sinusoids
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 32), (31, 29), (8, 8), (5, 7)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_comes_out_has_the_shape_of_what_went_in(channels, height, width):
+    config = ModelConfig(width=16, multipliers=(1, 2, 2), attention_levels=(2,))
+    network = UNet(config, PictureFacts(channels, 28, ("a", "b")))
+    x = torch.randn(2, channels, height, width)
+    assert network(x, torch.tensor([0, 999]), torch.tensor([0, 2])).shape == x.shape
+
+
+def test_it_listens_to_time_and_class():
+    torch.manual_seed(0)
+    network = UNet(ModelConfig(width=16), PictureFacts(1, 8, ("a", "b")))
+    for parameter in network.parameters():  # zeroed layers would let nothing through
+        torch.nn.init.normal_(parameter, 0, 0.1)
+    x, t = torch.randn(1, 1, 8, 8), torch.tensor([10])
+    plain = network(x, t, torch.tensor([0]))
+    assert not torch.allclose(plain, network(x, torch.tensor([900]), torch.tensor([0])))
+    assert not torch.allclose(plain, network(x, t, torch.tensor([1])))
+    torch.testing.assert_close(network(x, t), network(x, t, torch.tensor([2])))
+
+
+def test_sinusoids_are_those_of_diffusers():
+    from diffusers.models.embeddings import get_timestep_embedding
+
+    t = torch.tensor([0, 1, 500, 999])
+    theirs = get_timestep_embedding(t, 32, downscale_freq_shift=0)
+    torch.testing.assert_close(sinusoids(t, 32), theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A tiny trained run."""
+    folder = tmp_path_factory.mktemp("diffusion")
+    assert cli.main(["diffusion", "train", "--config", "tiny", "--runs_dir", str(folder)]) == 0
+    (found,) = folder.glob("*/run_*")
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm"])
+def test_generate_with_each_sampler(run, sampler, tmp_path):
+    given = ["diffusion", "generate", "--checkpoint", str(run), "--sampler", sampler,
+             "--steps", "4", "--num_samples", "6", "--labels", "3", "7"]  # fmt: skip
+    assert cli.main([*given, "--output", str(tmp_path / "made")]) == 0
+    assert len(list((tmp_path / "made").glob("*.png"))) == 6
+    assert (
+        cli.main([*given, "--guidance", "3", "--chain", "--output", str(tmp_path / "c.png")]) == 0
+    )
+    assert np.asarray(Image.open(tmp_path / "c.png")).ndim == 2
+
+
+def test_evaluate_says_whose_features_and_how_fast(run, tmp_path, capsys):
+    sheet = tmp_path / "nearest.png"
+    given = ["diffusion", "evaluate", "--checkpoint", str(run), "--steps", "2", "--json",
+             "--num_samples", "200", "--output", str(sheet)]  # fmt: skip
+    assert cli.main(given) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["pictures"] == 200 and said["milliseconds_per_picture"] > 0
+    assert said["kernel_distance"] > said["kernel_distance_floor"] and sheet.is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--steps", "101"], "more than the 100"),
+        (["--labels", "ten"], "no class 'ten'"),
+        (["--chain", "--output", "folder"], "must be a .png"),
+    ],
+)
+def test_wrong_input_is_one_line(run, flags, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["diffusion", "generate", "--checkpoint", str(run), *flags]) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
