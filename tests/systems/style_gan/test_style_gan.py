@@ -81,6 +81,21 @@ def test_the_last_channel_tells_equal_pictures_from_different_ones():
     assert with_spread(same)[:, -1].max() < 1e-3 < with_spread(torch.randn(8, 3, 4, 4))[:, -1].min()
 
 
+def test_noise_changes_pictures_once_it_is_learned_and_is_the_same_for_the_same_seed():
+    network = Generator(PLAIN.model_copy(update={"noise": True}), PictureFacts(1, 8))
+    z = torch.randn(4, 6)
+    network(z).square().sum().backward()
+    strengths = [layer.noise for layer in network.layers]
+    assert all(each.grad.abs().min() > 0 for each in strengths)
+    torch.testing.assert_close(network(z), network(z))  # its strength begins at zero
+    with torch.no_grad():
+        for each in strengths:
+            each.fill_(0.5)
+    network.eval()
+    seeded = [(torch.manual_seed(seed), network(z))[1] for seed in (0, 0, 1)]
+    assert torch.equal(seeded[0], seeded[1]) and not torch.allclose(seeded[0], seeded[2])
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A tiny trained run."""

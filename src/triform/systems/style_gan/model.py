@@ -111,7 +111,7 @@ class StyledLayer(nn.Module):
         self.grows, self.adain = grows, config.modulation == "adain"
         # AdaIN scales and shifts what comes out; modulation scales what goes in.
         self.style = EqualLinear(style, 2 * outputs if self.adain else inputs, bias=1.0)
-        self.noise = nn.Parameter(torch.zeros(())) if config.noise else None
+        self.noise = nn.Parameter(torch.zeros(outputs, 1, 1)) if config.noise else None
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style = self.style(w)
