@@ -1,0 +1,245 @@
+"""CycleGAN's pool, schedule, losses, networks and data, against what the paper says of them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from triform.base.config import parse
+from triform.base.errors import UsageError, UserError
+from triform.layers.picture_facts import PictureFacts
+from triform.systems.cycle_gan.config import Config, DataConfig, ModelConfig
+from triform.systems.cycle_gan.data import (
+    INK,
+    PAPER,
+    edges,
+    is_flat,
+    load_domains,
+    tinted,
+    training_loader,
+)
+from triform.systems.cycle_gan.decay import Decay
+from triform.systems.cycle_gan.loss import of_discriminator, of_generators
+from triform.systems.cycle_gan.model import Discriminator, Generator, smallest_size
+from triform.systems.cycle_gan.pool import ImagePool
+
+SMALL = ModelConfig(width=8, blocks=1, discriminator_width=8)
+
+
+def numbered(*numbers: int) -> torch.Tensor:
+    return torch.tensor(numbers).float().view(-1, 1, 1, 1)
+
+
+def test_pool_gives_new_pictures_while_it_fills():
+    pool = ImagePool(4)
+    assert torch.equal(pool.query(numbered(0, 1, 2)), numbered(0, 1, 2))
+    assert len(pool.images) == 3
+
+
+def test_pool_exchanges_half_and_loses_nothing():
+    """Each picture comes out at once or stays; whatever leaves the pool is handed out."""
+    torch.manual_seed(0)
+    pool, given = ImagePool(50), numbered(*range(2000))
+    answer = torch.cat([pool.query(part) for part in given.split(8)])
+    assert answer.shape == given.shape and len(pool.images) == 50
+    kept = torch.stack(pool.images)
+    everything = torch.cat([answer[50:], kept]).flatten().sort()[0]
+    assert torch.equal(everything, given.flatten())
+    late = answer[50:] != given[50:]
+    assert 0.45 < float(late.float().mean()) < 0.55
+    assert bool((answer <= given).all())  # none from the future
+
+
+def test_pool_of_nothing_hands_everything_on():
+    images = numbered(1, 2)
+    assert ImagePool(0).query(images) is images
+
+
+def test_pool_keeps_no_graph_and_survives_saving():
+    torch.manual_seed(0)
+    pool = ImagePool(3)
+    pool.query(numbered(0, 1, 2).requires_grad_())
+    assert not any(image.requires_grad for image in pool.images)
+    again = ImagePool(3)
+    again.load_state_dict(pool.state_dict())
+    torch.manual_seed(1)
+    first = pool.query(numbered(3, 4, 5, 6))
+    torch.manual_seed(1)
+    assert torch.equal(again.query(numbered(3, 4, 5, 6)), first)
+    empty = ImagePool(3)
+    empty.load_state_dict(ImagePool(3).state_dict())
+    assert empty.images == []
+
+
+def rates(total: int, start: float, steps: int, decay: Decay | None = None) -> list[float]:
+    """What an optimizer sees whose rate an engine sets to 1 before each step."""
+    decay = decay or Decay(total, start)
+    optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}])
+    seen = []
+    for _ in range(steps):
+        optimizer.param_groups[0]["lr"] = 1.0
+        decay.begin([optimizer])
+        seen.append(optimizer.param_groups[0]["lr"])
+    return seen
+
+
+def test_rate_is_constant_and_then_falls_evenly_to_zero():
+    seen = rates(200, 0.5, 201)
+    assert seen[:101] == [1.0] * 101
+    np.testing.assert_allclose(np.diff(seen[100:]), -0.01, rtol=1e-9)
+    assert seen[200] == 0.0
+    assert rates(10, 1.0, 12) == [1.0] * 12
+    assert rates(4, 0.0, 5) == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+def test_rate_goes_on_where_it_stopped():
+    decay = Decay(20, 0.5)
+    first = rates(20, 0.5, 13, decay)
+    again = Decay(20, 0.5)
+    again.load_state_dict(decay.state_dict())
+    assert first + rates(20, 0.5, 7, again) == rates(20, 0.5, 20)
+
+
+def test_losses_by_hand():
+    a, b = torch.full((2, 1, 4, 4), 0.5), torch.full((2, 1, 4, 4), -0.5)
+    losses = of_generators(
+        (torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5)),
+        (a, b),
+        (a + 0.1, b),
+        (a, b - 0.2),
+        lambda_cycle=10,
+        lambda_identity=0.5,
+    )
+    parts = {name: float(value) for name, value in losses.items()}
+    expected = {"adversarial": 1.25, "cycle": 0.1, "identity": 0.2, "loss": 1.25 + 1 + 1}
+    assert parts == pytest.approx(expected, rel=1e-5)
+    half = torch.full((3, 1, 2, 2), 0.5)
+    assert float(of_discriminator(half, half)) == 0.25
+    assert float(of_discriminator(torch.ones(1), torch.zeros(1))) == 0
+    assert float(of_discriminator(torch.zeros(1), torch.ones(1))) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(28, 28), (15, 22), (9, 64)])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_generator_keeps_any_size(channels, size, levels):
+    network = Generator(SMALL.model_copy(update={"levels": levels}), PictureFacts(channels, 28))
+    x = torch.rand(2, channels, *size) * 2 - 1
+    y = network(x)
+    assert y.shape == x.shape and bool((y.abs() <= 1).all())
+    # Norms look at one picture alone.
+    assert torch.allclose(network(x[:1]), y[:1], atol=1e-5)
+
+
+@torch.no_grad()
+def test_generator_hears_contrast():
+    """Norms alone make the same of a faint and of a strong picture; the first layer tells them."""
+    torch.manual_seed(0)
+    network = Generator(SMALL, PictureFacts(1, 16))
+    for parameter in network.parameters():
+        parameter.mul_(5 if parameter.ndim == 4 else 1)
+    x = torch.rand(1, 1, 16, 16) - 0.5
+    assert float((network(x) - network(x / 4)).abs().mean()) > 0.05
+    network.last.weight[:, SMALL.width :] = 0
+    assert float((network(x) - network(x / 4)).abs().mean()) < 0.005
+
+
+@pytest.mark.parametrize(("levels", "seen"), [(1, 16), (2, 34), (3, 70)])
+def test_discriminator_sees_patches_of_the_stated_size(levels, seen):
+    config = ModelConfig(discriminator_width=4, discriminator_levels=levels)
+    network = Discriminator(config, 1)
+    for module in network.modules():  # norms mix places: leave only what convolutions see
+        if isinstance(module, torch.nn.InstanceNorm2d):
+            module.forward = lambda x: x
+    x = torch.rand(1, 1, 160, 160, requires_grad=True)
+    said = network(x)
+    (gradient,) = torch.autograd.grad(said[0, 0, said.shape[2] // 2, said.shape[3] // 2], x)
+    rows = torch.nonzero(gradient[0, 0].abs().sum(1))[:, 0]
+    assert int(rows.max() - rows.min()) + 1 == seen
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("discriminator_levels", [1, 2, 3])
+def test_smallest_size_is_enough(levels, discriminator_levels):
+    config = SMALL.model_copy(
+        update={"levels": levels, "discriminator_levels": discriminator_levels}
+    )
+    size = smallest_size(config)
+    x = torch.rand(1, 1, size, size)
+    said = Discriminator(config, 1)(Generator(config, PictureFacts(1, size))(x))
+    assert said.numel() and torch.isfinite(said).all()
+
+
+def test_tinted_turns_black_and_white_round():
+    ends = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(-1, 3, 2, 2)
+    assert tinted(ends)[:, :, 0, 0].tolist() == [list(PAPER), list(INK)]
+
+
+def test_edges_are_where_brightness_changes():
+    image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    image[..., 4:] = 255
+    lines = edges(image)
+    assert bool((lines[..., 3:5] == 0).all()) and bool((lines[..., :3] == 255).all())
+    assert bool((lines[..., 5:] == 255).all())
+
+
+def test_flat_pictures_are_found():
+    images = torch.zeros(3, 3, 4, 4, dtype=torch.uint8)
+    images[1, 0] = 200  # one colour everywhere
+    images[2, 1, :2] = 90
+    assert is_flat(images).tolist() == [True, True, False]
+
+
+def test_halves_share_no_picture_and_test_pictures_are_pairs():
+    config = parse(Config, ["--dataset", "digits", "--batch_size", "16"])
+    domains = load_domains(config.data, 7)
+    a, b = (set(domain.rows["train"].tolist()) for domain in (domains.a, domains.b))
+    assert a and b and not a & b and not (a | b) & set(domains.a.rows["test"].tolist())
+    assert abs(len(a) - len(b)) <= 1
+    left, right = (each.part("test", 20) for each in (domains.a, domains.b))
+    assert torch.equal(tinted(left), right)
+    batch = next(iter(training_loader(domains, config)))
+    assert batch["a"].shape == batch["b"].shape == (16, 3, 8, 8)
+
+
+def folder(place, count: int, size: int, mode: str = "L"):
+    place.mkdir()
+    random = np.random.default_rng(size)
+    for number in range(count):
+        shape = (size, size) if mode == "L" else (size, size, 3)
+        picture = Image.fromarray(random.integers(0, 255, shape, dtype=np.uint8))
+        picture.save(place / f"{number}.png")
+    return str(place)
+
+
+def test_folders_of_grey_and_colour_meet_in_colour(tmp_path):
+    a, b = folder(tmp_path / "a", 5, 12), folder(tmp_path / "b", 9, 12, "RGB")
+    domains = load_domains(DataConfig(domain_a=a, domain_b=b))
+    assert domains.shape == (3, 12) and not domains.paired
+    assert domains.a.part("train", 99).shape[1] == domains.b.part("train", 99).shape[1] == 3
+
+
+def test_folders_that_do_not_fit_say_so(tmp_path):
+    a, b = folder(tmp_path / "a", 5, 12), folder(tmp_path / "b", 5, 10)
+    with pytest.raises(UsageError, match=r"domain_b: .*10 x 10.*12 x 12.*--image_size"):
+        load_domains(DataConfig(domain_a=a, domain_b=b))
+    assert load_domains(DataConfig(domain_a=a, domain_b=b, image_size=16)).shape == (1, 16)
+    with pytest.raises(UsageError, match="domain_a: no folder 'nowhere'"):
+        load_domains(DataConfig(domain_a="nowhere", domain_b=b))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no pictures in it"):
+        load_domains(DataConfig(domain_a=a, domain_b=str(tmp_path / "empty")))
+    with pytest.raises(UsageError, match="domain_b: missing"):
+        parse(Config, ["--domain_a", a])
+    with pytest.raises(UsageError, match="channels: 1 with --transform tinted"):
+        load_domains(DataConfig(dataset="digits", channels=1))
+
+
+def test_flat_training_pictures_are_told(tmp_path, caplog):
+    a, b = folder(tmp_path / "a", 6, 12), folder(tmp_path / "b", 6, 12)
+    for number in range(6):
+        Image.new("L", (12, 12), 10 * number).save(tmp_path / "a" / f"{number}.png")
+    load_domains(DataConfig(domain_a=a, domain_b=b))
+    assert "5 of 5 pictures of kind A are nearly constant" in caplog.text
