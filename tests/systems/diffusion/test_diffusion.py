@@ -66,11 +66,12 @@ def test_generate_with_each_sampler(run, sampler, tmp_path):
 def test_evaluate_says_whose_features_and_how_fast(run, tmp_path, capsys):
     sheet = tmp_path / "nearest.png"
     given = ["diffusion", "evaluate", "--checkpoint", str(run), "--steps", "2", "--json",
-             "--num_samples", "200", "--output", str(sheet)]  # fmt: skip
+             "--num_samples", "200", "--output", str(sheet), "--classification_score"]  # fmt: skip
     assert cli.main(given) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["pictures"] == 200 and said["milliseconds_per_picture"] > 0
     assert said["kernel_distance"] > said["kernel_distance_floor"] and sheet.is_file()
+    assert 0 <= said["classification_score"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ class Captioner(nn.Module):
         self.lstm = nn.LSTMCell(config.embed_size + width, hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.to_words = nn.Linear(hidden, len(vocabulary))
+        # Words see what is looked at without a detour (arXiv:1502.03044, equation 7).
+        self.tell = nn.Linear(width, hidden, bias=False) if config.attention else None
         self.attention = (
             Attention(width, hidden, config.attention_dim) if config.attention else None
         )
@@ -147,7 +149,8 @@ class Captioner(nn.Module):
             context, weights = self.attention(state)
         seen = torch.cat([self.embed(words), context.to(state.hidden.dtype)], 1)
         hidden, cell = self.lstm(seen, (state.hidden, state.cell))
-        logits = self.to_words(self.dropout(hidden))
+        told = hidden if self.tell is None else hidden + self.tell(context)
+        logits = self.to_words(self.dropout(told))
         return logits, state._replace(hidden=hidden, cell=cell), weights
 
     def forward(

@@ -133,6 +133,9 @@ class EvaluateConfig(EvaluatePicturesConfig):
     steps: int = Field(20, ge=1, description="Steps from noise to picture; at most those trained.")
     eta: float = Field(0.0, ge=0, le=1, description="Share of the noise put back (ddim).")
     guidance: float = Field(1.0, ge=0, le=20, description="Strength of the class.")
+    classification_score: bool = Field(
+        False, description="Teach a classifier with the made pictures and test it on real ones."
+    )
 
 
 VERBS: dict[str, type[Settings]] = {

@@ -20,6 +20,7 @@ from triform.engine.device import pick_device
 from triform.engine.trained import find_checkpoint, read_trained
 from triform.images.grid import save_pictures
 from triform.layers.picture_facts import class_names, picture_shape, read_facts
+from triform.metrics.classification_score import classification_score
 from triform.metrics.nearest_sheet import save_beside_nearest
 from triform.metrics.picture_quality import picture_quality
 from triform.systems.diffusion.config import (
@@ -200,9 +201,18 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     if settings.output is not None:
         save_beside_nearest(made, train, settings.output)
     real = pictures.part("test", settings.num_samples)
+    scores = {}
+    if settings.classification_score:
+        if labels is None or pictures.classes != trained.classes:
+            raise UsageError("classification_score: the model knows other classes than the data")
+        rows = pictures.rows["test"]
+        scores["classification_score"] = classification_score(
+            made, labels, pictures.images[rows], pictures.labels[rows]
+        )
     return {
         "checkpoint": str(trained.source), "data": pictures.name, "pictures": len(made),
         "sampler": settings.sampler, "steps": settings.steps, "guidance": settings.guidance,
         "milliseconds_per_picture": 1000 * seconds / len(made),
         **picture_quality(made, real, train),
+        **scores,
     }  # fmt: skip
