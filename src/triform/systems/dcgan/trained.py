@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,15 @@ def evaluate(settings: EvaluatePicturesConfig) -> dict[str, Any]:
     """
     trained = chosen(settings.checkpoint, settings.device)
     real = real_pictures(trained.config.data, settings, trained.config.seed)
+    began = time.perf_counter()
     pictures = trained.draw(settings.num_samples, settings.seed, settings.batch_size)
+    seconds = time.perf_counter() - began
     train = real.part("train")
     if settings.output is not None:
         save_beside_nearest(pictures, train, settings.output)
     test = real.part("test", settings.num_samples)
     return {
         "checkpoint": str(trained.source), "data": real.name, "pictures": len(pictures),
+        "milliseconds_per_picture": 1000 * seconds / len(pictures),
         **picture_quality(pictures, test, train),
     }  # fmt: skip
