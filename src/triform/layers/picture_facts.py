@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -51,3 +52,12 @@ def picture_shape(facts: PictureFacts) -> tuple[int, int]:
     """Channels, and pixels along each side."""
     channels, size = facts.shape.tolist()
     return channels, size
+
+
+def halvings(size: int) -> tuple[int, int]:
+    """How often a size is halved until 4 to 7 are left, and what is left, rounded up.
+
+    28 is 7, 14, 28; 32 is 4, 8, 16, 32; 31 begins at 8 and is cut off.
+    """
+    count = max(1, int(math.log2(size / 4)))
+    return count, math.ceil(size / 2**count)

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from triform import cli
-from triform.layers.picture_facts import PictureFacts
+from triform.layers.picture_facts import PictureFacts, halvings
 from triform.systems.dcgan.config import ModelConfig
 from triform.systems.dcgan.loss import LAZY, of_discriminator
-from triform.systems.dcgan.model import Discriminator, Generator, levels_of
+from triform.systems.dcgan.model import Discriminator, Generator
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from triform.systems.dcgan.model import Discriminator, Generator, levels_of
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sizes(size, levels, channels):
-    assert levels_of(size) == levels
+    assert halvings(size) == levels
     config, facts = ModelConfig(width=8, latent_dim=5), PictureFacts(channels, size)
     made = Generator(config, facts)(torch.randn(3, 5))
     assert made.shape == (3, channels, size, size) and made.abs().max() <= 1

@@ -6,7 +6,6 @@ size / 2^n between 4 and 7 (28: 7, 14, 28; 32: 4, 8, 16, 32), so that 28 needs n
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import torch
@@ -14,17 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from triform.layers.picture_facts import PictureFacts, picture_shape
+from triform.layers.picture_facts import PictureFacts, halvings, picture_shape
 from triform.systems.dcgan.config import ModelConfig
 
 SLOPE = 0.2
 DEVIATION = 0.02
-
-
-def levels_of(size: int) -> tuple[int, int]:
-    """How often a size is halved, and what is left (rounded up)."""
-    halvings = max(1, int(math.log2(size / 4)))
-    return halvings, math.ceil(size / 2**halvings)
 
 
 class Generator(nn.Module):
@@ -39,8 +32,8 @@ class Generator(nn.Module):
         super().__init__()
         self.facts = facts
         channels, self.size = picture_shape(facts)
-        halvings, base = levels_of(self.size)
-        widths = [config.width * 2**level for level in range(halvings, -1, -1)]
+        count, base = halvings(self.size)
+        widths = [config.width * 2**level for level in range(count, -1, -1)]
         self.enter = nn.Sequential(
             nn.ConvTranspose2d(config.latent_dim, widths[0], base, bias=False),
             nn.BatchNorm2d(widths[0]),
@@ -77,13 +70,13 @@ class Discriminator(nn.Module):
     def __init__(self, config: ModelConfig, facts: PictureFacts):
         super().__init__()
         channels, size = picture_shape(facts)
-        halvings, base = levels_of(size)
-        self.padding = base * 2**halvings - size
+        count, base = halvings(size)
+        self.padding = base * 2**count - size
         kind = config.discriminator_norm
-        widths = [channels, *(config.width * 2**level for level in range(halvings + 1))]
+        widths = [channels, *(config.width * 2**level for level in range(count + 1))]
 
         def layer(number: int, inputs: int, outputs: int) -> nn.Module:
-            last = number == halvings
+            last = number == count
             norm = kind == "batch" and number > 0
             convolution = nn.Conv2d(
                 inputs, outputs, 3 if last else 4, stride=1 if last else 2, padding=1,

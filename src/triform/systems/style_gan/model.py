@@ -15,18 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triform.layers.picture_facts import PictureFacts, picture_shape
+from triform.layers.picture_facts import PictureFacts, halvings, picture_shape
 from triform.systems.style_gan.config import ModelConfig
 
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 SMALL = 1e-8
-
-
-def levels_of(size: int) -> tuple[int, int]:
-    """How often a size is halved, and what is left (rounded up)."""
-    halvings = max(1, int(math.log2(size / 4)))
-    return halvings, math.ceil(size / 2**halvings)
 
 
 class EqualLinear(nn.Module):
@@ -148,8 +142,8 @@ class Generator(nn.Module):
         super().__init__()
         self.facts = facts
         channels, self.size = picture_shape(facts)
-        halvings, base = levels_of(self.size)
-        widths = [config.width * 2**level for level in range(halvings, -1, -1)]
+        count, base = halvings(self.size)
+        widths = [config.width * 2**level for level in range(count, -1, -1)]
         self.mapping = Mapping(config)
         self.start = nn.Parameter(torch.randn(1, widths[0], base, base))
         style = config.latent_dim
@@ -207,9 +201,9 @@ class Discriminator(nn.Module):
     def __init__(self, config: ModelConfig, facts: PictureFacts):
         super().__init__()
         channels, size = picture_shape(facts)
-        halvings, base = levels_of(size)
-        self.padding = base * 2**halvings - size
-        widths = [config.width * 2**level for level in range(halvings + 1)]
+        count, base = halvings(size)
+        self.padding = base * 2**count - size
+        widths = [config.width * 2**level for level in range(count + 1)]
         self.enter = EqualConv(channels, widths[0], 1)
         self.blocks = nn.ModuleList(
             ShrinkingBlock(narrow, wide) for narrow, wide in pairwise(widths)
