@@ -5,10 +5,11 @@ from __future__ import annotations
 from triform.base.errors import UsageError
 from triform.datasets.captioned.csv_file import load_csv
 from triform.datasets.captioned.emoji import load_emoji
+from triform.datasets.captioned.furniture import load_furniture
 from triform.datasets.captioned.scenes import load_scenes
 from triform.datasets.captioned.table import CaptionTable
 
-KNOWN = ("csv", "scenes", "scenes:digits", "emoji")
+KNOWN = ("csv", "scenes", "scenes:digits", "emoji", "furniture")
 
 
 def load_captioned(
@@ -23,7 +24,8 @@ def load_captioned(
     """Reads, brings or makes a set of captioned pictures.
 
     Args:
-        source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji".
+        source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
+            "furniture".
         images_dir: folder of the pictures (csv).
         caption_file: table `image,caption` (csv).
         val_split: share of the pictures for validation (csv).
@@ -38,6 +40,8 @@ def load_captioned(
         return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
     if source == "emoji":
         return load_emoji(download_path)
+    if source == "furniture":
+        return load_furniture(download_path)
     if source.partition("/")[0] in KNOWN:
         return load_scenes(source, seed=seed, download_path=download_path)
     raise UsageError(f"dataset: {source!r} is not known; choose {', '.join(KNOWN)}")

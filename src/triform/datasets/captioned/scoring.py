@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from triform.datasets.captioned.furniture import head_noun
 from triform.datasets.captioned.grammar import Scene
 from triform.datasets.captioned.scenes import grammar_of
 from triform.datasets.captioned.table import CaptionTable
@@ -22,7 +23,8 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
 
     Returns:
         Of scenes `content_accuracy`: every kind, colour and place right; and `right_kinds`,
-        `right_colours`, `right_places` by themselves. Of emoji `exact_name`. Nothing where a set
+        `right_colours`, `right_places` by themselves. Of emoji `exact_name`, of furniture `head_noun`: what a
+        thing is, by the last word before "with", "for" and the like. Nothing where a set
         does not know what it shows.
     """
     if not table.contents:
@@ -36,6 +38,10 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
             for name, place in (("right_places", 0), ("right_colours", 1), ("right_kinds", 2))
         }
         return {"content_accuracy": _share(said, wanted)} | parts
+    if table.name == "furniture":
+        return {
+            "head_noun": _share([head_noun(" ".join(words_of(each))) for each in captions], wanted)
+        }
     return {"exact_name": _share([" ".join(words_of(caption)) for caption in captions], wanted)}
 
 

@@ -36,7 +36,7 @@ class DataConfig(Group):
         "csv",
         min_length=1,
         description="csv (images_dir and caption_file), scenes, scenes:digits (both made here; "
-        "scenes/400 makes 400), or emoji.",
+        "scenes/400 makes 400), emoji, or furniture.",
     )
     download_path: str = Field("datasets", description="Folder that data sets are brought to.")
     images_dir: str = Field("./data/flickr8k/images", description="Folder of the pictures (csv).")

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from triform.datasets.packed import packed
 from triform.datasets.shape import Shape
 from triform.geometry.views import VERSION
 from triform.systems.retrieval import fusion
 from triform.systems.retrieval.framing import frame
-from triform.systems.retrieval.objects import packed
 from triform.systems.retrieval.plain import describe
 from triform.systems.retrieval.trained import Retriever
 
