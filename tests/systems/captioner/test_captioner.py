@@ -1,10 +1,12 @@
 """The captioner from end to end: documented settings, files, verbs, wrong input."""
 
+import contextlib
+import io
 import json
+import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+from triform import cli
 from triform.base.config import load, parse
 from triform.base.errors import UsageError, UserError
 from triform.systems.captioner.config import VERBS, Config
@@ -51,9 +54,25 @@ DOCUMENTED = {
 }  # fmt: skip
 
 
-def run_cli(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "triform", "captioner", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+class Answer(NamedTuple):
+    """What a command said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_cli(*words: str, cwd: Path) -> Answer:
+    """The command, in this process: starting one takes seconds."""
+    out, err = io.StringIO(), io.StringIO()
+    before = Path.cwd()
+    os.chdir(cwd)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = cli.main(["captioner", *words])
+    finally:
+        os.chdir(before)
+    return Answer(status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

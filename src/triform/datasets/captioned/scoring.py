@@ -23,9 +23,9 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
 
     Returns:
         Of scenes `content_accuracy`: every kind, colour and place right; and `right_kinds`,
-        `right_colours`, `right_places` by themselves. Of emoji `exact_name`, of furniture `head_noun`: what a
-        thing is, by the last word before "with", "for" and the like. Nothing where a set
-        does not know what it shows.
+        `right_colours`, `right_places` by themselves. Of emoji `exact_name`. Of furniture
+        `head_noun`: what a thing is, by the last word before "with", "for" and the like. Nothing
+        where a set does not know what it shows.
     """
     if not table.contents:
         return {}

@@ -148,7 +148,9 @@ class Decoder:
             said = grown.gather(1, _like(order, grown))
             words = said[..., -1].flatten()
             parents = beam.gather(1, order) + size * torch.arange(count, device=device)[:, None]
-            state = state.rows(parents.flatten())
+            # Beams of a picture see the same places: only what was said differs.
+            heads = parents.flatten()
+            state = state._replace(hidden=state.hidden[heads], cell=state.cell[heads])
             hopeful = score[:, 0] / (self.max_length + 1) ** length_power
             if bool((best[:, -1] >= hopeful).all()):
                 break
