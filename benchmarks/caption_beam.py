@@ -5,7 +5,8 @@
 The same captioner (documented widths, attention over 14 x 14 places, 3,000 words), the same beams,
 the same score. The peer goes as the usual tutorial does: picture by picture, with lists of
 sentences that are grown, sorted and dropped. Both must say the same captions. Weights are random,
-with a preference for the end that makes sentences of many lengths; figures are medians of wall time.
+with a preference for the end that makes sentences of many lengths. Figures are medians of wall
+time.
 """
 
 import argparse

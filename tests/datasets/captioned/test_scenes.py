@@ -95,10 +95,11 @@ def test_same_seed_same_scenes(table):
 def test_scores_and_baselines(table):
     rows = table.rows("test")
     right = [table.captions[row][3] for row in rows]
-    assert scores(table, rows, right) == {"content_accuracy": 1.0}
-    assert scores(table, rows, ["a red"] * len(rows)) == {"content_accuracy": 0.0}
+    parts = ("content_accuracy", "right_places", "right_colours", "right_kinds")
+    assert scores(table, rows, right) == dict.fromkeys(parts, 1.0)
+    assert scores(table, rows, ["a red"] * len(rows)) == dict.fromkeys(parts, 0.0)
     half = [text if number % 2 else "nothing" for number, text in enumerate(right)]
-    assert scores(table, rows, half) == {"content_accuracy": 0.5}
+    assert scores(table, rows, half) == dict.fromkeys(parts, 0.5)
     said = baseline_captions(table, table.rows("train"), table.rows("train")[:9])
     first = [table.captions[row][0] for row in table.rows("train")[:9]]
     assert said["nearest neighbour"] == first  # of itself

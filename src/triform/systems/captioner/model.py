@@ -122,8 +122,10 @@ class Captioner(nn.Module):
             Attention(width, hidden, config.attention_dim) if config.attention else None
         )
         # What attention sees must say where it is, or "left" can only be guessed.
-        self.position = nn.Parameter(
-            torch.zeros(config.encoded_image_size**2 if config.attention else 0, width)
+        self.position = (
+            nn.Parameter(torch.zeros(config.encoded_image_size**2, width))
+            if config.attention
+            else None
         )
         self.register_buffer("words", pack_words(vocabulary))
 
@@ -131,7 +133,7 @@ class Captioner(nn.Module):
         """Pictures or feature maps (B, C, S, S) to places (B, L, E), row by row."""
         maps = nn.functional.adaptive_avg_pool2d(self.encoder(images), self.grid)
         places = self.project(maps).flatten(2).transpose(1, 2)
-        return places if self.attention is None else places + self.position
+        return places if self.position is None else places + self.position
 
     def start(self, places: Tensor) -> State:
         """The state before the first word, of N sentences about N pictures."""
