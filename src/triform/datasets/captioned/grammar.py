@@ -21,10 +21,12 @@ COLOURS = {
     "red": (255, 64, 64), "green": (64, 220, 64), "blue": (80, 110, 255),
     "yellow": (255, 235, 64), "purple": (200, 80, 230), "white": (255, 255, 255),
 }  # fmt: skip
+# Two names for every kind: a captioner that takes the likeliest word would prefer kinds that share
+# their probability among fewer names.
 CLOTHES: Mapping[str, tuple[str, ...]] = {
     "t-shirt": ("t-shirt", "tee"), "trouser": ("pair of trousers", "pair of pants"),
-    "pullover": ("pullover", "sweater"), "dress": ("dress", "gown"), "coat": ("coat",),
-    "sandal": ("sandal",), "shirt": ("shirt", "blouse"), "sneaker": ("sneaker", "trainer"),
+    "pullover": ("pullover", "sweater"), "dress": ("dress", "gown"), "coat": ("coat", "jacket"),
+    "sandal": ("sandal", "slipper"), "shirt": ("shirt", "blouse"), "sneaker": ("sneaker", "trainer"),
     "bag": ("bag", "handbag"), "ankle boot": ("ankle boot", "boot"),
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
