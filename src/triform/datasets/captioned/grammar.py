@@ -26,7 +26,8 @@ COLOURS = {
 CLOTHES: Mapping[str, tuple[str, ...]] = {
     "t-shirt": ("t-shirt", "tee"), "trouser": ("pair of trousers", "pair of pants"),
     "pullover": ("pullover", "sweater"), "dress": ("dress", "gown"), "coat": ("coat", "jacket"),
-    "sandal": ("sandal", "slipper"), "shirt": ("shirt", "blouse"), "sneaker": ("sneaker", "trainer"),
+    "sandal": ("sandal", "slipper"), "shirt": ("shirt", "blouse"),
+    "sneaker": ("sneaker", "trainer"),
     "bag": ("bag", "handbag"), "ankle boot": ("ankle boot", "boot"),
 }  # fmt: skip
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
