@@ -37,7 +37,7 @@ def test_objects_are_those_of_the_library(library, objects):
 
 
 def test_the_second_reading_makes_nothing(library, objects, monkeypatch):
-    monkeypatch.setattr("triform.systems.retrieval.objects._write", None)
+    monkeypatch.setattr("triform.datasets.packed._write", None)
     again = read_objects(library, image_size=32)
     assert np.array_equal(again.views, objects.views)
 
