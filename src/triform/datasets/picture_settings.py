@@ -73,3 +73,8 @@ class EvaluatePicturesConfig(PictureVerbConfig):
     output: Path | None = Field(
         None, description="PNG of made pictures above the training pictures nearest to them."
     )
+    inception_weights: Path | None = Field(
+        None,
+        description="torch-fidelity's file weights-inception-2015-12-05-6726825d.pth: FID and KID "
+        "as published, besides the project's own numbers.",
+    )

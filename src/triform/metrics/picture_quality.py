@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from triform.metrics.coverage import nearest, precision_recall
 from triform.metrics.frechet import frechet_distance
 from triform.metrics.kernel_distance import kernel_distance
+from triform.pretrained.inception import inception_features, load_inception
 from triform.pretrained.picture_features import load_feature_net, picture_classes, picture_features
 
 MANIFOLD = 2000
@@ -16,20 +19,30 @@ COPY_SHARE = 0.01
 """Closer to a training picture than this quantile of real test pictures counts as a copy."""
 
 
-def picture_quality(made: Tensor, real: Tensor, train: Tensor) -> dict[str, float | str]:
+def picture_quality(
+    made: Tensor, real: Tensor, train: Tensor, *, inception_weights: Path | None = None
+) -> dict[str, float | str]:
     """Measures made pictures against real ones that nobody learned from.
 
     Args:
         made: (N, C, H, W) uint8.
         real: (M, C, H, W) uint8 test pictures.
         train: (K, C, H, W) uint8 training pictures.
+        inception_weights: the published file; with it FID and KID are measured as well.
 
     Returns:
         `kernel_distance` (times 1, unbiased) with its standard deviation over subsets,
         `frechet_distance`, and both again as `..._floor` for training pictures in the place of
         made ones; `precision` and `recall` in [0, 1]; `copies`: share nearer to a training
-        picture than 99 % of real test pictures are; `features`: whose features these are.
+        picture than 99 % of real test pictures are; `features`: whose features these are;
+        `fid`, `kid` with their floors, where Inception was given.
+
+    Raises:
+        UsageError: The file of Inception's weights is missing or another.
+        UserError: It cannot be used.
     """
+    # A wrong file is told before minutes of work.
+    inception = None if inception_weights is None else load_inception(inception_weights)
     _, name = load_feature_net()
     floor = train[torch.linspace(0, len(train) - 1, min(len(train), len(made))).long()]
     of = {key: picture_features(some) for key, some in
@@ -50,6 +63,22 @@ def picture_quality(made: Tensor, real: Tensor, train: Tensor) -> dict[str, floa
     numbers["copies"] = share_of_copies(made[:MANIFOLD], real[:MANIFOLD], train)
     numbers["classes_entropy"] = _entropy(picture_classes(made))
     numbers["features"] = name
+    if inception is not None:
+        numbers |= _by_inception(inception, made, real, floor)
+    return numbers
+
+
+def _by_inception(
+    network: nn.Module, made: Tensor, real: Tensor, floor: Tensor
+) -> dict[str, float | str]:
+    """FID (where there are pictures enough) and KID, and what training pictures score."""
+    ours, theirs, least = (inception_features(network, some) for some in (made, real, floor))
+    numbers: dict[str, float | str] = {}
+    numbers["kid"], numbers["kid_std"] = kernel_distance(ours, theirs)
+    numbers["kid_floor"], _ = kernel_distance(least, theirs)
+    if min(len(ours), len(theirs), len(least)) >= 2 * ours.shape[1]:
+        numbers["fid"] = frechet_distance(ours, theirs)
+        numbers["fid_floor"] = frechet_distance(least, theirs)
     return numbers
 
 

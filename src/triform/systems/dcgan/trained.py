@@ -95,5 +95,5 @@ def evaluate(settings: EvaluatePicturesConfig) -> dict[str, Any]:
     return {
         "checkpoint": str(trained.source), "data": real.name, "pictures": len(pictures),
         "milliseconds_per_picture": 1000 * seconds / len(pictures),
-        **picture_quality(pictures, test, train),
+        **picture_quality(pictures, test, train, inception_weights=settings.inception_weights),
     }  # fmt: skip

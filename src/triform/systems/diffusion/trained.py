@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import as_pixels, real_pictures
-from triform.engine.device import pick_device
+from triform.engine.device import autocast, pick_device, pick_precision
 from triform.engine.trained import find_checkpoint, read_trained
 from triform.images.grid import save_pictures
 from triform.layers.picture_facts import class_names, picture_shape, read_facts
@@ -37,6 +37,9 @@ from triform.systems.diffusion.samplers import sample
 SYSTEM = "diffusion"
 SHOWN_STEPS = 10
 
+Look = Callable[..., Tensor]
+"""The network: of x_t, t and perhaps labels."""
+
 
 def build_chain(model: ModelConfig) -> NoiseChain:
     """The chain that a configuration asks for."""
@@ -47,7 +50,7 @@ def build_chain(model: ModelConfig) -> NoiseChain:
 
 
 def generated(
-    network: torch.nn.Module,
+    network: Look,
     chain: NoiseChain,
     shape: tuple[int, int],
     labels: Tensor | None,
@@ -56,6 +59,7 @@ def generated(
     sampler: Sampler,
     steps: int,
     random: torch.Generator,
+    device: torch.device,
     guidance: float = 1.0,
     eta: float = 0.0,
     num_classes: int = 0,
@@ -65,7 +69,6 @@ def generated(
     Guidance: arXiv:2207.12598; 1 is the conditional model, 0 the unconditional one.
     """
     channels, size = shape
-    device = next(network.parameters()).device
     x = torch.randn(count, channels, size, size, generator=random).to(device)
     wanted = None if labels is None else labels.to(device)
 
@@ -107,6 +110,14 @@ class Trained:
             raise UserError(f"{path}: its weights do not fit its settings") from error
         self.chain = build_chain(self.config.model)
         self.network.eval().to(device)
+        self.device = device
+        self.precision = pick_precision(self.config.training, device)
+
+    def look(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What the network says, in the number format of its training where the device has it."""
+        with autocast(self.device, self.precision):
+            said: Tensor = self.network(x, t, labels)
+        return said
 
     def labels(self, wanted: tuple[str, ...], count: int) -> Tensor | None:
         """Classes of so many pictures, in turn.
@@ -140,7 +151,7 @@ class Trained:
             size = min(settings.batch_size, count - start)
             chosen = None if labels is None else labels[start : start + size]
             states = generated(
-                self.network, self.chain, self.shape, chosen, size,
+                self.look, self.chain, self.shape, chosen, size, device=self.device,
                 sampler=settings.sampler, steps=settings.steps, eta=settings.eta,
                 guidance=settings.guidance, num_classes=len(self.classes),
                 random=generator("generate", settings.seed, start),
@@ -213,6 +224,6 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "checkpoint": str(trained.source), "data": pictures.name, "pictures": len(made),
         "sampler": settings.sampler, "steps": settings.steps, "guidance": settings.guidance,
         "milliseconds_per_picture": 1000 * seconds / len(made),
-        **picture_quality(made, real, train),
+        **picture_quality(made, real, train, inception_weights=settings.inception_weights),
         **scores,
     }  # fmt: skip

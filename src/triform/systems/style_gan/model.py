@@ -44,18 +44,30 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv(nn.Module):
-    """A convolution whose weights have deviation 1 and are scaled when used."""
+    """A convolution whose weights have deviation 1 and are scaled when used.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1):
+    Args:
+        inputs: channels.
+        outputs: channels.
+        kernel: width of the kernel.
+        stride: of the convolution.
+        gain: factor of what comes out. The gain of an activation is taken here: scaling a small
+            kernel costs nothing, scaling pictures does.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, gain: float = 1.0
+    ):
         super().__init__()
         weight = torch.randn(outputs, inputs, kernel, kernel)
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.scale = 1 / math.sqrt(inputs * kernel**2)
+        self.scale, self.gain = gain / math.sqrt(inputs * kernel**2), gain
         self.stride, self.padding = stride, kernel // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, self.bias, self.stride, self.padding)
+        weight, bias = self.weight * self.scale, self.bias * self.gain
+        return F.conv2d(x, weight, bias, self.stride, self.padding)
 
 
 class Mapping(nn.Module):
@@ -112,19 +124,21 @@ class StyledLayer(nn.Module):
         weight = self.weight * self.scale
         if self.adain:
             h = F.instance_norm(F.conv2d(x, weight, padding=1))
-            scale, shift = style[:, :, None, None].chunk(2, 1)
-            h = h * scale + shift - 1
+            scale, shift = (style * GAIN)[:, :, None, None].chunk(2, 1)
+            h = h * scale.to(h.dtype) + (shift - GAIN).to(h.dtype)
         else:
-            h = F.conv2d(x * style[:, :, None, None], weight, padding=1)
+            h = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight, padding=1)
             # What the deviation would be if what goes in had deviation 1.
-            norm = (style.square() @ weight.square().sum((2, 3)).T + SMALL).rsqrt()
-            h = h * norm[:, :, None, None]
+            norm = (style.square() @ weight.square().sum((2, 3)).T + SMALL).rsqrt() * GAIN
+            h = h * norm[:, :, None, None].to(h.dtype)
         if self.grows:  # behind the convolution, which is four times cheaper
             h = F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
+        # Small tensors are cast, for one of float32 would turn all that follows into float32.
         if self.noise is not None:
             noise = torch.randn(len(h), 1, *h.shape[2:], device=h.device)
-            h = h + self.noise * noise.to(h.dtype)
-        return F.leaky_relu(h + self.bias[:, None, None], SLOPE) * GAIN
+            h = torch.addcmul(h, noise.to(h.dtype), (self.noise * GAIN).to(h.dtype))
+        bias = (self.bias * GAIN)[:, None, None]
+        return F.leaky_relu(h + bias.to(h.dtype), SLOPE)
 
 
 class Generator(nn.Module):
@@ -204,22 +218,23 @@ class Discriminator(nn.Module):
         count, base = halvings(size)
         self.padding = base * 2**count - size
         widths = [config.width * 2**level for level in range(count + 1)]
-        self.enter = EqualConv(channels, widths[0], 1)
+        self.enter = EqualConv(channels, widths[0], 1, gain=GAIN)
         self.blocks = nn.ModuleList(
             ShrinkingBlock(narrow, wide) for narrow, wide in pairwise(widths)
         )
-        self.last = EqualConv(widths[-1] + 1, widths[-1])
+        self.last = EqualConv(widths[-1] + 1, widths[-1], gain=GAIN)
         self.flat = EqualLinear(widths[-1] * base**2, widths[-1])
         self.judge = EqualLinear(widths[-1], 1)
 
     def forward(self, images: Tensor) -> Tensor:
         if self.padding:
             images = F.pad(images, (0, self.padding, 0, self.padding), value=-1.0)
-        images = images.contiguous(memory_format=torch.channels_last)
-        h = F.leaky_relu(self.enter(images), SLOPE) * GAIN
+        # `to`, not `contiguous`: pictures of one channel count as both, and would stay as they are.
+        images = images.to(memory_format=torch.channels_last)
+        h = F.leaky_relu(self.enter(images), SLOPE)
         for block in self.blocks:
             h = block(h)
-        h = F.leaky_relu(self.last(with_spread(h)), SLOPE) * GAIN
+        h = F.leaky_relu(self.last(with_spread(h)), SLOPE)
         h = F.leaky_relu(self.flat(h.flatten(1)), SLOPE) * GAIN
         return self.judge(h)[:, 0]
 
@@ -229,19 +244,21 @@ class ShrinkingBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.first = EqualConv(inputs, inputs)
+        self.first = EqualConv(inputs, inputs, gain=GAIN)
+        # The sum of two ways is divided by the square root of 2, which is this gain.
         self.second = EqualConv(inputs, outputs, stride=2)
-        self.shortcut = EqualConv(inputs, outputs, 1)
+        self.shortcut = EqualConv(inputs, outputs, 1, gain=1 / GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.leaky_relu(self.first(x), SLOPE) * GAIN
-        h = F.leaky_relu(self.second(h), SLOPE) * GAIN
-        return (h + self.shortcut(F.avg_pool2d(x, 2))) / GAIN
+        h = F.leaky_relu(self.first(x), SLOPE)
+        h = F.leaky_relu(self.second(h), SLOPE)
+        return h + self.shortcut(F.avg_pool2d(x, 2))
 
 
 def with_spread(h: Tensor, group: int = 4) -> Tensor:
     """One more channel: how much the pictures of a group differ (arXiv:1710.10196, section 3)."""
     size = math.gcd(len(h), group)
-    grouped = h.reshape(size, -1, *h.shape[1:])
-    spread = (grouped.var(0, correction=0) + SMALL).sqrt().mean((1, 2, 3))
+    grouped = h.float().reshape(size, -1, *h.shape[1:])  # small differences, whatever the format
+    apart = grouped - grouped.mean(0)
+    spread = (apart.square().mean(0) + SMALL).sqrt().mean((1, 2, 3)).to(h.dtype)
     return torch.cat([h, spread.repeat(size).view(-1, 1, 1, 1).expand(-1, 1, *h.shape[2:])], 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ class System(EngineSystem):
         pays = training.r1 > 0 and self.watch.steps % LAZY == 0
         real.requires_grad_(pays)
         # Real and made pictures apart: norms over a mixed batch would give them away.
-        real_logits, fake_logits = judge(real), judge(fake.detach())
+        # The penalty is a gradient of a gradient, in float32 whatever the rest is in.
+        with torch.autocast(real.device.type, enabled=False) if pays else nullcontext():
+            real_logits = judge(real)
+        fake_logits = judge(fake.detach())
         loss = of_discriminator(real_logits, fake_logits, real if pays else None, training.r1)
         update(loss, "discriminator")
         generator_loss = of_generator(judge(fake))

@@ -184,7 +184,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "checkpoint": str(trained.source), "data": pictures.name,
         "likelihood": trained.config.model.likelihood, **bounds, "pictures": len(made),
         "milliseconds_per_picture": 1000 * seconds / len(made),
-        **picture_quality(made, test, train),
+        **picture_quality(made, test, train, inception_weights=settings.inception_weights),
     }  # fmt: skip
 
 
