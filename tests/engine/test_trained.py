@@ -30,6 +30,8 @@ def test_a_file_or_a_run_is_what_it_says() -> None:
         assert find_checkpoint(str(given), "painter") == path
     with pytest.raises(UserError, match=r"--checkpoint other\.pth: not there"):
         find_checkpoint("other.pth", "painter")
+    with pytest.raises(UserError, match=r"--checkpoint runs: no run directory"):
+        find_checkpoint("runs", "painter")
 
 
 def test_nothing_given_means_the_documented_file_then_the_shipped_one_then_the_newest_run() -> None:

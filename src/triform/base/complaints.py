@@ -44,7 +44,8 @@ def describe_problems(
             yield f"{where}: unknown setting{nearest(dotted, known)}"
         elif first["type"] == "missing":
             yield f"--{flag.name} is needed" if flag else f"{where} is needed"
-        elif not place:
+        elif not place or (flag is None and first["type"] == "value_error"):
+            # What does not fit together is told by the group, which names the settings.
             yield f"{f'{source}: ' if source is not None else ''}{_must(first)}"
         else:
             hint = nearest(value, _choices(first)) if isinstance(value, str) else ""

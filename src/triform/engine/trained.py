@@ -34,7 +34,10 @@ def find_checkpoint(
     if given is not None:
         path = Path(given)
         if path.is_dir():
-            path = next(iter(sorted(path.glob("checkpoints/best*"))), path / "checkpoints/best.pth")
+            found = sorted(path.glob("checkpoints/best*"))
+            if not found:
+                raise UserError(f"--checkpoint {given}: no run directory, or nothing was kept yet")
+            path = found[0]
         if not path.is_file():
             raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
         return path

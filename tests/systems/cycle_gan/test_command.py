@@ -127,3 +127,8 @@ def test_wrong_input_is_one_line(place, trained, tmp_path):
         "--image_size", "8", "--runs_dir", tmp_path,
     ]  # fmt: skip
     assert "too small for these networks" in run(*small, status=2).stderr
+
+
+def test_half_a_pair_of_folders_is_told_in_plain_words(tmp_path):
+    said = run("train", "--domain_a", tmp_path, status=2).stderr
+    assert said == "triform: domain_b: missing; two folders are needed, or none and a dataset\n"
