@@ -10,7 +10,7 @@ from PIL import Image
 from triform import cli
 from triform.layers.picture_facts import PictureFacts
 from triform.systems.diffusion.config import ModelConfig
-from triform.systems.diffusion.model import UNet, sinusoids
+from triform.systems.diffusion.model import WRITTEN_OUT, Norm, UNet, attend, sinusoids
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 32), (31, 29), (8, 8), (5, 7)])
@@ -88,3 +88,21 @@ def test_wrong_input_is_one_line(run, flags, words, capsys, tmp_path, monkeypatc
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("places", [5, WRITTEN_OUT, WRITTEN_OUT + 1])
+def test_attention_written_out_is_that_of_torch(places):
+    random = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 3, places, 8, generator=random).unbind()
+    theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    torch.testing.assert_close(attend(query, key, value), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_norms_stay_in_float32_between_convolutions_in_bf16():
+    """Statistics of bf16 sums would be wrong, and slow."""
+    norm = Norm(16)
+    x = torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0)) * 0.01 + 20
+    x = x.bfloat16()
+    exact = torch.nn.functional.group_norm(x.double(), 8)
+    assert norm(x).dtype == torch.bfloat16
+    torch.testing.assert_close(norm(x).double(), exact, rtol=1e-2, atol=1e-2)

@@ -97,7 +97,7 @@ class System(EngineSystem):
         labels = torch.arange(NUM_SAMPLES) % num_classes if num_classes else None
         states = generated(
             self.unet, self.chain, self.pictures.shape, labels, NUM_SAMPLES,
-            sampler="dpm", steps=min(SAMPLE_STEPS, len(self.chain)),
+            sampler="dpm", steps=min(SAMPLE_STEPS, len(self.chain)), device=self.device,
             random=generator("sample"), num_classes=num_classes,
         )  # fmt: skip
         *_, made = states
