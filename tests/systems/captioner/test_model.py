@@ -98,3 +98,56 @@ def test_sizes_of_the_small_encoder():
     encoder = SmallEncoder(8)
     assert encoder(torch.rand(2, 3, 64, 64)).shape == (2, encoder.out_channels, 8, 8)
     assert encoder(torch.rand(1, 3, 33, 47)).shape[:2] == (1, 32)
+
+
+def test_the_lstm_is_that_of_torch():
+    """Gates made in three parts are those of one product with words and mean side by side."""
+    net = model().eval()
+    state = net.start(net.encode(torch.rand(2, 3, 64, 64)))
+    words = torch.tensor([4, 5])
+    mean = net.encode(torch.rand(2, 3, 64, 64)).mean(1)
+    state = net.start(mean[:, None])
+    seen = torch.cat([net.embed(words), mean], 1)
+    hidden, cell = net.lstm(seen, (state.hidden, state.cell))
+    _, after, _ = net.step(words, state)
+    assert torch.allclose(after.hidden, hidden, atol=1e-6)
+    assert torch.allclose(after.cell, cell, atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_all_words_at_once_are_one_word_after_the_other(attention):
+    """With a gradient and without, one sentence about a picture or several."""
+    net = model(attention=attention).eval()
+    images = torch.rand(2, 3, 64, 64)
+    captions = torch.tensor(
+        [WORDS.encode(text) for text in ("a red dress", "a blue bag", "a red bag", "a blue dress")]
+    )
+    logits, looked = net(images, captions, torch.tensor([0, 0, 1, 1]))
+    with torch.no_grad():
+        state = net.start(net.encode(images))
+        state = state._replace(
+            hidden=state.hidden.repeat_interleave(2, 0), cell=state.cell.repeat_interleave(2, 0)
+        )
+        for place, words in enumerate(captions[:, :-1].unbind(1)):
+            scores, state, weights = net.step(words, state)
+            assert torch.allclose(scores, logits[:, place], atol=1e-5)
+            if looked is not None:
+                assert torch.allclose(weights, looked[:, place], atol=1e-6)
+
+
+def test_averages_may_be_taken_before_or_after():
+    net = model(encoder_dim=24, encoded_image_size=14)
+    images = torch.rand(2, 3, 64, 64)
+    pooled = F.adaptive_avg_pool2d(net.encoder(images), 14)
+    assert torch.allclose(net.encode(images), net.project(pooled).flatten(2).mT, atol=1e-5)
+
+
+def test_words_are_missed_in_training_alone():
+    net = model(word_dropout=0.9)
+    images, captions = torch.rand(1, 3, 64, 64), torch.tensor([WORDS.encode("a red dress")] * 8)
+    picture = torch.zeros(8, dtype=torch.long)
+    heard = net(images, captions, picture)[0]
+    assert torch.allclose(heard[:, 0], heard[:1, 0].expand(8, -1), atol=1e-5)  # after the start
+    assert not torch.allclose(heard[:, 2], heard[:1, 2].expand(8, -1), atol=1e-5)
+    net.eval()
+    assert torch.allclose(*(net(images, captions, picture)[0] for _ in range(2)))

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from triform.base.errors import UserError
+from triform.datasets.captioned.framing import MARGIN, WHITE, framed
 from triform.datasets.captioned.table import CaptionTable, DrawnPictures, make_table
 from triform.datasets.load import load_dataset
 from triform.datasets.packed import packed
@@ -24,7 +25,6 @@ from triform.images.picture import on_background, read_picture
 from triform.text.vocabulary import words_of
 
 SIDE, VIEWS = 64, 8
-MARGIN = 0.06
 ALIKE = 6.0
 """Mean difference of two framed previews, of 255, below which they count as copies."""
 VAL_SHARE, TEST_SHARE = 0.05, 0.2
@@ -79,16 +79,10 @@ def head_noun(caption: str) -> str:
 def _framed(image: Image.Image) -> np.ndarray:
     """The thing in the middle of a white square, (SIDE, SIDE, 3) uint8."""
     on_white = np.asarray(on_background(image))
-    inside = (on_white < 250).any(2)
+    inside = np.asarray((on_white < WHITE).any(2))
     if image.mode == "RGBA":
         inside &= np.asarray(image)[..., 3] > 8
-    rows, columns = np.nonzero(inside)
-    if len(rows):
-        on_white = on_white[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    height, width = on_white.shape[:2]
-    longest = round(max(height, width) * (1 + 2 * MARGIN))
-    square = Image.new("RGB", (longest, longest), (255, 255, 255))
-    square.paste(Image.fromarray(on_white), ((longest - width) // 2, (longest - height) // 2))
+    square = Image.fromarray(framed(on_white, inside))
     return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 

@@ -6,6 +6,7 @@ from triform.base.errors import UsageError
 from triform.datasets.captioned.csv_file import load_csv
 from triform.datasets.captioned.emoji import load_emoji
 from triform.datasets.captioned.furniture import load_furniture
+from triform.datasets.captioned.joined import joined
 from triform.datasets.captioned.scenes import load_scenes
 from triform.datasets.captioned.table import CaptionTable
 
@@ -25,7 +26,7 @@ def load_captioned(
 
     Args:
         source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
-            "furniture".
+            "furniture"; several with "+" between them are one set.
         images_dir: folder of the pictures (csv).
         caption_file: table `image,caption` (csv).
         val_split: share of the pictures for validation (csv).
@@ -36,6 +37,15 @@ def load_captioned(
         UsageError: no such set.
         UserError: it cannot be brought or used.
     """
+    if "+" in source:
+        parts = [
+            load_captioned(
+                part, images_dir=images_dir, caption_file=caption_file, val_split=val_split,
+                seed=seed, download_path=download_path,
+            )
+            for part in source.split("+")
+        ]  # fmt: skip
+        return joined(source, parts)
     if source == "csv":
         return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
     if source == "emoji":

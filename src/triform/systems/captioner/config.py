@@ -36,7 +36,7 @@ class DataConfig(Group):
         "csv",
         min_length=1,
         description="csv (images_dir and caption_file), scenes, scenes:digits (both made here; "
-        "scenes/400 makes 400), emoji, or furniture.",
+        "scenes/400 makes 400), emoji, or furniture; emoji+furniture is both.",
     )
     download_path: str = Field("datasets", description="Folder that data sets are brought to.")
     images_dir: str = Field("./data/flickr8k/images", description="Folder of the pictures (csv).")
@@ -55,6 +55,23 @@ class DataConfig(Group):
     random_crop: bool = Field(
         True, description="Show training pictures 256/224 larger and cropped at random places."
     )
+    frame: bool = Field(
+        False, description="Cut white edges away and bring what is left to the middle of a square."
+    )
+    mirror: bool = Field(
+        False,
+        description="Show half of the training pictures mirrored, with left and right exchanged "
+        "in their captions.",
+    )
+    jitter: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Turn, stretch, shift and recolour training pictures by up to this share.",
+    )
+    erase: float = Field(
+        0.0, ge=0, le=1, description="Cover a small part of this share of the training pictures."
+    )
     batch_size: int = Field(
         32, ge=1, description="Pictures per step, each with its captions, in each process."
     )
@@ -69,7 +86,7 @@ class DataConfig(Group):
     cache_features: bool = Field(
         True,
         description="Encode each picture once where the encoder is frozen, keep the features in "
-        "the cache folder, and crop from the middle.",
+        "the cache folder, and crop from the middle; nothing is mirrored or jittered.",
     )
 
 
@@ -86,10 +103,19 @@ class ModelConfig(Group):
         "", description="File of its weights (.safetensors, .pth); empty asks the hub."
     )
     encoder_width: int = Field(32, ge=8, le=512, description="Channels of the small encoder.")
+    encoder_blocks: int = Field(
+        1, ge=1, le=8, description="Residual blocks in each stage of the small encoder."
+    )
+    encoder_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the small encoder's last channels left out."
+    )
     embed_size: int = Field(512, ge=8, le=8192, description="Width of a word's vector.")
     decoder_dim: int = Field(512, ge=8, le=8192, description="Width of the LSTM's state.")
     encoder_dim: int = Field(512, ge=8, le=8192, description="Width of the picture's features.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of the LSTM's outputs left out.")
+    word_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the words before the next that are not heard."
+    )
     encoder_fine_tune: bool = Field(
         False, description="Train the pretrained encoder too; its norms keep their statistics."
     )
@@ -163,7 +189,7 @@ class _TrainedConfig(Settings):
     checkpoint: str | None = Field(
         None,
         description="Trained weights (.pth.tar, .safetensors or a run directory); where not "
-        "given, ./checkpoints/best_checkpoint.pth.tar, or else those of the newest run here.",
+        "given, ./checkpoints/best_checkpoint.pth.tar, or else those that ship.",
     )
     decoding: Decoding = Field("beam", description="How words are chosen.")
     beam_size: int = Field(5, ge=1, le=64, description="Sentences followed at once (beam).")

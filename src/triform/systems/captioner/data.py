@@ -9,15 +9,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.datasets.captioned.framing import framed
 from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.systems.captioner.config import RESIZE, Config, DataConfig
@@ -26,6 +29,7 @@ from triform.text.vocabulary import UNKNOWN, Vocabulary
 logger = get_logger(__name__)
 
 MANY_UNKNOWN = 0.2
+_SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 IN_MEMORY = 2**30
 """Bytes of pictures that are kept once they were decoded."""
 
@@ -86,8 +90,16 @@ def seen_size(data: DataConfig, *, frozen: bool) -> int:
     return round(data.image_size * RESIZE) if data.random_crop and not cached else data.image_size
 
 
-def squared(picture: np.ndarray | Image.Image, size: int) -> np.ndarray:
-    """A picture resized to (size, size, 3) uint8, averaging where it shrinks."""
+def squared(picture: np.ndarray | Image.Image, size: int, *, frame: bool = False) -> np.ndarray:
+    """A picture resized to (size, size, 3) uint8, averaging where it shrinks.
+
+    Args:
+        picture: (H, W, 3) uint8 sRGB.
+        size: rows and columns of the result; proportions are not kept.
+        frame: cut white edges away and fill up to a square first; proportions are then kept.
+    """
+    if frame:
+        picture = framed(np.asarray(picture))
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     if image.size == (size, size):
         return np.asarray(image)
@@ -99,7 +111,7 @@ def as_seen(picture: np.ndarray | Image.Image, data: DataConfig) -> np.ndarray:
     size = seen_size(data, frozen=False)
     corner = (size - data.image_size) // 2
     end = corner + data.image_size
-    return squared(picture, size)[corner:end, corner:end]
+    return squared(picture, size, frame=data.frame)[corner:end, corner:end]
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
@@ -110,15 +122,15 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
 class Decoded:
     """Decoded pictures (size, size, 3) by row; kept in memory where all have room."""
 
-    def __init__(self, table: CaptionTable, size: int):
-        self.table, self.size = table, size
+    def __init__(self, table: CaptionTable, size: int, *, frame: bool = False):
+        self.table, self.size, self.frame = table, size, frame
         room = len(table) * size * size * 3 <= IN_MEMORY
         self._kept: dict[int, np.ndarray] | None = {} if room else None
 
     def __call__(self, row: int) -> np.ndarray:
         if self._kept is not None and row in self._kept:
             return self._kept[row]
-        picture = squared(self.table.pictures.picture(row), self.size)
+        picture = squared(self.table.pictures.picture(row), self.size, frame=self.frame)
         if self._kept is not None:
             self._kept[row] = picture
         return picture
@@ -133,7 +145,7 @@ class Batches:
         vocabulary: the words.
         data: how they are shown.
         features: (len(table), C, s, s) of a frozen encoder, in the place of pictures.
-        training: crop at random, and choose among many captions.
+        training: crop, mirror and jitter at random, and choose among many captions.
     """
 
     def __init__(
@@ -148,21 +160,31 @@ class Batches:
     ):
         self.rows, self.data, self.features, self.training = rows, data, features, training
         self.encoded = [[vocabulary.encode(text) for text in own] for own in table.captions]
-        self.decoded = Decoded(table, seen_size(data, frozen=features is not None))
+        self.mirrored = self.encoded
+        if training and data.mirror:
+            self.mirrored = [
+                [vocabulary.encode(exchanged(text)) for text in own] for own in table.captions
+            ]
+        size = seen_size(data, frozen=features is not None)
+        self.decoded = Decoded(table, size, frame=data.frame)
 
     def __call__(self, indices: Sequence[int], random: torch.Generator) -> dict[str, Tensor]:
         rows = self.rows[list(indices)]
+        turned = torch.zeros(len(rows), dtype=torch.bool)
+        if self.training and self.data.mirror and self.features is None:
+            turned = torch.rand(len(rows), generator=random) < 0.5
         captions, picture = [], []
         for place, row in enumerate(rows):
-            own = self.encoded[row]
+            own = (self.mirrored if turned[place] else self.encoded)[row]
             order = list(range(len(own)))
             if self.training and len(own) > self.data.captions_per_picture:
                 order = torch.randperm(len(own), generator=random).tolist()
             for number in order[: self.data.captions_per_picture]:
                 captions.append(torch.tensor(own[number]))
                 picture.append(place)
+        images = self.images(rows, random)
         return {
-            "images": self.images(rows, random),
+            "images": torch.where(turned[:, None, None, None], images.flip(3), images),
             "captions": torch.nn.utils.rnn.pad_sequence(captions, batch_first=True),
             "picture": torch.tensor(picture),
         }
@@ -178,4 +200,55 @@ class Batches:
             if self.training and spare and random is not None:
                 top, left = torch.randint(spare + 1, (2,), generator=random).tolist()
             seen[place] = self.decoded(int(row))[top : top + size, left : left + size]
-        return to_tensor(seen)
+        images = to_tensor(seen)
+        if self.training and random is not None:
+            if self.data.jitter:
+                images = jittered(images, self.data.jitter, random)
+            if self.data.erase:
+                images = erased(images, self.data.erase, random)
+        return images
+
+
+def exchanged(caption: str) -> str:
+    """What a caption becomes when its picture is mirrored: left and right change places."""
+    other = {"left": "right", "right": "left"}
+    return _SIDES.sub(lambda match: other[match[0].lower()], caption)
+
+
+def jittered(images: Tensor, share: float, random: torch.Generator) -> Tensor:
+    """Pictures (B, 3, S, S) in [0, 1] turned, stretched, shifted and recoloured by chance.
+
+    Each of its own: turned by up to `share` of a radian, each side stretched by a factor of up to
+    `1 + share`, shifted by up to half that share, each colour channel multiplied and all of them
+    raised or lowered by up to half that share. Edges are repeated outwards.
+    """
+
+    def drawn(*shape: int) -> Tensor:
+        """Evenly in -share..share."""
+        return share * (2 * torch.rand(len(images), *shape, generator=random) - 1)
+
+    turn, stretch = drawn(), 1 + drawn(2)
+    turned = torch.stack([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], 1).view(-1, 2, 2)
+    affine = torch.cat([turned * stretch[:, None], drawn(2, 1) / 2], 2)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    recoloured = moved * (1 + drawn(3, 1, 1) / 2) + drawn(1, 1, 1) / 2
+    # What is white stays white: the ground says nothing about the light.
+    return torch.where(moved.amin(1, keepdim=True) > 0.97, moved, recoloured).clamp(0, 1)
+
+
+def erased(images: Tensor, share: float, random: torch.Generator) -> Tensor:
+    """Pictures (B, 3, S, S) in [0, 1], some with a rectangle of noise (arXiv:1708.04896).
+
+    A picture is spared by a chance of `1 - share`; a rectangle's sides are 1/16 to 1/4 of the
+    picture's.
+    """
+    size = images.shape[3]
+    hit = torch.rand(len(images), generator=random) < share
+    sides = (torch.rand(len(images), 2, generator=random) * 3 + 1) / 16 * size
+    corner = torch.rand(len(images), 2, generator=random) * (size - sides)
+    along = torch.arange(size)
+    inside = (along >= corner[..., None]) & (along < (corner + sides)[..., None])
+    covered = inside[:, 0, :, None] & inside[:, 1, None, :] & hit[:, None, None]
+    noise = torch.rand(images.shape, generator=random)
+    return torch.where(covered[:, None], noise, images)

@@ -28,7 +28,7 @@ def frozen_features(
     The file is found by the encoder's weights, the table and the way pictures are shown: another
     of any of them makes another file.
     """
-    shown = f"{data.image_size} {data.random_crop}"
+    shown = f"{data.image_size} {data.random_crop}" + " framed" * data.frame
     key = f"{state_fingerprint(encoder.state_dict())} {table.digest} {shown}"
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
     path = cache_dir() / "captioner" / f"maps-{name}.npy"

@@ -1,7 +1,8 @@
 """A picture's features become words: an LSTM, with or without attention.
 
 Vinyals et al., arXiv:1411.4555 (the picture's mean vector tells the LSTM what to say); Xu et al.,
-arXiv:1502.03044, section 3.1.2 (soft attention with a gate).
+arXiv:1502.03044, section 3.1.2 (soft attention with a gate); Lu et al., arXiv:1612.01887, section
+2.1 (look after the word is heard: behind "a red", only the red thing matters).
 """
 
 from __future__ import annotations
@@ -12,47 +13,55 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from triform.systems.captioner.config import ModelConfig
-from triform.text.vocabulary import PAD, Vocabulary
+from triform.text.vocabulary import PAD, UNKNOWN, Vocabulary
+
+CACHED = 2**18
+"""Numbers that fit into the cache that a processor's core has to itself."""
 
 
 class State(NamedTuple):
-    """Where the decoder stands in N sentences.
+    """Where the decoder stands in sentences about N pictures, K about each.
 
     Attributes:
-        hidden: (N, H).
-        cell: (N, H).
+        hidden: (N * K, H), one picture after the other.
+        cell: (N * K, H).
         places: (N, L, E) features.
         keys: (N, L, A) what attention compares; (N, 0, 0) without attention.
-        mean: (N, E) mean of the places.
+        shown: (N, 4 * H) what the mean of the places adds to the gates of the LSTM.
     """
 
     hidden: Tensor
     cell: Tensor
     places: Tensor
     keys: Tensor
-    mean: Tensor
+    shown: Tensor
 
     def rows(self, numbers: Tensor) -> State:
-        """The state of these sentences, in this order."""
+        """The state of these pictures, in this order; of one sentence about each."""
         return State(*(tensor[numbers] for tensor in self))
 
 
 class SmallEncoder(nn.Module):
-    """Four stages of residual blocks, from pictures in [0, 1] to (B, 4 * width, S / 8, S / 8)."""
+    """Three stages of residual blocks, from pictures in [0, 1] to (B, 4 * width, S / 8, S / 8).
 
-    def __init__(self, width: int):
+    Args:
+        width: channels of the first stage; each stage has twice those of the one before.
+        num_blocks: residual blocks of a stage.
+        dropout: share of channels left out behind each block of the last stage.
+    """
+
+    def __init__(self, width: int, num_blocks: int = 1, dropout: float = 0.0):
         super().__init__()
         self.out_channels = 4 * width
-        self.layers = nn.Sequential(
-            _conv_norm(3, width, stride=2),
-            Residual(width),
-            _conv_norm(width, 2 * width, stride=2),
-            Residual(2 * width),
-            _conv_norm(2 * width, 4 * width, stride=2),
-            Residual(4 * width),
-        ).to(memory_format=torch.channels_last)
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+            layers.append(_conv_norm(inputs, outputs, stride=2))
+            left_out = dropout if outputs == 4 * width else 0.0
+            layers += [Residual(outputs, left_out) for _ in range(num_blocks)]
+        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers((images * 2 - 1).contiguous(memory_format=torch.channels_last))
@@ -61,15 +70,16 @@ class SmallEncoder(nn.Module):
 class Residual(nn.Module):
     """Two 3x3 convolutions beside a shortcut (arXiv:1512.03385)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, dropout: float = 0.0):
         super().__init__()
         self.first = _conv_norm(width, width)
         self.second = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         )
+        self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.second(self.first(x)))
+        return self.dropout(torch.relu(x + self.second(self.first(x))))
 
 
 def _conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -116,7 +126,6 @@ class Captioner(nn.Module):
         self.lstm = nn.LSTMCell(config.embed_size + width, hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.to_words = nn.Linear(hidden, len(vocabulary))
-        # Words see what is looked at without a detour (arXiv:1502.03044, equation 7).
         self.tell = nn.Linear(width, hidden, bias=False) if config.attention else None
         self.attention = (
             Attention(width, hidden, config.attention_dim) if config.attention else None
@@ -127,12 +136,17 @@ class Captioner(nn.Module):
             if config.attention
             else None
         )
+        self.word_dropout, self.unknown = config.word_dropout, vocabulary.word_to_idx[UNKNOWN]
         self.register_buffer("words", pack_words(vocabulary))
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures or feature maps (B, C, S, S) to places (B, L, E), row by row."""
-        maps = nn.functional.adaptive_avg_pool2d(self.encoder(images), self.grid)
-        places = self.project(maps).flatten(2).transpose(1, 2)
+        maps = self.encoder(images)
+        if maps.shape[-1] < self.grid:  # averages may be taken before or after: fewer first
+            maps = F.adaptive_avg_pool2d(self.project(maps), self.grid)
+        else:
+            maps = self.project(F.adaptive_avg_pool2d(maps, self.grid))
+        places = maps.flatten(2).transpose(1, 2)
         return places if self.position is None else places + self.position
 
     def start(self, places: Tensor) -> State:
@@ -142,18 +156,26 @@ class Captioner(nn.Module):
         if self.attention is not None:
             keys = self.attention.key(places)
         hidden, cell = torch.tanh(self.start_hidden(mean)), torch.tanh(self.start_cell(mean))
-        return State(hidden, cell, places, keys, mean)
+        # The mean goes in with every word and is always the same: once is enough.
+        lstm = self.lstm
+        weight = lstm.weight_ih[:, self.embed.embedding_dim :]
+        shown = F.linear(mean, weight, lstm.bias_ih + lstm.bias_hh)
+        return State(hidden, cell.float(), places, keys, shown)
 
     def step(self, words: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
-        """From words (N,) to logits (N, V) of the next ones; and the attention (N, L)."""
-        context, weights = state.mean, None
-        if self.attention is not None:
-            context, weights = self.attention(state)
-        seen = torch.cat([self.embed(words), context.to(state.hidden.dtype)], 1)
-        hidden, cell = self.lstm(seen, (state.hidden, state.cell))
-        told = hidden if self.tell is None else hidden + self.tell(context)
-        logits = self.to_words(self.dropout(told))
-        return logits, state._replace(hidden=hidden, cell=cell), weights
+        """One more word of each sentence.
+
+        Args:
+            words: (N * K,) the last words of K sentences about each of N pictures, one picture
+                after the other.
+            state: of N pictures and N * K sentences.
+
+        Returns:
+            Logits (N * K, V) of the next words, the state, and the attention (N * K, L).
+        """
+        state = self._hear(self._words(words), state)
+        logits, weights = self._say(state.hidden.unflatten(0, (len(state.places), -1)), state)
+        return logits.flatten(0, 1), state, None if weights is None else weights.flatten(0, 1)
 
     def forward(
         self, images: Tensor, captions: Tensor, picture: Tensor
@@ -169,13 +191,41 @@ class Captioner(nn.Module):
             Logits (N, T - 1, V), and attention (N, T - 1, L) where there is any.
         """
         state = self.start(self.encode(images)).rows(picture)
-        logits, attention = [], []
-        for words in captions[:, :-1].unbind(1):
-            scores, state, weights = self.step(words, state)
-            logits.append(scores)
-            attention.append(weights)
-        looked = None if self.attention is None else torch.stack(attention, 1)  # type: ignore[arg-type]
-        return torch.stack(logits, 1), looked
+        words = captions[:, :-1]
+        if self.training and self.word_dropout:
+            missed = torch.rand(words.shape, device=words.device) < self.word_dropout
+            missed[:, 0] = False  # the start is no word
+            words = words.masked_fill(missed, self.unknown)
+        heard = []
+        for said in self._words(words).unbind(1):
+            state = self._hear(said, state)
+            heard.append(state.hidden)
+        # Only hearing goes word by word; looking and saying is done for all words at once.
+        return self._say(torch.stack(heard, 1), state)
+
+    def _words(self, words: Tensor) -> Tensor:
+        """What words (...,) add to the gates of the LSTM, (..., 4 * H)."""
+        vectors: Tensor = self.embed(words)
+        return F.linear(vectors, self.lstm.weight_ih[:, : vectors.shape[-1]])
+
+    def _hear(self, said: Tensor, state: State) -> State:
+        """The state after one more word, (N * K, 4 * H) what it adds to the gates."""
+        shown = state.shown
+        if len(said) != len(shown):
+            shown = shown.repeat_interleave(len(said) // len(shown), 0)
+        gates = said + shown + F.linear(state.hidden, self.lstm.weight_hh)
+        let_in, keep, new, let_out = gates.chunk(4, 1)
+        cell = torch.sigmoid(keep) * state.cell + torch.sigmoid(let_in) * torch.tanh(new)
+        hidden = torch.sigmoid(let_out) * torch.tanh(cell).to(gates.dtype)
+        return state._replace(hidden=hidden, cell=cell)
+
+    def _say(self, hidden: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
+        """Logits (N, T, V) after states of the LSTM (N, T, H), and the attention (N, T, L)."""
+        told, weights = hidden, None
+        if self.attention is not None and self.tell is not None:
+            seen, weights = self.attention(hidden, state)
+            told = hidden + self.tell(seen)
+        return self.to_words(self.dropout(told)), weights
 
 
 class Attention(nn.Module):
@@ -188,12 +238,34 @@ class Attention(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)  # a bias would change no distribution
         self.gate = nn.Linear(hidden, places)
 
-    def forward(self, state: State) -> tuple[Tensor, Tensor]:
-        """What is seen (N, E), and where (N, L)."""
-        query = self.query(state.hidden)[:, None]
-        weights = self.score(torch.tanh(state.keys + query))[..., 0].float().softmax(1)
-        seen = (weights.to(state.places.dtype)[:, None] @ state.places)[:, 0]
-        return torch.sigmoid(self.gate(state.hidden)) * seen, weights
+    def forward(self, hidden: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """What is seen (N, T, E), and where (N, T, L), from states (N, T, H)."""
+        query = self.query(hidden)
+        if torch.is_grad_enabled():
+            scores = self.score(torch.tanh(state.keys[:, None] + query[:, :, None]))[..., 0]
+        else:
+            scores = self._scores(state.keys, query)
+        weights = scores.float().softmax(2)
+        seen = weights.to(state.places.dtype) @ state.places
+        return torch.sigmoid(self.gate(hidden)) * seen, weights
+
+    def _scores(self, keys: Tensor, query: Tensor) -> Tensor:
+        """How well keys (N, L, A) answer queries (N, T, A): (N, T, L), without a gradient.
+
+        A few pictures at a time and always in the same memory: what lies between stays in the
+        processor's cache.
+        """
+        count, length, width = keys.shape
+        few = min(count, max(1, CACHED // (query.shape[1] * length * width)))
+        keys, weight = keys.to(query.dtype), self.score.weight[0].to(query.dtype)
+        between = query.new_empty(few, query.shape[1], length, width)
+        scores = query.new_empty(count, query.shape[1], length)
+        for start in range(0, count, few):
+            part = slice(start, min(start + few, count))
+            room = between[: part.stop - start]
+            torch.add(keys[part, None], query[part, :, None], out=room)
+            torch.matmul(room.tanh_(), weight, out=scores[part])
+        return scores
 
 
 def pack_words(vocabulary: Vocabulary) -> Tensor:

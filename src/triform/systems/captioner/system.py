@@ -60,7 +60,7 @@ class System(EngineSystem):
         features = None
         tuned = True
         if model.encoder == SMALL:
-            encoder = SmallEncoder(model.encoder_width)
+            encoder = SmallEncoder(model.encoder_width, model.encoder_blocks, model.encoder_dropout)
             own: nn.Module | None = encoder
         else:
             weights = Path(model.encoder_weights) if model.encoder_weights else None

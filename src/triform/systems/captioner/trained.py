@@ -19,6 +19,7 @@ from triform.engine.device import pick_device
 from triform.engine.trained import find_checkpoint, read_trained
 from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
 from triform.pretrained.feature_maps import load_feature_maps
+from triform.pretrained.weights import names
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
 from triform.systems.captioner.data import as_seen, to_tensor
 from triform.systems.captioner.decoding import Decoder, Said
@@ -49,7 +50,7 @@ class Trained:
             self.vocabulary = unpack_words(given["words"])
             own: nn.Module | None = None
             if model.encoder == SMALL:
-                own = SmallEncoder(model.encoder_width)
+                own = SmallEncoder(model.encoder_width, model.encoder_blocks, model.encoder_dropout)
             else:
                 file = Path(model.encoder_weights) if model.encoder_weights else None
                 if model.encoder_fine_tune:  # its weights are in the checkpoint
@@ -100,7 +101,8 @@ def chosen(settings: CaptionConfig | EvaluateConfig) -> Trained:
     Raises:
         UserError: There is none.
     """
-    path = find_checkpoint(settings.checkpoint, SYSTEM, documented=DOCUMENTED)
+    shipped = SYSTEM if SYSTEM in names() else None
+    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=shipped, documented=DOCUMENTED)
     return Trained(path, pick_device(settings.device))
 
 
