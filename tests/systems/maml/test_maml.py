@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from triform.base.config import parse
 from triform.base.errors import UserError
+from triform.systems.maml import stacked
+from triform.systems.maml import tasks as tasks_module
 from triform.systems.maml.config import VERBS, Config, MAMLTrainingConfig, ModelConfig
 from triform.systems.maml.model import Classifier, InnerRates, adapt, learned_within
 from triform.systems.maml.tasks import task_logits
@@ -115,15 +117,23 @@ def test_the_gradient_is_that_of_finite_differences(steps):
 
     def moved(size: float) -> float:
         weights = {k: v.detach() + size * direction[k] for k, v in parameters.items()}
-        return float(meta_loss(network, training, weights))
+        return meta_loss(network, training, weights).item()
 
     size = 1e-7  # small, for ReLU and maxima have kinks
     assert (moved(size) - moved(-size)) / (2 * size) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("way", ["stacked", "vmapped"])
 @pytest.mark.parametrize("anil", [False, True])
-def test_all_tasks_at_once_are_a_loop_over_tasks(anil):
+def test_all_tasks_at_once_are_a_loop_over_tasks(anil, way, monkeypatch):
     """Logits and meta-gradients equal those of plain autograd, one task after the other."""
+    monkeypatch.setattr(stacked, "AT_ONCE", 2)  # two tasks, then the third
+    if way == "vmapped":
+
+        def vmapped(*given, low, **named):
+            return tasks_module.vmapped_logits(*given, **named)
+
+        monkeypatch.setattr(tasks_module, "stacked_logits", vmapped)
     network = small()
     training = MAMLTrainingConfig(inner_steps=2, inner_lr=0.2, anil=anil)
     names, batch = learned_within(network, anil=anil), tasks(3)
@@ -145,6 +155,40 @@ def test_all_tasks_at_once_are_a_loop_over_tasks(anil):
     )
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_both_ways_have_the_same_gradients(first_order):
+    """Also those of learned rates, without second derivatives, and without any gradient at all."""
+    network, batch = small(), tasks(5)
+    rates = InnerRates(learned_within(network, anil=False), 2, 0.2).double()
+    learned = [*network.parameters(), *rates.parameters()]
+    found = []
+    for way in (stacked.stacked_logits, tasks_module.vmapped_logits):
+        start = dict(network.named_parameters())
+        logits = way(network, start, batch, rates.rates(), first_order=first_order)
+        found.append((logits, *torch.autograd.grad(logits.square().mean(), learned)))
+        with torch.no_grad():
+            plain = way(network, start, batch, rates.rates(), first_order=first_order)
+        torch.testing.assert_close(plain, logits)
+        assert not plain.requires_grad
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_under_autocast_learning_stays_exact():
+    """Queries lose digits, weights learned within a task do not: gradients stay close."""
+    network, batch = small().float(), tasks()
+    batch = {k: v.float() if v.is_floating_point() else v for k, v in batch.items()}
+    training = MAMLTrainingConfig(inner_lr=0.2)
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            logits = task_logits(network, None, batch, training, steps=3)
+        assert logits.dtype == torch.float32
+        found.append(torch.autograd.grad(logits.square().mean(), list(network.parameters())))
+    for a, b in zip(*found, strict=True):
+        assert 0 < (a - b).norm() < 0.2 * a.norm()
 
 
 def test_first_order_differs_and_learned_rates_get_a_gradient():
