@@ -81,7 +81,8 @@ class EpisodeSource:
         self.num_classes = len(self.rows) * (4 if rotate else 1)
         if len(self.rows) < n_way:
             raise UsageError(
-                f"n_way: {table.name} has {len(self.rows)} classes with the pictures that "
+                f"n_way: of the {len(classes)} classes to draw from ({len(table.classes)} in "
+                f"{table.name}) {len(self.rows)} have the pictures that "
                 f"n_shot {n_shot} and n_query {n_query} ask for; n_way {n_way} is too many"
             )
 

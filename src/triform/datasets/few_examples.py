@@ -31,6 +31,7 @@ def classify(
     Raises:
         UserError: fewer than two classes of examples, no pictures, or unreadable ones.
     """
+    _check(settings.examples)
     examples = load(settings.examples, size, channels)
     if len(examples.classes) < 2:
         raise UserError(
@@ -68,11 +69,25 @@ def prepare(images: np.ndarray, polarity: Polarity) -> Tensor:
     return torch.where(is_bright[:, None, None, None], 1 - pictures, pictures)
 
 
+def _check(folder: Path) -> None:
+    """A class that somebody forgot to fill must not be left out silently."""
+    if not folder.is_dir():
+        raise UserError(f"--examples {folder}: there is no such folder")
+    for inside in sorted(folder.iterdir()):
+        hidden = inside.name.startswith((".", "__MACOSX"))
+        if inside.is_dir() and not hidden and not _inside(inside):
+            raise UserError(f"{inside}: no pictures of this class in it; add some or remove it")
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
 def _find(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside = _inside(path)
             if not inside:
                 raise UserError(f"{path}: no pictures in it; looked for {' '.join(SUFFIXES)}")
             found += inside

@@ -121,12 +121,18 @@ def test_classify_by_a_folder_of_examples(run, tmp_path):
     for wrong, message in (
         (["--pictures", str(tmp_path / "no.png")], "there is no such file or folder"),
         (["--pictures", str(tmp_path / "examples" / "bar"), "--examples", str(tmp_path / "no")],
-         "no pictures in it"),
+         "there is no such folder"),
         (["--pictures", *pictures, "--examples", str(tmp_path / "examples" / "bar")],
          "two or more classes"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=message):
             classify(parse(VERBS["classify"], [*flags, *wrong]))
+    (tmp_path / "examples" / "cross").mkdir()  # a class that was forgotten
+    with pytest.raises(UserError, match="cross: no pictures of this class"):
+        classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
+    (tmp_path / "examples" / "cross" / "1.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"cross/1\.png: cannot identify"):
+        classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
 
 
 def test_weights_of_another_shape_are_refused(run, tmp_path):
