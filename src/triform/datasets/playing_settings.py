@@ -1,4 +1,4 @@
-"""Settings of the verbs that let a trained agent play. Imports no torch."""
+"""Settings of environments, and of the verbs that let a trained agent play. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from triform.base.config import Settings
+from triform.base.config import Group, Settings
 
 
 def _as_tuple(value: object) -> object:
@@ -16,6 +16,26 @@ def _as_tuple(value: object) -> object:
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class EnvironmentConfig(Group):
+    """Which environment an agent learns in."""
+
+    environment: str = Field(
+        "CartPole-v1",
+        min_length=1,
+        description="Any Gymnasium environment with discrete actions, by name; "
+        "`package.module:Name-v0` imports the module that registers it.",
+    )
+    environment_arguments: Words = Field(
+        (), description="The environment's own settings as name=value (is_slippery=false)."
+    )
+    max_episode_steps: int = Field(
+        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
+    )
+    evaluation_episodes: int = Field(
+        20, ge=1, description="Greedy episodes per evaluation, in environments of their own."
+    )
 
 
 class PlayingSettings(Settings):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from triform.base.config import Group, Settings
-from triform.datasets.playing_settings import EvaluateConfig, PlayConfig, Words
+from triform.datasets.playing_settings import EnvironmentConfig, EvaluateConfig, PlayConfig
 from triform.engine.config import (
     EarlyStoppingConfig,
     LoggingConfig,
@@ -15,21 +15,9 @@ from triform.engine.config import (
 )
 
 
-class DataConfig(Group):
+class DataConfig(EnvironmentConfig):
     """Which environment, how the agent explores it, and what it remembers."""
 
-    environment: str = Field(
-        "CartPole-v1",
-        min_length=1,
-        description="Any Gymnasium environment with discrete actions, by name; "
-        "`package.module:Name-v0` imports the module that registers it.",
-    )
-    environment_arguments: Words = Field(
-        (), description="The environment's own settings as name=value (is_slippery=false)."
-    )
-    max_episode_steps: int = Field(
-        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
-    )
     num_environments: int = Field(
         1, ge=1, le=1024, description="Environments that are played side by side."
     )
@@ -52,9 +40,6 @@ class DataConfig(Group):
     )
     epsilon_every: int = Field(
         10, ge=1, description="Environment steps after which the share falls once."
-    )
-    evaluation_episodes: int = Field(
-        20, ge=1, description="Greedy episodes per evaluation, in environments of their own."
     )
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from triform.base.config import Group, Settings
-from triform.datasets.playing_settings import EvaluateConfig, PlayConfig, Words
+from triform.datasets.playing_settings import EnvironmentConfig, EvaluateConfig, PlayConfig
 from triform.engine.config import (
     EarlyStoppingConfig,
     LoggingConfig,
@@ -15,21 +15,9 @@ from triform.engine.config import (
 )
 
 
-class DataConfig(Group):
+class DataConfig(EnvironmentConfig):
     """Which environment, and how many episodes make a batch."""
 
-    environment: str = Field(
-        "CartPole-v1",
-        min_length=1,
-        description="Any Gymnasium environment with discrete actions, by name; "
-        "`package.module:Name-v0` imports the module that registers it.",
-    )
-    environment_arguments: Words = Field(
-        (), description="The environment's own settings as name=value (is_slippery=false)."
-    )
-    max_episode_steps: int = Field(
-        0, ge=0, description="Time limit of an episode; 0 = the environment's own."
-    )
     batch_size: int = Field(
         1, ge=1, le=1024, description="Whole episodes per update, played side by side."
     )
@@ -38,9 +26,6 @@ class DataConfig(Group):
         ge=1,
         description="Environment steps between two evaluations and checkpoints; the episodes "
         "under way are played to their ends.",
-    )
-    evaluation_episodes: int = Field(
-        20, ge=1, description="Greedy episodes per evaluation, in environments of their own."
     )
 
 

@@ -32,7 +32,7 @@ from triform.systems.reinforce.loss import (
     value_scale,
     with_bootstrap,
 )
-from triform.systems.reinforce.model import Perceptron
+from triform.systems.reinforce.model import PolicyNetwork
 from triform.systems.reinforce.trained import Trained, evaluate, play
 
 __all__ = ["System", "evaluate", "from_checkpoint", "play", "train"]
@@ -62,7 +62,7 @@ class System(EngineSystem):
         )
         seen, num_actions = self.environments.seen, self.environments.num_actions
         shape = (model.hidden_size, model.num_layers, model.activation)
-        self.policy = Perceptron(seen.size, num_actions, *shape)
+        self.policy = PolicyNetwork(seen.size, num_actions, *shape)
         self.networks = {"policy": self.policy}
         self.optimizers = {
             "policy": torch.optim.AdamW(
@@ -73,7 +73,7 @@ class System(EngineSystem):
             )
         }
         if model.baseline:
-            self.networks["value"] = Perceptron(seen.size, 1, *shape)
+            self.networks["value"] = PolicyNetwork(seen.size, 1, *shape)
             self.optimizers["value"] = torch.optim.AdamW(
                 self.networks["value"].parameters(),
                 lr=training.value_lr,
