@@ -11,6 +11,7 @@ from triform import cli
 from triform.layers.picture_facts import PictureFacts
 from triform.systems.diffusion.config import ModelConfig
 from triform.systems.diffusion.model import WRITTEN_OUT, Norm, UNet, attend, sinusoids
+from triform.systems.diffusion.trained import stretched
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 32), (31, 29), (8, 8), (5, 7)])
@@ -106,3 +107,9 @@ def test_norms_stay_in_float32_between_convolutions_in_bf16():
     exact = torch.nn.functional.group_norm(x.double(), 8)
     assert norm(x).dtype == torch.bfloat16
     torch.testing.assert_close(norm(x).double(), exact, rtol=1e-2, atol=1e-2)
+
+
+def test_nearly_black_and_nearly_white_become_so():
+    x = torch.tensor([-1, -0.97, -0.5, 0, 0.5, 0.97, 1.0])
+    assert stretched(x, 0.04).tolist() == [0, 0, 61, 128, 194, 255, 255]
+    assert stretched(x, 0).tolist() == [0, 4, 64, 128, 191, 251, 255]

@@ -109,8 +109,8 @@ class Config(SystemConfig):
     metrics: MetricsConfig = MetricsConfig()
 
 
-class GenerateConfig(GeneratePicturesConfig):
-    """Make new pictures out of noise."""
+class SamplingConfig(Settings):
+    """How to go from noise to pictures."""
 
     sampler: Sampler = Field("dpm", description="ddpm (ancestral), ddim, or dpm (DPM-Solver++).")
     steps: int = Field(20, ge=1, description="Steps from noise to picture; at most those trained.")
@@ -118,6 +118,16 @@ class GenerateConfig(GeneratePicturesConfig):
     guidance: float = Field(
         1.0, ge=0, le=20, description="Above 1 follows the class more strictly; 0 ignores it."
     )
+    stretch: float = Field(
+        0.04, ge=0, le=1,
+        description="Share by which brightness is stretched at the end, so that what should be "
+        "black or white is; 0 leaves it as the network says.",
+    )  # fmt: skip
+
+
+class GenerateConfig(SamplingConfig, GeneratePicturesConfig):
+    """Make new pictures out of noise."""
+
     labels: tuple[str, ...] = Field(
         (), description="Classes in turn, by name or number; empty = all of them."
     )
@@ -126,13 +136,9 @@ class GenerateConfig(GeneratePicturesConfig):
     )
 
 
-class EvaluateConfig(EvaluatePicturesConfig):
+class EvaluateConfig(SamplingConfig, EvaluatePicturesConfig):
     """Measure made pictures against real ones, beside the time that they took."""
 
-    sampler: Sampler = Field("dpm", description="ddpm (ancestral), ddim, or dpm (DPM-Solver++).")
-    steps: int = Field(20, ge=1, description="Steps from noise to picture; at most those trained.")
-    eta: float = Field(0.0, ge=0, le=1, description="Share of the noise put back (ddim).")
-    guidance: float = Field(1.0, ge=0, le=20, description="Strength of the class.")
     classification_score: bool = Field(
         False, description="Teach a classifier with the made pictures and test it on real ones."
     )

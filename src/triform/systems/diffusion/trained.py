@@ -159,10 +159,20 @@ class Trained:
             kept = set(np.linspace(0, settings.steps - 1, SHOWN_STEPS).round().astype(int).tolist())
             bar = tqdm(states, f"pictures {start + 1} to {start + size}", settings.steps,
                        disable=None, leave=False)  # fmt: skip
-            yield [as_pixels((x + 1) / 2) for number, x in enumerate(bar) if number in kept]
+            yield [stretched(x, settings.stretch) for number, x in enumerate(bar) if number in kept]
 
 
-def _chosen(checkpoint: str | None, device: str) -> Trained:
+def stretched(x: Tensor, share: float) -> Tensor:
+    """Pictures in [-1, 1] as pixels, their brightness stretched about grey.
+
+    Where a picture is black the network says 1 to 4 of 255 too much, never too little (what it
+    believes is cut off at -1). Nobody sees that, but a feature network does.
+    """
+    return as_pixels((x * (1 + share) + 1) / 2)
+
+
+def choose(checkpoint: str | None, device: str) -> Trained:
+    """The trained model that `--checkpoint` means; those weights that ship where it is None."""
     from triform.pretrained.weights import names
 
     shipped = SYSTEM if SYSTEM in names() else None
@@ -176,7 +186,7 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
         UsageError: No such class, or more steps than were trained.
         UserError: No such weights.
     """
-    trained = _chosen(settings.checkpoint, settings.device)
+    trained = choose(settings.checkpoint, settings.device)
     if settings.chain and settings.output.suffix.lower() != ".png":
         raise UsageError(f"chain: --output {settings.output} must be a .png")
     labels = trained.labels(settings.labels, settings.num_samples)
@@ -200,7 +210,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UsageError: More steps than were trained.
         UserError: No such weights, or the real pictures cannot be brought.
     """
-    trained = _chosen(settings.checkpoint, settings.device)
+    trained = choose(settings.checkpoint, settings.device)
     pictures = real_pictures(trained.config.data, settings, trained.config.seed)
     labels = trained.labels((), settings.num_samples)
     began = time.perf_counter()
