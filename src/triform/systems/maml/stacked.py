@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from triform.layers.conv_embedding import GROUPS
 from triform.layers.norm_pool import norm_pool
-from triform.layers.task_conv import task_conv
+from triform.layers.task_conv import Precision, task_conv
 from triform.systems.maml.model import HEAD, Classifier, Weights
 
 # More side by side make maps of which memory has to be asked of the system anew each time, which
@@ -38,9 +38,11 @@ def stacked_logits(
         batch: `support` (T, S, C, H, W), `support_labels` (T, S), `query` (T, Q, C, H, W).
         rates: one entry per step, the learning rate of each tensor that learns.
         first_order: treat the gradients within a task as constants.
-        low: convolve the queries in bf16; learning within a task would suffer from it.
+        low: queries and outer derivatives in bf16; what is learned within a task stays exact.
     """
     tracked = torch.is_grad_enabled()
+    # Without a graph the derivatives within a task would be outermost ones.
+    within = Precision(rough=low and tracked and not first_order)
     said = []
     parts = (batch[key].split(AT_ONCE) for key in ("support", "support_labels", "query"))
     for support, labels, query in zip(*parts, strict=True):
@@ -53,7 +55,7 @@ def stacked_logits(
                     for name, w in weights.items()
                 }
                 if features is None or not all(name.startswith(HEAD) for name in step):
-                    features = _features(network, weights, support, low=False)
+                    features = _features(network, weights, support, within)
                 loss = F.cross_entropy(
                     _last_layer(weights, features).flatten(0, 1),
                     labels.flatten(),
@@ -70,7 +72,7 @@ def stacked_logits(
                     for name, slope in zip(step, slopes, strict=True)
                 }
         with torch.set_grad_enabled(tracked):
-            found = _features(network, weights, query, low=low)
+            found = _features(network, weights, query, Precision(low, low))
             said.append(_last_layer(weights, found))
     return torch.cat(said)
 
@@ -83,7 +85,9 @@ def _spread(tensor: Tensor, tasks: int) -> Tensor:
     return rows.expand(tasks, *rows.shape).contiguous().permute(0, 1, 4, 2, 3)
 
 
-def _features(network: Classifier, weights: Weights, pictures: Tensor, *, low: bool) -> Tensor:
+def _features(
+    network: Classifier, weights: Weights, pictures: Tensor, precision: Precision
+) -> Tensor:
     """(T, B, C, H, W) in [0, 1] to embeddings (T, B, D), each task by its own weights."""
     tasks = len(pictures)
     maps = (2 * pictures - 1).transpose(0, 1).flatten(1, 2)
@@ -93,7 +97,7 @@ def _features(network: Classifier, weights: Weights, pictures: Tensor, *, low: b
             name: weights[f"embedding.blocks.{number}.{name}"].flatten(0, 1)
             for name in ("conv.weight", "norm.weight", "norm.bias")
         }
-        maps = task_conv(maps, own["conv.weight"], tasks, low=low)
+        maps = task_conv(maps, own["conv.weight"], tasks, precision)
         norm = block.get_submodule("norm")
         assert isinstance(norm, nn.GroupNorm)
         maps = norm_pool(maps, own["norm.weight"], own["norm.bias"], tasks * GROUPS, norm.eps)

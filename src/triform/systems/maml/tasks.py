@@ -25,7 +25,7 @@ def task_logits(
     """Logits (T, Q, N) of the queries after learning the supports.
 
     Learning is always in float32: differences of weights within a task are small. Under autocast
-    a processor convolves the queries in bf16.
+    a processor convolves queries and outer derivatives in bf16.
 
     Args:
         network: the classifier.
