@@ -118,8 +118,10 @@ def run_system(name: str, arguments: list[str]) -> int:
     flags = [flag for flag in flags if flag != "--json"]
 
     from triform.base.config import parse
+    from triform.base.freed_memory import keep_freed_memory
 
     settings = parse(verbs[verb], flags, entry.presets, prog=f"triform {name} {verb}")
+    keep_freed_memory()
     answer = getattr(entry.system, verb)(settings)
     if answer is not None:
         write_answer(answer if as_json else table(answer), as_json=as_json)
