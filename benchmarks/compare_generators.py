@@ -39,7 +39,7 @@ COLUMNS = {
 STABILITY = {
     key: COLUMNS[key] for key in ("kernel_distance", "precision", "recall", "classes_entropy")
 }
-STABILITY_SAMPLES = 2000
+STABILITY_SAMPLES = 1000
 SHOWN = 14
 
 

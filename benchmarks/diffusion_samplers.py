@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
             "Fréchet": frechet_distance(features, real),
             "ms/picture": 1000 * seconds / len(made),
         }
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in found[way].items())
-        print(f"{way}: {numbers}", flush=True)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in found[way].items())
+        print(f"{way}: {shown}", flush=True)
     last = found[given.ways[-1]]
     for way, numbers in found.items():
         print(
