@@ -1,4 +1,9 @@
-"""Pictures to codes and codes to pictures, by convolutions; for small pictures of any size."""
+"""Pictures to codes and codes to pictures, by convolutions; for small pictures of any size.
+
+Nothing is computed at the full size: a picture enters as a strided convolution and leaves as four
+neighbouring pixels for every place of half the size (pixel shuffle, arXiv:1609.05158). Norms and
+activations at the full size cost as much as all the rest together.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +42,19 @@ class PictureEncoder(nn.Module):
         size: pixels along each side.
         width: channels after the first halving.
         outputs: numbers for each picture.
+        blocks: residual blocks at each size.
     """
 
-    def __init__(self, channels: int, size: int, width: int, outputs: int):
+    def __init__(self, channels: int, size: int, width: int, outputs: int, blocks: int = 1):
         super().__init__()
         count, base = halvings(size)
         self.padding = base * 2**count - size
-        widths = [channels, *(width * 2**level for level in range(count))]
-        layers: list[nn.Module] = []
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), ResidualBlock(wide)]
+        widths = [width * 2**level for level in range(count)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1)]
+        for level, wide in enumerate(widths):
+            if level:
+                layers.append(nn.Conv2d(widths[level - 1], wide, 2, stride=2))
+            layers += [ResidualBlock(wide) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers, nn.BatchNorm2d(widths[-1]), nn.SiLU())
         self.head = nn.Linear(widths[-1] * base**2, outputs)
         self.to(memory_format=torch.channels_last)
@@ -65,22 +73,23 @@ class PictureDecoder(nn.Module):
         size: pixels along each side.
         width: channels before the last doubling.
         inputs: numbers for each picture.
+        blocks: residual blocks at each size.
     """
 
-    def __init__(self, channels: int, size: int, width: int, inputs: int):
+    def __init__(self, channels: int, size: int, width: int, inputs: int, blocks: int = 1):
         super().__init__()
         self.size = size
         count, self.base = halvings(size)
         widths = [width * 2**level for level in reversed(range(count))]
         self.head = nn.Linear(inputs, widths[0] * self.base**2)
-        layers: list[nn.Module] = []
-        for wide, narrow in pairwise([*widths, width]):
-            layers += [
-                ResidualBlock(wide),
-                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1),
-            ]
-        self.layers = nn.Sequential(*layers, nn.BatchNorm2d(width), nn.SiLU())
-        self.leave = nn.Conv2d(width, channels, 3, padding=1)
+        layers: list[nn.Module] = [ResidualBlock(widths[0]) for _ in range(blocks)]
+        for wide, narrow in pairwise(widths):
+            # A kernel as large as its stride: places do not overlap, nothing is counted twice.
+            layers.append(nn.ConvTranspose2d(wide, narrow, 2, stride=2))
+            layers += [ResidualBlock(narrow) for _ in range(blocks)]
+        layers += [nn.BatchNorm2d(width), nn.SiLU()]
+        self.layers = nn.Sequential(*layers)
+        self.leave = nn.Sequential(nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, codes: Tensor) -> Tensor:

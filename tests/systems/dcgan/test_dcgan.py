@@ -9,9 +9,10 @@ from PIL import Image
 
 from triform import cli
 from triform.layers.picture_facts import PictureFacts, halvings
-from triform.systems.dcgan.config import ModelConfig
+from triform.systems.dcgan.config import Config, ModelConfig
 from triform.systems.dcgan.loss import LAZY, of_discriminator
 from triform.systems.dcgan.model import Discriminator, Generator
+from triform.systems.dcgan.system import System
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,20 @@ def test_the_penalty_is_paid_when_asked_for():
     without = of_discriminator(logits, -logits)
     paid = of_discriminator(logits, -logits, real, r1=0.5)
     torch.testing.assert_close(paid - without, torch.tensor(LAZY * 0.5 * 4 / 2))
+
+
+def test_steps_that_pay_the_penalty_look_at_real_pictures_in_float32():
+    data, training = {"dataset": "digits", "batch_size": 8}, {"r1": 0.1}
+    system = System(Config.model_validate({"data": data, "training": training}))
+    batches, seen = system.batches(), []
+    system.networks["discriminator"].register_forward_pre_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            system.step(next(batches), lambda *_: None)
+    # real, made, made for the generator; the second step pays nothing
+    assert seen == [False, True, True, True, True, True]
 
 
 @pytest.fixture(scope="module")

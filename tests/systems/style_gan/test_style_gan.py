@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from triform import cli
 from triform.layers.picture_facts import PictureFacts
-from triform.systems.style_gan.config import ModelConfig
+from triform.systems.style_gan.config import Config, ModelConfig
 from triform.systems.style_gan.model import (
     GAIN,
     SLOPE,
@@ -19,6 +19,7 @@ from triform.systems.style_gan.model import (
     StyledLayer,
     with_spread,
 )
+from triform.systems.style_gan.system import System
 
 PLAIN = ModelConfig(width=8, latent_dim=6, noise=False)
 
@@ -94,6 +95,20 @@ def test_noise_changes_pictures_once_it_is_learned_and_is_the_same_for_the_same_
     network.eval()
     seeded = [(torch.manual_seed(seed), network(z))[1] for seed in (0, 0, 1)]
     assert torch.equal(seeded[0], seeded[1]) and not torch.allclose(seeded[0], seeded[2])
+
+
+def test_steps_that_pay_the_penalty_look_at_real_pictures_in_float32():
+    data, training = {"dataset": "digits", "batch_size": 8}, {"r1": 0.1}
+    system = System(Config.model_validate({"data": data, "training": training}))
+    batches, seen = system.batches(), []
+    system.networks["discriminator"].register_forward_pre_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            system.step(next(batches), lambda *_: None)
+    # real, made, made for the generator; the second step pays nothing
+    assert seen == [False, True, True, True, True, True]
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ class ModelConfig(Group):
     width: int = Field(
         32, ge=4, le=1024, description="Channels at half the size of the picture (convolutional)."
     )
+    blocks: int = Field(1, ge=1, le=32, description="Residual blocks at each size (convolutional).")
 
 
 class AutoencoderTrainingConfig(TrainingConfig):

@@ -30,8 +30,9 @@ class Autoencoder(nn.Module):
         self.encoder: nn.Module
         self.decoder: nn.Module
         if config.architecture == "convolutional":
-            self.encoder = PictureEncoder(channels, size, config.width, config.latent_dim)
-            self.decoder = PictureDecoder(channels, size, config.width, config.latent_dim)
+            width, codes, blocks = config.width, config.latent_dim, config.blocks
+            self.encoder = PictureEncoder(channels, size, width, codes, blocks)
+            self.decoder = PictureDecoder(channels, size, width, codes, blocks)
         else:
             widths = [channels * size**2, *config.hidden_dims, config.latent_dim]
             self.encoder = nn.Sequential(nn.Flatten(), *_dense(widths))

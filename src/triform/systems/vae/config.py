@@ -28,6 +28,7 @@ class ModelConfig(Group):
 
     latent_dim: int = Field(20, ge=1, le=4096, description="Numbers in a code.")
     width: int = Field(32, ge=4, le=1024, description="Channels at half the size of the picture.")
+    blocks: int = Field(1, ge=1, le=32, description="Residual blocks at each size.")
     likelihood: Literal["bernoulli", "gaussian"] = Field(
         "bernoulli", description="What a pixel is drawn from, given the code."
     )

@@ -32,8 +32,9 @@ class Vae(nn.Module):
         super().__init__()
         self.facts, self.bernoulli = facts, config.likelihood == "bernoulli"
         channels, size = picture_shape(facts)
-        self.encoder = PictureEncoder(channels, size, config.width, 2 * config.latent_dim)
-        self.decoder = PictureDecoder(channels, size, config.width, config.latent_dim)
+        width, codes, blocks = config.width, config.latent_dim, config.blocks
+        self.encoder = PictureEncoder(channels, size, width, 2 * codes, blocks)
+        self.decoder = PictureDecoder(channels, size, width, codes, blocks)
         start = torch.tensor(config.sigma or 0.1).log()
         if self.bernoulli or config.sigma:
             self.register_buffer("log_sigma", start)
