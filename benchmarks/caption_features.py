@@ -71,7 +71,7 @@ def epochs(folder: Path, encoder: str, cached: bool, repeats: int) -> tuple[floa
 def main(argv: list[str] | None = None) -> float:
     """Print both times and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=320)
+    parser.add_argument("--pictures", type=int, default=240)
     parser.add_argument("--encoder", default="random:resnet50")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)

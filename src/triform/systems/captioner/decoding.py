@@ -133,9 +133,12 @@ class Decoder:
         rows = list(range(count))  # of the pictures that are still followed
         answers: dict[int, Said] = {}
         for length in range(1, self.max_length + 2):
-            likely, state, _ = self._step(words, state)
+            logits, state, _ = self.model.step(words, state)
+            logits = logits.float()
+            logits[:, self.never] = float("-inf")
             # Only the best words of each beam can be among the best of its picture.
-            tops, next_words = likely.topk(min(2 * size, likely.shape[1]))
+            tops, next_words = logits.topk(min(2 * size, logits.shape[1]))
+            tops = tops - logits.logsumexp(1, keepdim=True)
             each = tops.shape[1]
             total = score[..., None] + tops.view(len(rows), size, each)
             top, place = total.flatten(1).topk(min(2 * size, size * each))
