@@ -14,6 +14,7 @@ import time
 import torch
 from torch import Tensor
 
+from triform.base.freed_memory import keep_freed_memory
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import real_pictures
 from triform.metrics.frechet import frechet_distance
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("--download_path", default="datasets")
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as every command does
     trained = choose(given.checkpoint, "cpu")
     asked = EvaluateConfig(download_path=given.download_path)
     pictures = real_pictures(trained.config.data, asked, trained.config.seed)

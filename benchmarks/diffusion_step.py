@@ -20,6 +20,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+from triform.base.freed_memory import keep_freed_memory
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import Pictures, as_floats
 from triform.datasets.picture_settings import PictureDataConfig
@@ -129,6 +130,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--dataset", default="fashion-mnist")
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as every command does
     torch.manual_seed(0)
     data = PictureDataConfig(
         dataset=given.dataset, download_path=given.download_path, image_size=SIZE
