@@ -23,19 +23,44 @@ def make_network() -> nn.Sequential:
 
 
 def test_it_is_the_weighted_mean_of_the_past() -> None:
-    """Step by step, with the decay growing from the start; buffers are the newest."""
+    """Step by step, with the decay growing from the start; counters and the like are the newest."""
     network = make_network()
+    network.register_buffer("constant", torch.zeros(2))
     average = MovingAverage({"model": network}, decay=0.7)
-    expected = network[0].weight.detach().clone()
+    followed = ("0.weight", "1.running_mean", "1.running_var")
+    expected = {name: network.state_dict()[name].clone() for name in followed}
     for step in range(1, 30):
         moved(network, step)
         network(torch.randn(8, 3, generator=generator("inputs", step)))
+        network.constant.fill_(step)
         average.update(step)
         decay = min(0.7, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * network[0].weight.detach()
-        torch.testing.assert_close(average.averages["model"]["0.weight"], expected)
-    for name, buffer in network.named_buffers():
-        assert torch.equal(average.averages["model"][name], buffer)
+        for name, past in expected.items():
+            expected[name] = decay * past + (1 - decay) * network.state_dict()[name]
+            torch.testing.assert_close(average.averages["model"][name], expected[name])
+    for name in ("constant", "1.num_batches_tracked"):
+        assert torch.equal(average.averages["model"][name], network.state_dict()[name])
+
+
+def test_averaged_weights_have_statistics_that_fit_them() -> None:
+    """Where weights swing from step to step, norms of the averaged ones still give deviation 1."""
+    network = make_network()
+    average = MovingAverage({"model": network}, decay=0.98)
+    inputs = torch.randn(512, 3, generator=generator("inputs"))
+    for step in range(1, 600):
+        sign = -1 if step // 10 % 2 else 1  # stays for as long as the statistics remember
+        with torch.no_grad():
+            network[0].weight.copy_(torch.eye(2, 3) * (3 + 2 * sign))
+            network[0].bias.fill_(4 * sign)
+        network(inputs)
+        average.update(step)
+    newest = copy.deepcopy(network[1])
+    network.eval()
+    with average.in_place(), torch.no_grad():
+        averaged = network(inputs).mean().abs()
+        network[1].load_state_dict(newest.state_dict())
+        stale = network(inputs).mean().abs()
+    assert averaged < 0.3 < stale
 
 
 def test_it_changes_places_and_back() -> None:

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 WARMUP = 10
+RUNNING = ("running_mean", "running_var")
+"""Statistics of batch norm. The newest ones belong to the newest weights: where these swing, they
+fit the averaged weights now and again, and averages of both fit together."""
 
 
 class MovingAverage:
-    """Averages of all trained weights of some networks, in float32.
+    """Averages of all trained weights and norms' statistics of some networks, in float32.
 
     Args:
         networks: The networks; their present weights are the start.
@@ -29,7 +32,10 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step (counted from 1); buffers are copied as they are."""
+        """Take in the weights after a step (counted from 1), and statistics of norms.
+
+        Other buffers are copied as they are.
+        """
         if not self.decay:
             return
         decay = min(self.decay, (1 + step) / (WARMUP + step))
@@ -37,7 +43,8 @@ class MovingAverage:
             averages = self.averages[name]
             trained = dict(network.named_parameters())
             for key, value in network.state_dict(keep_vars=True).items():
-                if key in trained and value.is_floating_point():
+                follows = key in trained or key.endswith(RUNNING)
+                if follows and value.is_floating_point():
                     averages[key].lerp_(value.detach().to(averages[key].dtype), 1 - decay)
                 else:
                     averages[key].copy_(value)
