@@ -71,17 +71,19 @@ def row_of_pictures(system: str, checkpoint: str | None, ways: list[str]) -> np.
     return np.concatenate([np.pad(each, 1, constant_values=255) for each in pictures], axis=1)
 
 
-def stability(seeds: int, minutes: float, preset: str) -> dict[str, list[dict[str, Any]]]:
+def stability(
+    systems: list[str], seeds: int, minutes: float, preset: str
+) -> dict[str, list[dict[str, Any]]]:
     """What short runs come to, one for each system and seed."""
-    found: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
+    found: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     for seed in range(seeds):  # the outer loop: a machine that slows down hits all systems alike
-        for system, ways in SYSTEMS.items():
+        for system in systems:
             with tempfile.TemporaryDirectory() as folder:
                 run = triform(
                     system, "train", "--config", preset, "--seed", str(seed), "--runs_dir", folder,
                     "--max_minutes", str(minutes), "--sample_every", "0",
                 )["run"]  # fmt: skip
-                found[system].append(measure(system, run, ways[0], STABILITY_SAMPLES))
+                found[system].append(measure(system, run, SYSTEMS[system][0], STABILITY_SAMPLES))
             shown = found[system][-1]
             print(f"{system}, seed {seed}: {shown['kernel_distance']:.4f}", file=sys.stderr)
     return found
@@ -105,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for system in SYSTEMS:
         parser.add_argument(f"--{system}", help="its run, or weights; else those that ship")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--num_samples", type=int, default=10_000)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--seeds", type=int, default=0)
@@ -112,14 +115,17 @@ def main() -> None:
     parser.add_argument("--preset", default="fashion")
     given = parser.parse_args()
     if given.seeds:
-        print("\n".join(stability_table(stability(given.seeds, given.minutes, given.preset))))
+        found = stability(given.systems, given.seeds, given.minutes, given.preset)
+        print("\n".join(stability_table(found)))
         return
     rows, strips = {}, []
-    for system, all_ways in SYSTEMS.items():
+    for system in given.systems:
+        all_ways = SYSTEMS[system]
         checkpoint = getattr(given, system)
         for ways in all_ways:
             name = " ".join([system, *ways[1::2]])
             rows[name] = measure(system, checkpoint, ways, given.num_samples)
+            print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
         if given.sheet:
             strips.append(row_of_pictures(system, checkpoint, all_ways[0]))
     print("| | " + " | ".join(COLUMNS.values()) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|")

@@ -62,7 +62,7 @@ def test_stability_gives_every_system_the_same_time_and_seeds(monkeypatch):
 
     monkeypatch.setitem(benchmark["stability"].__globals__, "triform", answer)
     monkeypatch.setitem(benchmark["measure"].__globals__, "triform", answer)
-    found = benchmark["stability"](3, 0.5, "tiny")
+    found = benchmark["stability"](list(benchmark["SYSTEMS"]), 3, 0.5, "tiny")
     trained = [words for words in asked if words[1] == "train"]
     assert len(trained) == 12 and all(len(runs) == 3 for runs in found.values())
     assert {words[0] for words in trained} == set(benchmark["SYSTEMS"])
