@@ -136,7 +136,8 @@ def export_weights(
     Args:
         path: A `.safetensors` file.
         networks: Network -> name -> tensor; see `best_weights`.
-        config: The resolved config as plain data.
+        config: The resolved config as plain data; of folders of this machine, absolute paths, only
+            the last name is written.
         system: Name of the system.
         extra: More entries of the metadata: licence, training data, ...
 
@@ -158,10 +159,21 @@ def export_weights(
         **(extra or {}),
         "format": "pt",
         "system": system,
-        "config": json.dumps(config, ensure_ascii=False),
+        "config": json.dumps(_without_folders(config), ensure_ascii=False),
     }
     with atomic_write(path) as file:
         file.write(to_safetensors(tensors, metadata))
+
+
+def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_folders(value)
+        if isinstance(value, Mapping)
+        else Path(value).name
+        if isinstance(value, str) and Path(value).is_absolute()
+        else value
+        for key, value in config.items()
+    }
 
 
 def load_weights(path: str | Path) -> tuple[StateDicts, dict[str, Any]]:
