@@ -101,5 +101,5 @@ def test_classes_are_split_by_name_and_never_shared():
 def test_too_much_asked_for_is_one_line():
     with pytest.raises(UsageError, match="n_way 9 is too many"):
         EpisodeSource(numbered(), range(8), n_way=9, n_shot=1, n_query=1)
-    with pytest.raises(UsageError, match="has 0 classes with the pictures that n_shot 4"):
+    with pytest.raises(UsageError, match="0 have the pictures that n_shot 4"):
         EpisodeSource(numbered(), range(8), n_way=2, n_shot=4, n_query=3)
