@@ -107,7 +107,15 @@ def main(argv: list[str] | None = None) -> float:
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     # One rate within all tasks, as the others have it.
-    flags = ["--config", given.preset, "--learn_inner_lr", "false", "--device", "cpu"]
+    flags = [
+        "--side_by_side",
+        "--config",
+        given.preset,
+        "--learn_inner_lr",
+        "false",
+        "--device",
+        "cpu",
+    ]
     system = System(parse(Config, flags, PRESETS))
     batch = next(iter(system.batches()))
     torch.manual_seed(0)

@@ -135,7 +135,7 @@ def test_all_tasks_at_once_are_a_loop_over_tasks(anil, way, monkeypatch):
 
         monkeypatch.setattr(tasks_module, "stacked_logits", vmapped)
     network = small()
-    training = MAMLTrainingConfig(inner_steps=2, inner_lr=0.2, anil=anil)
+    training = MAMLTrainingConfig(inner_steps=2, inner_lr=0.2, anil=anil, side_by_side=True)
     names, batch = learned_within(network, anil=anil), tasks(3)
     parameters = dict(network.named_parameters())
     logits = task_logits(network, None, batch, training, steps=2)
@@ -180,7 +180,7 @@ def test_under_autocast_learning_stays_exact():
     """Queries lose digits, weights learned within a task do not: gradients stay close."""
     network, batch = small().float(), tasks()
     batch = {k: v.float() if v.is_floating_point() else v for k, v in batch.items()}
-    training = MAMLTrainingConfig(inner_lr=0.2)
+    training = MAMLTrainingConfig(inner_lr=0.2, side_by_side=True)
     found = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):

@@ -42,6 +42,11 @@ class MAMLTrainingConfig(TrainingConfig):
         False, description="Leave out second derivatives: cheaper, and usually less accurate."
     )
     anil: bool = Field(False, description="Within a task learn the last layer only.")
+    side_by_side: bool = Field(
+        False,
+        description="On a processor learn tasks side by side as channels: 1.8 times faster, but "
+        "rounded more coarsely, and trainings so far ended lower.",
+    )
 
 
 class Config(SystemConfig):

@@ -25,7 +25,7 @@ def task_logits(
     """Logits (T, Q, N) of the queries after learning the supports.
 
     Learning is always in float32: differences of weights within a task are small. Under autocast
-    a processor convolves queries and outer derivatives in bf16.
+    a processor that learns tasks side by side convolves queries and outer derivatives in bf16.
 
     Args:
         network: the classifier.
@@ -45,9 +45,8 @@ def task_logits(
 
     kind = batch["support"].device.type
     low = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
-    # On a processor grouped channels are faster than vmap, on a GPU nothing was measured.
     with torch.autocast(kind, enabled=False):
-        if kind == "cpu":
+        if kind == "cpu" and training.side_by_side:
             return stacked_logits(
                 network, start, batch, rates, first_order=training.first_order, low=low
             )
