@@ -1,4 +1,4 @@
-"""One meta-step of MAML: all tasks side by side, against a loop over tasks.
+"""One meta-step of MAML: all tasks in the same operations, against a loop over tasks.
 
     python benchmarks/maml_step.py
     python benchmarks/maml_step.py --threads 2
@@ -10,7 +10,8 @@ out. Where `higher` or `learn2learn` is installed, its own loop is run as well. 
 one process; the figures are medians of processor and of wall time. The gradients must agree with
 the loop's.
 
-In bf16 ours convolves the queries alone; the loop in bf16 is torch's autocast.
+Ours is the default (`vmap`); `--side_by_side` of the command has rows of its own. In bf16 it
+convolves the queries and outer derivatives alone; the loop in bf16 is torch's autocast.
 """
 
 import argparse
@@ -26,23 +27,30 @@ from torch.nn import functional as F
 from triform.base.config import parse
 from triform.systems.maml.config import Config
 from triform.systems.maml.system import System
+from triform.systems.maml.tasks import task_logits
 
 PRESETS = Path(__file__).parents[1] / "src/triform/systems/maml/presets"
 KEYS = ("support", "support_labels", "query", "query_labels")
 Batch = dict[str, Tensor]
 
 
-def ours(system: System, batch: Batch) -> list[Tensor]:
+def ours(system: System, batch: Batch, side_by_side: bool = False) -> list[Tensor]:
     """Gradient of the mean query loss by our way."""
-    logits = system.logits(batch, steps=system.config.training.inner_steps)
+    training = system.config.training.model_copy(update={"side_by_side": side_by_side})
+    logits = task_logits(system.network, None, batch, training, steps=training.inner_steps)
     loss = F.cross_entropy(logits.flatten(0, 1), batch["query_labels"].flatten())
     return list(torch.autograd.grad(loss, list(system.network.parameters())))
 
 
-def ours_bf16(system: System, batch: Batch) -> list[Tensor]:
-    """The same under autocast."""
+def side_by_side(system: System, batch: Batch) -> list[Tensor]:
+    """The same with tasks as groups of channels."""
+    return ours(system, batch, side_by_side=True)
+
+
+def side_by_side_bf16(system: System, batch: Batch) -> list[Tensor]:
+    """That under autocast."""
     with torch.autocast("cpu", torch.bfloat16):
-        return ours(system, batch)
+        return side_by_side(system, batch)
 
 
 def loop(system: System, batch: Batch) -> list[Tensor]:
@@ -107,21 +115,16 @@ def main(argv: list[str] | None = None) -> float:
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     # One rate within all tasks, as the others have it.
-    flags = [
-        "--side_by_side",
-        "--config",
-        given.preset,
-        "--learn_inner_lr",
-        "false",
-        "--device",
-        "cpu",
-    ]
+    flags = ["--config", given.preset, "--learn_inner_lr", "false", "--device", "cpu"]
     system = System(parse(Config, flags, PRESETS))
     batch = next(iter(system.batches()))
     torch.manual_seed(0)
     # An untrained last layer is zero and would hide the rest.
     torch.nn.init.normal_(system.network.head.weight, 0, 0.1)
-    ways = {"ours": ours, "loop": loop, "ours, bf16": ours_bf16, "loop, bf16": loop_bf16}
+    ways = {
+        "ours": ours, "loop": loop, "loop, bf16": loop_bf16,
+        "side by side": side_by_side, "side by side, bf16": side_by_side_bf16,
+    }  # fmt: skip
     reference = loop(system, batch)
     for name, way in (("higher", with_higher), ("learn2learn", with_learn2learn)):
         try:
