@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from triform.base.config import Group, Settings
 from triform.datasets.picture_settings import (
@@ -29,6 +29,9 @@ class ModelConfig(Group):
     latent_dim: int = Field(20, ge=1, le=4096, description="Numbers in a code.")
     width: int = Field(32, ge=4, le=1024, description="Channels at half the size of the picture.")
     blocks: int = Field(1, ge=1, le=32, description="Residual blocks at each size.")
+    prior_components: int = Field(
+        1, ge=1, le=1000, description="Clouds that codes are drawn from; 1 = the standard normal."
+    )
     likelihood: Literal["bernoulli", "gaussian"] = Field(
         "bernoulli", description="What a pixel is drawn from, given the code."
     )
@@ -83,6 +86,12 @@ class Config(SystemConfig):
     early_stopping: VaeEarlyStoppingConfig = VaeEarlyStoppingConfig()
     logging: LoggingConfig = LoggingConfig()
     metrics: MetricsConfig = MetricsConfig()
+
+    @model_validator(mode="after")
+    def _free_bits_need_units(self) -> Config:
+        if self.training.free_bits and self.model.prior_components > 1:
+            raise ValueError("free_bits: a mixture (prior_components above 1) has no KL by units")
+        return self
 
 
 class GenerateConfig(GeneratePicturesConfig):

@@ -38,29 +38,28 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def vae_loss(
-    log_likelihoods: Tensor, mu: Tensor, logvar: Tensor, *, beta: float, free_bits: float = 0.0
+    log_likelihoods: Tensor, kl: Tensor, *, beta: float, free_bits: float = 0.0
 ) -> dict[str, Tensor]:
     """All of the loss.
 
     Args:
         log_likelihoods: (B,) nats.
-        mu: (B, D).
-        logvar: (B, D).
+        kl: (B, D) nats of each unit, or (B, 1) of all together.
         beta: weight of the KL divergence.
         free_bits: nats of each unit (a mean over the batch) that cost nothing.
 
     Returns:
         `loss`; `reconstruction`, `kl` and `elbo` in nats for each picture.
     """
-    units = kl_divergence(mu, logvar).mean(0)
-    kl = units.sum()
-    paid = units.clamp(min=free_bits).sum() if free_bits else kl
+    units = kl.mean(0)
+    whole = units.sum()
+    paid = units.clamp(min=free_bits).sum() if free_bits else whole
     reconstruction = -log_likelihoods.mean()
     return {
         "loss": reconstruction + beta * paid,
         "reconstruction": reconstruction,
-        "kl": kl,
-        "elbo": -(reconstruction + kl),
+        "kl": whole,
+        "elbo": -(reconstruction + whole),
     }
 
 

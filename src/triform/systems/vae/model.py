@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from triform.layers.picture_coder import PictureDecoder, PictureEncoder
 from triform.layers.picture_facts import PictureFacts, picture_shape
 from triform.systems.vae.config import ModelConfig
+from triform.systems.vae.prior import Prior
 
 LOGVAR = 10.0
 
 
 class Vae(nn.Module):
-    """Encoder and decoder.
+    """Encoder, prior and decoder.
 
     Attributes:
         log_sigma: logarithm of the deviation of a pixel (gaussian likelihood).
@@ -35,6 +36,7 @@ class Vae(nn.Module):
         width, codes, blocks = config.width, config.latent_dim, config.blocks
         self.encoder = PictureEncoder(channels, size, width, 2 * codes, blocks)
         self.decoder = PictureDecoder(channels, size, width, codes, blocks)
+        self.prior = Prior(codes, config.prior_components)
         start = torch.tensor(config.sigma or 0.1).log()
         if self.bernoulli or config.sigma:
             self.register_buffer("log_sigma", start)
@@ -58,9 +60,9 @@ class Vae(nn.Module):
             noise: (B, D), standard normal; zeros take the mean.
 
         Returns:
-            What the decoder says (B, C, S, S): logits of pixels, or their means; mean and log
-            variance (B, D).
+            What the decoder says (B, C, S, S): logits of pixels, or their means; KL divergence to
+            the prior (B, D), by units where it has a closed form, else (B, 1); means (B, D).
         """
         mu, logvar = self.encode(images)
         z = mu + (logvar / 2).exp() * noise
-        return self.decoder(z), mu, logvar
+        return self.decoder(z), self.prior.kl(mu, logvar, z), mu

@@ -75,9 +75,9 @@ class System(EngineSystem):
     def _losses(
         self, images: Tensor, noise: Tensor, beta: float, free_bits: float = 0.0
     ) -> tuple[dict[str, Tensor], Tensor]:
-        said, mu, logvar = self.networks["vae"](images, noise)
+        said, kl, mu = self.networks["vae"](images, noise)
         likelihood = log_likelihood(said, images, self.vae.log_sigma, bernoulli=self.vae.bernoulli)
-        return vae_loss(likelihood, mu, logvar, beta=beta, free_bits=free_bits), mu
+        return vae_loss(likelihood, kl, beta=beta, free_bits=free_bits), mu
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """The loss with the whole weight of the KL divergence, and how many units are used."""
@@ -103,7 +103,7 @@ class System(EngineSystem):
         images = as_floats(real).to(self.device)
         mu, _ = self.vae.encode(images)
         again = as_pixels(self.vae.picture(self.vae.decoder(mu)))
-        z = torch.randn(4 * len(real), self.config.model.latent_dim, generator=generator("sample"))
+        z = self.vae.prior.draw(4 * len(real), generator("sample"))
         drawn = as_pixels(self.vae.picture(self.vae.decoder(z.to(self.device))))
         sheet = torch.cat([real, again, drawn]).numpy()
         save_pictures(sheet, folder / f"{step:06d}.png", len(real))

@@ -74,9 +74,8 @@ class Trained:
 
     def draw(self, count: int, seed: int, batch_size: int = 100, temperature: float = 1) -> Tensor:
         """New pictures (count, C, S, S) uint8."""
-        size = (count, self.config.model.latent_dim)
-        codes = torch.randn(size, generator=generator("generate", seed))
-        return self.decode(temperature * codes, batch_size)
+        codes = self.network.prior.draw(count, generator("generate", seed), temperature)
+        return self.decode(codes, batch_size)
 
 
 def _chosen(settings: PictureVerbConfig) -> Trained:
@@ -195,31 +194,31 @@ def likelihood_bounds(trained: Trained, test: Tensor, settings: EvaluateConfig) 
     random = generator("bounds", settings.seed)
 
     def joint(images: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, ...]:
-        """log p(x given z), log p(z), log q(z given x) of one code of each picture."""
+        """log p(x given z), log p(z), log q(z given x), KL, by one code of each picture."""
         noise = torch.randn(mu.shape, generator=random).to(mu)
         z = mu + (logvar / 2).exp() * noise
         likelihood = log_likelihood(
             network.decoder(z), images, network.log_sigma, bernoulli=network.bernoulli
         )
         constant = mu.shape[1] * math.log(2 * math.pi)
-        prior = -(z.square().sum(1) + constant) / 2
         posterior = -((noise.square() + logvar).sum(1) + constant) / 2
-        return likelihood, prior, posterior
+        return likelihood, network.prior.log_density(z), posterior, network.prior.kl(mu, logvar, z)
 
     sums, means = torch.zeros(2, dtype=torch.float64), []
     for part in tqdm(test.split(settings.batch_size), "bounds", disable=None, leave=False):
         images = as_floats(part).to(trained.device)
         mu, logvar = network.encode(images)
         means.append(mu)
-        sums[0] -= joint(images, mu, logvar)[0].sum().double().cpu()
-        sums[1] += kl_divergence(mu, logvar).sum().double().cpu()
+        likelihood, _, _, divergence = joint(images, mu, logvar)
+        sums[0] -= likelihood.sum().double().cpu()
+        sums[1] += divergence.sum().double().cpu()
     reconstruction, kl = (sums / len(test)).tolist()
     tighter = []
     for part in test[:: max(1, len(test) // settings.importance_pictures)].split(50):
         images = as_floats(part).to(trained.device)
         mu, logvar = network.encode(images)
         drawn = [joint(images, mu, logvar) for _ in range(settings.importance_samples)]
-        likelihood, prior, posterior = (torch.stack(each) for each in zip(*drawn, strict=True))
+        likelihood, prior, posterior, _ = (torch.stack(each) for each in zip(*drawn, strict=True))
         tighter.append(importance_weighted(likelihood + prior, posterior))
     active = torch.cat(means).var(0) > trained.config.metrics.active_variance
     return {
