@@ -176,6 +176,34 @@ def test_both_ways_have_the_same_gradients(first_order):
         torch.testing.assert_close(a, b)
 
 
+def test_a_step_of_training_moves_the_same_weights_both_ways():
+    """Gradients may be right and lie in memory otherwise than the weights: see the optimizer."""
+    from triform.systems.maml.system import System
+
+    class Take:
+        """Steps as the engine does, with the optimizer of the system."""
+
+        def __init__(self, system):
+            self.system = system
+
+        def apply_gradients(self, slopes):
+            for parameter, slope in zip(self.system.learned, slopes, strict=True):
+                parameter.grad = slope.detach().clone()
+            self.system.optimizers["main"].step()
+
+    after = []
+    for way in ("false", "true"):
+        flags = ["--config", "tiny", "--device", "cpu", "--side_by_side", way]
+        system = System(parse(Config, flags, PRESETS))
+        nn.init.normal_(system.network.head.weight, std=0.3)
+        batch = next(iter(system.batches()))
+        for _ in range(2):
+            system.step(batch, Take(system))
+        after.append([p.detach().clone() for p in system.learned])
+    for a, b in zip(*after, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
 def test_under_autocast_learning_stays_exact():
     """Queries lose digits, weights learned within a task do not: gradients stay close."""
     network, batch = small().float(), tasks()
