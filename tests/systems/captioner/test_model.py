@@ -5,8 +5,14 @@ import torch
 from torch.nn import functional as F
 
 from triform.systems.captioner.config import ModelConfig
-from triform.systems.captioner.loss import caption_loss
-from triform.systems.captioner.model import Captioner, SmallEncoder
+from triform.systems.captioner.loss import caption_loss, detection_loss
+from triform.systems.captioner.model import (
+    Attention,
+    Captioner,
+    SmallEncoder,
+    State,
+    WordDetector,
+)
 from triform.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary.build(["a red dress above a blue bag"], 1)
@@ -25,7 +31,7 @@ def test_documented_shapes():
         net = model(encoder_dim=24, attention=attention)
         assert net.encode(torch.rand(2, 3, 64, 64)).shape == (2, 196, 24)
         captions = torch.tensor([WORDS.encode("a red dress")] * 3)
-        logits, looked = net(torch.rand(2, 3, 64, 64), captions, torch.tensor([0, 1, 1]))
+        logits, looked, _ = net(torch.rand(2, 3, 64, 64), captions, torch.tensor([0, 1, 1]))
         assert logits.shape == (3, 4, len(WORDS))
         assert (looked is None) != attention
         if looked is not None:
@@ -53,14 +59,14 @@ def test_padding_changes_nothing():
     for key in losses[0]:
         assert torch.allclose(losses[0][key], losses[1][key], atol=1e-6), key
     both = torch.cat([F.pad(torch.tensor([WORDS.encode("bag")]), (0, 2)), one])
-    logits, _ = net(images, both, torch.tensor([0, 0]))
+    logits = net(images, both, torch.tensor([0, 0])).logits
     per_word = F.cross_entropy(logits.flatten(0, 1), both[:, 1:].flatten(), reduction="none")
     mean = per_word[both[:, 1:].flatten() != 0].mean()
     assert torch.allclose(caption_loss(logits, both)["loss"], mean)
 
 
 def _swapped(answer, captions):
-    logits, looked = answer
+    logits, looked, _ = answer
     return logits, captions, looked
 
 
@@ -72,26 +78,66 @@ def test_doubly_stochastic_is_its_formula():
     assert with_it - plain == pytest.approx(2 * 0.25, abs=1e-6)  # sums 1.5 and 1.5
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_every_parameter_learns_and_one_batch_is_learned_by_heart(attention):
-    net = model(attention=attention, encoded_image_size=4)
+KINDS = pytest.mark.parametrize(
+    "kind",
+    [{}, {"attention": True}, {"attention": True, "attention_score": "dot"}],
+    ids=["plain", "additive", "dot"],
+)
+
+
+@KINDS
+def test_every_parameter_learns_and_one_batch_is_learned_by_heart(kind):
+    net = model(encoded_image_size=4, **kind)
+    detector = WordDetector(16, len(WORDS))
     torch.manual_seed(1)
     images = torch.rand(4, 3, 32, 32)
     texts = ["a red dress", "a blue bag", "a bag above a dress", "a dress above a red bag"]
     captions = torch.nn.utils.rnn.pad_sequence(
         [torch.tensor(WORDS.encode(text)) for text in texts], batch_first=True
     )
-    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    shown = torch.zeros(4, len(WORDS), dtype=torch.bool).scatter(1, captions, True)
+    both = torch.nn.ModuleDict({"captioner": net, "detector": detector})
+    optimizer = torch.optim.Adam(both.parameters(), 0.01)
     for step in range(120):
-        logits, looked = net(images, captions, torch.arange(4))
+        logits, looked, places = net(images, captions, torch.arange(4))
         losses = caption_loss(logits, captions, looked, 0.1)
+        detection = detection_loss(detector(places), shown)
         optimizer.zero_grad()
-        losses["loss"].backward()
+        (losses["loss"] + detection).backward()
         if step == 0:
-            for name, parameter in net.named_parameters():
+            for name, parameter in both.named_parameters():
                 assert parameter.grad is not None and parameter.grad.any(), name
         optimizer.step()
     assert losses["words"] < 0.05
+    assert detection < 0.05
+
+
+def test_a_word_is_shown_where_any_place_shows_it():
+    """Noisy-or, against its formula in probabilities; sums over words, per word that is shown."""
+    detector = WordDetector(6, 5)
+    places = 3 * torch.randn(4, 7, 6)
+    shown = torch.rand(4, 5) < 0.4
+    nowhere = (1 - torch.sigmoid(detector.words(places))).double().prod(1)
+    expected = F.binary_cross_entropy(1 - nowhere, shown.double(), reduction="sum") / shown.sum()
+    assert detection_loss(detector(places), shown).item() == pytest.approx(expected.item(), 1e-4)
+
+
+def test_what_is_surely_nowhere_has_a_finite_loss_and_slope():
+    absence = torch.zeros(1, 2, requires_grad=True)
+    loss = detection_loss(absence, torch.tensor([[True, False]]))
+    loss.backward()
+    assert bool(loss.isfinite()) and bool(absence.grad.isfinite().all())
+
+
+def test_products_compare_as_torchs_attention_does():
+    net = Attention(12, 8, 4, "dot")
+    places, hidden = torch.randn(3, 9, 12), torch.randn(3, 5, 8)
+    state = State(*[torch.empty(0)] * 2, places, net.key(places), torch.empty(0))
+    seen, weights = net(hidden, state)
+    query = net.query(hidden)
+    expected = F.scaled_dot_product_attention(query, net.key(places), places)
+    assert torch.allclose(seen, torch.sigmoid(net.gate(hidden)) * expected, atol=1e-6)
+    assert torch.allclose(weights.sum(2), torch.ones(3, 5))
 
 
 def test_sizes_of_the_small_encoder():
@@ -114,15 +160,15 @@ def test_the_lstm_is_that_of_torch():
     assert torch.allclose(after.cell, cell, atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_all_words_at_once_are_one_word_after_the_other(attention):
+@KINDS
+def test_all_words_at_once_are_one_word_after_the_other(kind):
     """With a gradient and without, one sentence about a picture or several."""
-    net = model(attention=attention).eval()
+    net = model(**kind).eval()
     images = torch.rand(2, 3, 64, 64)
     captions = torch.tensor(
         [WORDS.encode(text) for text in ("a red dress", "a blue bag", "a red bag", "a blue dress")]
     )
-    logits, looked = net(images, captions, torch.tensor([0, 0, 1, 1]))
+    logits, looked, _ = net(images, captions, torch.tensor([0, 0, 1, 1]))
     with torch.no_grad():
         state = net.start(net.encode(images))
         state = state._replace(

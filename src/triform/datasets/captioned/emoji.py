@@ -11,7 +11,7 @@ from triform.datasets.pictures import emoji
 from triform.datasets.pictures.load import load_pictures
 from triform.text.vocabulary import words_of
 
-SIDE = 64
+SIDE = 96
 _VAL_SHARE = 0.05
 
 

@@ -126,10 +126,20 @@ class ModelConfig(Group):
         False, description="Look at one place after the other instead of at the mean alone."
     )
     attention_dim: int = Field(256, ge=8, le=8192, description="Width of the attention.")
+    attention_score: Literal["additive", "dot"] = Field(
+        "additive",
+        description="How a place answers what is looked for: by a layer over the sum of both, or "
+        "by their product, which learns faster.",
+    )
     doubly_stochastic: float = Field(
         1.0,
         ge=0,
         description="Weight of the wish that every place is looked at once (attention).",
+    )
+    detection: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of a second task in training: which words are to be seen anywhere.",
     )
 
 

@@ -5,11 +5,13 @@
 | `images` | (B, C, S, S) float32 | RGB in 0..1, C = 3; of a frozen encoder its feature maps |
 | `captions` | (N, T) int64 | numbers of words, from start to end, then padding 0 |
 | `picture` | (N) int64 | which picture of the batch a caption is about |
+| `shown` | (B, K) bool | which of the words that are looked for any of its captions has |
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,11 +26,13 @@ from triform.datasets.captioned.framing import framed
 from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.systems.captioner.config import RESIZE, Config, DataConfig
-from triform.text.vocabulary import UNKNOWN, Vocabulary
+from triform.text.vocabulary import SPECIAL, UNKNOWN, Vocabulary
 
 logger = get_logger(__name__)
 
 MANY_UNKNOWN = 0.2
+MOST_PICTURES = 0.4
+"""A word that more of the training pictures' captions have says nothing about what is shown."""
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 IN_MEMORY = 2**30
 """Bytes of pictures that are kept once they were decoded."""
@@ -82,6 +86,22 @@ def find_vocabulary(table: CaptionTable, data: DataConfig) -> Vocabulary:
         path.parent.mkdir(parents=True, exist_ok=True)
         vocabulary.save(path)
     return vocabulary
+
+
+def telling_words(table: CaptionTable, vocabulary: Vocabulary) -> list[int]:
+    """Numbers of the words that tell pictures apart: those that not too many pictures share."""
+    rows = table.rows("train")
+    pictures = Counter(
+        number
+        for row in rows
+        for number in {each for text in table.captions[row] for each in vocabulary.encode(text)}
+    )
+    special = {vocabulary.word_to_idx[word] for word in SPECIAL}
+    return sorted(
+        number
+        for number, count in pictures.items()
+        if number not in special and count <= MOST_PICTURES * len(rows)
+    )
 
 
 def seen_size(data: DataConfig, *, frozen: bool) -> int:
@@ -145,6 +165,7 @@ class Batches:
         vocabulary: the words.
         data: how they are shown.
         features: (len(table), C, s, s) of a frozen encoder, in the place of pictures.
+        looked_for: numbers of K words; none leaves `shown` out.
         training: crop, mirror and jitter at random, and choose among many captions.
     """
 
@@ -155,10 +176,12 @@ class Batches:
         vocabulary: Vocabulary,
         data: DataConfig,
         features: np.ndarray | None = None,
+        looked_for: Sequence[int] = (),
         *,
         training: bool,
     ):
         self.rows, self.data, self.features, self.training = rows, data, features, training
+        self.looked_for = {number: place for place, number in enumerate(looked_for)}
         self.encoded = [[vocabulary.encode(text) for text in own] for own in table.captions]
         self.mirrored = self.encoded
         if training and data.mirror:
@@ -174,8 +197,11 @@ class Batches:
         if self.training and self.data.mirror and self.features is None:
             turned = torch.rand(len(rows), generator=random) < 0.5
         captions, picture = [], []
+        shown = torch.zeros(len(rows), len(self.looked_for), dtype=torch.bool)
         for place, row in enumerate(rows):
             own = (self.mirrored if turned[place] else self.encoded)[row]
+            said = {number for caption in own for number in caption}
+            shown[place, [self.looked_for[each] for each in said & self.looked_for.keys()]] = True
             order = list(range(len(own)))
             if self.training and len(own) > self.data.captions_per_picture:
                 order = torch.randperm(len(own), generator=random).tolist()
@@ -183,7 +209,8 @@ class Batches:
                 captions.append(torch.tensor(own[number]))
                 picture.append(place)
         images = self.images(rows, random)
-        return {
+        extra = {"shown": shown} if self.looked_for else {}
+        return extra | {
             "images": torch.where(turned[:, None, None, None], images.flip(3), images),
             "captions": torch.nn.utils.rnn.pad_sequence(captions, batch_first=True),
             "picture": torch.tensor(picture),

@@ -3,12 +3,18 @@
 Words: cross-entropy of every word after the first, padding left out, a mean over words (nats).
 Doubly stochastic attention (arXiv:1502.03044, section 4.2.1): the attention that a place gets over
 all words of a caption should be 1.
+Detection (arXiv:1411.4952, section 3.1): a picture shows somewhere what its captions say, and
+nothing else.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+LEAST = 1e-6
+"""What is all but surely nowhere costs this much at least, so that its logarithm exists."""
 
 
 def caption_loss(
@@ -39,3 +45,14 @@ def caption_loss(
         total = (attention.float() * said).sum(1)
         loss = loss + doubly_stochastic * (1 - total).square().mean()
     return {"loss": loss, "words": words.detach(), "perplexity": words.detach().exp()}
+
+
+def detection_loss(absence: Tensor, shown: Tensor) -> Tensor:
+    """Cross-entropy of which words a picture shows, summed over words, per word shown (nats).
+
+    Args:
+        absence: (B, K) minus the log-probability that a word is nowhere; at least 0.
+        shown: (B, K) bool.
+    """
+    missed = -torch.log(-torch.expm1(-absence.clamp(min=LEAST)))
+    return torch.where(shown, missed, absence).sum() / shown.sum().clamp(min=1)

@@ -44,6 +44,20 @@ class State(NamedTuple):
         return State(*(tensor[numbers] for tensor in self))
 
 
+class Told(NamedTuple):
+    """What is said about B pictures in N captions while true words are heard.
+
+    Attributes:
+        logits: (N, T - 1, V) of every next word.
+        attention: (N, T - 1, L), where there is any.
+        places: (B, L, E) what was looked at.
+    """
+
+    logits: Tensor
+    attention: Tensor | None
+    places: Tensor
+
+
 class SmallEncoder(nn.Module):
     """Three stages of residual blocks, from pictures in [0, 1] to (B, 4 * width, S / 8, S / 8).
 
@@ -128,7 +142,9 @@ class Captioner(nn.Module):
         self.to_words = nn.Linear(hidden, len(vocabulary))
         self.tell = nn.Linear(width, hidden, bias=False) if config.attention else None
         self.attention = (
-            Attention(width, hidden, config.attention_dim) if config.attention else None
+            Attention(width, hidden, config.attention_dim, config.attention_score)
+            if config.attention
+            else None
         )
         # What attention sees must say where it is, or "left" can only be guessed.
         self.position = (
@@ -179,18 +195,16 @@ class Captioner(nn.Module):
 
     def forward(
         self, images: Tensor, captions: Tensor, picture: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Told:
         """Every next word, given the true ones before it.
 
         Args:
             images: (B, C, S, S) pictures in [0, 1], or feature maps.
             captions: (N, T) int64.
             picture: (N,) int64, which picture each caption is about.
-
-        Returns:
-            Logits (N, T - 1, V), and attention (N, T - 1, L) where there is any.
         """
-        state = self.start(self.encode(images)).rows(picture)
+        places = self.encode(images)
+        state = self.start(places).rows(picture)
         words = captions[:, :-1]
         if self.training and self.word_dropout:
             missed = torch.rand(words.shape, device=words.device) < self.word_dropout
@@ -201,7 +215,8 @@ class Captioner(nn.Module):
             state = self._hear(said, state)
             heard.append(state.hidden)
         # Only hearing goes word by word; looking and saying is done for all words at once.
-        return self._say(torch.stack(heard, 1), state)
+        logits, attention = self._say(torch.stack(heard, 1), state)
+        return Told(logits, attention, places)
 
     def _words(self, words: Tensor) -> Tensor:
         """What words (...,) add to the gates of the LSTM, (..., 4 * H)."""
@@ -229,27 +244,41 @@ class Captioner(nn.Module):
 
 
 class Attention(nn.Module):
-    """Additive attention over places (arXiv:1409.0473), with a gate (arXiv:1502.03044, 4.2.1)."""
+    """Attention over places, with a gate (arXiv:1502.03044, section 4.2.1).
 
-    def __init__(self, places: int, hidden: int, width: int):
+    Additive (arXiv:1409.0473, appendix A.1.2), or by scaled products (arXiv:1706.03762, section
+    3.2.1). A sum of what is looked for and what is there compares both only where its layer
+    saturates; a product does from the start.
+
+    Args:
+        places: width of a place.
+        hidden: width of the LSTM's state.
+        width: of what is compared.
+        score: "additive" or "dot".
+    """
+
+    def __init__(self, places: int, hidden: int, width: int, score: str = "additive"):
         super().__init__()
         self.key = nn.Linear(places, width)
         self.query = nn.Linear(hidden, width, bias=False)
-        self.score = nn.Linear(width, 1, bias=False)  # a bias would change no distribution
+        # A bias would change no distribution.
+        self.score = nn.Linear(width, 1, bias=False) if score == "additive" else None
         self.gate = nn.Linear(hidden, places)
 
     def forward(self, hidden: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """What is seen (N, T, E), and where (N, T, L), from states (N, T, H)."""
         query = self.query(hidden)
-        if torch.is_grad_enabled():
+        if self.score is None:
+            scores = query @ state.keys.to(query.dtype).transpose(1, 2) / query.shape[-1] ** 0.5
+        elif torch.is_grad_enabled():
             scores = self.score(torch.tanh(state.keys[:, None] + query[:, :, None]))[..., 0]
         else:
-            scores = self._scores(state.keys, query)
+            scores = self._additive(self.score.weight[0], state.keys, query)
         weights = scores.float().softmax(2)
         seen = weights.to(state.places.dtype) @ state.places
         return torch.sigmoid(self.gate(hidden)) * seen, weights
 
-    def _scores(self, keys: Tensor, query: Tensor) -> Tensor:
+    def _additive(self, weight: Tensor, keys: Tensor, query: Tensor) -> Tensor:
         """How well keys (N, L, A) answer queries (N, T, A): (N, T, L), without a gradient.
 
         A few pictures at a time and always in the same memory: what lies between stays in the
@@ -257,7 +286,7 @@ class Attention(nn.Module):
         """
         count, length, width = keys.shape
         few = min(count, max(1, CACHED // (query.shape[1] * length * width)))
-        keys, weight = keys.to(query.dtype), self.score.weight[0].to(query.dtype)
+        keys, weight = keys.to(query.dtype), weight.to(query.dtype)
         between = query.new_empty(few, query.shape[1], length, width)
         scores = query.new_empty(count, query.shape[1], length)
         for start in range(0, count, few):
@@ -266,6 +295,30 @@ class Attention(nn.Module):
             torch.add(keys[part, None], query[part, :, None], out=room)
             torch.matmul(room.tanh_(), weight, out=scores[part])
         return scores
+
+
+class WordDetector(nn.Module):
+    """Which words are to be seen anywhere (arXiv:1411.4952, section 3.1: noisy-or of all places).
+
+    Needed in training alone: it teaches the encoder what words look like without waiting for the
+    decoder to know where to look.
+
+    Args:
+        width: of a place.
+        count: K words are looked for.
+    """
+
+    RARE = -6.0
+    """Log-odds at the start that a place shows a word."""
+
+    def __init__(self, width: int, count: int):
+        super().__init__()
+        self.words = nn.Linear(width, count)
+        nn.init.constant_(self.words.bias, self.RARE)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Places (B, L, E) to minus the log-probability that a word is nowhere, (B, K)."""
+        return F.softplus(self.words(places).float()).sum(1)
 
 
 def pack_words(vocabulary: Vocabulary) -> Tensor:

@@ -23,12 +23,12 @@ from triform.engine.update import Update
 from triform.metrics.bleu import bleu
 from triform.pretrained.feature_maps import load_feature_maps
 from triform.systems.captioner.config import SMALL, Config
-from triform.systems.captioner.data import Batches, find_vocabulary, load_table
+from triform.systems.captioner.data import Batches, find_vocabulary, load_table, telling_words
 from triform.systems.captioner.decoding import Decoder, Said
 from triform.systems.captioner.evaluation import evaluate
 from triform.systems.captioner.features import frozen_features
-from triform.systems.captioner.loss import caption_loss
-from triform.systems.captioner.model import Captioner, SmallEncoder
+from triform.systems.captioner.loss import caption_loss, detection_loss
+from triform.systems.captioner.model import Captioner, SmallEncoder, WordDetector
 from triform.systems.captioner.showing import config
 from triform.systems.captioner.trained import Trained, caption
 from triform.text.vocabulary import Vocabulary, words_of
@@ -69,6 +69,10 @@ class System(EngineSystem):
             own = encoder if tuned else None
         self.captioner = Captioner(model, _channels(encoder), self.vocabulary, own)
         self.networks = {"captioner": self.captioner}
+        looked_for: list[int] = []
+        if model.detection:
+            looked_for = telling_words(self.table, self.vocabulary)
+            self.networks["detector"] = WordDetector(model.encoder_dim, len(looked_for))
         if not tuned:
             self.frozen = {"encoder": encoder.requires_grad_(False)}
             if data.cache_features:
@@ -79,21 +83,28 @@ class System(EngineSystem):
         }
         rows = self.table.rows("train")
         self.training_batches = Batches(
-            self.table, rows, self.vocabulary, data, features, training=True
+            self.table, rows, self.vocabulary, data, features, looked_for, training=True
         )
         self.loader = EpochLoader(
             len(rows), self.training_batches, batch_size=data.batch_size, seed=config.seed,
             num_workers=data.num_workers,
         )  # fmt: skip
         self.held = {
-            split: Batches(self.table, some, self.vocabulary, data, features, training=False)
+            split: Batches(
+                self.table, some, self.vocabulary, data, features, looked_for, training=False
+            )
             for split, some in self._measured().items()
         }
         self.stateful = {"vocabulary": SameWords(self.vocabulary), "loader": self.loader}
 
     def _optimizer(self, training: Any, pretrained: nn.Module | None) -> torch.optim.Optimizer:
         theirs = set() if pretrained is None else set(pretrained.parameters())
-        own = [each for each in self.captioner.parameters() if each not in theirs]
+        own = [
+            each
+            for network in self.networks.values()
+            for each in network.parameters()
+            if each not in theirs
+        ]
         groups = [{"params": own, "lr": training.lr}]
         if theirs:
             tuned = [each for each in self.captioner.parameters() if each in theirs]
@@ -121,8 +132,15 @@ class System(EngineSystem):
 
     def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         images = self._seen(batch["images"])
-        logits, looked = self.networks["captioner"](images, batch["captions"], batch["picture"])
-        return caption_loss(logits, batch["captions"], looked, self.config.model.doubly_stochastic)
+        captions, model = batch["captions"], self.config.model
+        told = self.networks["captioner"](images, captions, batch["picture"])
+        losses = caption_loss(told.logits, captions, told.attention, model.doubly_stochastic)
+        if "detector" in self.networks:
+            absence = self.networks["detector"](told.places)
+            detection = detection_loss(absence, batch["shown"])
+            losses["loss"] = losses["loss"] + model.detection * detection
+            losses["detection"] = detection.detach()
+        return losses
 
     def _seen(self, images: Tensor) -> Tensor:
         """What the captioner takes: a frozen encoder's maps, or pictures."""

@@ -54,7 +54,7 @@ class Trained:
             else:
                 file = Path(model.encoder_weights) if model.encoder_weights else None
                 if model.encoder_fine_tune:  # its weights are in the checkpoint
-                    own = load_feature_maps(f"random:{model.encoder.removeprefix('random:')}")
+                    own = load_feature_maps(model.encoder, empty=True)
                 else:
                     self.encoder = load_feature_maps(model.encoder, file).eval().to(device)
             channels = given["project.weight"].shape[1]

