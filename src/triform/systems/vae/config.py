@@ -115,7 +115,7 @@ class ExploreConfig(PictureVerbConfig):
     """See what each number of the code does, and where classes lie."""
 
     units: int = Field(10, ge=1, le=1000, description="Rows: the units that matter most.")
-    steps: int = Field(9, ge=2, le=100, description="Values of each unit, from -3 to 3.")
+    steps: int = Field(9, ge=2, le=100, description="Values of each unit, to 3 deviations.")
     latent_map: Path | None = Field(
         None, description="PNG of codes of test pictures by their two principal components."
     )

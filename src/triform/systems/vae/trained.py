@@ -30,7 +30,7 @@ from triform.systems.vae.config import (
     GenerateConfig,
     InterpolateConfig,
 )
-from triform.systems.vae.loss import importance_weighted, kl_divergence, log_likelihood
+from triform.systems.vae.loss import importance_weighted, log_likelihood
 from triform.systems.vae.model import Vae
 
 SYSTEM = "vae"
@@ -145,13 +145,15 @@ def explore(settings: ExploreConfig) -> dict[str, Any]:
     pictures = _test_pictures(trained, settings.download_path)
     test = pictures.part("test", MAPPED)
     mu, logvar = trained.encode(test)
-    nats = kl_divergence(mu, logvar).mean(0)
+    # Where codes lie, whatever the prior is: a mixture puts them where it likes.
+    centre, spread = mu.mean(0), (mu.var(0) + logvar.exp().mean(0)).sqrt()
+    nats = spread.log() - logvar.mean(0) / 2  # KL to the normal of all codes: what a unit tells
     order = nats.argsort(descending=True)[: settings.units]
     start = mu[int(torch.randint(len(mu), (), generator=generator("explore", settings.seed)))]
     codes = start.repeat(len(order), settings.steps, 1)
     values = torch.linspace(-REACH, REACH, settings.steps)
     for row, unit in enumerate(order.tolist()):
-        codes[row, :, unit] = values
+        codes[row, :, unit] = centre[unit] + values * spread[unit]
     save_pictures(trained.decode(codes.flatten(0, 1)).numpy(), settings.output, settings.steps)
     if settings.latent_map is not None:
         rows = pictures.rows["test"]
