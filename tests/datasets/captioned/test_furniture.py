@@ -25,8 +25,8 @@ def test_head_nouns(name, noun):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_the_thing_fills_a_white_square(mode):
     ground = (255, 255, 255, 0) if mode == "RGBA" else (255, 255, 255)
-    image = Image.new(mode, (100, 60), ground)
-    image.paste((200, 0, 0, 255)[: len(mode)], (70, 10, 90, 20))
+    image = Image.new(mode, (200, 120), ground)
+    image.paste((200, 0, 0, 255)[: len(mode)], (140, 20, 180, 40))
     framed = _framed(image)
     assert framed.shape == (SIDE, SIDE, 3)
     rows, columns = np.nonzero((framed < 128)[..., 1])

@@ -24,7 +24,7 @@ from triform.geometry.views import VERSION, render_views
 from triform.images.picture import on_background, read_picture
 from triform.text.vocabulary import words_of
 
-SIDE, VIEWS = 96, 8
+SIDE, VIEWS = 96, 4
 ALIKE = 6.0
 """Mean difference of two framed previews, of 255, below which they count as copies."""
 VAL_SHARE, TEST_SHARE = 0.05, 0.2

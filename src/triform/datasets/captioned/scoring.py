@@ -24,8 +24,9 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
     Returns:
         Of scenes `content_accuracy`: every kind, colour and place right; and `right_kinds`,
         `right_colours`, `right_places` by themselves. Of emoji `exact_name`. Of furniture
-        `head_noun`: what a thing is, by the last word before "with", "for" and the like. Nothing
-        where a set does not know what it shows.
+        `head_noun`: what a thing is, by the last word before "with", "for" and the like, and
+        `head_noun_met` among those whose noun any training caption has. Nothing where a set does
+        not know what it shows.
     """
     if not table.contents:
         return {}
@@ -39,9 +40,14 @@ def scores(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> di
         }
         return {"content_accuracy": _share(said, wanted)} | parts
     if table.name == "furniture":
-        return {
-            "head_noun": _share([head_noun(" ".join(words_of(each))) for each in captions], wanted)
-        }
+        said_nouns = [head_noun(" ".join(words_of(each))) for each in captions]
+        learned = {table.contents[row] for row in table.rows("train")}
+        met = [place for place, noun in enumerate(wanted) if noun in learned]
+        parts = {"head_noun": _share(said_nouns, wanted)}
+        if met:
+            some = ([each[place] for place in met] for each in (said_nouns, wanted))
+            parts["head_noun_met"] = _share(*some)
+        return parts
     return {"exact_name": _share([" ".join(words_of(caption)) for caption in captions], wanted)}
 
 
