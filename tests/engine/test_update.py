@@ -120,6 +120,19 @@ def test_handed_over_gradients() -> None:
         update.apply_gradients([None])
 
 
+def test_gradients_in_another_order_of_memory_move_the_right_elements() -> None:
+    """A fused optimizer reads gradients as they lie, whatever their strides say."""
+    layers = [nn.Conv2d(4, 6, 3, bias=False) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    gradient = torch.randn(6, 4, 3, 3, generator=generator("gradient"))
+    orders = torch.contiguous_format, torch.channels_last
+    for layer, order in zip(layers, orders, strict=True):
+        update = make_update({"main": layer})
+        update.optimizers["main"] = torch.optim.AdamW(layer.parameters(), 0.1, fused=True)
+        update.apply_gradients([gradient.contiguous(memory_format=order)])
+    assert torch.equal(layers[0].weight, layers[1].weight)
+
+
 def test_mistakes_of_a_system_are_named() -> None:
     """A wrong name, a vector, a loss without a graph."""
     layer = random_layer(2, 2)

@@ -140,11 +140,15 @@ class Update:
                 f"apply_gradients({name!r}): {len(given)} gradients for "
                 f"{len(parameters)} parameters"
             )
-        kept = [gradient.detach().clone() for gradient in given if gradient is not None]
-        self.processes.average_(kept)
-        rest = iter(kept)
-        for parameter, gradient in zip(parameters, given, strict=True):
-            parameter.grad = None if gradient is None else next(rest).to(parameter.dtype)
+        # Backward lays gradients out as their parameters are; a fused optimizer relies on it and
+        # never asks for strides: others would each move a wrong element.
+        kept = [
+            None if gradient is None else torch.empty_like(parameter).copy_(gradient.detach())
+            for parameter, gradient in zip(parameters, given, strict=True)
+        ]
+        self.processes.average_([gradient for gradient in kept if gradient is not None])
+        for parameter, gradient in zip(parameters, kept, strict=True):
+            parameter.grad = gradient
         return self._step(name, parameters, None, is_finite=True)
 
     def state_dict(self) -> dict[str, Any]:
