@@ -15,7 +15,7 @@ from triform.base.logging import get_logger
 
 logger = get_logger(__name__)
 
-SURE, ALIKE, WILD = 0.98, 0.4, 8.0
+SURE, ALIKE, WILD = 0.98, 0.4, 4.0
 PATIENCE = 300
 """Steps in a row that make a warning."""
 WARNINGS = {
