@@ -17,6 +17,8 @@ logger = get_logger(__name__)
 
 SURE, ALIKE, WILD = 0.98, 0.4, 4.0
 PATIENCE = 300
+RECENT = 0.05
+"""Weight of the newest loss in the average that is watched: a loss that swings dips for a step."""
 """Steps in a row that make a warning."""
 WARNINGS = {
     "sure": f"the discriminator has been right more than {SURE:.0%} of the time for {PATIENCE} "
@@ -32,7 +34,7 @@ class GanWatch:
     """Counts steps in a row of each failure; warns once for each time that it begins."""
 
     def __init__(self) -> None:
-        self.steps = 0
+        self.steps, self.level = 0, 0.0
         self.streaks = dict.fromkeys(WARNINGS, 0)
 
     @torch.no_grad()
@@ -55,7 +57,9 @@ class GanWatch:
         accuracy = ((real_logits > 0).float().mean() + (made_logits < 0).float().mean()) / 2
         spread = [each.float().std(0).mean() for each in (made, real)]
         diversity = spread[0] / spread[1].clamp(min=1e-8)
-        seen = {"sure": accuracy > SURE, "alike": diversity < ALIKE, "wild": loss.abs() > WILD}
+        size = float(loss.abs())
+        self.level += (size - self.level) * (RECENT if self.steps else 1.0)
+        seen = {"sure": accuracy > SURE, "alike": diversity < ALIKE, "wild": self.level > WILD}
         self.steps += 1
         for name, bad in seen.items():
             self.streaks[name] = self.streaks[name] + 1 if bad else 0
@@ -65,8 +69,9 @@ class GanWatch:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the counts stand."""
-        return {"steps": self.steps, "streaks": dict(self.streaks)}
+        return {"steps": self.steps, "level": self.level, "streaks": dict(self.streaks)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the counts back."""
         self.steps, self.streaks = state["steps"], dict(state["streaks"])
+        self.level = state.get("level", 0.0)
