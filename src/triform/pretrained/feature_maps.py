@@ -87,7 +87,7 @@ def load_feature_maps(
     elif not is_random:
         if weights is not None and not weights.is_file():
             raise UserError(f"--encoder_weights {weights}: not there, expected a file of weights")
-        overlay = {"file": str(weights or published_weights(name))}
+        overlay = {"file": str(weights or published_weights(name, "--encoder_weights"))}
     with one_line_errors(name, source), torch.random.fork_rng(devices=[]), missing_keys() as lost:
         torch.manual_seed(0)
         model = timm.create_model(

