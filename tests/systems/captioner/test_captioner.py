@@ -19,7 +19,7 @@ from triform.base.config import load, parse
 from triform.base.errors import UsageError, UserError
 from triform.systems.captioner.config import VERBS, Config
 from triform.systems.captioner.data import Batches, as_seen, find_vocabulary, load_table
-from triform.systems.captioner.system import System, caption, evaluate, train
+from triform.systems.captioner.system import System, caption, evaluate, from_checkpoint, train
 from triform.text.vocabulary import Vocabulary
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/captioner/presets"
@@ -161,6 +161,27 @@ def test_cached_features_are_those_of_encoding(tmp_path, monkeypatch):
         by_file, by_network = cached.evaluate("val"), plain.evaluate("val")
     assert cached.cached and not plain.cached
     assert by_file["loss"] == pytest.approx(by_network["loss"], rel=1e-3)  # kept in half precision
+
+
+def test_a_tuned_encoder_travels_with_the_weights(tmp_path, caplog):
+    """Its body learns, its norms do not measure, and nobody asks for its weights afterwards."""
+    flags = [
+        "--config", "tiny", "--device", "cpu", "--runs_dir", str(tmp_path), "--epochs", "1",
+        "--encoder", "random:test_efficientnet", "--encoder_fine_tune", "true",
+        "--lr_mode", "finetune", "--finetune_lr", "0.01", "--detection", "1",
+    ]  # fmt: skip
+    settings = parse(Config, flags, PRESETS)
+    before = System(settings).captioner.encoder.state_dict()
+    folder = Path(train(settings)["run"])
+    caplog.clear()
+    trained = from_checkpoint(folder / "checkpoints" / "last_checkpoint.pth.tar", "cpu")
+    assert "random weights" not in caplog.text
+    after = trained.model.encoder.state_dict()
+    for name, tensor in after.items():
+        is_measured = "running" in name or "num_batches" in name
+        assert torch.equal(tensor, before[name]) == is_measured, name
+    pictures = [np.zeros((40, 30, 3), np.uint8)]
+    assert trained.say(pictures, VERBS["caption"](pictures=("x",)))[0].words
 
 
 def test_the_vocabulary_is_of_the_training_part_and_never_a_pickle(tmp_path, monkeypatch):
