@@ -52,7 +52,7 @@ class _NormPool(torch.autograd.Function):
         chosen = np.empty(out.shape, np.uint8)
         means = np.empty((count, groups), out.numpy().dtype)
         scales = np.empty_like(means)
-        _run(
+        run_in_threads(
             _forward, count, _array(maps), _array(weight), _array(bias), eps,
             out.numpy(), chosen, means, scales,
         )  # fmt: skip
@@ -76,7 +76,7 @@ class _NormPoolBackward(torch.autograd.Function):
         out = torch.empty_like(maps)
         for_weight = np.empty((len(maps), len(weight)), _array(weight).dtype)
         for_bias = np.empty_like(for_weight)
-        _run(
+        run_in_threads(
             _backward, len(maps), _array(maps), _array(weight), _array(slopes), *kept,
             _array(out), for_weight, for_bias,
         )  # fmt: skip
@@ -92,7 +92,7 @@ class _NormPoolBackward(torch.autograd.Function):
         for_maps = _channels_last(for_maps)
         of_slopes, of_maps = torch.empty_like(slopes), torch.empty_like(maps)
         of_weight = np.empty((len(maps), len(weight)), _array(weight).dtype)
-        _run(
+        run_in_threads(
             _twice, len(maps), *(_array(tensor) for tensor in (maps, weight, slopes)), *ctx.kept,
             *(_array(tensor) for tensor in (for_maps, for_weight, for_bias)),
             *(_array(tensor) for tensor in (of_slopes, of_maps)), of_weight,
@@ -100,7 +100,7 @@ class _NormPoolBackward(torch.autograd.Function):
         return of_slopes, of_maps, torch.from_numpy(of_weight.sum(0)), None
 
 
-def _run(kernel: Any, count: int, *arrays: Any) -> None:
+def run_in_threads(kernel: Any, count: int, *arrays: Any) -> None:
     """Let as many threads as torch uses share the pictures."""
     shares = min(torch.get_num_threads(), count)
     if shares == 1:

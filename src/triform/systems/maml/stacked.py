@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triform.layers.conv_embedding import GROUPS
+from triform.layers.first_block import Pictures, first_block, look_at
 from triform.layers.norm_pool import norm_pool
 from triform.layers.task_conv import Precision, task_conv
 from triform.systems.maml.model import HEAD, Classifier, Weights
@@ -48,14 +49,14 @@ def stacked_logits(
     for support, labels, query in zip(*parts, strict=True):
         with torch.enable_grad():
             weights = {name: _spread(tensor, len(support)) for name, tensor in start.items()}
-            features = None
+            features, seen = None, look_at(2 * support - 1)
             for step in rates:
                 weights = {
                     name: w if tracked and w.requires_grad else w.detach().requires_grad_()
                     for name, w in weights.items()
                 }
                 if features is None or not all(name.startswith(HEAD) for name in step):
-                    features = _features(network, weights, support, within)
+                    features = _features(network, weights, seen, within)
                 loss = F.cross_entropy(
                     _last_layer(weights, features).flatten(0, 1),
                     labels.flatten(),
@@ -72,7 +73,8 @@ def stacked_logits(
                     for name, slope in zip(step, slopes, strict=True)
                 }
         with torch.set_grad_enabled(tracked):
-            found = _features(network, weights, query, Precision(low, low))
+            seen = look_at(2 * query - 1)
+            found = _features(network, weights, seen, Precision(low, low))
             said.append(_last_layer(weights, found))
     return torch.cat(said)
 
@@ -86,21 +88,23 @@ def _spread(tensor: Tensor, tasks: int) -> Tensor:
 
 
 def _features(
-    network: Classifier, weights: Weights, pictures: Tensor, precision: Precision
+    network: Classifier, weights: Weights, seen: Pictures, precision: Precision
 ) -> Tensor:
-    """(T, B, C, H, W) in [0, 1] to embeddings (T, B, D), each task by its own weights."""
-    tasks = len(pictures)
-    maps = (2 * pictures - 1).transpose(0, 1).flatten(1, 2)
-    maps = maps.contiguous(memory_format=torch.channels_last)
+    """T tasks of B pictures to embeddings (T, B, D), each task by its own weights."""
+    maps, tasks = None, seen.means.shape[1]
     for number, block in enumerate(network.embedding.blocks):
-        own = {
-            name: weights[f"embedding.blocks.{number}.{name}"].flatten(0, 1)
+        conv, weight, bias = (
+            weights[f"embedding.blocks.{number}.{name}"]
             for name in ("conv.weight", "norm.weight", "norm.bias")
-        }
-        maps = task_conv(maps, own["conv.weight"], tasks, precision)
+        )
         norm = block.get_submodule("norm")
         assert isinstance(norm, nn.GroupNorm)
-        maps = norm_pool(maps, own["norm.weight"], own["norm.bias"], tasks * GROUPS, norm.eps)
+        if maps is None:
+            maps = first_block(seen, conv, weight, bias, GROUPS, norm.eps)
+            continue
+        maps = task_conv(maps, conv.flatten(0, 1), tasks, precision)
+        maps = norm_pool(maps, weight.flatten(), bias.flatten(), tasks * GROUPS, norm.eps)
+    assert maps is not None  # there is at least one block
     return maps.unflatten(1, (tasks, -1)).transpose(0, 1).flatten(2)
 
 
