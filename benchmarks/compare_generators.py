@@ -2,15 +2,16 @@
 
     python benchmarks/compare_generators.py --sheet comparison.png
     python benchmarks/compare_generators.py --seeds 3 --minutes 1
+    python benchmarks/compare_generators.py --seeds 3 --minutes 0 --preset digits
 
 The first form measures trained weights (those that ship, or `--dcgan RUN` and so on) on 10,000
 Fashion-MNIST test pictures with the project's own feature network: kernel and Fréchet distance with
 their floors, precision and recall, entropy of the classes made (ln 10 = 2.303 is all alike), share
 of copies of training pictures, and milliseconds per picture. The sheet shows a row of each.
 
-The second trains a preset of each system with several seeds, each for the same time, and says how
-far the results are apart. Cut short, they are worse than their preset can be; how much of what they
-make depends on the seed is what is asked here.
+The others train a preset of each system with several seeds and say how far the results are apart:
+each for the same time, cut short and worse than the preset can be, or (0) as long as it asks for.
+How much of what they make depends on the seed is what is asked here.
 """
 
 import argparse
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--num_samples", type=int, default=10_000)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--seeds", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=2, help="of training, for each seed")
+    parser.add_argument("--minutes", type=float, default=2, help="per seed; 0 = all of it")
     parser.add_argument("--preset", default="fashion")
     given = parser.parse_args()
     if given.seeds:
