@@ -10,8 +10,8 @@ out. Where `higher` or `learn2learn` is installed, its own loop is run as well. 
 one process; the figures are medians of processor and of wall time. The gradients must agree with
 the loop's.
 
-Ours is the default (`vmap`); `--side_by_side` of the command has rows of its own. In bf16 it
-convolves the queries and outer derivatives alone; the loop in bf16 is torch's autocast.
+Ours is the default, tasks as groups of channels; `vmap` is what `--side_by_side false` does. In
+bf16 ours convolves the queries and outer derivatives alone; the loop in bf16 is torch's autocast.
 """
 
 import argparse
@@ -34,7 +34,7 @@ KEYS = ("support", "support_labels", "query", "query_labels")
 Batch = dict[str, Tensor]
 
 
-def ours(system: System, batch: Batch, side_by_side: bool = False) -> list[Tensor]:
+def ours(system: System, batch: Batch, side_by_side: bool = True) -> list[Tensor]:
     """Gradient of the mean query loss by our way."""
     training = system.config.training.model_copy(update={"side_by_side": side_by_side})
     logits = task_logits(system.network, None, batch, training, steps=training.inner_steps)
@@ -42,15 +42,15 @@ def ours(system: System, batch: Batch, side_by_side: bool = False) -> list[Tenso
     return list(torch.autograd.grad(loss, list(system.network.parameters())))
 
 
-def side_by_side(system: System, batch: Batch) -> list[Tensor]:
-    """The same with tasks as groups of channels."""
-    return ours(system, batch, side_by_side=True)
-
-
-def side_by_side_bf16(system: System, batch: Batch) -> list[Tensor]:
+def ours_bf16(system: System, batch: Batch) -> list[Tensor]:
     """That under autocast."""
     with torch.autocast("cpu", torch.bfloat16):
-        return side_by_side(system, batch)
+        return ours(system, batch)
+
+
+def vmap(system: System, batch: Batch) -> list[Tensor]:
+    """The same by `torch.func`."""
+    return ours(system, batch, side_by_side=False)
 
 
 def loop(system: System, batch: Batch) -> list[Tensor]:
@@ -122,8 +122,7 @@ def main(argv: list[str] | None = None) -> float:
     # An untrained last layer is zero and would hide the rest.
     torch.nn.init.normal_(system.network.head.weight, 0, 0.1)
     ways = {
-        "ours": ours, "loop": loop, "loop, bf16": loop_bf16,
-        "side by side": side_by_side, "side by side, bf16": side_by_side_bf16,
+        "ours": ours, "ours, bf16": ours_bf16, "vmap": vmap, "loop": loop, "loop, bf16": loop_bf16,
     }  # fmt: skip
     reference = loop(system, batch)
     for name, way in (("higher", with_higher), ("learn2learn", with_learn2learn)):

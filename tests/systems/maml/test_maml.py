@@ -15,10 +15,14 @@ from torch.nn import functional as F
 
 from triform.base.config import parse
 from triform.base.errors import UserError
+from triform.engine.processes import Processes
+from triform.engine.schedule import Schedule
+from triform.engine.update import Update
 from triform.systems.maml import stacked
 from triform.systems.maml import tasks as tasks_module
 from triform.systems.maml.config import VERBS, Config, MAMLTrainingConfig, ModelConfig
 from triform.systems.maml.model import Classifier, InnerRates, adapt, learned_within
+from triform.systems.maml.system import System
 from triform.systems.maml.tasks import task_logits
 from triform.systems.maml.trained import Trained, classify, evaluate
 
@@ -178,27 +182,19 @@ def test_both_ways_have_the_same_gradients(first_order):
 
 def test_a_step_of_training_moves_the_same_weights_both_ways():
     """Gradients may be right and lie in memory otherwise than the weights: see the optimizer."""
-    from triform.systems.maml.system import System
-
-    class Take:
-        """Steps as the engine does, with the optimizer of the system."""
-
-        def __init__(self, system):
-            self.system = system
-
-        def apply_gradients(self, slopes):
-            for parameter, slope in zip(self.system.learned, slopes, strict=True):
-                parameter.grad = slope.detach().clone()
-            self.system.optimizers["main"].step()
-
     after = []
     for way in ("false", "true"):
         flags = ["--config", "tiny", "--device", "cpu", "--side_by_side", way]
         system = System(parse(Config, flags, PRESETS))
         nn.init.normal_(system.network.head.weight, std=0.3)
         batch = next(iter(system.batches()))
+        update = Update(
+            system.networks, system.optimizers, Schedule(system.config.scheduler),
+            system.config.training, "float32", Processes(torch.device("cpu")),
+        )  # fmt: skip
+        update.begin(0, 0)
         for _ in range(2):
-            system.step(batch, Take(system))
+            system.step(batch, update)
         after.append([p.detach().clone() for p in system.learned])
     for a, b in zip(*after, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)

@@ -43,9 +43,9 @@ class MAMLTrainingConfig(TrainingConfig):
     )
     anil: bool = Field(False, description="Within a task learn the last layer only.")
     side_by_side: bool = Field(
-        False,
-        description="On a processor learn tasks side by side as channels: 2.5 times as fast, but "
-        "not yet measured over a whole training.",
+        True,
+        description="On a processor learn tasks side by side as channels, 2.5 times as fast as by "
+        "torch.func.vmap; elsewhere it changes nothing.",
     )
 
 

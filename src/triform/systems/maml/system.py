@@ -73,11 +73,7 @@ class System(EngineSystem):
     def step(self, batch: Episode, update: Update) -> dict[str, Tensor]:
         logits = self.logits(batch, steps=self.config.training.inner_steps)
         losses = query_loss(logits, batch["query_labels"])
-        slopes = torch.autograd.grad(losses["loss"], self.learned)
-        # A fused optimizer reads memory as it lies and never asks for strides: channels-last
-        # slopes of a weight that is not would each move a wrong element.
-        pairs = zip(self.learned, slopes, strict=True)
-        update.apply_gradients([torch.empty_like(weight).copy_(own) for weight, own in pairs])
+        update.apply_gradients(torch.autograd.grad(losses["loss"], self.learned))
         return {key: value.detach() for key, value in losses.items()}
 
     def test_logits(self, episode: Episode) -> Tensor:
