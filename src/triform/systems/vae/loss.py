@@ -32,11 +32,6 @@ def log_likelihood(said: Tensor, images: Tensor, log_sigma: Tensor, *, bernoulli
     return each.flatten(1).sum(1)
 
 
-def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) to N(0, 1)) of every unit, (B, D) nats."""
-    return (mu.square() + logvar.exp() - 1 - logvar) / 2
-
-
 def vae_loss(
     log_likelihoods: Tensor, kl: Tensor, *, beta: float, free_bits: float = 0.0
 ) -> dict[str, Tensor]:

@@ -12,8 +12,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from triform.systems.vae.loss import kl_divergence
-
 FIRST_SPREAD = 0.5
 
 
@@ -61,3 +59,8 @@ class Prior(nn.Module):
         shares = self.logits.float().softmax(0).cpu()
         chosen = torch.multinomial(shares, count, replacement=True, generator=random)
         return (self.means.cpu()[chosen] + self.log_sigmas.exp().cpu()[chosen] * noise).float()
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) to N(0, 1)) of every unit, (B, D) nats."""
+    return (mu.square() + logvar.exp() - 1 - logvar) / 2
