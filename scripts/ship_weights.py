@@ -1,6 +1,8 @@
-"""Put the best weights of a run where the package finds them, and note their checksum.
+"""Put the weights of a run where the package finds them, and note their checksum.
 
-python scripts/ship_weights.py RUN NAME [NETWORK ...]
+python scripts/ship_weights.py [--last] RUN NAME [NETWORK ...]
+
+The best by what was watched, or those of the last step.
 """
 
 import json
@@ -14,10 +16,12 @@ from triform.pretrained.weights import CHECKSUMS, FOLDER
 LARGEST = 10_000_000
 
 
-def main(run: str, name: str, *networks: str) -> None:
+def main(*words: str) -> None:
+    last, (run, name, *networks) = "--last" in words, [word for word in words if word != "--last"]
     FOLDER.mkdir(exist_ok=True)
     target = FOLDER / f"{name}.safetensors"
     command = [sys.executable, "-m", "triform", "runs", "export", run, "--half"]
+    command += ["--checkpoint", "last"] if last else []
     kept = ["--networks", *networks] if networks else []
     subprocess.run([*command, "--output", str(target), *kept], check=True)
     if (size := target.stat().st_size) > LARGEST:

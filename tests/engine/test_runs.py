@@ -80,6 +80,11 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
             for key, tensor in tensors.items():
                 expected = tensor.half() if half and tensor.is_floating_point() else tensor
                 assert torch.equal(weights[name][key], expected)
+    last, _ = load_weights(next(Path(answer["run"]).glob("checkpoints/last*")))
+    ask(capsys, "export", "supervised", *flags, "--output", str(path), "--checkpoint", "last")
+    weights, _ = load_weights(path)
+    for name, tensors in last.items():
+        assert all(torch.equal(weights[name][key], tensor) for key, tensor in tensors.items())
     with pytest.raises(UsageError, match=r"--output a\.pth: must end in \.safetensors"):
         main(["export", "supervised", "--runs_dir", str(folder), "--output", "a.pth"])
     with pytest.raises(UsageError, match=r"--networks models: the run has .*perhaps you meant"):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -41,6 +41,10 @@ class OpenSettings(RunsSettings):
 class ExportSettings(RunsSettings):
     """Write the best weights of a run, with its config, to a file for sharing."""
 
+    checkpoint: Literal["best", "last"] = Field(
+        default="best",
+        description="Which weights: the best by what was watched, or those of the last step.",
+    )
     output: Path = Field(default=Path("weights.safetensors"), description="The file to write.")
     half: bool = Field(default=False, description="Half precision: half the size.")
     networks: tuple[str, ...] = Field(default=(), description="Networks to keep; none means all.")
@@ -103,7 +107,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def export(run: Path, settings: RunsSettings) -> dict[str, Any]:
-    """Write the weights of a run's best checkpoint.
+    """Write the weights of a run's best or last checkpoint.
 
     Raises:
         UsageError: The output is no `.safetensors` file, or a network is not there.
@@ -116,10 +120,10 @@ def export(run: Path, settings: RunsSettings) -> dict[str, Any]:
     if settings.output.suffix != ".safetensors":
         raise UsageError(f"--output {settings.output}: must end in .safetensors")
     config = read_config(run)
-    best = Path(config["training"]["checkpoint_dir"] or run / "checkpoints")
-    found = sorted(best.glob("best*"))
+    folder = Path(config["training"]["checkpoint_dir"] or run / "checkpoints")
+    found = sorted(folder.glob(f"{settings.checkpoint}*"))
     if not found:
-        raise UserError(f"{run}: there is no best checkpoint in {best}")
+        raise UserError(f"{run}: there is no {settings.checkpoint} checkpoint in {folder}")
     networks, config = load_weights(found[0])
     system = config.pop("system")
     missing = [name for name in settings.networks if name not in networks]
