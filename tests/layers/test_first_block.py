@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from second_order import derivatives
 from torch.nn import functional as F
 
 from triform.layers.first_block import first_block, look_at
@@ -33,22 +34,6 @@ def plain(pictures: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
     return torch.cat([one(*task) for task in zip(pictures, *given, strict=True)], 1)
 
 
-def derivatives(way, given: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Output, its derivatives, and those of a sum of these, all with the same random weights."""
-    generator = torch.Generator().manual_seed(2)
-
-    def random(like: torch.Tensor) -> torch.Tensor:
-        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.dtype)
-
-    given = [tensor.detach().requires_grad_() for tensor in given]
-    out = way(*given)
-    slopes = random(out).requires_grad_()
-    first = torch.autograd.grad(out, given, slopes, create_graph=True)
-    total = sum((one * random(one)).sum() for one in first)
-    second = torch.autograd.grad(total, [slopes, *given[:2]])  # a bias has none
-    return [tensor.detach() for tensor in (out, *first, *second)]
-
-
 @pytest.mark.parametrize(("channels", "rows", "columns"), [(1, 8, 8), (3, 7, 5)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_first_block_is_the_usual_layers(channels, rows, columns, threads):
@@ -57,10 +42,10 @@ def test_the_first_block_is_the_usual_layers(channels, rows, columns, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        ours = derivatives(lambda *own: first_block(seen, *own, GROUPS, EPS), given)
+        ours = derivatives(lambda *own: first_block(seen, *own, GROUPS, EPS), *given)
     finally:
         torch.set_num_threads(before)
-    theirs = derivatives(lambda *own: plain(pictures, *own), given)
+    theirs = derivatives(lambda *own: plain(pictures, *own), *given)
     assert len(ours) == 7
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
@@ -69,9 +54,9 @@ def test_the_first_block_is_the_usual_layers(channels, rows, columns, threads):
 def test_constant_areas_cost_no_digits():
     """In float32, on pictures of which most is the same value."""
     pictures, given = glyphs(2, 3, 1, 28, 28), weights(2, 1)
-    exact = derivatives(lambda *own: plain(pictures, *own), given)
+    exact = derivatives(lambda *own: plain(pictures, *own), *given)
     seen = look_at(pictures.float())
     lower = [tensor.float() for tensor in given]
-    ours = derivatives(lambda *own: first_block(seen, *own, GROUPS, EPS), lower)
+    ours = derivatives(lambda *own: first_block(seen, *own, GROUPS, EPS), *lower)
     for a, b in zip(ours, exact, strict=True):
         assert (a - b).norm() < 1e-5 * b.norm()

@@ -2,26 +2,11 @@
 
 import pytest
 import torch
+from second_order import derivatives
 from torch.nn import functional as F
 
 from triform.layers.norm_pool import norm_pool
 from triform.layers.task_conv import Precision, task_conv
-
-
-def derivatives(way, *given: torch.Tensor) -> list[torch.Tensor]:
-    """Output, its derivatives, and those of a sum of these, all with the same random weights."""
-    generator = torch.Generator().manual_seed(1)
-
-    def weights(like: torch.Tensor) -> torch.Tensor:
-        return torch.randn(like.shape, generator=generator, dtype=like.dtype)
-
-    given = [tensor.detach().requires_grad_() for tensor in given]
-    out = way(*given)
-    slopes = weights(out).requires_grad_()
-    first = torch.autograd.grad(out, given, slopes, create_graph=True)
-    total = sum((one * weights(one)).sum() for one in first)
-    second = torch.autograd.grad(total, [slopes, *given[:2]])  # a bias has none
-    return [tensor.detach() for tensor in (out, *first, *second)]
 
 
 @pytest.mark.parametrize(("rows", "columns", "groups"), [(6, 4, 4), (7, 5, 8), (2, 3, 1)])

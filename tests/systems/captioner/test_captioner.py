@@ -184,6 +184,17 @@ def test_a_tuned_encoder_travels_with_the_weights(tmp_path, caplog):
     assert trained.say(pictures, VERBS["caption"](pictures=("x",)))[0].words
 
 
+def test_without_a_word_to_look_for_detection_is_refused(tmp_path, monkeypatch):
+    """Half of the sheets are red, half are blue, and nothing else is said of them."""
+    monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
+    flags = [
+        *write_flickr(tmp_path, 40), "--encoder", "small", "--image_size", "32", "--detection", "1",
+        "--freq_threshold", "1", "--vocab_path", "", "--num_workers", "0", "--device", "cpu",
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="detection 1: no word tells these 40 pictures apart"):
+        System(parse(Config, flags))
+
+
 def test_the_vocabulary_is_of_the_training_part_and_never_a_pickle(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
     flags = [*write_flickr(tmp_path), "--freq_threshold", "1", "--vocab_path"]

@@ -72,6 +72,11 @@ class System(EngineSystem):
         looked_for: list[int] = []
         if model.detection:
             looked_for = telling_words(self.table, self.vocabulary)
+            if not looked_for:
+                raise UserError(
+                    f"detection {model.detection:g}: no word tells these {len(self.table)} "
+                    "pictures apart, for too many share each; leave it at 0"
+                )
             self.networks["detector"] = WordDetector(model.encoder_dim, len(looked_for))
         if not tuned:
             self.frozen = {"encoder": encoder.requires_grad_(False)}
