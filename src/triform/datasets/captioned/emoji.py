@@ -16,10 +16,10 @@ _VAL_SHARE = 0.05
 
 
 def load_emoji(download_path: str) -> CaptionTable:
-    """Emoji by name: five makers' drawings to learn from, the sixth's ("twemoji") for the test.
+    """Emoji by name: twelve makers' drawings to learn from, another's ("twemoji") for the test.
 
     The test asks for things that some other maker drew for the training; validation is a twentieth
-    of the five makers' drawings, of such things as well.
+    of the twelve makers' drawings, of such things as well.
 
     Raises:
         UserError: the drawings cannot be brought.

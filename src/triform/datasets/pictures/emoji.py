@@ -1,7 +1,8 @@
-"""Emoji: the same 2,400 things drawn by several makers, with names and tags.
+"""Emoji: the same 1,900 things drawn by several makers, with names and tags.
 
 The makers play the part of Omniglot's drawers: a class is a thing, its pictures are its drawings.
-Drawings come from packages of npm as SVG, names and tags from OpenMoji's table.
+Drawings come from packages of npm as SVG, names and tags from OpenMoji's table. Three makers draw
+flags alone.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
-import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
 from triform.datasets import npm
+from triform.datasets.pictures.emoji_drawings import Icons, key, known_names, read_openmoji
 from triform.datasets.pictures.table import PictureTable
 
 SOURCES = {
@@ -50,8 +50,42 @@ SOURCES = {
         "@iconify-json/fxemoji", "1.2.2",
         "f3e72b3c59d05e1db03b7e308d55c0d05bd7ba3f625a90da1b79313c12858eef",
     ),
+    "noto v1": npm.Package(
+        "@iconify-json/noto-v1", "1.2.5",
+        "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37",
+    ),
+    "fluent shaded": npm.Package(
+        "@iconify-json/fluent-emoji", "1.2.7",
+        "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
+    ),
+    "emojione v1": npm.Package(
+        "@iconify-json/emojione-v1", "1.2.3",
+        "6641d59d48a42823fdc2b84e7427e9f302944eb98d2c7d94d6e67c139e7b37b3",
+    ),
+    "streamline": npm.Package(
+        "@iconify-json/streamline-emojis", "1.2.4",
+        "5dac87c876b322500989828c5823143e0100d78881627a2e4081a4b897cbfdbc",
+    ),
+    "circle flags": npm.Package(
+        "@iconify-json/circle-flags", "1.2.11",
+        "ee9a03f6a6fdd79cc6325bdcb7bb93b83d331e60b16e226188f154a64b6bb4a9",
+    ),
+    "flag icons": npm.Package(
+        "@iconify-json/flag", "1.2.12",
+        "42246bc20f6154739a192172d71ffe477747ad38278f2e912ec43f4dcb5a15e0",
+    ),
+    "flagpack": npm.Package(
+        "@iconify-json/flagpack", "1.2.8",
+        "165ea189ef6ee00b8c10d66c0a2702a6afe1d89d7feafdc3a02a459d65580483",
+    ),
 }  # fmt: skip
-LICENCE = "openmoji CC BY-SA 4.0; twemoji, emojione CC BY 4.0; noto, fxemoji Apache-2.0; fluent MIT"
+FLAGS = ("circle flags", "flag icons", "flagpack")
+"""Sets that name flags by country, and hold nothing else."""
+LICENCE = (
+    "openmoji CC BY-SA 4.0; twemoji, emojione, streamline CC BY 4.0; emojione v1 CC BY-SA 4.0; "
+    "noto, noto v1, fxemoji Apache-2.0; fluent, fluent shaded, circle flags, flag icons, "
+    "flagpack MIT"
+)
 DEFAULT_SIZE = 64
 # The maker whose drawings are never trained on; its style is the one met most outside.
 UNSEEN_MAKER = "twemoji"
@@ -84,7 +118,9 @@ def load(folder: Path, size: int | None = None) -> PictureTable:
     size = size or DEFAULT_SIZE
     try:
         things = _read_table(folder / "openmoji" / "package" / _TABLE)
-        drawings = {name: _read_drawings(folder / name / "package") for name in SOURCES}
+        drawings = _read_drawings(
+            folder, {thing["hexcode"]: thing["annotation"] for thing in things}
+        )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder}: incomplete or damaged ({error}); "
@@ -126,7 +162,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
         for row in csv.DictReader(stream):
             if row["skintone"] or row["group"].startswith("extras") or row["group"] == "component":
                 continue
-            things.setdefault(row["annotation"], {**row, "hexcode": _key(row["hexcode"])})
+            things.setdefault(row["annotation"], {**row, "hexcode": key(row["hexcode"])})
     if not things:
         raise ValueError(f"{path.name} holds no rows")
     return list(things.values())
@@ -138,47 +174,16 @@ def _captions(thing: dict[str, str]) -> Iterator[str]:
     yield from dict.fromkeys([thing["annotation"], *filter(None, map(str.strip, tags))])
 
 
-def _key(hexcode: str) -> str:
-    """Code points without the selector that asks for colour: makers differ in writing it."""
-    return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
-
-
-def _plain(name: str) -> str:
-    """A name without all that icon sets write differently."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _read_drawings(package: Path) -> dict[str, str]:
-    """SVG texts by code points."""
-    if (package / "color").is_dir():  # OpenMoji itself
-        return {
-            _key(path.stem): path.read_text("utf-8")
-            for path in sorted((package / "color" / "svg").glob("*.svg"))
-        }
-    icons = json.loads((package / "icons.json").read_text("utf-8"))
-    width, height = icons.get("width", 16), icons.get("height", 16)
-
-    def drawing(name: str) -> str | None:
-        icon = icons["icons"].get(name)
-        if icon is None:
-            return None
-        box = f"0 0 {icon.get('width', width)} {icon.get('height', height)}"
-        return (
-            '<svg xmlns="http://www.w3.org/2000/svg" '
-            f'xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">{icon["body"]}</svg>'
-        )
-
-    chars = json.loads((package / "chars.json").read_text("utf-8"))
-    named = {_key(code): name for code, name in chars.items()}
-    if not named:  # older sets have names only, some without hyphens
-        aliases = {name: entry["parent"] for name, entry in icons.get("aliases", {}).items()}
-        known = {_plain(name): aliases.get(name, name) for name in [*aliases, *icons["icons"]]}
-        with (package.parents[1] / "openmoji" / "package" / _TABLE).open(encoding="utf-8") as table:
-            for row in csv.DictReader(table):
-                if name := known.get(_plain(row["annotation"])):
-                    named[_key(row["hexcode"])] = name
-    drawn = ((code, drawing(name)) for code, name in named.items())
-    return {code: svg for code, svg in drawn if svg is not None}
+def _read_drawings(folder: Path, things: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """SVG texts by maker and code point."""
+    sets = {name: Icons(folder / name / "package") for name in SOURCES if name != "openmoji"}
+    known = known_names(things, list(sets.values()))
+    return {
+        name: read_openmoji(folder / name / "package") if name == "openmoji"
+        else sets[name].flags() if name in FLAGS
+        else sets[name].drawings(known)
+        for name in SOURCES
+    }  # fmt: skip
 
 
 def _draw(drawings: list[str], size: int) -> np.ndarray:

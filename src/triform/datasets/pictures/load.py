@@ -67,8 +67,8 @@ KNOWN: dict[str, Known] = {
         lambda _, size: glyphs.load(size),
     ),
     "emoji": Known(
-        "pictures of emoji drawn by six makers, with names and tags",
-        8619,
+        "pictures of emoji drawn by up to thirteen makers, with names and tags",
+        14315,
         emoji.LICENCE,
         emoji.load,
         emoji.fetch,
