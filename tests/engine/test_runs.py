@@ -80,6 +80,15 @@ def test_export(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
             for key, tensor in tensors.items():
                 expected = tensor.half() if half and tensor.is_floating_point() else tensor
                 assert torch.equal(weights[name][key], expected)
+    ask(capsys, "export", "supervised", *flags, "--output", str(path), "--eight_bit")
+    weights, _ = load_weights(path)
+    for name, tensors in best.items():
+        assert weights[name].keys() == tensors.keys()
+        for key, tensor in tensors.items():
+            close = 0.51 * float(tensor.abs().max()) / 127 if tensor.is_floating_point() else 0
+            assert torch.allclose(weights[name][key].float(), tensor.float(), rtol=1e-3, atol=close)
+    with pytest.raises(UsageError, match="--eight_bit: --half says otherwise"):
+        main(["export", "supervised", *flags, "--output", str(path), "--eight_bit", "--half"])
     last, _ = load_weights(next(Path(answer["run"]).glob("checkpoints/last*")))
     ask(capsys, "export", "supervised", *flags, "--output", str(path), "--checkpoint", "last")
     weights, _ = load_weights(path)

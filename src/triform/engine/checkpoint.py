@@ -19,6 +19,7 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
+from triform.engine.eight_bit import from_eight_bit
 
 FORMAT = "triform-checkpoint"
 VERSION = 1
@@ -176,6 +177,15 @@ def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def is_exported(path: Path) -> bool:
+    """Whether a `.safetensors` file says which system's weights it holds."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "system" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def load_weights(path: str | Path) -> tuple[StateDicts, dict[str, Any]]:
     """Weights and config out of a checkpoint (`.pth`) or a weights file (`.safetensors`).
 
@@ -199,6 +209,7 @@ def load_weights(path: str | Path) -> tuple[StateDicts, dict[str, Any]]:
             for key in file.keys():  # noqa: SIM118 - not a dict
                 name, _, inner = key.partition(".")
                 weights.setdefault(name, {})[inner] = file.get_tensor(key)
+        weights = {name: from_eight_bit(tensors) for name, tensors in weights.items()}
         config = json.loads(metadata["config"])
         return weights, {**config, "system": metadata["system"]}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:

@@ -17,6 +17,7 @@ from PIL import Image
 from triform import cli
 from triform.base.config import load, parse
 from triform.base.errors import UsageError, UserError
+from triform.systems.captioner import data
 from triform.systems.captioner.config import VERBS, Config
 from triform.systems.captioner.data import Batches, as_seen, find_vocabulary, load_table
 from triform.systems.captioner.system import System, caption, evaluate, from_checkpoint, train
@@ -182,6 +183,54 @@ def test_a_tuned_encoder_travels_with_the_weights(tmp_path, caplog):
         assert torch.equal(tensor, before[name]) == is_measured, name
     pictures = [np.zeros((40, 30, 3), np.uint8)]
     assert trained.say(pictures, VERBS["caption"](pictures=("x",)))[0].words
+
+
+def test_a_captioner_lends_the_encoder_that_it_tuned(tmp_path, monkeypatch):
+    """Frozen, its features made once; and it goes on travelling with the weights."""
+    monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
+    name = "random:test_efficientnet"
+    flags = [
+        "--config", "tiny", "--device", "cpu", "--runs_dir", str(tmp_path), "--epochs", "1",
+        "--encoder", name, "--frame", "true", "--detection", "0",
+    ]  # fmt: skip
+    tuned = ["--encoder_fine_tune", "true", "--lr_mode", "finetune", "--finetune_lr", "0.01"]
+    lender = Path(train(parse(Config, [*flags, *tuned], PRESETS))["run"])
+    borrowing = parse(Config, [*flags, "--encoder_weights", str(lender)], PRESETS)
+    system = System(borrowing)
+    assert system.cached and not any(
+        each.requires_grad for each in system.captioner.encoder.parameters()
+    )
+    folder = Path(train(borrowing)["run"])
+    best = [each / "checkpoints" / "best_checkpoint.pth.tar" for each in (lender, folder)]
+    given, kept = (from_checkpoint(path, "cpu").model.encoder.state_dict() for path in best)
+    assert all(torch.equal(kept[key], tensor) for key, tensor in given.items())
+    # Pictures through the encoder, or its maps in their place: the same, but for half precision.
+    rows = system.held["val"].rows[:3]
+    pictures = [system.table.pictures.picture(int(row)) for row in rows]
+    trained = from_checkpoint(best[1], "cpu")
+    maps = torch.from_numpy(system.held["val"].features[rows].astype(np.float32))
+    places = trained.places(pictures)
+    assert torch.allclose(places, trained.model.encode(maps), atol=2e-3 * float(places.abs().max()))
+    said = trained.say(pictures, VERBS["caption"](pictures=("x",), decoding="known"))
+    captions = {text for row in system.table.rows("train") for text in system.table.captions[row]}
+    assert {trained.text(each) for each in said} <= captions
+    with pytest.raises(UserError, match=r"its encoder is random:test_efficientnet; needed is"):
+        other = ["--encoder_weights", str(lender), "--encoder", "random:test_vit"]
+        System(parse(Config, [*flags, *other], PRESETS))
+    plain = ["--config", "tiny", "--device", "cpu", "--epochs", "1", "--runs_dir", str(tmp_path)]
+    small = Path(train(parse(Config, plain, PRESETS))["run"])
+    with pytest.raises(UserError, match="its encoder is small"):
+        System(parse(Config, [*flags, "--encoder_weights", str(small)], PRESETS))
+
+
+def test_no_captions_to_choose_among(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "MOST_KNOWN", 3)
+    flags = ["--config", "tiny", "--device", "cpu", "--runs_dir", str(tmp_path), "--epochs", "1"]
+    folder = Path(train(parse(Config, flags, PRESETS))["run"])
+    trained = from_checkpoint(folder / "checkpoints" / "best_checkpoint.pth.tar", "cpu")
+    with pytest.raises(UsageError, match=r"--decoding known: .*keeps no captions"):
+        known = VERBS["caption"](pictures=("x",), decoding="known")
+        trained.say([np.zeros((9, 9, 3), np.uint8)], known)
 
 
 def test_without_a_word_to_look_for_detection_is_refused(tmp_path, monkeypatch):

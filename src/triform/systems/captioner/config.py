@@ -100,7 +100,9 @@ class ModelConfig(Group):
         "trained here from scratch.",
     )
     encoder_weights: str = Field(
-        "", description="File of its weights (.safetensors, .pth); empty asks the hub."
+        "",
+        description="File of its weights (.safetensors, .pth); a run or weights of a captioner "
+        "lend the encoder that they tuned; empty asks the hub.",
     )
     encoder_width: int = Field(32, ge=8, le=512, description="Channels of the small encoder.")
     encoder_blocks: int = Field(
@@ -190,7 +192,7 @@ class Config(SystemConfig):
         return self
 
 
-Decoding = Literal["greedy", "beam", "sample"]
+Decoding = Literal["greedy", "beam", "known", "sample"]
 
 
 class _TrainedConfig(Settings):
@@ -201,10 +203,14 @@ class _TrainedConfig(Settings):
         description="Trained weights (.pth.tar, .safetensors or a run directory); where not "
         "given, ./checkpoints/best_checkpoint.pth.tar, or else those that ship.",
     )
-    decoding: Decoding = Field("beam", description="How words are chosen.")
-    beam_size: int = Field(5, ge=1, le=64, description="Sentences followed at once (beam).")
+    decoding: Decoding = Field(
+        "beam",
+        description="How words are chosen; known says one of the captions of the training, which "
+        "names things best where they are few.",
+    )
+    beam_size: int = Field(5, ge=1, le=64, description="Sentences followed at once (beam, known).")
     length_power: float = Field(
-        0.7, ge=0, le=2, description="A score is divided by length to this power (beam)."
+        0.7, ge=0, le=2, description="A score is divided by length to this power (beam, known)."
     )
     temperature: float = Field(1.0, gt=0, le=10, description="Above 1 bolder (sample).")
     top_k: int = Field(0, ge=0, description="Only so many likely words; 0 = all (sample).")

@@ -26,13 +26,15 @@ from triform.datasets.captioned.framing import framed
 from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.systems.captioner.config import RESIZE, Config, DataConfig
-from triform.text.vocabulary import SPECIAL, UNKNOWN, Vocabulary
+from triform.text.vocabulary import SPECIAL, UNKNOWN, Vocabulary, words_of
 
 logger = get_logger(__name__)
 
 MANY_UNKNOWN = 0.2
 MOST_PICTURES = 0.4
 """A word that more of the training pictures' captions have says nothing about what is shown."""
+MOST_KNOWN = 10_000
+"""Captions that are kept with the weights, at most."""
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 IN_MEMORY = 2**30
 """Bytes of pictures that are kept once they were decoded."""
@@ -86,6 +88,14 @@ def find_vocabulary(table: CaptionTable, data: DataConfig) -> Vocabulary:
         path.parent.mkdir(parents=True, exist_ok=True)
         vocabulary.save(path)
     return vocabulary
+
+
+def learned_captions(table: CaptionTable) -> list[str]:
+    """Every caption of the training once; none where there are too many to choose among."""
+    captions = {
+        " ".join(words_of(text)) for row in table.rows("train") for text in table.captions[row]
+    }
+    return sorted(captions) if len(captions) <= MOST_KNOWN else []
 
 
 def telling_words(table: CaptionTable, vocabulary: Vocabulary) -> list[int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from triform.systems.captioner.known import KnownCaptions
 from triform.systems.captioner.model import Captioner, State
 from triform.text.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
 
@@ -105,7 +106,13 @@ class Decoder:
         return Said(words[:length], score, finished, looked)
 
     @torch.no_grad()
-    def beam(self, places: Tensor, size: int, length_power: float = 0.7) -> list[Said]:
+    def beam(
+        self,
+        places: Tensor,
+        size: int,
+        length_power: float = 0.7,
+        known: KnownCaptions | None = None,
+    ) -> list[Said]:
         """Beam search of all pictures at once.
 
         A sentence's score is its log-probability over its length (with the end) to a power
@@ -116,6 +123,7 @@ class Decoder:
             places: (B, L, E).
             size: sentences followed for each picture.
             length_power: 0 compares log-probabilities as they are.
+            known: says one of these captions and nothing else.
         """
         count, device = len(places), places.device
         minus = float("-inf")
@@ -131,14 +139,18 @@ class Decoder:
         best = torch.full((count, size), minus, device=device)
         kept = torch.full((count, size, self.max_length + 1), self.end, device=device)
         rows = list(range(count))  # of the pictures that are still followed
+        nodes = torch.zeros_like(words)  # in the tree of known captions
         answers: dict[int, Said] = {}
         for length in range(1, self.max_length + 2):
             logits, state, _ = self.model.step(words, state)
             logits = logits.float()
             logits[:, self.never] = float("-inf")
+            total_odds = logits.logsumexp(1, keepdim=True)
+            if known is not None:
+                logits.masked_fill_(~known.allowed(nodes, logits.shape[1]), minus)
             # Only the best words of each beam can be among the best of its picture.
             tops, next_words = logits.topk(min(2 * size, logits.shape[1]))
-            tops = tops - logits.logsumexp(1, keepdim=True)
+            tops = tops - total_odds
             each = tops.shape[1]
             total = score[..., None] + tops.view(len(rows), size, each)
             top, place = total.flatten(1).topk(min(2 * size, size * each))
@@ -182,6 +194,8 @@ class Decoder:
                     places=state.places[left], keys=state.keys[left], shown=state.shown[left]
                 )
             words, heads = said[..., -1].flatten(), parents.flatten()
+            if known is not None:
+                nodes = known.follow(nodes[heads], words)
             # Beams of a picture see the same places: only what was said differs.
             state = state._replace(hidden=state.hidden[heads], cell=state.cell[heads])
         return [answers[row] for row in range(count)]

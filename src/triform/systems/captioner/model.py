@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -109,16 +110,19 @@ def _conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class Captioner(nn.Module):
     """Feature maps to words.
 
-    The vocabulary travels with the weights, as a buffer of JSON.
+    The vocabulary travels with the weights, as a buffer of JSON; so do the captions that were
+    learned, where they are few enough to choose among them.
 
     Args:
         config: sizes.
         in_channels: channels of the feature maps.
         vocabulary: its words.
-        encoder: makes feature maps out of pictures, where it is trained with the rest.
+        encoder: makes feature maps out of pictures, where its weights go with the rest.
+        known: captions that were learned.
     """
 
     words: Tensor
+    known: Tensor
 
     def __init__(
         self,
@@ -126,6 +130,7 @@ class Captioner(nn.Module):
         in_channels: int,
         vocabulary: Vocabulary,
         encoder: nn.Module | None = None,
+        known: Sequence[str] = (),
     ):
         super().__init__()
         self.grid = config.encoded_image_size
@@ -154,10 +159,13 @@ class Captioner(nn.Module):
         )
         self.word_dropout, self.unknown = config.word_dropout, vocabulary.word_to_idx[UNKNOWN]
         self.register_buffer("words", pack_words(vocabulary))
+        self.register_buffer("known", pack(list(known)))
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures or feature maps (B, C, S, S) to places (B, L, E), row by row."""
-        maps = self.encoder(images)
+        maps = images
+        if images.shape[1] != self.project.in_channels:
+            maps = self.encoder(images)
         if maps.shape[-1] < self.grid:  # averages may be taken before or after: fewer first
             maps = F.adaptive_avg_pool2d(self.project(maps), self.grid)
         else:
@@ -319,11 +327,24 @@ class WordDetector(nn.Module):
         return F.softplus(self.words(places).float()).sum(1)
 
 
-def pack_words(vocabulary: Vocabulary) -> Tensor:
-    """A vocabulary as bytes, (n,) uint8."""
-    content = [vocabulary.words, vocabulary.freq_threshold]
+def pack(content: object) -> Tensor:
+    """Plain data as the bytes of its JSON, (n,) uint8."""
     data = json.dumps(content, ensure_ascii=False).encode()
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def unpack(packed: Tensor) -> Any:
+    """What is in such bytes.
+
+    Raises:
+        ValueError: no JSON.
+    """
+    return json.loads(bytes(packed.tolist()).decode())
+
+
+def pack_words(vocabulary: Vocabulary) -> Tensor:
+    """A vocabulary as bytes, (n,) uint8."""
+    return pack([vocabulary.words, vocabulary.freq_threshold])
 
 
 def unpack_words(packed: Tensor) -> Vocabulary:
@@ -332,5 +353,5 @@ def unpack_words(packed: Tensor) -> Vocabulary:
     Raises:
         ValueError: there is none in them.
     """
-    words, threshold = json.loads(bytes(packed.tolist()).decode())
+    words, threshold = unpack(packed)
     return Vocabulary({word: number for number, word in enumerate(words)}, int(threshold))

@@ -21,14 +21,20 @@ from triform.engine.protocol import System as EngineSystem
 from triform.engine.sampler import EpochLoader
 from triform.engine.update import Update
 from triform.metrics.bleu import bleu
-from triform.pretrained.feature_maps import load_feature_maps
 from triform.systems.captioner.config import SMALL, Config
-from triform.systems.captioner.data import Batches, find_vocabulary, load_table, telling_words
+from triform.systems.captioner.data import (
+    Batches,
+    find_vocabulary,
+    learned_captions,
+    load_table,
+    telling_words,
+)
 from triform.systems.captioner.decoding import Decoder, Said
+from triform.systems.captioner.encoders import load_encoder
 from triform.systems.captioner.evaluation import evaluate
 from triform.systems.captioner.features import frozen_features
 from triform.systems.captioner.loss import caption_loss, detection_loss
-from triform.systems.captioner.model import Captioner, SmallEncoder, WordDetector
+from triform.systems.captioner.model import Captioner, WordDetector
 from triform.systems.captioner.showing import config
 from triform.systems.captioner.trained import Trained, caption
 from triform.text.vocabulary import Vocabulary, words_of
@@ -56,18 +62,13 @@ class System(EngineSystem):
         data, model, training = config.data, config.model, config.training
         self.table = load_table(config)
         self.vocabulary = find_vocabulary(self.table, data)
-        encoder: nn.Module
+        encoder, learns, travels = load_encoder(model)
+        encoder.requires_grad_(learns)
+        own = encoder if travels else None
         features = None
-        tuned = True
-        if model.encoder == SMALL:
-            encoder = SmallEncoder(model.encoder_width, model.encoder_blocks, model.encoder_dropout)
-            own: nn.Module | None = encoder
-        else:
-            weights = Path(model.encoder_weights) if model.encoder_weights else None
-            encoder = load_feature_maps(model.encoder, weights)
-            tuned = model.encoder_fine_tune
-            own = encoder if tuned else None
-        self.captioner = Captioner(model, _channels(encoder), self.vocabulary, own)
+        self.captioner = Captioner(
+            model, _channels(encoder), self.vocabulary, own, learned_captions(self.table)
+        )
         self.networks = {"captioner": self.captioner}
         looked_for: list[int] = []
         if model.detection:
@@ -78,13 +79,13 @@ class System(EngineSystem):
                     "pictures apart, for too many share each; leave it at 0"
                 )
             self.networks["detector"] = WordDetector(model.encoder_dim, len(looked_for))
-        if not tuned:
-            self.frozen = {"encoder": encoder.requires_grad_(False)}
+        if not learns:
+            self.frozen = {"encoder": encoder}
             if data.cache_features:
                 features = frozen_features(encoder, self.table, data, device)  # type: ignore[arg-type]
         self.cached = features is not None
         self.optimizers = {
-            "main": self._optimizer(training, own if model.encoder != SMALL else None)
+            "main": self._optimizer(training, encoder if model.encoder != SMALL else None)
         }
         rows = self.table.rows("train")
         self.training_batches = Batches(
@@ -103,12 +104,16 @@ class System(EngineSystem):
         self.stateful = {"vocabulary": SameWords(self.vocabulary), "loader": self.loader}
 
     def _optimizer(self, training: Any, pretrained: nn.Module | None) -> torch.optim.Optimizer:
-        theirs = set() if pretrained is None else set(pretrained.parameters())
+        theirs = (
+            {each for each in pretrained.parameters() if each.requires_grad}
+            if pretrained
+            else set()
+        )
         own = [
             each
             for network in self.networks.values()
             for each in network.parameters()
-            if each not in theirs
+            if each not in theirs and each.requires_grad
         ]
         groups = [{"params": own, "lr": training.lr}]
         if theirs:

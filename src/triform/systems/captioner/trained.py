@@ -21,12 +21,14 @@ from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
 from triform.pretrained.feature_maps import load_feature_maps
 from triform.pretrained.weights import names
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
-from triform.systems.captioner.data import as_seen, to_tensor
+from triform.systems.captioner.data import MOST_KNOWN, as_seen, to_tensor
 from triform.systems.captioner.decoding import Decoder, Said
+from triform.systems.captioner.encoders import SYSTEM, load_encoder, small_encoder
+from triform.systems.captioner.known import KnownCaptions
 from triform.systems.captioner.maps import draw_attention
-from triform.systems.captioner.model import Captioner, SmallEncoder, unpack_words
+from triform.systems.captioner.model import Captioner, pack, unpack, unpack_words
+from triform.text.vocabulary import UNKNOWN
 
-SYSTEM = "captioner"
 DOCUMENTED = "./checkpoints/best_checkpoint.pth.tar"
 
 
@@ -38,6 +40,7 @@ class Trained:
         config: The settings of its training.
         vocabulary: Its words.
         model: The network.
+        known: The captions that it learned, where they are few enough.
     """
 
     def __init__(self, path: Path, device: torch.device):
@@ -50,15 +53,15 @@ class Trained:
             self.vocabulary = unpack_words(given["words"])
             own: nn.Module | None = None
             if model.encoder == SMALL:
-                own = SmallEncoder(model.encoder_width, model.encoder_blocks, model.encoder_dropout)
+                own = small_encoder(model)
+            elif any(name.startswith("encoder.") for name in given):  # it travels with the rest
+                own = load_feature_maps(model.encoder, empty=True)
             else:
-                file = Path(model.encoder_weights) if model.encoder_weights else None
-                if model.encoder_fine_tune:  # its weights are in the checkpoint
-                    own = load_feature_maps(model.encoder, empty=True)
-                else:
-                    self.encoder = load_feature_maps(model.encoder, file).eval().to(device)
+                self.encoder = load_encoder(model).network.eval().to(device)
             channels = given["project.weight"].shape[1]
-            self.model = Captioner(model, channels, self.vocabulary, own)
+            given.setdefault("known", pack([]))
+            known = unpack(given["known"])
+            self.model = Captioner(model, channels, self.vocabulary, own, known)
             floats = {
                 name: tensor.float() if tensor.is_floating_point() else tensor
                 for name, tensor in given.items()
@@ -67,6 +70,9 @@ class Trained:
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise UserError(f"{path}: its weights do not fit its settings") from error
         self.model.eval().to(device)
+        unknown = self.vocabulary.word_to_idx[UNKNOWN]
+        sayable = [self.vocabulary.encode(text)[1:] for text in known]
+        self.known = KnownCaptions([each for each in sayable if unknown not in each])
 
     @torch.no_grad()
     def places(self, pictures: Sequence[np.ndarray | Image.Image]) -> Tensor:
@@ -83,6 +89,13 @@ class Trained:
         places = self.places(pictures)
         if settings.decoding == "beam":
             return decoder.beam(places, settings.beam_size, settings.length_power)
+        if settings.decoding == "known":
+            if not self.known:
+                raise UsageError(
+                    f"--decoding known: {self.source} keeps no captions to choose among, or none "
+                    f"of its own words; up to {MOST_KNOWN:,} different ones are kept; choose beam"
+                )
+            return decoder.beam(places, settings.beam_size, settings.length_power, self.known)
         if settings.decoding == "greedy":
             return decoder.choose(places)
         return decoder.choose(
