@@ -1,8 +1,8 @@
 """Put the weights of a run where the package finds them, and note their checksum.
 
-python scripts/ship_weights.py [--last] RUN NAME [NETWORK ...]
+python scripts/ship_weights.py [--last] [--eight_bit] RUN NAME [NETWORK ...]
 
-The best by what was watched, or those of the last step.
+The best by what was watched, or those of the last step; in half precision, or in eight bits.
 """
 
 import json
@@ -17,11 +17,12 @@ LARGEST = 10_000_000
 
 
 def main(*words: str) -> None:
-    last, (run, name, *networks) = "--last" in words, [word for word in words if word != "--last"]
+    run, name, *networks = (word for word in words if not word.startswith("--"))
     FOLDER.mkdir(exist_ok=True)
     target = FOLDER / f"{name}.safetensors"
-    command = [sys.executable, "-m", "triform", "runs", "export", run, "--half"]
-    command += ["--checkpoint", "last"] if last else []
+    command = [sys.executable, "-m", "triform", "runs", "export", run]
+    command += ["--eight_bit" if "--eight_bit" in words else "--half"]
+    command += ["--checkpoint", "last"] if "--last" in words else []
     kept = ["--networks", *networks] if networks else []
     subprocess.run([*command, "--output", str(target), *kept], check=True)
     if (size := target.stat().st_size) > LARGEST:

@@ -15,7 +15,12 @@ Config = TypeVar("Config", bound=SystemConfig)
 
 
 def find_checkpoint(
-    given: str | None, system: str, *, shipped: str | None = None, documented: str | None = None
+    given: str | None,
+    system: str,
+    *,
+    shipped: str | None = None,
+    documented: str | None = None,
+    flag: str = "--checkpoint",
 ) -> Path:
     """Find the file that `--checkpoint` means.
 
@@ -27,6 +32,7 @@ def find_checkpoint(
         system: Whose weights they are.
         shipped: Name of the weights that ship with the project.
         documented: Name of the file that training writes beside the run.
+        flag: What it was given as, for messages.
 
     Raises:
         UserError: It is not there, or there is nothing to take it from.
@@ -36,10 +42,10 @@ def find_checkpoint(
         if path.is_dir():
             found = sorted(path.glob("checkpoints/best*"))
             if not found:
-                raise UserError(f"--checkpoint {given}: no run directory, or nothing was kept yet")
+                raise UserError(f"{flag} {given}: no run directory, or nothing was kept yet")
             path = found[0]
         if not path.is_file():
-            raise UserError(f"--checkpoint {given}: not there; train one or leave the flag out")
+            raise UserError(f"{flag} {given}: not there; train one or leave the flag out")
         return path
     if documented is not None and Path(documented).is_file():
         logger.info("using %s", documented)

@@ -217,6 +217,8 @@ def test_a_captioner_lends_the_encoder_that_it_tuned(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"its encoder is random:test_efficientnet; needed is"):
         other = ["--encoder_weights", str(lender), "--encoder", "random:test_vit"]
         System(parse(Config, [*flags, *other], PRESETS))
+    with pytest.raises(UserError, match=r"--encoder_weights .*: no run directory, or nothing was"):
+        System(parse(Config, [*flags, "--encoder_weights", str(tmp_path)], PRESETS))
     plain = ["--config", "tiny", "--device", "cpu", "--epochs", "1", "--runs_dir", str(tmp_path)]
     small = Path(train(parse(Config, plain, PRESETS))["run"])
     with pytest.raises(UserError, match="its encoder is small"):

@@ -60,7 +60,7 @@ def _is_captioner(source: Path) -> bool:
 
 
 def _lent(source: str, name: str) -> nn.Module:
-    path = find_checkpoint(source, SYSTEM)
+    path = find_checkpoint(source, SYSTEM, flag="--encoder_weights")
     weights, config = read_trained(path, SYSTEM, Config)
     own = {
         key.removeprefix(_KEY): tensor

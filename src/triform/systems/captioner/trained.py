@@ -92,8 +92,8 @@ class Trained:
         if settings.decoding == "known":
             if not self.known:
                 raise UsageError(
-                    f"--decoding known: {self.source} keeps no captions to choose among, or none "
-                    f"of its own words; up to {MOST_KNOWN:,} different ones are kept; choose beam"
+                    f"--decoding known: {self.source} keeps no captions to choose among (up to "
+                    f"{MOST_KNOWN:,} different ones of the training are kept); choose beam"
                 )
             return decoder.beam(places, settings.beam_size, settings.length_power, self.known)
         if settings.decoding == "greedy":
