@@ -1,10 +1,6 @@
-"""Put the weights of a run where the package finds them, and note their checksum.
+"""Put the weights of a run where the package finds them, and note their checksum."""
 
-python scripts/ship_weights.py [--last] [--eight_bit] RUN NAME [NETWORK ...]
-
-The best by what was watched, or those of the last step; in half precision, or in eight bits.
-"""
-
+import argparse
 import json
 import subprocess
 import sys
@@ -16,23 +12,29 @@ from triform.pretrained.weights import CHECKSUMS, FOLDER
 LARGEST = 10_000_000
 
 
-def main(*words: str) -> None:
-    run, name, *networks = (word for word in words if not word.startswith("--"))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="the run, as `triform runs export` takes it")
+    parser.add_argument("name", help="what the weights are called")
+    parser.add_argument("networks", nargs="*", help="networks to keep; none means all")
+    parser.add_argument("--last", action="store_true", help="those of the last step, not the best")
+    parser.add_argument("--eight_bit", action="store_true", help="not half precision: eight bits")
+    given = parser.parse_intermixed_args()
     FOLDER.mkdir(exist_ok=True)
-    target = FOLDER / f"{name}.safetensors"
-    command = [sys.executable, "-m", "triform", "runs", "export", run]
-    command += ["--eight_bit" if "--eight_bit" in words else "--half"]
-    command += ["--checkpoint", "last"] if "--last" in words else []
-    kept = ["--networks", *networks] if networks else []
+    target = FOLDER / f"{given.name}.safetensors"
+    command = [sys.executable, "-m", "triform", "runs", "export", given.run]
+    command += ["--eight_bit" if given.eight_bit else "--half"]
+    command += ["--checkpoint", "last"] if given.last else []
+    kept = ["--networks", *given.networks] if given.networks else []
     subprocess.run([*command, "--output", str(target), *kept], check=True)
     if (size := target.stat().st_size) > LARGEST:
         sys.exit(f"{target} has {size} bytes, more than {LARGEST}: too large to ship")
     table = FOLDER / CHECKSUMS
     known = json.loads(table.read_text("utf-8")) if table.is_file() else {}
-    known[name] = file_sha256(target)
+    known[given.name] = file_sha256(target)
     with atomic_write(table, "w") as file:
         file.write(json.dumps(known, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from sentences import log_probability
 
 from triform.systems.captioner.config import ModelConfig
 from triform.systems.captioner.decoding import Decoder, _narrowed
@@ -34,19 +35,6 @@ def places(model: Captioner, count: int) -> torch.Tensor:
     return model.encode(2 * torch.randn(count, 3, 4, 4)).detach()
 
 
-@torch.no_grad()
-def log_probability(model: Captioner, place: torch.Tensor, numbers: list[int]) -> float:
-    """Of a whole sentence, by the plain definition, words never said left out."""
-    state = model.start(place)
-    before, total = WORDS.word_to_idx[START], 0.0
-    for number in numbers:
-        logits, state, _ = model.step(torch.tensor([before]), state)
-        logits[:, [WORDS.word_to_idx[word] for word in (PAD, START, UNKNOWN)]] = float("-inf")
-        total += logits.log_softmax(1)[0, number].item()
-        before = number
-    return total
-
-
 def test_a_wide_beam_finds_the_best_of_all_sentences(model):
     longest, power = 3, 0.7
     end, said = WORDS.word_to_idx[END], [WORDS.word_to_idx[word] for word in "ab"]
@@ -54,7 +42,7 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(model):
     answers = Decoder(model, WORDS, longest).beam(shown, 64, power)
     for number, answer in enumerate(answers):
         best = max(
-            (log_probability(model, shown[number : number + 1], [*words, end])
+            (log_probability(model, WORDS, shown[number : number + 1], [*words, end])
              / (length + 1) ** power, list(words))
             for length in range(longest + 1)
             for words in itertools.product(said, repeat=length)

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from sentences import log_probability
 
 from triform.systems.captioner.config import ModelConfig
 from triform.systems.captioner.decoding import Decoder
 from triform.systems.captioner.known import NOWHERE, KnownCaptions
 from triform.systems.captioner.model import Captioner
-from triform.text.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+from triform.text.vocabulary import END, Vocabulary
 
 CAPTIONS = ("red chair", "red chair with arms", "red table", "chair", "small red chair", "lamp")
 WORDS = Vocabulary.build(CAPTIONS, 1)
@@ -28,31 +29,16 @@ def model() -> Captioner:
     return made
 
 
-@torch.no_grad()
-def log_probability(model: Captioner, place: torch.Tensor, numbers: list[int]) -> float:
-    """Of a whole caption, by the plain definition; unknown ones take their share as well."""
-    state, before, total = model.start(place), WORDS.word_to_idx[START], 0.0
-    for number in numbers:
-        logits, state, _ = model.step(torch.tensor([before]), state)
-        logits[:, [WORDS.word_to_idx[word] for word in (PAD, START, UNKNOWN)]] = float("-inf")
-        total += logits.log_softmax(1)[0, number].item()
-        before = number
-    return total
-
-
 @pytest.mark.parametrize("power", [0.0, 0.7])
 def test_the_best_of_all_known_captions(model, power):
     torch.manual_seed(1)
     places = model.encode(20 * torch.randn(30, 3, 4, 4)).detach()
     answers = Decoder(model, WORDS, 8).beam(places, 16, power, KNOWN)
     found = set()
-    for number, answer in enumerate(answers):
-        sentences = [WORDS.encode(caption)[1:] for caption in CAPTIONS]
+    sentences = [WORDS.encode(caption)[1:] for caption in CAPTIONS]
+    for place, answer in zip(places.split(1), answers, strict=True):
         scored = [
-            (
-                log_probability(model, places[number : number + 1], words) / len(words) ** power,
-                words,
-            )
+            (log_probability(model, WORDS, place, words) / len(words) ** power, words)
             for words in sentences
         ]
         best, words = max(scored)
