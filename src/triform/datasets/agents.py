@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triform.base.errors import UserError
 from triform.datasets.filming import film
 from triform.datasets.playing import Game, Player, measure
 from triform.datasets.playing_settings import EvaluateConfig, PlayConfig, PlayingSettings
@@ -19,48 +18,43 @@ from triform.layers.perceptron import Activation, Perceptron
 
 
 class Agent:
-    """A perceptron that acts.
-
-    Args:
-        source: The file that its weights came from.
-        weights: Of the network; None where the file has none of that name.
-        hidden_size: Width of the hidden layers.
-        num_layers: How many there are.
-        activation: Between the layers.
-        device: Where it thinks.
+    """What a trained perceptron that acts can do; whoever loads it says what it is.
 
     Attributes:
-        num_inputs: Length of what it sees.
-        num_actions: Actions it can choose from.
+        source: The file that its weights came from.
+        device: Where it computes.
         network: In evaluation mode.
-
-    Raises:
-        UserError: The weights are not those of such a network.
+        num_inputs: Length of an observation.
+        num_actions: Actions it can choose from.
     """
 
-    def __init__(
+    source: Path
+    device: torch.device
+    network: Perceptron
+    num_inputs: int
+    num_actions: int
+
+    def perceptron(
         self,
-        source: Path,
-        weights: Mapping[str, Tensor] | None,
+        weights: Mapping[str, Tensor],
         hidden_size: int,
         num_layers: int,
         activation: Activation,
-        device: torch.device,
-    ):
-        self.source, self.device = source, device
-        try:
-            given = {name: tensor.float() for name, tensor in (weights or {}).items()}
-            names = [f"network.{2 * layer}.weight" for layer in range(num_layers + 1)]
-            self.num_inputs = given[names[0]].shape[1]
-            self.num_actions = given[names[-1]].shape[0]
-            with torch.device("meta"):  # settings may lie: sizes are compared before they cost
-                network = Perceptron(
-                    self.num_inputs, self.num_actions, hidden_size, num_layers, activation
-                )
-            network.load_state_dict(given, assign=True)
-        except (KeyError, RuntimeError, IndexError, AttributeError) as error:
-            raise UserError(f"{source}: its weights do not fit its settings") from error
-        self.network = network.eval().to(device)
+    ) -> Perceptron:
+        """Build the network that weights are of; observations and actions are read off them.
+
+        Args:
+            weights: Of the network.
+            hidden_size: Width of the hidden layers.
+            num_layers: How many there are.
+            activation: Between the layers.
+
+        Raises:
+            KeyError: The first or the last layer is missing.
+        """
+        self.num_inputs = weights["network.0.weight"].shape[1]
+        self.num_actions = weights[f"network.{2 * num_layers}.weight"].shape[0]
+        return Perceptron(self.num_inputs, self.num_actions, hidden_size, num_layers, activation)
 
     @torch.no_grad()
     def act(self, observations: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ A `.pth` holds tensors and plain Python data in torch's zip format and is read w
 import json
 import shutil
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
+from triform.base.plain_data import check_plain, parse_json
+from triform.engine.checkpoint_checks import check_archive, check_header, check_tensors
 from triform.engine.eight_bit import from_eight_bit
 
 FORMAT = "triform-checkpoint"
@@ -60,15 +61,12 @@ def read(path: str | Path) -> Any:
         kind = "a folder" if path.is_dir() else "not there"
         raise UserError(f"{path}: {kind}, expected a checkpoint file")
     try:
-        # torch does not compare checksums when it reads; a flipped bit would become a weight.
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise UserError(f"{path}: damaged ({damaged} does not match its checksum)")
+        check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about a file before it refuses it
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        check_tensors(content, path)
+        return content
     except UserError:
         raise
     except Exception as error:  # a hostile file may make the reader fail in any way
@@ -98,6 +96,10 @@ def load(path: str | Path) -> State:
         raise UserError(f"{path}: the checkpoint lacks {', '.join(missing)}")
     if not _is_well_formed(state):
         raise UserError(f"{path}: not written by Triform: its parts are of the wrong kind")
+    try:
+        check_plain(state["config"])
+    except ValueError as error:
+        raise UserError(f"{path}: its settings cannot be read: {error}") from error
     return state
 
 
@@ -180,9 +182,10 @@ def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
 def is_exported(path: Path) -> bool:
     """Whether a `.safetensors` file says which system's weights it holds."""
     try:
+        check_header(path)
         with safe_open(path, framework="pt") as file:
             return "system" in (file.metadata() or {})
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, UserError):
         return False
 
 
@@ -204,13 +207,14 @@ def load_weights(path: str | Path) -> tuple[StateDicts, dict[str, Any]]:
         raise UserError(f"{path}: not there, expected a weights file")
     weights: StateDicts = {}
     try:
+        check_header(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             for key in file.keys():  # noqa: SIM118 - not a dict
                 name, _, inner = key.partition(".")
                 weights.setdefault(name, {})[inner] = file.get_tensor(key)
         weights = {name: from_eight_bit(tensors) for name, tensors in weights.items()}
-        config = json.loads(metadata["config"])
+        config = parse_json(metadata["config"])
         return weights, {**config, "system": metadata["system"]}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: damaged, cut short, or not a safetensors file") from error

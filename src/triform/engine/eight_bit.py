@@ -39,13 +39,20 @@ def to_eight_bit(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_eight_bit(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `to_eight_bit` was given, rounded; other tensors as they are."""
+    """What `to_eight_bit` was given, rounded; other tensors as they are.
+
+    Raises:
+        ValueError: A scale does not have one number for each output of its tensor.
+    """
     made = {}
     for name, tensor in weights.items():
         if name.endswith(SCALE):
             continue
         scale = weights.get(name + SCALE)
         if scale is not None:
+            # A scale of another length would blow the tensor up: (1, N) by N scales is (N, N).
+            if tensor.ndim < 1 or scale.shape != tensor.shape[:1]:
+                raise ValueError(f"{name}{SCALE}: not one scale for each output")
             tensor = tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
         made[name] = tensor
     return made

@@ -24,8 +24,10 @@ class PictureFacts(nn.Module):
     def __init__(self, channels: int, size: int, classes: Sequence[str] = ()):
         super().__init__()
         text = "\n".join(name.replace("\n", " ") for name in classes).encode()
-        self.register_buffer("shape", torch.tensor([channels, size]))
-        self.register_buffer("names", torch.tensor(list(text), dtype=torch.uint8))
+        # On the processor also where a network is built without memory (`torch.device("meta")`):
+        # its layers are of this shape.
+        self.register_buffer("shape", torch.tensor([channels, size], device="cpu"))
+        self.register_buffer("names", torch.tensor(list(text), dtype=torch.uint8, device="cpu"))
 
 
 def read_facts(weights: Mapping[str, Tensor], prefix: str = "facts.") -> PictureFacts:

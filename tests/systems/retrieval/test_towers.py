@@ -174,7 +174,7 @@ def test_wrong_files_are_one_line(tiny_run, tmp_path):
     content = torch.load(moe, weights_only=True)
     content["moe"]["linear.weight"] = torch.zeros(5, 5)
     torch.save(content, tmp_path / "moe.pth")
-    with pytest.raises(UserError, match="weights do not fit ImageTower"):
+    with pytest.raises(UserError, match="weights do not fit its settings: head"):
         load_image_tower(tmp_path / "moe.pth")
 
 

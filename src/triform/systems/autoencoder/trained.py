@@ -2,53 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UsageError
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import Pictures, as_floats, as_pixels, real_pictures
 from triform.datasets.picture_settings import EvaluatePicturesConfig
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures
 from triform.images.latent_map import save_latent_map
 from triform.layers.picture_facts import read_facts
-from triform.pretrained.weights import names
 from triform.systems.autoencoder.config import Config, EvaluateConfig, ReconstructConfig
 from triform.systems.autoencoder.loss import quality, with_noise
 from triform.systems.autoencoder.model import Autoencoder
 
-SYSTEM = "autoencoder"
 COLUMNS = 10
 MAPPED = 2000
 
 
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained autoencoder in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         network: The network.
         noise_factor: Noise on what it sees, as in its training.
     """
 
+    system = "autoencoder"
+    config_class = Config
+
     def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        try:
-            own = weights["autoencoder"]
-            self.network = Autoencoder(self.config.model, read_facts(own))
-            self.network.load_state_dict(own)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.network.eval().to(device)
+        super().__init__(path, device)
         training = self.config.training
         self.noise_factor = training.noise_factor if training.objective == "denoising" else 0.0
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        facts = read_facts(tensors["autoencoder"])
+        self.network = Autoencoder(self.config.model, facts)
+        return {"autoencoder": self.network}
 
     @torch.no_grad()
     def again(
@@ -69,9 +66,7 @@ class Trained:
 
 
 def _chosen(settings: ReconstructConfig | EvaluateConfig) -> tuple[Trained, Pictures]:
-    shipped = SYSTEM if SYSTEM in names() else None
-    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=shipped)
-    trained = Trained(path, pick_device(settings.device))
+    trained = Trained.choose(settings.checkpoint, settings.device)
     asked = EvaluatePicturesConfig(dataset=settings.dataset, download_path=settings.download_path)
     return trained, real_pictures(trained.config.data, asked, trained.config.seed)
 

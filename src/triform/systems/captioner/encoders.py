@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import nn
 
 from triform.base.errors import UserError
+from triform.engine.building import build_network
 from triform.engine.checkpoint import is_exported
 from triform.engine.trained import find_checkpoint, read_trained
 from triform.pretrained.feature_maps import load_feature_maps
@@ -70,6 +71,4 @@ def _lent(source: str, name: str) -> nn.Module:
     if config.model.encoder != name or not own:
         has = f"{config.model.encoder}{'' if own else ', which it did not tune'}"
         raise UserError(f"--encoder_weights {source}: its encoder is {has}; needed is {name}")
-    network = load_feature_maps(name, empty=True)
-    network.load_state_dict(own)
-    return network
+    return build_network(lambda: load_feature_maps(name, empty=True), own, path, "encoder")

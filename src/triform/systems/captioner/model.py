@@ -339,7 +339,10 @@ def unpack(packed: Tensor) -> Any:
     Raises:
         ValueError: no JSON.
     """
-    return json.loads(bytes(packed.tolist()).decode())
+    try:
+        return json.loads(bytes(packed.tolist()).decode())
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def pack_words(vocabulary: Vocabulary) -> Tensor:
@@ -354,4 +357,19 @@ def unpack_words(packed: Tensor) -> Vocabulary:
         ValueError: there is none in them.
     """
     words, threshold = unpack(packed)
-    return Vocabulary({word: number for number, word in enumerate(words)}, int(threshold))
+    numbers = {str(word): number for number, word in enumerate(words)}
+    if len(numbers) != len(words):
+        raise ValueError("a word stands twice in the vocabulary")
+    return Vocabulary(numbers, int(threshold))
+
+
+def unpack_captions(packed: Tensor) -> list[str]:
+    """The captions in bytes.
+
+    Raises:
+        ValueError: there are none in them.
+    """
+    captions = unpack(packed)
+    if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
+        raise ValueError("the captions that were learned are no list of texts")
+    return captions

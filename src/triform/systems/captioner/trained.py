@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,64 +15,65 @@ from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.building import misfit
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
 from triform.pretrained.feature_maps import load_feature_maps
-from triform.pretrained.weights import names
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
 from triform.systems.captioner.data import MOST_KNOWN, as_seen, to_tensor
 from triform.systems.captioner.decoding import Decoder, Said
 from triform.systems.captioner.encoders import SYSTEM, load_encoder, small_encoder
 from triform.systems.captioner.known import KnownCaptions
 from triform.systems.captioner.maps import draw_attention
-from triform.systems.captioner.model import Captioner, pack, unpack, unpack_words
+from triform.systems.captioner.model import Captioner, pack, unpack_captions, unpack_words
 from triform.text.vocabulary import UNKNOWN
 
 DOCUMENTED = "./checkpoints/best_checkpoint.pth.tar"
 
 
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained captioner in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         vocabulary: Its words.
         model: The network.
         known: The captions that it learned, where they are few enough.
     """
 
+    system, documented = SYSTEM, DOCUMENTED
+    config_class = Config
+
     def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        model = self.config.model
+        super().__init__(path, device)
         self.encoder: nn.Module | None = None
-        try:
-            given = weights["captioner"]
-            self.vocabulary = unpack_words(given["words"])
-            own: nn.Module | None = None
-            if model.encoder == SMALL:
-                own = small_encoder(model)
-            elif any(name.startswith("encoder.") for name in given):  # it travels with the rest
-                own = load_feature_maps(model.encoder, empty=True)
-            else:
-                self.encoder = load_encoder(model).network.eval().to(device)
-            channels = given["project.weight"].shape[1]
-            given.setdefault("known", pack([]))
-            known = unpack(given["known"])
-            self.model = Captioner(model, channels, self.vocabulary, own, known)
-            floats = {
-                name: tensor.float() if tensor.is_floating_point() else tensor
-                for name, tensor in given.items()
-            }
-            self.model.load_state_dict(floats)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.model.eval().to(device)
+        if isinstance(self.model.encoder, nn.Identity):  # somebody else's, which stays as it is
+            self.encoder = load_encoder(self.config.model).network.eval().to(device)
         unknown = self.vocabulary.word_to_idx[UNKNOWN]
-        sayable = [self.vocabulary.encode(text)[1:] for text in known]
+        sayable = [self.vocabulary.encode(text)[1:] for text in self._captions]
         self.known = KnownCaptions([each for each in sayable if unknown not in each])
+
+    def read(self, path: Path) -> tuple[StateDicts, Config]:
+        tensors, config = super().read(path)
+        try:
+            given = tensors[SYSTEM]
+            given.setdefault("known", pack([]))  # not kept by early versions
+            self.vocabulary = unpack_words(given["words"])
+            self._captions = unpack_captions(given["known"])
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise misfit(path, error) from error
+        return tensors, config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        model, given = self.config.model, tensors[SYSTEM]
+        own: nn.Module | None = None
+        if model.encoder == SMALL:
+            own = small_encoder(model)
+        elif any(name.startswith("encoder.") for name in given):  # it is saved with the rest
+            own = load_feature_maps(model.encoder, empty=True)
+        channels = given["project.weight"].shape[1]
+        self.model = Captioner(model, channels, self.vocabulary, own, self._captions)
+        return {SYSTEM: self.model}
 
     @torch.no_grad()
     def places(self, pictures: Sequence[np.ndarray | Image.Image]) -> Tensor:
@@ -108,17 +109,6 @@ class Trained:
         return self.vocabulary.decode(said.words)
 
 
-def chosen(settings: CaptionConfig | EvaluateConfig) -> Trained:
-    """The captioner that settings name.
-
-    Raises:
-        UserError: There is none.
-    """
-    shipped = SYSTEM if SYSTEM in names() else None
-    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=shipped, documented=DOCUMENTED)
-    return Trained(path, pick_device(settings.device))
-
-
 def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
     """Say a sentence about each picture; a picture that cannot be read gets its reason instead.
 
@@ -127,7 +117,7 @@ def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
         UserError: No such captioner, or not one picture can be read.
     """
     files = _files(settings.pictures)
-    trained = chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     if settings.attention_maps is not None and trained.model.attention is None:
         raise UsageError(
             f"--attention_maps: {trained.source} has no attention; train with --attention true"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from tqdm import tqdm
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.datasets.picture_batches import as_floats, as_pixels
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures, save_sheet
 from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
 from triform.layers.picture_facts import PictureFacts, picture_shape, read_facts
@@ -29,7 +29,6 @@ from triform.systems.cycle_gan.model import Generator, smallest_size
 
 logger = get_logger(__name__)
 
-SYSTEM = "cycle_gan"
 SHEET = 24
 """Pictures on the sheet of `translate`, at most."""
 COLUMNS = 12
@@ -55,42 +54,28 @@ def save_rounds(a2b: nn.Module, b2a: nn.Module, a: Tensor, b: Tensor, path: Path
     save_pictures(torch.cat(rows).numpy(), path, count)
 
 
-class Trained:
+class Trained(TrainedModel[Config]):
     """Trained generators in evaluation mode.
 
     Attributes:
-        source: The file they came from.
-        config: The settings of their training.
         shape: Channels and size of the pictures they learned from; any size can be translated.
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source = path
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        try:
-            self.shape = picture_shape(read_facts(weights["a2b"]))
-            self._networks = {way: Generator(self.config.model, PictureFacts(*self.shape))
-                              for way in ("a2b", "b2a")}  # fmt: skip
-            for way, network in self._networks.items():
-                network.load_state_dict(weights[way])
-                network.eval().to(device)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
+    system = "cycle_gan"
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        self.shape = picture_shape(read_facts(tensors["a2b"]))
+        return {way: Generator(self.config.model, PictureFacts(*self.shape))
+                for way in ("a2b", "b2a")}  # fmt: skip
 
     def network(self, direction: Direction) -> nn.Module:
         """The generator of one way."""
-        return self._networks[direction]
+        return self.networks[direction]
 
     def translate(self, images: Tensor, direction: Direction, batch_size: int = 100) -> Tensor:
         """Pictures (N, C, H, W) uint8 of any one size, translated."""
-        return translated(self._networks[direction], images, batch_size)
-
-
-def _chosen(checkpoint: str | None, device: str) -> Trained:
-    from triform.pretrained.weights import names
-
-    shipped = SYSTEM if SYSTEM in names() else None
-    return Trained(find_checkpoint(checkpoint, SYSTEM, shipped=shipped), pick_device(device))
+        return translated(self.networks[direction], images, batch_size)
 
 
 def translate(settings: TranslateConfig) -> dict[str, Any]:
@@ -103,7 +88,7 @@ def translate(settings: TranslateConfig) -> dict[str, Any]:
     if settings.output.exists() and not settings.output.is_dir():
         raise UsageError(f"output: {settings.output} is a file; give a folder")
     files = _files(settings.pictures)
-    trained = _chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     channels, size = trained.shape
     taken = {"sheet"}
     shown: list[tuple[Tensor, Tensor]] = []
@@ -203,7 +188,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UsageError: No such folder.
         UserError: No such weights, or the pictures cannot be brought or are of another size.
     """
-    trained = _chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     given: dict[str, Any] = {"download_path": settings.download_path}
     if settings.domain_a:
         given |= {"domain_a": settings.domain_a, "domain_b": settings.domain_b,

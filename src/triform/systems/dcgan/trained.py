@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from triform.base.errors import UserError
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import as_pixels, real_pictures
 from triform.datasets.picture_settings import EvaluatePicturesConfig, GeneratePicturesConfig
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures
 from triform.layers.picture_facts import read_facts
 from triform.metrics.nearest_sheet import save_beside_nearest
 from triform.metrics.picture_quality import picture_quality
-from triform.pretrained.weights import names
 from triform.systems.dcgan.config import Config
 from triform.systems.dcgan.model import Generator
 
-SYSTEM = "dcgan"
 
-
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained generator in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         generator: The network.
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        try:
-            own = weights["generator"]
-            self.generator = Generator(self.config.model, read_facts(own))
-            self.generator.load_state_dict(own)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.generator.eval().to(device)
+    system = "dcgan"
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        self.generator = Generator(self.config.model, read_facts(tensors["generator"]))
+        return {"generator": self.generator}
 
     def draw(self, count: int, seed: int, batch_size: int = 100) -> Tensor:
         """New pictures (count, C, S, S) uint8."""
@@ -58,19 +48,13 @@ def made(network: nn.Module, z: Tensor, batch_size: int = 100) -> Tensor:
     return torch.cat([as_pixels((network(part) + 1) / 2) for part in z.split(batch_size)])
 
 
-def chosen(checkpoint: str | None, device: str) -> Trained:
-    """The trained generator that `--checkpoint` means."""
-    shipped = SYSTEM if SYSTEM in names() else None
-    return Trained(find_checkpoint(checkpoint, SYSTEM, shipped=shipped), pick_device(device))
-
-
 def generate(settings: GeneratePicturesConfig) -> dict[str, Any]:
     """Make pictures.
 
     Raises:
         UserError: No such weights.
     """
-    trained = chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     pictures = trained.draw(settings.num_samples, settings.seed, settings.batch_size)
     files = save_pictures(pictures.numpy(), settings.output)
     return {"checkpoint": str(trained.source), "pictures": len(pictures),
@@ -83,7 +67,7 @@ def evaluate(settings: EvaluatePicturesConfig) -> dict[str, Any]:
     Raises:
         UserError: No such weights, or the real pictures cannot be brought.
     """
-    trained = chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     real = real_pictures(trained.config.data, settings, trained.config.seed)
     began = time.perf_counter()
     pictures = trained.draw(settings.num_samples, settings.seed, settings.batch_size)

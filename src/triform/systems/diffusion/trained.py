@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UsageError
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import as_pixels, real_pictures
-from triform.engine.device import autocast, pick_device, pick_precision
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.device import autocast, pick_precision
+from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures
 from triform.layers.picture_facts import class_names, picture_shape, read_facts
 from triform.metrics.classification_score import classification_score
@@ -34,7 +35,6 @@ from triform.systems.diffusion.model import UNet
 from triform.systems.diffusion.noise import NoiseChain, cosine_betas, linear_betas
 from triform.systems.diffusion.samplers import sample
 
-SYSTEM = "diffusion"
 SHOWN_STEPS = 10
 
 Look = Callable[..., Tensor]
@@ -87,31 +87,28 @@ def generated(
     return sample(believe, chain, x, sampler=sampler, steps=steps, random=random, eta=eta)
 
 
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained diffusion model in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         network: The network.
         shape: Channels and size of its pictures.
         classes: Names of the classes that it can be told; empty where it knows none.
     """
 
+    system = "diffusion"
+    config_class = Config
+
     def __init__(self, path: Path, device: torch.device):
-        self.source = path
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        try:
-            facts = read_facts(weights["unet"])
-            self.shape, self.classes = picture_shape(facts), class_names(facts)
-            self.network = UNet(self.config.model, facts)
-            self.network.load_state_dict(weights["unet"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
+        super().__init__(path, device)
         self.chain = build_chain(self.config.model)
-        self.network.eval().to(device)
-        self.device = device
         self.precision = pick_precision(self.config.training, device)
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        facts = read_facts(tensors["unet"])
+        self.shape, self.classes = picture_shape(facts), class_names(facts)
+        self.network = UNet(self.config.model, facts)
+        return {"unet": self.network}
 
     def look(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the network says, in the number format of its training where the device has it."""
@@ -171,14 +168,6 @@ def stretched(x: Tensor, share: float) -> Tensor:
     return as_pixels((x * (1 + share) + 1) / 2)
 
 
-def choose(checkpoint: str | None, device: str) -> Trained:
-    """The trained model that `--checkpoint` means; those weights that ship where it is None."""
-    from triform.pretrained.weights import names
-
-    shipped = SYSTEM if SYSTEM in names() else None
-    return Trained(find_checkpoint(checkpoint, SYSTEM, shipped=shipped), pick_device(device))
-
-
 def generate(settings: GenerateConfig) -> dict[str, Any]:
     """Make pictures.
 
@@ -186,7 +175,7 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
         UsageError: No such class, or more steps than were trained.
         UserError: No such weights.
     """
-    trained = choose(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     if settings.chain and settings.output.suffix.lower() != ".png":
         raise UsageError(f"chain: --output {settings.output} must be a .png")
     labels = trained.labels(settings.labels, settings.num_samples)
@@ -210,7 +199,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UsageError: More steps than were trained.
         UserError: No such weights, or the real pictures cannot be brought.
     """
-    trained = choose(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     pictures = real_pictures(trained.config.data, settings, trained.config.seed)
     labels = trained.labels((), settings.num_samples)
     began = time.perf_counter()

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UsageError
 from triform.datasets.episode_settings import ClassifyConfig, EvaluateEpisodesConfig
 from triform.datasets.episodes import Episode, asked_source
 from triform.datasets.few_examples import classify as classify_pictures
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.metrics.episodes import accuracy_of
 from triform.systems.maml.config import Config
 from triform.systems.maml.model import Classifier, InnerRates, learned_within
 from triform.systems.maml.tasks import task_logits
 
-SYSTEM = "maml"
 
-
-class Trained:
+class Trained(TrainedModel[Config]):
     """Weights to begin a task with.
 
     Attributes:
-        source: The file they came from.
-        config: The settings of their training.
         network: The classifier.
         inner_rates: Learned inner rates, or None.
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
+    system = "maml"
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
         data, training = self.config.data, self.config.training
         self.inner_rates: InnerRates | None = None
-        try:
-            self.network = Classifier(self.config.model, data.channels, data.image_size, data.n_way)
-            self.network.load_state_dict(weights["classifier"])
-            if training.learn_inner_lr:
-                names = learned_within(self.network, anil=training.anil)
-                self.inner_rates = InnerRates(names, training.inner_steps, training.inner_lr)
-                self.inner_rates.load_state_dict(weights["inner_rates"])
-                self.inner_rates.to(device)
-        except (KeyError, RuntimeError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.network.eval().to(device)
+        self.network = Classifier(self.config.model, data.channels, data.image_size, data.n_way)
+        if not training.learn_inner_lr:
+            return {"classifier": self.network}
+        names = learned_within(self.network, anil=training.anil)
+        self.inner_rates = InnerRates(names, training.inner_steps, training.inner_lr)
+        return {"classifier": self.network, "inner_rates": self.inner_rates}
 
     @torch.no_grad()
     def logits(self, episode: Episode) -> Tensor:
@@ -65,7 +57,7 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
         UsageError: More classes than the last layer has outputs, or transductive asked for.
         UserError: No such weights or data, or too few classes for such tasks.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
+    trained = Trained.choose(settings.checkpoint, settings.device)
     own = trained.config.data
     if settings.transductive:
         raise UsageError("--transductive: norms of maml look at one picture alone; leave it out")
@@ -92,7 +84,7 @@ def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
         UsageError: More classes of examples than the last layer has outputs.
         UserError: No such weights or pictures, or fewer than two classes of examples.
     """
-    trained = Trained(find_checkpoint(settings.checkpoint, SYSTEM), pick_device(settings.device))
+    trained = Trained.choose(settings.checkpoint, settings.device)
     data = trained.config.data
 
     def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:

@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from triform.base.errors import UserError
 from triform.datasets.episode_settings import (
     ClassifyConfig,
-    EpisodeVerbConfig,
     EvaluateEpisodesConfig,
 )
 from triform.datasets.episodes import Episode, asked_source
 from triform.datasets.few_examples import classify as classify_pictures
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.metrics.episodes import accuracy_of
 from triform.systems.protonet.config import Config
 from triform.systems.protonet.model import ProtoNet
 
-SYSTEM = "protonet"
-SHIPPED = "protonet_glyphs"
 
-
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained embedding in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         network: The network.
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
+    system, shipped = "protonet", "protonet_glyphs"
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
         data = self.config.data
-        try:
-            self.network = ProtoNet(self.config.model, data.channels, data.image_size)
-            self.network.load_state_dict(weights["protonet"])
-        except (KeyError, RuntimeError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.network.eval().to(device)
+        self.network = ProtoNet(self.config.model, data.channels, data.image_size)
+        return {"protonet": self.network}
 
     @torch.no_grad()
     def logits(self, episode: Episode, *, transductive: bool = False) -> Tensor:
@@ -65,18 +55,13 @@ class Trained:
         return torch.cat(each)
 
 
-def _chosen(settings: EpisodeVerbConfig) -> Trained:
-    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=SHIPPED)
-    return Trained(path, pick_device(settings.device))
-
-
 def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
     """Accuracy on tasks of classes that were not trained on.
 
     Raises:
         UserError: No such weights or data, or too few classes for such tasks.
     """
-    trained = _chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     dataset, source = asked_source(settings, trained.config.data)
 
     def answer(episode: Episode) -> Tensor:
@@ -98,7 +83,7 @@ def classify(settings: ClassifyConfig) -> list[dict[str, Any]]:
     Raises:
         UserError: No such weights or pictures, or fewer than two classes of examples.
     """
-    trained = _chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     data = trained.config.data
 
     def predict(support: Tensor, labels: Tensor, query: Tensor) -> Tensor:

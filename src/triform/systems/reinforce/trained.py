@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import torch
+from torch import nn
 
 from triform.datasets.agents import Agent
-from triform.datasets.playing_settings import EvaluateConfig, PlayConfig, PlayingSettings
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.datasets.playing_settings import EvaluateConfig, PlayConfig
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.systems.reinforce.config import Config
 
-SYSTEM = "reinforce"
 
+class Trained(TrainedModel[Config], Agent):
+    """A trained agent, ready to act."""
 
-class Trained(Agent):
-    """A trained agent, ready to act.
+    system = "reinforce"
+    config_class = Config
 
-    Attributes:
-        config: The settings of its training.
-    """
-
-    def __init__(self, path: Path, device: torch.device):
-        weights, self.config = read_trained(path, SYSTEM, Config)
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
         model = self.config.model
-        super().__init__(
-            path,
-            weights.get("policy"),
-            model.hidden_size,
-            model.num_layers,
-            model.activation,
-            device,
+        self.network = self.perceptron(
+            tensors["policy"], model.hidden_size, model.num_layers, model.activation
         )
+        return {"policy": self.network}
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
@@ -42,7 +34,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     Raises:
         UserError: No such agent or environment, or they do not fit each other.
     """
-    agent = _chosen(settings)
+    agent = Trained.choose(settings.checkpoint, settings.device)
     return agent.evaluate(settings, agent.config.data)
 
 
@@ -52,10 +44,5 @@ def play(settings: PlayConfig) -> dict[str, Any]:
     Raises:
         UserError: As above, or no film can be made.
     """
-    agent = _chosen(settings)
+    agent = Trained.choose(settings.checkpoint, settings.device)
     return agent.play(settings, agent.config.data)
-
-
-def _chosen(settings: PlayingSettings) -> Trained:
-    path = find_checkpoint(settings.checkpoint, SYSTEM)
-    return Trained(path, pick_device(settings.device))

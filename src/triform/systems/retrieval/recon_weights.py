@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UserError
+from triform.engine.building import build_network
 from triform.engine.checkpoint import read
 from triform.systems.retrieval.recon import SHAPES, ReCon, ReConShape
 
@@ -59,7 +60,7 @@ def shape_of(state: Mapping[str, Tensor], source: Path | str) -> ReConShape:
         return replace(
             SHAPES["large"],
             embed_dim=width,
-            depth=max(layers) + 1,
+            depth=_depth(layers, len(state)),
             num_heads=max(1, width // HEAD_DIM),
             mlp_ratio=hidden / width,
             layer_scale=1e-5 if "model.encoder.blocks.local_blocks.0.ls1.gamma" in state else 0.0,
@@ -73,8 +74,16 @@ def shape_of(state: Mapping[str, Tensor], source: Path | str) -> ReConShape:
                 state["model.embed.second_conv.0.weight"].shape[0],
             ),
         )
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, ArithmeticError) as error:
         raise UserError(f"{source}: ReCon++ weights with parts missing ({error})") from error
+
+
+def _depth(layers: list[int], tensors: int) -> int:
+    """How many blocks there are, by their numbers in the names of so many tensors."""
+    depth = max(layers) + 1
+    if depth > tensors:
+        raise ValueError(f"block {depth - 1} of {tensors} tensors")
+    return depth
 
 
 def load_into(encoder: ReCon, state: Mapping[str, Tensor], source: Path | str) -> None:
@@ -108,6 +117,6 @@ def load_recon(path: Path | str, device: torch.device | str = "cpu", **options: 
         UserError: The file cannot be read or holds something else.
     """
     state = official_state(read(path), path)
-    encoder = ReCon(shape_of(state, path), **options)  # type: ignore[arg-type]
-    load_into(encoder, state, path)
+    shape = shape_of(state, path)
+    encoder = build_network(lambda: ReCon(shape, **options), state, path)  # type: ignore[arg-type]
     return encoder.to(device).eval().requires_grad_(False)

@@ -22,13 +22,15 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
+from triform.engine.building import build_network
 from triform.engine.checkpoint import read
 from triform.engine.protocol import Context, Hook
+from triform.engine.trained import read_settings
 from triform.systems.retrieval.config import Config, ModelConfig
 from triform.systems.retrieval.model import ImageTower, build_image_tower
 from triform.systems.retrieval.moe import MoEImgHead
 from triform.systems.retrieval.recon import ReCon
-from triform.systems.retrieval.recon_weights import load_into, official_state, shape_of
+from triform.systems.retrieval.recon_weights import official_state, shape_of
 
 DIRECTIONS = ("img2pc", "pc2img")
 ORIGINAL_TEXT_RATIO = 0.3
@@ -118,13 +120,17 @@ def load_image_tower(path: Path | str, device: torch.device | str = "cpu") -> Lo
         tower = _original_head(content, path)
         model = ModelConfig(image_encoder="frozen", image_head="moe", emb_dim=tower.head.out_dim)
         return LoadedImages(tower.to(device).eval(), model, 0)
-    config = read_config(content, path)
-    head = content["moe"]
-    tower = build_image_tower(config.model, _feature_dim(head, path))
+    head, encoder = content["moe"], content.get("encoder", {})
+    features = content.get("features", {})
+    if not all(isinstance(each, dict) for each in (head, encoder, features)):
+        raise UserError(f"{path}: no picture side of a retrieval model in it")
+    width = _feature_dim(head, path)
     state = {f"head.{key}": value for key, value in head.items()}
-    state |= {f"encoder.{key}": value for key, value in content.get("encoder", {}).items()}
-    fill(tower, state, path)
-    features = {str(k): str(v) for k, v in dict(content.get("features", {})).items()}
+    state |= {f"encoder.{key}": value for key, value in encoder.items()}
+    state = tensors_only(state, path)
+    config = read_config(content, state, path)
+    tower = build_network(lambda: build_image_tower(config.model, width), state, path)
+    features = {str(key): str(value) for key, value in features.items()}
     size = config.data.image_size
     return LoadedImages(tower.to(device).eval(), config.model, size, features, config)
 
@@ -145,45 +151,39 @@ def load_point_encoder(path: Path | str, device: torch.device | str = "cpu") -> 
     if isinstance(content, dict) and "config" in content and "tower" in content:
         from triform.systems.retrieval.model import build_point_encoder
 
-        config = read_config(content, path)
-        encoder, points = build_point_encoder(config.model), config.data.points
+        config = read_config(content, state, path)
+        points = config.data.points
+        encoder = build_network(lambda: build_point_encoder(config.model), state, path)
     else:
-        encoder = ReCon(shape_of(state, path), text_ratio=ORIGINAL_TEXT_RATIO)
-        points = ORIGINAL_POINTS
-    load_into(encoder, state, path)
+        shape, points = shape_of(state, path), ORIGINAL_POINTS
+        encoder = build_network(lambda: ReCon(shape, text_ratio=ORIGINAL_TEXT_RATIO), state, path)
     return encoder.to(device).eval().requires_grad_(False), points
 
 
 ORIGINAL_POINTS = 10_000
 
 
-def read_config(content: Mapping[str, Any], path: Path | str) -> Config:
+def read_config(
+    content: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path | str
+) -> Config:
     """The settings that a file keeps beside its tensors.
 
     Raises:
-        UserError: They do not fit this version.
+        UserError: They do not fit this version, or not the tensors.
     """
-    try:
-        return Config.model_validate(content["config"])
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: its settings do not fit this version: {error}") from error
+    return read_settings(content.get("config"), Config, {"": dict(tensors)}, path)
 
 
-def fill(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path | str) -> None:
-    """Put weights into a network, every one of them.
+def tensors_only(state: Mapping[Any, Any], path: Path | str) -> dict[str, Tensor]:
+    """The same, where all of it is tensors by name.
 
     Raises:
-        UserError: They do not fit; names the first that does not.
+        UserError: Something in it is not.
     """
-    floats = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in state.items()
-    }
-    try:
-        network.load_state_dict(floats)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"{path}: weights do not fit {type(network).__name__}: {first}") from error
+    for key, tensor in state.items():
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            raise UserError(f"{path}: {str(key)[:80]!r} in it is no tensor")
+    return dict(state)
 
 
 def _feature_dim(head: Mapping[str, Tensor], path: Path | str) -> int:
@@ -197,6 +197,9 @@ def _original_head(state: Mapping[str, Any], path: Path | str) -> ImageTower:
     """A bare state dict of the mixture of experts."""
     width = _feature_dim(state, path)
     count = sum(key.startswith("experts.") and key.endswith(".weight") for key in state)
-    head = MoEImgHead(width, int(state["experts.0.weight"].shape[0]), count)
-    fill(head, state, path)
+    tensors = tensors_only(state, path)
+    if "experts.0.weight" not in tensors:
+        raise UserError(f"{path}: no picture head in it (no experts)")
+    out_dim = int(tensors["experts.0.weight"].shape[0])
+    head = build_network(lambda: MoEImgHead(width, out_dim, count), tensors, path)
     return ImageTower(None, head)

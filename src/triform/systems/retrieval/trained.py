@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.engine.checkpoint import StateDicts
 from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.trained import TrainedModel, find_checkpoint
 from triform.geometry.mesh import Mesh
 from triform.geometry.sample import sample_surface
 from triform.pretrained.fingerprint import state_fingerprint
@@ -33,11 +33,7 @@ from triform.systems.retrieval.model import (
     unit_sphere,
 )
 from triform.systems.retrieval.recon import NO_COLOR, ReCon
-from triform.systems.retrieval.towers import (
-    fill,
-    load_image_tower,
-    load_point_encoder,
-)
+from triform.systems.retrieval.towers import load_image_tower, load_point_encoder
 
 logger = get_logger(__name__)
 
@@ -112,19 +108,7 @@ class Retriever:
         Raises:
             UserError: It cannot be read, or holds something else.
         """
-        weights, config = read_trained(Path(path), SYSTEM, Config)
-        return cls(
-            str(path),
-            config.model,
-            _image_tower(weights, config.model, path),
-            _filled(build_point_encoder(config.model), weights, "points", path),
-            _text_tower(weights, config.model, path),
-            image_size=config.data.image_size,
-            num_points=config.data.points,
-            device=pick_device(device),
-            image_encoder=image_encoder,
-            config=config,
-        )
+        return Trained(Path(path), pick_device(device)).retriever(image_encoder)
 
     @classmethod
     def from_towers(
@@ -297,28 +281,49 @@ def open_retriever(given: str | None, device: str = "auto") -> Retriever:
     return Retriever.from_checkpoint(find_checkpoint(given, SYSTEM, shipped=SYSTEM), device)
 
 
-def _filled(network: Any, weights: StateDicts, name: str, path: Path | str) -> Any:
-    if name not in weights:
-        raise UserError(f"{path}: the weights of {name} are missing")
-    fill(network, weights[name], path)
-    return network
+class Trained(TrainedModel[Config]):
+    """The encoders of a checkpoint.
+
+    Attributes:
+        image_tower: The side of pictures.
+        point_encoder: The side of meshes.
+        text_tower: The side of texts; None where it was trained without.
+    """
+
+    system = SYSTEM
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        model = self.config.model
+        self.image_tower = build_image_tower(model, _feature_width(tensors, model))
+        self.point_encoder = build_point_encoder(model)
+        self.text_tower: TextTower | None = None
+        towers = {"images": self.image_tower, "points": self.point_encoder}
+        if "texts" not in tensors:
+            return towers
+        width = len(tensors["texts"]["layers.0.weight"])
+        self.text_tower = build_text_tower(model, width)
+        return {**towers, "texts": self.text_tower}
+
+    def retriever(self, image_encoder: Any = None) -> Retriever:
+        """What embeds pictures, meshes and texts with them."""
+        return Retriever(
+            str(self.source),
+            self.config.model,
+            self.image_tower,
+            self.point_encoder,
+            self.text_tower,
+            image_size=self.config.data.image_size,
+            num_points=self.config.data.points,
+            device=self.device,
+            image_encoder=image_encoder,
+            config=self.config,
+        )
 
 
-def _image_tower(weights: StateDicts, model: ModelConfig, path: Path | str) -> ImageTower:
-    state = weights.get("images", {})
-    key = next((k for k in ("head.experts.0.weight", "head.linear.weight") if k in state), None)
-    if key is None:
-        raise UserError(f"{path}: the weights of images are missing")
-    width = 0 if model.image_encoder == SMALL else int(state[key].shape[1])
-    tower: ImageTower = _filled(build_image_tower(model, width), weights, "images", path)
-    return tower
-
-
-def _text_tower(weights: StateDicts, model: ModelConfig, path: Path | str) -> TextTower | None:
-    if "texts" not in weights:
-        return None
-    first = weights["texts"].get("layers.0.weight")
-    if first is None:
-        raise UserError(f"{path}: the weights of texts are incomplete")
-    tower: TextTower = _filled(build_text_tower(model, len(first)), weights, "texts", path)
-    return tower
+def _feature_width(tensors: StateDicts, model: ModelConfig) -> int:
+    """How many numbers of a picture the head reads; 0 where the encoder is our own."""
+    if model.image_encoder == SMALL:
+        return 0
+    head = "head.experts.0.weight" if model.image_head == "moe" else "head.linear.weight"
+    return int(tensors["images"][head].shape[1])

@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UsageError
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import as_pixels, real_pictures
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures
 from triform.layers.picture_facts import read_facts
 from triform.metrics.nearest_sheet import save_beside_nearest
 from triform.metrics.picture_quality import picture_quality
-from triform.pretrained.weights import names
 from triform.systems.style_gan.config import Config, EvaluateConfig, GenerateConfig, MixConfig
 from triform.systems.style_gan.model import Generator
 
-SYSTEM = "style_gan"
 
-
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained generator in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         generator: The network.
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        try:
-            own = weights["generator"]
-            self.generator = Generator(self.config.model, read_facts(own))
-            self.generator.load_state_dict(own)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.generator.eval().to(device)
+    system = "style_gan"
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        self.generator = Generator(self.config.model, read_facts(tensors["generator"]))
+        return {"generator": self.generator}
 
     def draw(self, count: int, settings: GenerateConfig | EvaluateConfig) -> Tensor:
         """New pictures (count, C, S, S) uint8."""
@@ -91,19 +82,13 @@ def made(network: Generator, z: Tensor, batch_size: int = 100, truncation: float
     return torch.cat(pictures)
 
 
-def chosen(checkpoint: str | None, device: str) -> Trained:
-    """The trained generator that `--checkpoint` means."""
-    shipped = SYSTEM if SYSTEM in names() else None
-    return Trained(find_checkpoint(checkpoint, SYSTEM, shipped=shipped), pick_device(device))
-
-
 def generate(settings: GenerateConfig) -> dict[str, Any]:
     """Make pictures.
 
     Raises:
         UserError: No such weights.
     """
-    trained = chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     pictures = trained.draw(settings.num_samples, settings)
     files = save_pictures(pictures.numpy(), settings.output)
     return {"checkpoint": str(trained.source), "pictures": len(pictures),
@@ -117,7 +102,7 @@ def mix(settings: MixConfig) -> dict[str, Any]:
         UsageError: The crossover lies behind the last layer.
         UserError: No such weights.
     """
-    trained = chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     if settings.crossover >= (layers := trained.generator.num_layers):
         raise UsageError(f"crossover: {settings.crossover}, but there are layers 0 to {layers - 1}")
     if settings.output.suffix.lower() != ".png":
@@ -134,7 +119,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     Raises:
         UserError: No such weights, or the real pictures cannot be brought.
     """
-    trained = chosen(settings.checkpoint, settings.device)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     real = real_pictures(trained.config.data, settings, trained.config.seed)
     began = time.perf_counter()
     pictures = trained.draw(settings.num_samples, settings)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UsageError
 from triform.base.seeding import generator
 from triform.datasets.picture_batches import Pictures, as_floats, as_pixels, real_pictures
-from triform.datasets.picture_settings import EvaluatePicturesConfig, PictureVerbConfig
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.datasets.picture_settings import EvaluatePicturesConfig
+from triform.engine.checkpoint import StateDicts
+from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures
 from triform.images.latent_map import save_latent_map
 from triform.layers.picture_facts import read_facts
 from triform.metrics.nearest_sheet import save_beside_nearest
 from triform.metrics.picture_quality import picture_quality
-from triform.pretrained.weights import names
 from triform.systems.vae.config import (
     Config,
     EvaluateConfig,
@@ -33,30 +33,23 @@ from triform.systems.vae.config import (
 from triform.systems.vae.loss import importance_weighted, log_likelihood
 from triform.systems.vae.model import Vae
 
-SYSTEM = "vae"
 MAPPED = 2000
 REACH = 3.0
 
 
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained VAE in evaluation mode.
 
     Attributes:
-        source: The file it came from.
-        config: The settings of its training.
         network: The network.
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source, self.device = path, device
-        weights, self.config = read_trained(path, SYSTEM, Config)
-        try:
-            own = weights["vae"]
-            self.network = Vae(self.config.model, read_facts(own))
-            self.network.load_state_dict(own)
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"{path}: its weights do not fit its settings") from error
-        self.network.eval().to(device)
+    system = "vae"
+    config_class = Config
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        self.network = Vae(self.config.model, read_facts(tensors["vae"]))
+        return {"vae": self.network}
 
     @torch.no_grad()
     def decode(self, codes: Tensor, batch_size: int = 100) -> Tensor:
@@ -78,12 +71,6 @@ class Trained:
         return self.decode(codes, batch_size)
 
 
-def _chosen(settings: PictureVerbConfig) -> Trained:
-    shipped = SYSTEM if SYSTEM in names() else None
-    path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=shipped)
-    return Trained(path, pick_device(settings.device))
-
-
 def _test_pictures(trained: Trained, download_path: str) -> Pictures:
     asked = EvaluatePicturesConfig(download_path=download_path)
     return real_pictures(trained.config.data, asked, trained.config.seed)
@@ -100,7 +87,7 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
     Raises:
         UserError: No such weights.
     """
-    trained = _chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     made = trained.draw(
         settings.num_samples, settings.seed, settings.batch_size, settings.temperature
     )
@@ -117,7 +104,7 @@ def interpolate(settings: InterpolateConfig) -> dict[str, Any]:
         UserError: No such weights or pictures.
     """
     _must_be_png(settings.output)
-    trained = _chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     test = _test_pictures(trained, settings.download_path).part("test")
     random = generator("interpolate", settings.seed)
     ends = test[torch.randint(len(test), (2 * settings.pairs,), generator=random)]
@@ -141,7 +128,7 @@ def explore(settings: ExploreConfig) -> dict[str, Any]:
         UserError: No such weights or pictures.
     """
     _must_be_png(settings.output)
-    trained = _chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     pictures = _test_pictures(trained, settings.download_path)
     test = pictures.part("test", MAPPED)
     mu, logvar = trained.encode(test)
@@ -172,7 +159,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     Raises:
         UserError: No such weights, or the real pictures cannot be brought.
     """
-    trained = _chosen(settings)
+    trained = Trained.choose(settings.checkpoint, settings.device)
     pictures = real_pictures(trained.config.data, settings, trained.config.seed)
     test, train = pictures.part("test", settings.num_samples), pictures.part("train")
     bounds = likelihood_bounds(trained, test, settings)

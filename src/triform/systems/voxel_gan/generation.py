@@ -16,8 +16,6 @@ from torch import Tensor
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.base.seeding import generator
-from triform.engine.device import pick_device
-from triform.engine.trained import find_checkpoint
 from triform.geometry.bridges import bridge_parts
 from triform.geometry.export import save_mesh
 from triform.geometry.mesh import Mesh
@@ -28,10 +26,10 @@ from triform.geometry.surface import (
     voxels_to_mesh,
 )
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.voxel_gan.config import DOCUMENTED_CHECKPOINT, GenerateConfig, SamplingConfig
+from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.data import embed_conditions
 from triform.systems.voxel_gan.pictures import draw_mesh, save_sheet
-from triform.systems.voxel_gan.trained import SYSTEM, Trained
+from triform.systems.voxel_gan.trained import Trained
 
 logger = get_logger(__name__)
 
@@ -53,10 +51,7 @@ class ShapeMaker:
 
     def __init__(self, settings: SamplingConfig):
         self.settings = settings
-        path = find_checkpoint(
-            settings.checkpoint, SYSTEM, shipped=SYSTEM, documented=DOCUMENTED_CHECKPOINT
-        )
-        self.trained = Trained(path, pick_device(settings.device))
+        self.trained = Trained.choose(settings.checkpoint, settings.device)
         self._encoder: TextEncoder | None = None
 
     def conditions(self, prompts: list[str]) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.seeding import seed_everything
+from triform.engine.building import build_network
 from triform.engine.checkpoint import load_weights
 from triform.engine.fit import fit
 from triform.engine.protocol import System as EngineSystem
@@ -162,7 +163,8 @@ def train_judge(config: JudgeConfig) -> dict[str, Any]:
 
 def load_judge(path: Path | None = None) -> Judge:
     """The judge that comes with the project, or another one."""
-    weights, _ = load_weights(path or shipped(SHIPPED_JUDGE))
-    judge = Judge()
-    judge.load_state_dict({name: tensor.float() for name, tensor in weights["judge"].items()})
-    return judge.eval()
+    path = path or shipped(SHIPPED_JUDGE)
+    weights, _ = load_weights(path)
+    if "judge" not in weights:
+        raise UserError(f"{path}: no weights of a judge in it")
+    return build_network(Judge, weights["judge"], path, "judge")

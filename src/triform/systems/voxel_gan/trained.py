@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,9 @@ from torch import Tensor, nn
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.engine.checkpoint import FORMAT, StateDicts, read
-from triform.engine.trained import read_trained
-from triform.systems.voxel_gan.config import Config, ModelConfig
-from triform.systems.voxel_gan.model import (
-    CVAE_Conditional,
-    build_cvae,
-    build_prior,
-    decoder_condition,
-)
+from triform.engine.trained import TrainedModel
+from triform.systems.voxel_gan.config import DOCUMENTED_CHECKPOINT, Config, ModelConfig
+from triform.systems.voxel_gan.model import build_cvae, build_prior, decoder_condition
 from triform.systems.voxel_gan.prior import FlowPrior
 
 logger = get_logger(__name__)
@@ -28,30 +23,35 @@ logger = get_logger(__name__)
 SYSTEM = "voxel_gan"
 
 
-class Trained:
+class Trained(TrainedModel[Config]):
     """A trained model, ready to decode.
 
     Attributes:
-        source: The file it came from.
         voxel_size: Voxels along each edge.
         model: Settings of the networks.
         cvae: Encoder and decoder, in evaluation mode.
         prior: Where latents come from; None means N(0, I).
     """
 
-    def __init__(self, path: Path, device: torch.device):
-        self.source = path
-        weights, self.voxel_size, self.model = _read(path)
-        self.device = device
-        self.cvae = cast(
-            CVAE_Conditional,
-            _build(lambda: build_cvae(self.model, self.voxel_size), weights.get("cvae"), path),
-        ).to(device)
-        self.cvae.to(memory_format=torch.channels_last_3d)
+    system = SYSTEM
+    documented = DOCUMENTED_CHECKPOINT
+    config_class = Config
+
+    def read(self, path: Path) -> tuple[StateDicts, Config]:
+        if path.suffix != ".safetensors":
+            content = read(path)
+            if isinstance(content, dict) and content.get("format") != FORMAT:
+                return _read_original(content, path)
+        return super().read(path)
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        self.model, self.voxel_size = self.config.model, self.config.data.voxel_size
+        self.cvae = build_cvae(self.model, self.voxel_size)
         self.prior: FlowPrior | None = None
-        if self.model.prior == "flow":
-            prior = _build(lambda: build_prior(self.model), weights.get("prior"), path)
-            self.prior = cast(FlowPrior, prior).to(device)
+        if self.model.prior != "flow":
+            return {"cvae": self.cvae}
+        self.prior = build_prior(self.model)
+        return {"cvae": self.cvae, "prior": self.prior}
 
     @torch.no_grad()
     def latents(
@@ -75,17 +75,7 @@ class Trained:
         return self.decode(mu, cond)
 
 
-def _read(path: Path) -> tuple[StateDicts, int, ModelConfig]:
-    """Weights, grid size and model settings of any kind of file."""
-    if path.suffix != ".safetensors":
-        content = read(path)
-        if isinstance(content, dict) and content.get("format") != FORMAT:
-            return _read_original(content, path)
-    weights, settings = read_trained(path, SYSTEM, Config)
-    return weights, settings.data.voxel_size, settings.model
-
-
-def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, int, ModelConfig]:
+def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, Config]:
     """A checkpoint of the original program: sizes are read off the tensors' shapes."""
     state = content.get("cvae_state_dict", content)
     if not isinstance(state, dict) or "encoder.conv1.weight" not in state:
@@ -101,6 +91,8 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, int
                 ("decoder", r"decoder\.deconv(\d+)\.weight"),
             )
         }
+        if max(layers.values()) > len(state):  # a name may have any number in it
+            raise ValueError("more layers than tensors")
         hidden, latent = (
             state["encoder.conv1.weight"].shape[0],
             state["encoder.fc_mu.bias"].shape[0],
@@ -117,36 +109,11 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, int
             use_batch_norm="encoder.bn1.weight" in state,
             text_encoder="clip",
         )
-    except (KeyError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise UserError(
             f"{path}: a checkpoint of the original program with parts missing"
         ) from error
     logger.info("%s: a checkpoint of the original program, %d^3 voxels", path, voxel_size)
-    return {"cvae": state}, voxel_size, model
-
-
-def _build(
-    make: Callable[[], nn.Module], weights: dict[str, Tensor] | None, path: Path
-) -> nn.Module:
-    """A network that holds `weights`, in evaluation mode.
-
-    It is made without memory first: settings may lie, and sizes are compared before they cost.
-    """
-    try:
-        with torch.device("meta"):
-            network = make()
-    except RuntimeError as error:
-        raise UserError(f"{path}: its settings ask for networks that cannot be made") from error
-    name = type(network).__name__
-    if weights is None or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise UserError(f"{path}: the weights of {name} are missing, or no tensors")
-    floats = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in weights.items()
-    }
-    try:
-        network.load_state_dict(floats, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(f"{path}: weights do not fit {name}: {first}") from error
-    return network.eval()
+    config = Config()
+    data = config.data.model_copy(update={"voxel_size": voxel_size})
+    return {"cvae": state}, config.model_copy(update={"model": model, "data": data})
