@@ -18,6 +18,7 @@ from typing import Any
 
 from triform import systems
 from triform.base.errors import UsageError, UserError
+from triform.base.files import disk_refusal
 from triform.base.logging import set_up_console, write_answer
 from triform.base.tables import table
 
@@ -67,13 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "`triform doctor` says what is missing and how to install it",
             1,
         )
-    except OSError as error:
-        if error.filename is None or error.strerror is None:
-            return report_crash(error)
-        # A file that somebody named and that cannot be made, read or written.
-        return complain(f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}", 1)
-    except Exception as error:  # the last resort: nobody is shown a traceback
-        return report_crash(error)
+    except Exception as error:  # nobody is shown a traceback
+        return complain(reason, 1) if (reason := machine_refuses(error)) else report_crash(error)
 
 
 def run(arguments: list[str]) -> int:
@@ -184,6 +180,26 @@ def complain(message: str, status: int) -> int:
         sys.stdout.flush()
     sys.stderr.write(f"triform: {message}\n")
     return status
+
+
+def machine_refuses(error: Exception) -> str:
+    """What the machine does not have or does not let us do, in one line; else empty.
+
+    A file that cannot be made, read or written, a full disk, or too little memory: that is no
+    mistake of the program, and its place in the program helps nobody.
+    """
+    failed = error if isinstance(error, OSError) else disk_refusal(error)
+    if failed is not None and failed.strerror is not None:
+        where = "" if failed.filename is None else f"{failed.filename}: "
+        return f"{where}{failed.strerror[:1].lower()}{failed.strerror[1:]}"
+    # As torch says it; its own class of error cannot be named without importing it.
+    says_so = any(word in str(error).lower() for word in ("of memory", "enough memory", "e memory"))
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and says_so):
+        return (
+            "not enough memory for this; lower what costs it (--batch_size, --num_samples, sizes "
+            "of images or grids), or use a machine with more"
+        )
+    return ""
 
 
 def report_crash(error: Exception) -> int:

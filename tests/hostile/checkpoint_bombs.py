@@ -25,7 +25,7 @@ from triform.engine import checkpoint
 from triform.layers.picture_facts import PictureFacts
 
 ROOM = 4 * 2**30
-"""Address space of the process beyond what it has at the start: a bomb that goes off stays small."""
+"""Address space beyond what the process has at the start: a bomb that goes off stays small."""
 Weights = dict[str, dict[str, Tensor]]
 
 
@@ -53,9 +53,9 @@ def facts() -> dict[str, Tensor]:
 def words() -> dict[str, Tensor]:
     """The part that a captioner is built from."""
     from triform.systems.captioner.model import pack, pack_words
-    from triform.text.vocabulary import Vocabulary
+    from triform.text.vocabulary import SPECIAL, Vocabulary
 
-    vocabulary = Vocabulary({"<PAD>": 0, "<START>": 1, "<END>": 2, "<UNK>": 3}, 1)
+    vocabulary = Vocabulary({word: number for number, word in enumerate(SPECIAL)}, 1)
     return {"words": pack_words(vocabulary), "known": pack([]),
             "project.weight": torch.zeros(1, 2048, 1, 1)}  # fmt: skip
 
@@ -94,7 +94,7 @@ def huge(system: str) -> Callable[[Path], None]:
 
 
 def many_layers(path: Path) -> None:
-    model = {"hidden_dims": [1] * 150_000}
+    model = {"hidden_dims": [1] * 40_000}
     config = settings("autoencoder", model=model)
     checkpoint.save(path, state("autoencoder", {"autoencoder": facts()}, config))
 
@@ -252,8 +252,9 @@ def open_all(folder: Path, names: list[str]) -> None:
         except BaseException as error:
             said = f"{type(error).__name__} {str(error)[:200]}"
         grown = (memory("VmHWM") - before) / 1000
-        sys.stdout.write(json.dumps({"name": name, "said": said, "grown": round(grown),
-                                     "seconds": round(time.perf_counter() - began, 2)}) + "\n")  # fmt: skip
+        seconds = round(time.perf_counter() - began, 2)
+        line = {"name": name, "said": said, "grown": round(grown), "seconds": seconds}
+        sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         path.unlink()
 

@@ -14,12 +14,12 @@ import pydantic
 import yaml
 
 from triform.base.complaints import describe_problems
-from triform.base.errors import UsageError
-from triform.base.files import atomic_write
+from triform.base.errors import UsageError, UserError
+from triform.base.files import atomic_write, read_regular
 from triform.base.flags import FlagTable, aliases, as_group, nearest, show_help
 
 S = TypeVar("S", bound="Settings")
-MAX_YAML_BYTES = 1_000_000
+MAX_YAML_BYTES = 100_000
 
 
 class Group(pydantic.BaseModel):
@@ -119,18 +119,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds; an empty file is an empty mapping.
 
     Raises:
-        UsageError: No such file, not YAML, a key that stands twice, or not a mapping.
+        UsageError: No such file, not a regular or a small one, not YAML, a key that stands twice,
+            a reference from one place to another, or not a mapping.
     """
     try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_YAML_BYTES} bytes: not a settings file")
-        content = _StrictLoader(path.read_text(encoding="utf-8")).get_single_data()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        text = read_regular(path, MAX_YAML_BYTES).decode("utf-8")
+        content = _StrictLoader(text).get_single_data()
+    except UserError as error:
+        raise UsageError(str(error)) from error
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UsageError(f"{path}: {line}{error.problem or 'not YAML'}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: not a YAML file in UTF-8") from error
     if content is None:
         return {}
@@ -166,7 +166,20 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key that stands twice instead of keeping the last."""
+    """YAML that refuses a key that stands twice instead of keeping the last, and references.
+
+    A few lines of references to references stand for more values than any machine can walk over.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Read one value."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(
+                problem=f"*{event.anchor} refers to another place, which settings may not do",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build one mapping."""

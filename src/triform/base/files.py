@@ -11,6 +11,12 @@ from typing import IO, Any
 
 from triform.base.errors import UserError
 
+_DISK_REFUSES = {
+    number
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS")
+    if (number := getattr(errno, name, None)) is not None
+}
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
@@ -46,11 +52,25 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             os.chmod(name, 0o666 & ~_umask())
             os.fsync(file.fileno())
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+        if reason := disk_refusal(error):
+            # The system does not say for which file, and libraries put errors of their own on top.
+            raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise
     _sync_folder(path.parent)
+
+
+def disk_refusal(error: BaseException | None) -> OSError | None:
+    """The error of a disk that takes no more, in an error or in what led to it; else None."""
+    for _ in range(10):
+        if error is None:
+            break
+        if isinstance(error, OSError) and error.errno in _DISK_REFUSES:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def read_regular(path: str | Path, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from triform.base.errors import UserError
 from triform.base.files import read_regular
 
 MAX_DEPTH = 32
-MAX_VALUES = 200_000
+MAX_VALUES = 50_000
 MAX_INTEGER = 2**64
 MAX_BYTES = 1_000_000
 

@@ -7,6 +7,7 @@ A `.pth` holds tensors and plain Python data in torch's zip format and is read w
 import json
 import shutil
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,35 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
     missing = [key for key in KEYS if key not in state]
     if missing:
         raise ValueError(f"a checkpoint needs {', '.join(missing)}")
+    _refuse_other_file(Path(path))
     with atomic_write(path) as file:
         torch.save({"format": FORMAT, "version": VERSION, **state}, file)
 
 
 def copy(source: Path, target: Path) -> None:
     """Copy a checkpoint, with the same promise."""
+    _refuse_other_file(target)
     with source.open("rb") as original, atomic_write(target) as file:
         shutil.copyfileobj(original, file)
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Refuse to replace a file that is no checkpoint.
+
+    The settings of a run that is continued name files to write, and the run may be a stranger's.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ours = any(name.endswith("/data.pkl") for name in archive.namelist()[:8])
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        ours = False
+    if not ours:
+        raise UserError(
+            f"{path}: is there and no checkpoint, so it is not replaced; name another file "
+            "(--checkpoint, --checkpoint_dir) or move it away"
+        )
 
 
 def read(path: str | Path) -> Any:

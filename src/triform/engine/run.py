@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from triform.base.config import write_yaml
+from triform.base.config import read_yaml, write_yaml
 from triform.base.errors import UserError
-from triform.base.files import atomic_write
+from triform.base.files import atomic_write, read_regular
+from triform.base.plain_data import check_plain, read_json
 from triform.engine.config import SystemConfig
 
 CARD_MARK = "<!-- Written anew when training ends. Remove this line to keep your changes. -->"
@@ -54,8 +53,8 @@ class Run:
         """Write what the run was made with; a resumed run adds to the list."""
         path = self.path / "environment.json"
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))["sessions"]
-        except (OSError, ValueError, KeyError, TypeError):
+            before = list(read_json(path)["sessions"])
+        except (UserError, KeyError, TypeError):
             before = []
         session = {"started": time.strftime("%Y-%m-%d %H:%M:%S"), **machine}
         with atomic_write(path, "w") as file:
@@ -71,7 +70,7 @@ class Run:
     ) -> None:
         """Write the skeleton of a model card, unless somebody has made it their own."""
         path = self.path / "MODEL_CARD.md"
-        if path.is_file() and not path.read_text(encoding="utf-8").startswith(CARD_MARK):
+        if path.is_file() and not _has_mark(path):
             return
         rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items()))
         which = (
@@ -94,12 +93,42 @@ class Run:
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """What a run has come to; empty where nothing can be read yet."""
+    """What a run has come to; without what cannot be read, or is of another kind than ours."""
     try:
-        content = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path / "summary.json")
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return _known_parts(content, SUMMARY)
+
+
+def _known_parts(content: Any, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a mapping whose values are of the kinds that they should have."""
+    if not isinstance(content, dict):
+        return {}
+    known: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        value = content.get(name)
+        if isinstance(kind, Mapping):
+            known[name] = _known_parts(value, kind)
+        elif isinstance(value, kind) and not isinstance(value, bool):
+            known[name] = value
+    return known
+
+
+SUMMARY: dict[str, Any] = {
+    "system": str, "epoch": int, "step": int, "minutes": int | float, "reason": str,
+    "best": {"value": int | float, "monitor": str, "epoch": int, "step": int},
+}  # fmt: skip
+"""Name -> kind of what is read of a summary."""
+MAX_CARD_BYTES = 1_000_000
+
+
+def _has_mark(path: Path) -> bool:
+    """Whether a model card is still ours; one that cannot be read is somebody's own."""
+    try:
+        return read_regular(path, MAX_CARD_BYTES).startswith(CARD_MARK.encode())
+    except UserError:
+        return False
 
 
 def new_run(config: SystemConfig, system: str) -> Run:
@@ -127,10 +156,11 @@ def new_run(config: SystemConfig, system: str) -> Run:
 def read_config(path: Path) -> dict[str, Any]:
     """The settings of a run as plain data; empty where they cannot be read."""
     try:
-        content = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        content = read_yaml(path / "config.yaml")
+        check_plain(content)
+    except (UserError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 CARD = """{mark}

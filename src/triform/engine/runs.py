@@ -127,7 +127,9 @@ def export(run: Path, settings: RunsSettings) -> dict[str, Any]:
     if settings.eight_bit and settings.half:
         raise UsageError("--eight_bit: --half says otherwise; choose one")
     config = read_config(run)
-    folder = Path(config["training"]["checkpoint_dir"] or run / "checkpoints")
+    training = config.get("training")
+    chosen = training.get("checkpoint_dir") if isinstance(training, dict) else None
+    folder = Path(chosen) if chosen and isinstance(chosen, str) else run / "checkpoints"
     found = sorted(folder.glob(f"{settings.checkpoint}*"))
     if not found:
         raise UserError(f"{run}: there is no {settings.checkpoint} checkpoint in {folder}")

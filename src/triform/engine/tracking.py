@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from triform.base.errors import UserError
-from triform.base.files import atomic_write
+from triform.base.files import atomic_write, read_regular
 from triform.engine.config import LoggingConfig
+
+MAX_METRICS_BYTES = 2**28
 
 
 class Tracker(Protocol):
@@ -109,14 +111,21 @@ class Wandb:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; a last line cut short by a crash is left out."""
+    """The lines of a `metrics.jsonl`; a last line cut short by a crash is left out.
+
+    Raises:
+        UserError: It is larger than any run writes, or not a regular file.
+    """
     lines: list[dict[str, Any]] = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict) and isinstance(line.get("step"), int):
-                lines.append(line)
+    if not path.exists():
+        return lines
+    for text in read_regular(path, MAX_METRICS_BYTES).decode("utf-8", "replace").splitlines():
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(
+                {k: v for k, v in line.items() if v is None or isinstance(v, int | float | str)}
+            )
     return lines

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from triform.base.files import atomic_write
+from triform.images.chart_text import as_written
 
 
 def save_latent_map(
@@ -38,5 +39,6 @@ def save_latent_map(
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second principal component")
     path.parent.mkdir(parents=True, exist_ok=True)
+    as_written(figure)
     with atomic_write(path) as stream:
         figure.savefig(stream, format="png", metadata={"Software": None})

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from triform.base.files import atomic_write
+from triform.images.chart_text import as_written
 
 WINDOW = 100
 
@@ -53,5 +54,6 @@ def draw_scores(
         axes.set_xlabel("Episode")
         axes.grid(alpha=0.3)
     left.set_ylabel("Score")
+    as_written(figure)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)

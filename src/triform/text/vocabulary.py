@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 from triform.base.errors import UserError
-from triform.base.files import atomic_write
+from triform.base.files import atomic_write, read_regular
 
+MAX_BYTES = 64_000_000
 PAD, START, END, UNKNOWN = "<PAD>", "<SOS>", "<EOS>", "<UNK>"
 SPECIAL = (PAD, START, END, UNKNOWN)
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -90,7 +91,7 @@ class Vocabulary:
             UserError: not such a file; a pickle is named as one and is not opened.
         """
         path = Path(path)
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
         if data.startswith(_PICKLE):
             raise UserError(
                 f"{path}: is a pickle, and opening one may run anything; delete it or name another "
@@ -100,7 +101,7 @@ class Vocabulary:
             content = json.loads(data)
             words, threshold = content["word_to_idx"], content["freq_threshold"]
             numbers = sorted(words.values())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}: no vocabulary ({error}); it must be JSON with word_to_idx "
                 "and freq_threshold, or name another vocab_path"

@@ -101,8 +101,6 @@ def test_weights_of_the_wrong_size_are_one_line(tmp_path: Path) -> None:
     state = original_checkpoint(path)
     state["encoder.conv2.weight"] = torch.zeros(3, 3, 4, 4, 4)
     torch.save({"cvae_state_dict": state}, path)
-    with pytest.raises(
-        UserError, match=r"do not fit its settings: cvae\.encoder\.conv2\.weight"
-    ) as caught:
+    with pytest.raises(UserError, match=r"its settings: cvae\.encoder\.conv2\.weight") as caught:
         Trained(path, CPU)
     assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triform.systems.captioner.config import ModelConfig
-from triform.text.vocabulary import PAD, UNKNOWN, Vocabulary
+from triform.text.vocabulary import PAD, SPECIAL, UNKNOWN, Vocabulary
 
 CACHED = 2**18
 """Numbers that fit into the cache that a processor's core has to itself."""
@@ -360,6 +360,8 @@ def unpack_words(packed: Tensor) -> Vocabulary:
     numbers = {str(word): number for number, word in enumerate(words)}
     if len(numbers) != len(words):
         raise ValueError("a word stands twice in the vocabulary")
+    if missing := [word for word in SPECIAL if word not in numbers]:
+        raise ValueError(f"the vocabulary lacks {missing[0]}")
     return Vocabulary(numbers, int(threshold))
 
 

@@ -37,7 +37,9 @@ class MAMLTrainingConfig(TrainingConfig):
     learn_inner_lr: bool = Field(
         False, description="Learn the inner rate of each tensor and step as well (MAML++)."
     )
-    test_steps: int = Field(0, ge=0, description="Steps within a test task; 0 = inner_steps.")
+    test_steps: int = Field(
+        0, ge=0, le=10_000, description="Steps within a test task; 0 = inner_steps."
+    )
     first_order: bool = Field(
         False, description="Leave out second derivatives: cheaper, and usually less accurate."
     )

@@ -47,7 +47,9 @@ class DataConfig(Group):
         "as a query is compared with the view nearest to it; 0 = from all around.",
     )
     image_size: int = Field(64, ge=16, le=512, description="Pixels along each side (small).")
-    points: int = Field(1024, ge=32, description="Points of each cloud that the network sees.")
+    points: int = Field(
+        1024, ge=32, le=100_000, description="Points of each cloud that the network sees."
+    )
     batch_size: int = Field(32, ge=2, description="Objects per step, in each process.")
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
     max_samples: int = Field(0, ge=0, description="Use only the first so many objects; 0 = all.")
@@ -62,7 +64,10 @@ class DataConfig(Group):
         224, ge=8, le=4096, description="Their pixels along each side, where it is prepared."
     )
     prepared_points: int = Field(
-        16384, ge=32, description="Points of each object, where a data set is prepared."
+        16384,
+        ge=32,
+        le=1_000_000,
+        description="Points of each object, where a data set is prepared.",
     )
     point_scale: float = Field(
         1.5, ge=1, lt=4, description="Each axis is stretched by a factor from 1/this to this."
@@ -117,8 +122,8 @@ class ModelConfig(Group):
         (128, 256, 512),
         description="Widths of its patch embedding: first layer, first pool, second layer.",
     )
-    num_group: int = Field(64, ge=1, description="Groups that a cloud is cut into.")
-    group_size: int = Field(32, ge=1, description="Points of a group.")
+    num_group: int = Field(64, ge=1, le=4096, description="Groups that a cloud is cut into.")
+    group_size: int = Field(32, ge=1, le=1024, description="Points of a group.")
     mask_ratio: float = Field(
         0.0, ge=0, lt=1, description="Share of the groups hidden in training; never afterwards."
     )

@@ -13,11 +13,11 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from triform.base.errors import UserError
+from triform.base.files import read_regular
 from triform.base.logging import get_logger
 from triform.datasets.library.decoding import as_rows, read_array, read_image
 from triform.datasets.library.layout import Library, LibraryObject
@@ -31,6 +31,7 @@ logger = get_logger(__name__)
 SPLIT_WORDS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 GREY = 102
 """Colour of a point that has none: 0.4 of 255."""
+MAX_SPLIT_BYTES = 64_000_000
 _VERSION = "1"
 
 
@@ -141,8 +142,10 @@ def split_of(object_id: str) -> str:
 def _read_splits(path: str) -> dict[str, str]:
     """Object id -> split, from a CSV with the columns `model_id` (or `object_id`) and `split`."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path, MAX_SPLIT_BYTES).decode("utf-8-sig")
+    except UserError as error:
+        raise UserError(f"--split {error}") from None
+    except UnicodeDecodeError as error:
         raise UserError(f"--split {path}: cannot be read as UTF-8 CSV ({error})") from None
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = rows.fieldnames or []

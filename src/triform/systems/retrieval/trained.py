@@ -39,6 +39,11 @@ logger = get_logger(__name__)
 
 SYSTEM = "retrieval"
 BATCH = 32
+WIDTH = 512
+"""Numbers of a point within the encoder, about."""
+MOST_NUMBERS = BATCH * 512 * 32 * WIDTH
+"""Numbers between points and tokens at once: those of a batch of the largest published size. A
+file's settings say how many a cloud has."""
 SAMPLING_SEED = 0
 PHRASES = ("{0}", "a {0}")
 """Ways to say a text; the mean of their embeddings is its own (arXiv:2103.00020 section 3.1.4)."""
@@ -228,7 +233,9 @@ class Retriever:
         def embed(part: Tensor) -> Tensor:
             return self.point_encoder(unit_sphere(part[..., :3]), part[..., 3:].contiguous())
 
-        return self._run(table, embed)
+        shape = self.point_encoder.shape
+        each = shape.num_group * max(self.num_points, shape.group_size * WIDTH)
+        return self._run(table, embed, max(1, min(BATCH, MOST_NUMBERS // each)))
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -256,12 +263,12 @@ class Retriever:
             self._image_encoder = load_image_encoder(self.model.image_encoder, str(self.device))
         return self._image_encoder
 
-    def _run(self, table: Tensor, network: Any) -> Vectors:
+    def _run(self, table: Tensor, network: Any, size: int = BATCH) -> Vectors:
         """Rows through a network, a batch at a time."""
         found = np.zeros((len(table), self.dim), np.float32)
-        for start in range(0, len(table), BATCH):
-            part = network(table[start : start + BATCH].to(self.device))
-            found[start : start + BATCH] = part.float().cpu().numpy()
+        for start in range(0, len(table), size):
+            part = network(table[start : start + size].to(self.device))
+            found[start : start + size] = part.float().cpu().numpy()
         return found
 
 
@@ -294,7 +301,11 @@ class Trained(TrainedModel[Config]):
     config_class = Config
 
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        model = self.config.model
+        model, points = self.config.model, self.config.data.points
+        if max(model.num_group, model.group_size) > points:
+            raise ValueError(
+                f"{model.num_group} groups of {model.group_size} among {points} points"
+            )
         self.image_tower = build_image_tower(model, _feature_width(tensors, model))
         self.point_encoder = build_point_encoder(model)
         self.text_tower: TextTower | None = None

@@ -9,6 +9,7 @@ import numpy as np
 
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
+from triform.images.chart_text import as_written
 from triform.pretrained.text_encoder import embed_texts, load_text_encoder
 from triform.systems.voxel_gan.config import ANALYZED_TEXTS, AnalyzeConfig
 from triform.systems.voxel_gan.generation import read_lines
@@ -106,5 +107,6 @@ def _draw(
     right.set_xlabel(f"component 1 ({share[0]:.0%} of the variance)")
     right.set_ylabel(f"component 2 ({share[1]:.0%})")
     right.set_title("principal components")
+    as_written(figure)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=110)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UsageError, UserError
+from triform.base.files import read_regular
 from triform.base.logging import get_logger
 from triform.base.seeding import generator
 from triform.geometry.bridges import bridge_parts
@@ -32,6 +33,8 @@ from triform.systems.voxel_gan.pictures import draw_mesh, save_sheet
 from triform.systems.voxel_gan.trained import Trained
 
 logger = get_logger(__name__)
+
+MAX_PROMPT_BYTES = 10_000_000
 
 BATCH = 8
 WHOLE_SHARE = 0.95
@@ -177,8 +180,9 @@ def read_lines(path: Path | None) -> list[str]:
     if path is None:
         return []
     try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path, MAX_PROMPT_BYTES).decode("utf-8-sig")
+        lines = [line.strip() for line in text.splitlines()]
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     found = [line for line in lines if line]
     if not found:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 
 from triform.base.errors import UserError
+from triform.base.files import read_regular
 
+MAX_BYTES = 10_000_000
 PROMPTS_FILE = Path(__file__).with_name("prompts.csv")
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -67,12 +70,12 @@ def read_prompts(path: Path = PROMPTS_FILE) -> list[tuple[str, str]]:
         UserError: The file cannot be read, or a row names no known group.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames is None or not {"prompt", "group"} <= set(reader.fieldnames):
-                raise UserError(f"{path}: its first line must be `prompt,group`")
-            rows = [(row["prompt"], row["group"]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_regular(path, MAX_BYTES).decode("utf-8")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        if reader.fieldnames is None or not {"prompt", "group"} <= set(reader.fieldnames):
+            raise UserError(f"{path}: its first line must be `prompt,group`")
+        rows = [(row["prompt"], row["group"]) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV: {error}") from error
     for number, (prompt, group) in enumerate(rows, start=2):
         if group not in GROUPS:
