@@ -1,6 +1,8 @@
 """Weights in eight bits: what is lost, and what must not be touched."""
 
+import pytest
 import torch
+from torch import Tensor
 
 from triform.engine.eight_bit import SCALE, from_eight_bit, to_eight_bit
 
@@ -48,3 +50,13 @@ def test_rows_of_zeros_and_twice():
 
 def test_scales_are_beside_their_tensors():
     assert to_eight_bit({"w": torch.ones(32, 32)})["w" + SCALE].shape == (32,)
+
+
+@pytest.mark.parametrize(
+    "scale", [torch.ones(300), torch.ones(2), torch.ones(()), torch.ones(1, 1)]
+)
+def test_a_scale_of_another_length_is_refused(scale: Tensor) -> None:
+    """(1, 300) by 300 scales would be (300, 300)."""
+    weights = {"a": torch.zeros(1, 300, dtype=torch.int8), "a@scale": scale}
+    with pytest.raises(ValueError, match="a@scale: not one scale for each output"):
+        from_eight_bit(weights)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from triform.base.errors import UserError
-from triform.engine.checkpoint import export_weights
+from triform.engine.checkpoint import StateDicts, export_weights
 from triform.engine.config import SystemConfig
-from triform.engine.trained import find_checkpoint, read_trained
+from triform.engine.trained import TrainedModel, find_checkpoint, read_trained
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,36 @@ def test_weights_come_with_their_settings_or_are_refused(here: Path) -> None:
     export_weights(path, {"a": {"b": torch.ones(2)}}, {"seed": -1}, system="painter")
     with pytest.raises(UserError, match="its settings do not fit this version"):
         read_trained(path, "painter", SystemConfig)
+    with pytest.raises(UserError, match=r"version: seed: .* 0, seen -1$"):
+        read_trained(path, "painter", SystemConfig)
+    export_weights(path, {}, {"seed": {"a": 1}, "x": "y" * 5000}, system="painter")
+    with pytest.raises(UserError) as caught:
+        read_trained(path, "painter", SystemConfig)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+class Painter(TrainedModel[SystemConfig]):
+    """A model of one layer."""
+
+    system, documented, config_class = "painter", "painter.safetensors", SystemConfig
+
+    def build(self, tensors: StateDicts) -> dict[str, nn.Module]:
+        self.layer = nn.Linear(tensors["layer"]["weight"].shape[1], 2)
+        return {"layer": self.layer}
+
+
+def test_a_trained_model_is_found_built_and_loaded(here: Path) -> None:
+    weights = nn.Linear(3, 2).state_dict()
+    config = SystemConfig(seed=7).model_dump(mode="json")
+    export_weights(here / Painter.documented, {"layer": weights}, config, system="painter")
+    for model in (
+        Painter.choose(None, "cpu"),
+        Painter.choose(str(here / Painter.documented), "cpu"),
+        Painter(here / Painter.documented, torch.device("cpu")),
+    ):
+        assert model.config.seed == 7 and model.source.name == "painter.safetensors"
+        assert model.networks == {"layer": model.layer} and not model.layer.training
+        assert torch.equal(model.layer.weight, weights["weight"])
+    export_weights(here / Painter.documented, {"other": weights}, config, system="painter")
+    with pytest.raises(UserError, match="its weights do not fit its settings: it lacks 'layer'"):
+        Painter.choose(None, "cpu")

@@ -1,5 +1,6 @@
 """Settings files, flags and prompt files that nobody should have written."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,9 @@ YAML: dict[str, bytes] = {
     + b"".join(
         b"%c: &%c [%s]\n" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 9)) for i in range(12)
     ),
+    "references to references": b"l: &l [1]\ndata: {dataset: *l}\n",
+    "bomb in its place": b"data:\n  dataset:\n  - &a [x,x,x,x,x,x,x,x,x]\n"
+    + b"".join(b"  - &%c [%s]\n" % (98 + i, b",".join([b"*%c" % (97 + i)] * 9)) for i in range(12)),
     "alias of itself": b"training: &a {epochs: *a}\n",
     "merge bomb": b"a: &a {<<: *a}\n",
     "python object": b"training: !!python/object/apply:os.system ['touch executed']\n",
@@ -48,6 +52,29 @@ YAML: dict[str, bytes] = {
 def test_bad_settings_file_is_named(refused: Callable[..., str], place: Path, name: str) -> None:
     (place / "mine.yaml").write_bytes(YAML[name])
     refused(*TRAIN, "--config", "mine.yaml", status=2, names="mine.yaml")
+
+
+def test_references_are_named(refused: Callable[..., str], place: Path) -> None:
+    (place / "mine.yaml").write_text("seed: &a 1\ntraining:\n  epochs: *a\n")
+    refused(*TRAIN, "--config", "mine.yaml", status=2, names="line 3: *a refers to another place")
+
+
+@pytest.mark.parametrize("name", ["fifo.yaml", "link.yaml", "zero.yaml"])
+def test_settings_that_are_no_file(refused: Callable[..., str], place: Path, name: str) -> None:
+    os.mkfifo(place / "fifo.yaml")
+    (place / "link.yaml").symlink_to("fifo.yaml")
+    (place / "zero.yaml").symlink_to("/dev/zero")
+    refused(*TRAIN, "--config", name, status=2, names=f"{name}: a device, pipe or socket")
+
+
+@pytest.mark.parametrize(
+    "words", [("voxel_gan", "generate", "--prompt_file"), ("voxel_gan", "analyze", "--text_file")]
+)
+def test_texts_that_are_no_file(
+    refused: Callable[..., str], place: Path, model: Path, words: tuple[str, ...]
+) -> None:
+    os.mkfifo(place / "texts.txt")
+    refused(*words, "texts.txt", status=1, names="texts.txt: a device, pipe or socket")
 
 
 FLAGS: list[tuple[tuple[str, ...], str]] = [

@@ -53,3 +53,10 @@ def test_a_file_of_texts_takes_the_place_of_the_default_ones(tmp_path: Path) -> 
     path.write_text("a lamp\na bed\n")
     report = analyze(AnalyzeConfig(text_file=path, output=tmp_path / "out"))
     assert [row["text"] for row in report["similarities"]] == ["a lamp", "a bed"]
+
+
+def test_texts_are_no_formulas(tmp_path: Path) -> None:
+    texts = (r"a lamp for $5 \or {less$", "$x^2$")
+    report = analyze(AnalyzeConfig(text=texts, output=tmp_path))
+    assert [row["text"] for row in report["similarities"]] == list(texts)
+    assert (tmp_path / "analysis.png").read_bytes().startswith(b"\x89PNG")
