@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.pretrained.image_encoder import (
-    KIND,
+from triform.pretrained.image_encoder import KIND, published_weights
+from triform.pretrained.network_loading import (
     check_whole,
     missing_keys,
     one_line_errors,
-    published_weights,
     weights_overlay,
 )
 

@@ -71,21 +71,23 @@ DROPPED = (
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 """Ways to compute attention that come with transformers; other names are repositories."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
-MODEL_TYPES = frozenset(
-    """
-    albert align altclip bart bert bert-generation big_bird bigbird_pegasus bloom camembert canine
-    chinese_clip clap clip clip_text_model clipseg clvp codegen cohere cohere2 convbert ctrl
-    data2vec-text deberta deberta-v2 distilbert dpr electra ernie esm eurobert falcon flaubert flava
-    fnet funnel gemma gemma2 gemma3_text glm glm4 gpt2 gpt_neo gpt_neox gptj granite groupvit gte
-    ibert jina_embeddings_v3 led lilt llama longformer longt5 luke m2m_100 marian mbart
-    megatron-bert metaclip_2 ministral mistral mixtral mobilebert modernbert modernbert-decoder
-    mpnet mpt mra mt5 mvp nllb-moe nomic_bert nystromformer olmo olmo2 olmo3 openai-gpt opt owlv2
-    owlvit pegasus pegasus_x phi phi3 plbart prophetnet qwen2 qwen2_moe qwen3 qwen3_moe reformer
-    rembert roberta roberta-prelayernorm roc_bert roformer siglip siglip2 siglip2_text_model
-    siglip_text_model splinter squeezebert stablelm switch_transformers t5 t5gemma umt5 xglm xlm
-    xlm-roberta xlm-roberta-xl xlnet xmod yoso
-    """.split()
-)
+MODEL_TYPES = frozenset((
+    "albert", "align", "altclip", "bart", "bert", "bert-generation", "big_bird",
+    "bigbird_pegasus", "bloom", "camembert", "canine", "chinese_clip", "clap", "clip",
+    "clip_text_model", "clipseg", "clvp", "codegen", "cohere", "cohere2", "convbert", "ctrl",
+    "data2vec-text", "deberta", "deberta-v2", "distilbert", "dpr", "electra", "ernie", "esm",
+    "eurobert", "falcon", "flaubert", "flava", "fnet", "funnel", "gemma", "gemma2", "gemma3_text",
+    "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "groupvit", "gte", "ibert",
+    "jina_embeddings_v3", "led", "lilt", "llama", "longformer", "longt5", "luke", "m2m_100",
+    "marian", "mbart", "megatron-bert", "metaclip_2", "ministral", "mistral", "mixtral",
+    "mobilebert", "modernbert", "modernbert-decoder", "mpnet", "mpt", "mra", "mt5", "mvp",
+    "nllb-moe", "nomic_bert", "nystromformer", "olmo", "olmo2", "olmo3", "openai-gpt", "opt",
+    "owlv2", "owlvit", "pegasus", "pegasus_x", "phi", "phi3", "plbart", "prophetnet", "qwen2",
+    "qwen2_moe", "qwen3", "qwen3_moe", "reformer", "rembert", "roberta", "roberta-prelayernorm",
+    "roc_bert", "roformer", "siglip", "siglip2", "siglip2_text_model", "siglip_text_model",
+    "splinter", "squeezebert", "stablelm", "switch_transformers", "t5", "t5gemma", "umt5", "xglm",
+    "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod", "yoso",
+))  # fmt: skip
 """Models of transformers that read texts with their own code and their own weights alone."""
 MAX_DEPTH = 50
 

@@ -8,12 +8,14 @@ that this project chose. Every other name has to come from the command line.
 Imports no torch: settings use it too.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 
 Kind = Literal["text encoder", "image encoder"]
+TEXT_ENCODER: Final = "text encoder"
+IMAGE_ENCODER: Final = "image encoder"
 TEXT_ENCODERS = (
     "minilm",
     "clip",
@@ -41,10 +43,10 @@ IMAGE_ENCODERS = (
 )
 """Networks that come as a package, those of the documented systems, and OpenAI's CLIP."""
 KNOWN: dict[Kind, tuple[str, ...]] = {
-    "text encoder": TEXT_ENCODERS,
-    "image encoder": IMAGE_ENCODERS,
+    TEXT_ENCODER: TEXT_ENCODERS,
+    IMAGE_ENCODER: IMAGE_ENCODERS,
 }
-FLAGS: dict[Kind, str] = {"text encoder": "--text_encoder", "image encoder": "--image_encoder"}
+FLAGS: dict[Kind, str] = {TEXT_ENCODER: "--text_encoder", IMAGE_ENCODER: "--image_encoder"}
 RANDOM = "random:"
 LONGEST_NAME = 120
 """Letters of a refused name that a message shows."""

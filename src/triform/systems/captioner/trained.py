@@ -23,7 +23,7 @@ from triform.pretrained.weights import names
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
 from triform.systems.captioner.data import MOST_KNOWN, as_seen, to_tensor
 from triform.systems.captioner.decoding import Decoder, Said
-from triform.systems.captioner.encoders import SYSTEM, load_encoder, small_encoder
+from triform.systems.captioner.encoders import SYSTEM, load_frozen, small_encoder
 from triform.systems.captioner.known import KnownCaptions
 from triform.systems.captioner.maps import draw_attention
 from triform.systems.captioner.model import Captioner, pack, unpack, unpack_words
@@ -43,7 +43,9 @@ class Trained:
         known: The captions that it learned, where they are few enough.
     """
 
-    def __init__(self, path: Path, device: torch.device):
+    def __init__(
+        self, path: Path, device: torch.device, encoder: str = "", encoder_weights: str = ""
+    ):
         self.source, self.device = path, device
         weights, self.config = read_trained(path, SYSTEM, Config)
         model = self.config.model
@@ -57,7 +59,8 @@ class Trained:
             elif any(name.startswith("encoder.") for name in given):  # it travels with the rest
                 own = load_feature_maps(model.encoder, empty=True)
             else:
-                self.encoder = load_encoder(model).network.eval().to(device)
+                frozen = load_frozen(model, path, encoder, encoder_weights)
+                self.encoder = frozen.eval().to(device)
             channels = given["project.weight"].shape[1]
             given.setdefault("known", pack([]))
             known = unpack(given["known"])
@@ -116,7 +119,8 @@ def chosen(settings: CaptionConfig | EvaluateConfig) -> Trained:
     """
     shipped = SYSTEM if SYSTEM in names() else None
     path = find_checkpoint(settings.checkpoint, SYSTEM, shipped=shipped, documented=DOCUMENTED)
-    return Trained(path, pick_device(settings.device))
+    device = pick_device(settings.device)
+    return Trained(path, device, settings.encoder, settings.encoder_weights)
 
 
 def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
