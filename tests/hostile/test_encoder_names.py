@@ -109,9 +109,7 @@ def test_generate_with_the_users_flag_runs_no_code(
 
 
 def test_analyze_runs_no_code(refused: Refused, clip: Path) -> None:
-    refused(
-        "voxel_gan", "analyze", "--text_encoder", str(clip), status=1, names="tokenizer_kwargs"
-    )
+    refused("voxel_gan", "analyze", "--text_encoder", str(clip), status=1, names="tokenizer_kwargs")
 
 
 def test_auto_map_of_transformers_is_refused(refused: Refused, place: Path) -> None:

@@ -104,6 +104,14 @@ def test_depth_is_bounded():
 def test_kinds_of_text_models():
     for kind in ("bert", "mpnet", "xlm-roberta", "clip", "siglip", "t5"):
         check_model_type({"model_type": kind}, PATH)
-    for kind in ("rag", "transfo-xl", "timm_wrapper", "lightglue", "encoder-decoder", None, ["bert"]):
+    for kind in (
+        "rag",
+        "transfo-xl",
+        "timm_wrapper",
+        "lightglue",
+        "encoder-decoder",
+        None,
+        ["bert"],
+    ):
         with pytest.raises(UserError, match="model_type"):
             check_model_type(json.loads(json.dumps({"model_type": kind})), PATH)

@@ -48,7 +48,9 @@ torch.save({"weight": Evil()}, place / "evil.pth")
 network = timm.create_model("test_vit")
 torch.save(network.state_dict(), place / "good.pth")
 (net / "config.json").write_text(
-    json.dumps({"architecture": "test_vit", "num_classes": 1000, "pretrained_cfg": {}})
+    json.dumps({"architecture": "test_vit", "pretrained_cfg": {
+        "num_classes": 1000, "classifier": "head", "input_size": [3, 160, 160],
+    }})
 )
 tiny = {
     "embed_dim": 12,

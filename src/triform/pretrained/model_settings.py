@@ -118,7 +118,7 @@ def check_model_type(settings: Any, path: Path) -> None:
         UserError: Another kind of model, or none is named.
     """
     kind = settings.get("model_type") if isinstance(settings, dict) else None
-    if kind not in MODEL_TYPES:
+    if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise UserError(
             f"{path}: model_type {str(kind)[:60]!r} is not among the text models that are loaded, "
             "such as bert, roberta, mpnet, t5, clip or siglip"
