@@ -121,6 +121,15 @@ def test_auto_map_of_transformers_is_refused(refused: Refused, place: Path) -> N
     refused("voxel_gan", "analyze", "--text_encoder", "bert", status=1, names="'auto_map'")
 
 
+@pytest.mark.parametrize("kind", ["rag", "timm_wrapper", "lightglue", "transfo-xl"])
+def test_kinds_that_load_more_than_themselves_are_refused(
+    refused: Refused, place: Path, kind: str
+) -> None:
+    (place / "folder").mkdir()
+    (place / "folder" / "config.json").write_text(json.dumps({"model_type": kind}))
+    refused("voxel_gan", "analyze", "--text_encoder", "folder", status=1, names=f"{kind!r} is not")
+
+
 @pytest.fixture
 def run(place: Path) -> Path:
     """A run of somebody else, which can be gone on with, and whose settings name a folder."""

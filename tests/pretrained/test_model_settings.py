@@ -49,7 +49,8 @@ def test_attention_may_be_named_but_not_fetched(key):
 
 
 @pytest.mark.parametrize("value", [
-    "hf-hub:somebody/model", "local-dir:/tmp/x", "/tmp/x", "../x", "https://a.b/c", "a/b/c", ["a:b"],
+    "hf-hub:somebody/model", "local-dir:/tmp/x", "/tmp/x", "../x", "https://a.b/c", "a/b/c",
+    ["a:b"],
 ])  # fmt: skip
 def test_names_are_names(value):
     for key in ("timm_model_name", "hf_tokenizer_name", "architecture", "tokenizer_class"):

@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import tomllib
 from packaging.version import Version
 
 from triform.pretrained import weight_files
@@ -96,7 +97,7 @@ print(json.dumps(found))
 
 def oldest(name: str) -> str:
     """The least version that pyproject.toml allows."""
-    every = [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
+    every = [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
     found = [
         match[1]
         for each in every

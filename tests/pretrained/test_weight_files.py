@@ -97,7 +97,8 @@ def test_flipped_bit_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("content", [
-    [torch.zeros(1)], torch.zeros(1), {}, {"a": 1}, {3: torch.zeros(1)}, {"a": {"b": torch.ones(1)}},
+    [torch.zeros(1)], torch.zeros(1), {}, {"a": 1}, {3: torch.zeros(1)},
+    {"a": {"b": torch.ones(1)}},
 ])  # fmt: skip
 def test_what_is_no_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "x.pth")

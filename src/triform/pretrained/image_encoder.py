@@ -161,7 +161,9 @@ def load_image_encoder(
         return _from_timm_folder(name, folder, device, weights)
     if name.startswith((".", "~", "/")) or "/" in name or folder.is_file():
         raise UserError(f"{KIND} {name!r}: there is no such folder")
-    return _from_timm(name, name, device, weights=weights or published_weights(name))
+    weights = weights or published_weights(name)
+    logger.info("%s %r: loading %s", KIND, name, weights)
+    return _from_timm(name, name, device, weights=weights)
 
 
 def alternatives(flag: str) -> str:
@@ -276,6 +278,7 @@ def _from_open_clip(
     published = open_clip.get_pretrained_cfg(model_name, tag) or {}
     weights = weights or _open_clip_file(name, model_name, published)
     check_parts(name, open_clip.get_model_config(model_name) or {})
+    logger.info("%s %r: loading %s", KIND, name, weights)
     quick = bool(published.get("quick_gelu"))
     with as_safetensors(weights) as pretrained:
         return _open_clip_visual(name, source, model_name, pretrained, quick, device)

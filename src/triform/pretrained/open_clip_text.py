@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from triform.base.errors import UserError
+from triform.base.logging import get_logger
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.hub import hub_folder
 from triform.pretrained.model_folder import check_folder, checked_copy
@@ -18,6 +19,7 @@ from triform.pretrained.weight_files import as_safetensors
 
 BATCH_SIZE = 64
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+logger = get_logger(__name__)
 
 
 class OpenCLIPText:
@@ -122,6 +124,7 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
     if found is None:
         raise UserError(f"text encoder {name!r}: {repo} holds none of {', '.join(weights)}")
     check_parts(name, open_clip.get_model_config(architecture) or {})
+    logger.info("text encoder %r: loading %s", name, found)
     with as_safetensors(found) as weights_file, loading(name, found, weights_file):
         model = open_clip.create_model(
             architecture,
