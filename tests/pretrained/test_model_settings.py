@@ -41,9 +41,9 @@ def test_what_is_empty_asks_for_nothing(key, empty):
     "experts_implementation", "_experts_implementation_internal",
 ])  # fmt: skip
 def test_attention_may_be_named_but_not_fetched(key):
-    for value in ("sdpa", "eager", {"text_config": "flash_attention_2"}, None):
+    for value in ("sdpa", "eager", {"text_config": "flex_attention"}, None):
         assert check_settings({key: value}, PATH) == {key: value}
-    for value in ("somebody/kernel", "kernels-community/flash", {"text_config": "a/b"}, "other"):
+    for value in ("somebody/kernel", "flash_attention_2", {"text_config": "a/b"}, "other"):
         with pytest.raises(UserError, match="compiled code"):
             check_settings({"text_config": {key: value}}, PATH)
 
@@ -107,6 +107,8 @@ def test_kinds_of_text_models():
         check_model_type({"model_type": kind}, PATH)
     for kind in (
         "rag",
+        "yoso",
+        "mra",
         "transfo-xl",
         "timm_wrapper",
         "lightglue",

@@ -34,6 +34,7 @@ REFUSED: dict[str, str] = {
     "use_kernels": CODE,
     "kernel_config": CODE,
     "kernel_mapping": CODE,
+    "fusion_config": CODE,
     "quantization_config": CODE,
     "compression_config": CODE,
     "model_kwargs": CODE,
@@ -68,8 +69,12 @@ DROPPED = (
     "chat_template_file", "chat_template", "fast_tokenizer_files", "configuration_files",
 )  # fmt: skip
 """Left out of what the libraries get: where a file once lay, on somebody's disk."""
-ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
-"""Ways to compute attention that come with transformers; other names are repositories."""
+ATTENTION = ("eager", "sdpa", "flex_attention", "batched_mm", "grouped_mm")
+"""Ways to compute that come with transformers and torch.
+
+Names with a stroke are repositories of compiled code, and for those that begin with `flash` the
+library looks there too where their package is not installed.
+"""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
 MODEL_TYPES = frozenset((
     "albert", "align", "altclip", "bart", "bert", "bert-generation", "big_bird",
@@ -80,15 +85,18 @@ MODEL_TYPES = frozenset((
     "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "groupvit", "gte", "ibert",
     "jina_embeddings_v3", "led", "lilt", "llama", "longformer", "longt5", "luke", "m2m_100",
     "marian", "mbart", "megatron-bert", "metaclip_2", "ministral", "mistral", "mixtral",
-    "mobilebert", "modernbert", "modernbert-decoder", "mpnet", "mpt", "mra", "mt5", "mvp",
+    "mobilebert", "modernbert", "modernbert-decoder", "mpnet", "mpt", "mt5", "mvp",
     "nllb-moe", "nomic_bert", "nystromformer", "olmo", "olmo2", "olmo3", "openai-gpt", "opt",
     "owlv2", "owlvit", "pegasus", "pegasus_x", "phi", "phi3", "plbart", "prophetnet", "qwen2",
     "qwen2_moe", "qwen3", "qwen3_moe", "reformer", "rembert", "roberta", "roberta-prelayernorm",
     "roc_bert", "roformer", "siglip", "siglip2", "siglip2_text_model", "siglip_text_model",
     "splinter", "squeezebert", "stablelm", "switch_transformers", "t5", "t5gemma", "umt5", "xglm",
-    "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod", "yoso",
+    "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod",
 ))  # fmt: skip
-"""Models of transformers that read texts with their own code and their own weights alone."""
+"""Models of transformers that read texts with their own code and their own weights alone.
+
+`mra` and `yoso` are not among them: they bring compiled code from the hub.
+"""
 MAX_DEPTH = 50
 
 
