@@ -158,3 +158,6 @@ def test_pickled_weights_become_safetensors_where_that_is_wanted(folder):
         assert load_file(copy / "model.safetensors")["a"] == 2
     with checked_copy(folder, pickled=False) as copy:
         assert not list(copy.glob("*.safetensors"))
+    os.mkfifo(folder / "open_clip_pytorch_model.bin")  # nobody waits for a writer
+    with checked_copy(folder, pickled=True) as copy:
+        assert load_file(copy / "model.safetensors")["a"] == 2

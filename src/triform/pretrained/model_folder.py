@@ -109,7 +109,9 @@ def _copy(path: Path, copy: Path) -> None:
 
 def _copy_pickled(folder: Path, copy: Path) -> None:
     """The pickled weights that a library would take, as safetensors."""
-    found = [path for path in folder.iterdir() if path.suffix in PICKLED_SUFFIXES]
+    found = [
+        path for path in folder.iterdir() if path.suffix in PICKLED_SUFFIXES and path.is_file()
+    ]
     ranks = {stem: rank for rank, stem in enumerate(PREFERRED)}
     if found:
         best = min(found, key=lambda path: (ranks.get(path.stem, len(ranks)), path.name))
