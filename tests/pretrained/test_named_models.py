@@ -1,7 +1,10 @@
 """Names of encoders that a file may give, and those that only the user may."""
 
+import ast
+
 import pytest
 
+from triform import systems
 from triform.base.errors import UserError
 from triform.pretrained.named_models import (
     IMAGE_ENCODERS,
@@ -62,3 +65,48 @@ def test_files_of_weights():
     check_named_file("", source="model.pth", flag="--encoder_weights")
     with pytest.raises(UserError, match=r"names the file of weights 'a\.pth'.*--encoder_weights"):
         check_named_file("a.pth", source="model.pth", flag="--encoder_weights")
+
+
+LOADERS = ("load_text_encoder", "load_image_encoder", "load_feature_maps")
+BY_THE_USER = {
+    ("voxel_gan/system.py", "__init__"): "settings of train, see Config.named_models",
+    ("voxel_gan/analysis.py", "analyze"): "--text_encoder",
+    ("retrieval/system.py", "__init__"): "settings of train, see Config.named_models",
+    ("retrieval/embedding.py", "embed"): "--image_encoder",
+    ("captioner/encoders.py", "load_encoder"): "settings of train, or what load_frozen selected",
+}
+"""Functions that load an encoder without asking `select_model`: whose word the name is."""
+
+
+def called(node: ast.AST) -> set[str]:
+    """Names of the functions that are called, but those that make a network without weights."""
+    return {
+        call.func.id
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+        and not any(word.arg == "empty" for word in call.keywords)
+    }  # fmt: skip
+
+
+def test_every_system_asks_before_it_loads():
+    unasked, seen = set(), set()
+    for path in systems.FOLDER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and called(node) & set(LOADERS):
+                place = (path.relative_to(systems.FOLDER).as_posix(), node.name)
+                seen.add(place)
+                if "select_model" not in called(node):
+                    unasked.add(place)
+    assert unasked == set(BY_THE_USER) and len(seen) > len(unasked)
+
+
+@pytest.mark.parametrize(("system", "name"), [
+    ("voxel_gan", "text_encoder"), ("retrieval", "text_encoder"), ("captioner", "encoder"),
+    ("captioner", "encoder_weights"),
+])  # fmt: skip
+def test_settings_that_name_a_model_are_declared(system, name):
+    """So that a run that is gone on with cannot name one; the flag is the one of train."""
+    config = systems.load(system).config.Config
+    kind, flag = config.named_models["model", name]
+    assert flag == f"--{name}" and kind
+    assert name in config.model_fields["model"].annotation.model_fields
