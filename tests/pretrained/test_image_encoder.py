@@ -238,6 +238,18 @@ def test_nothing_of_torch_stays_changed(folder):
     assert torch.nn.Module.load_state_dict is before
 
 
+@pytest.mark.parametrize("name", ["resnet50", "timm:resnet50", "open_clip:ViT-B-32/openai"])
+def test_a_known_name_is_never_a_folder(name, tmp_path, monkeypatch):
+    """Checkpoints may name it: what lies beside them under that name is not meant."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("config.json", "open_clip_config.json"):
+        path = tmp_path / name.partition(":")[2] / file if ":" in name else tmp_path / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    with pytest.raises(UserError, match="is not on this machine"):
+        load_image_encoder(name)
+
+
 # open_clip
 
 TINY_CLIP = {

@@ -142,3 +142,54 @@ def test_pickled_code_is_not_run(open_clip, saved, tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         load_text_encoder(str(folder))
     assert not witness.exists()
+
+
+def test_the_tokenizer_of_a_folder_is_read_from_it_alone(open_clip, saved, monkeypatch):
+    """A tokenizer of transformers that lies in the folder, whatever repository is named."""
+    import transformers
+
+    folder, _ = saved
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "table"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    config = {**TINY, "text_cfg": {**TINY["text_cfg"], "hf_tokenizer_name": "somebody/model"}}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    asked = []
+    original = transformers.AutoTokenizer.from_pretrained
+
+    def from_pretrained(name, **given):
+        asked.append(given)
+        assert str(name) != str(folder)
+        return original(name, **given)
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
+    encoder = load_text_encoder(str(folder))
+    assert [(each["trust_remote_code"], each["local_files_only"]) for each in asked] == [
+        (False, True)
+    ]
+    tokens = encoder._tokenizer(["table"])[0].tolist()
+    assert tokens[:3] == [words.index(word) for word in ("[CLS]", "table", "[SEP]")]
+
+
+def test_repositories_of_a_published_network_are_looked_at(open_clip, tmp_path, monkeypatch):
+    """Networks of open_clip with a text half of transformers name its repository themselves."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
+    (tmp_path / "hub" / "open_clip_pytorch_model.bin").write_bytes(b"never read")
+    asked = []
+
+    def hub_folder(repo, patterns, required):
+        asked.append(repo)
+        return tmp_path / "hub"
+
+    monkeypatch.setattr(open_clip_text, "hub_folder", hub_folder)
+    monkeypatch.setattr(open_clip, "create_model", lambda *_, **__: pytest.fail("was made"))
+    name = "roberta-ViT-B-32/laion2b_s12b_b32k"
+    with pytest.raises(UserError, match=r"config\.json: 'auto_map' is refused"):
+        load_text_encoder(name)
+    assert asked[1:] == ["roberta-base"]
+    (tmp_path / "roberta-base").mkdir()
+    with pytest.raises(UserError, match=r"\./roberta-base is there"):
+        load_text_encoder(name)

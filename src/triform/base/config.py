@@ -72,6 +72,24 @@ class Settings(Group):
         """
         return None
 
+    @classmethod
+    def check_file(
+        cls,
+        layer: Mapping[str, Any],
+        given: Mapping[tuple[str, ...], Any],
+        path: Path,
+        *,
+        chosen: bool,
+    ) -> None:
+        """Refuse settings of a file that only the user's own flags may hold; none in general.
+
+        Args:
+            layer: What the file says, by group and name.
+            given: What was typed: path of a setting -> value.
+            path: The file.
+            chosen: Whether `--config` named it, not `base_file`.
+        """
+
 
 def parse(
     settings_class: type[S], argv: Sequence[str], presets: Path | None = None, prog: str = "triform"
@@ -96,6 +114,8 @@ def parse(
     given = table.read(words)
     source = settings_class.base_file(given) if config is None else _find_config(config, presets)
     layer = _canonical(settings_class, read_yaml(source)) if source is not None else {}
+    if source is not None:
+        settings_class.check_file(layer, given, source, chosen=config is not None)
     for path, value in given.items():
         _put(layer, path, value)
     if wants_help:

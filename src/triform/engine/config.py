@@ -11,7 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, AliasChoices, Field
 
 from triform.base.config import Group, Settings
+from triform.pretrained.named_models import Kind, check_named, check_named_file
 
+NamedKind = Kind | Literal["file of weights"]
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 
@@ -192,6 +194,9 @@ class LoggingConfig(Group):
 class SystemConfig(Settings):
     """What every trainable system can be told; a system adds `data`, `model` and `metrics`."""
 
+    named_models: ClassVar[Mapping[tuple[str, str], tuple[NamedKind, str]]] = {}
+    """Settings that name a pretrained model to load, by group and name: its kind, its flag."""
+
     device: DeviceName = Field(
         default="auto",
         description="auto, cpu, gpu, cuda or cuda:N; auto takes a GPU where there is one.",
@@ -213,3 +218,30 @@ class SystemConfig(Settings):
         path = Path(source)
         run_dir = path if path.is_dir() else path.parent.parent
         return run_dir / "config.yaml" if (run_dir / "config.yaml").is_file() else None
+
+    @classmethod
+    def check_file(
+        cls,
+        layer: Mapping[str, Any],
+        given: Mapping[tuple[str, ...], Any],
+        path: Path,
+        *,
+        chosen: bool,
+    ) -> None:
+        """The settings of a run may be somebody else's: they do not say what is loaded.
+
+        Raises:
+            UserError: They name a pretrained model that does not come with Triform.
+        """
+        is_run = path.name == "config.yaml" and (path.parent / "training.log").exists()
+        if chosen and not is_run:
+            return  # a file that the user gave as settings of their own
+        for (group, name), (kind, flag) in cls.named_models.items():
+            values = layer.get(group)
+            named = values.get(name) if isinstance(values, Mapping) else None
+            if not named or not isinstance(named, str) or (group, name) in given:
+                continue
+            if kind == "file of weights":
+                check_named_file(named, source=path, flag=flag)
+            else:
+                check_named(named, kind, source=path, flag=flag)

@@ -60,9 +60,17 @@ class TrainedModel(ABC, Generic[Config]):
         Raises:
             UserError: There is none, or it does not fit.
         """
+        return cls(cls.find(checkpoint), pick_device(device))
+
+    @classmethod
+    def find(cls, checkpoint: str | None) -> Path:
+        """The file that `--checkpoint` means.
+
+        Raises:
+            UserError: There is none.
+        """
         shipped = cls.shipped or (cls.system if cls.system in weights.names() else None)
-        path = find_checkpoint(checkpoint, cls.system, shipped=shipped, documented=cls.documented)
-        return cls(path, pick_device(device))
+        return find_checkpoint(checkpoint, cls.system, shipped=shipped, documented=cls.documented)
 
     def read(self, path: Path) -> tuple[StateDicts, Config]:
         """Tensors and settings of the file; a system that knows other kinds of file overrides it.

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.pretrained.image_encoder import (
-    KIND,
+from triform.pretrained.image_encoder import KIND, published_weights
+from triform.pretrained.network_loading import (
     check_whole,
     missing_keys,
     one_line_errors,
-    published_weights,
+    weights_overlay,
 )
 
 logger = get_logger(__name__)
@@ -81,14 +81,20 @@ def load_feature_maps(
     is_random = empty or kind == "random"
     if not timm.is_model(source.partition(".")[0]):
         raise UserError(f"{KIND} {name!r}: timm knows no such network; --encoder small needs none")
-    overlay: dict[str, Any] = {}
+    file: Path | None = None
     if is_random and not empty:
         logger.warning("%s: random weights; its features mean little", name)
     elif not is_random:
         if weights is not None and not weights.is_file():
             raise UserError(f"--encoder_weights {weights}: not there, expected a file of weights")
-        overlay = {"file": str(weights or published_weights(name, "--encoder_weights"))}
-    with one_line_errors(name, source), torch.random.fork_rng(devices=[]), missing_keys() as lost:
+        file = weights or published_weights(name, "--encoder_weights")
+        logger.info("%s %r: loading %s", KIND, name, file)
+    with (
+        one_line_errors(name, source),
+        torch.random.fork_rng(devices=[]),
+        missing_keys() as lost,
+        weights_overlay(file) as overlay,
+    ):
         torch.manual_seed(0)
         model = timm.create_model(
             source, pretrained=not is_random, num_classes=0, global_pool="",

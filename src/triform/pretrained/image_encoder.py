@@ -13,11 +13,10 @@ file fills only in part is refused too.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,19 @@ from triform.images.picture import on_background
 from triform.pretrained.efficientnet_lite import installed_weights
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.hub import hub_folder
+from triform.pretrained.model_folder import checked_copy
+from triform.pretrained.named_models import IMAGE_ENCODER as KIND
+from triform.pretrained.named_models import is_known
+from triform.pretrained.network_loading import (
+    check_whole,
+    missing_keys,
+    one_line_errors,
+    weights_overlay,
+)
+from triform.pretrained.open_clip_text import check_parts
+from triform.pretrained.weight_files import as_safetensors
 
 DEFAULT = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
-KIND = "image encoder"
 FLAG = "--image_weights"
 ALTERNATIVES = (
     "give its weights as a file ({flag} FILE), or a folder that timm or open_clip saved, "
@@ -139,18 +148,22 @@ def load_image_encoder(
     kind, _, rest = name.partition(":")
     if kind == "random":
         logger.warning("%s: random weights; its features mean nothing", name)
-        return _from_timm(name, rest, device, pretrained=False, overlay={})
+        return _from_timm(name, rest, device)
     if kind == "open_clip":
         return _from_open_clip(name, rest, device, weights)
     name = rest if kind == "timm" else name
     folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    # A file may name what is known, so that a folder of that name beside it must not be meant.
+    if name and folder.is_dir() and not is_known(name, KIND):
+        logger.info("%s %r: loading the folder %s", KIND, name, folder)
         if (folder / OPEN_CLIP_CONFIG).is_file():
             return _from_open_clip(name, str(folder), device, weights)
         return _from_timm_folder(name, folder, device, weights)
     if name.startswith((".", "~", "/")) or "/" in name or folder.is_file():
         raise UserError(f"{KIND} {name!r}: there is no such folder")
-    return _from_timm(name, name, device, overlay={"file": str(weights or published_weights(name))})
+    weights = weights or published_weights(name)
+    logger.info("%s %r: loading %s", KIND, name, weights)
+    return _from_timm(name, name, device, weights=weights)
 
 
 def alternatives(flag: str) -> str:
@@ -197,8 +210,8 @@ def _from_timm_folder(
 ) -> ImageEncoder:
     if not (folder / TIMM_CONFIG).is_file():
         raise UserError(f"{KIND} {name!r}: holds neither {TIMM_CONFIG} nor {OPEN_CLIP_CONFIG}")
-    overlay = {} if weights is None else {"file": str(weights), "source": ""}
-    return _from_timm(name, f"local-dir:{folder}", device, overlay=overlay)
+    with checked_copy(folder, pickled=weights is None) as copy:
+        return _from_timm(name, f"local-dir:{copy}", device, weights=weights, folder=folder)
 
 
 def _from_timm(
@@ -206,21 +219,31 @@ def _from_timm(
     source: str,
     device: str | torch.device,
     *,
-    overlay: dict[str, Any],
-    pretrained: bool = True,
+    weights: Path | None = None,
+    folder: Path | None = None,
 ) -> ImageEncoder:
-    """A network of timm without its classifier, and the transform of its data config."""
+    """A network of timm without its classifier, and the transform of its data config.
+
+    Args:
+        name: What the user calls it.
+        source: What timm calls it.
+        device: Where to compute.
+        weights: File of its weights; without it those of `folder`, or else random ones.
+        folder: Of which `source` is a checked copy.
+    """
     import timm
 
     with (
-        one_line_errors(name, source),
+        one_line_errors(name, folder or source, source),
         torch.random.fork_rng(devices=[]),
         missing_keys() as missing,
+        weights_overlay(weights) as overlay,
     ):
         torch.manual_seed(0)
         model = timm.create_model(
-            source, pretrained=pretrained, num_classes=0, pretrained_cfg_overlay=overlay
-        )
+            source, pretrained=weights is not None or folder is not None, num_classes=0,
+            pretrained_cfg_overlay=overlay,
+        )  # fmt: skip
         config = timm.data.resolve_model_data_config(model)
         transform = timm.data.create_transform(**config, is_training=False)
     check_whole(name, missing)
@@ -242,23 +265,41 @@ def _from_open_clip(
             f"{KIND} {name!r} needs the extra `clip`: pip install 'triform[clip]'"
         ) from None
     folder = Path(source).expanduser()
-    if (folder / OPEN_CLIP_CONFIG).is_file():
-        model_name, pretrained, quick = f"local-dir:{folder}", None, False
+    if (folder / OPEN_CLIP_CONFIG).is_file() and not is_known(name, KIND):
         if weights is not None:
             raise UserError(f"--image_weights {weights}: the folder {folder} has its own")
-    else:
-        model_name, _, tag = source.partition("/")
-        if model_name not in open_clip.list_models():
-            near = difflib.get_close_matches(model_name, open_clip.list_models(), n=1)
-            hint = f"; perhaps you meant open_clip:{near[0]}" if near else ""
-            raise UserError(f"{KIND} {name!r}: open_clip knows no such network{hint}")
-        published = open_clip.get_pretrained_cfg(model_name, tag) or {}
-        pretrained = str(weights or _open_clip_file(name, model_name, published))
-        quick = bool(published.get("quick_gelu"))
-    with one_line_errors(name, source), missing_keys() as missing:
+        with checked_copy(folder, pickled=True) as copy:
+            return _open_clip_visual(name, folder, f"local-dir:{copy}", None, False, device)
+    model_name, _, tag = source.partition("/")
+    if model_name not in open_clip.list_models():
+        near = difflib.get_close_matches(model_name, open_clip.list_models(), n=1)
+        hint = f"; perhaps you meant open_clip:{near[0]}" if near else ""
+        raise UserError(f"{KIND} {name!r}: open_clip knows no such network{hint}")
+    published = open_clip.get_pretrained_cfg(model_name, tag) or {}
+    weights = weights or _open_clip_file(name, model_name, published)
+    check_parts(name, open_clip.get_model_config(model_name) or {})
+    logger.info("%s %r: loading %s", KIND, name, weights)
+    quick = bool(published.get("quick_gelu"))
+    with as_safetensors(weights) as pretrained:
+        return _open_clip_visual(name, source, model_name, pretrained, quick, device)
+
+
+def _open_clip_visual(
+    name: str,
+    shown: str | Path,
+    source: str,
+    pretrained: Path | None,
+    quick: bool,
+    device: str | torch.device,
+) -> ImageEncoder:
+    """The picture half, from what was checked: a copy of a folder, or a name and a file."""
+    import open_clip
+
+    with one_line_errors(name, shown, source), missing_keys() as missing:
         model = open_clip.create_model(
-            model_name, pretrained=pretrained, require_pretrained=True, force_quick_gelu=quick
-        )
+            source, pretrained=str(pretrained) if pretrained else None, require_pretrained=True,
+            force_quick_gelu=quick,
+        )  # fmt: skip
         visual = model.visual
         recipe = dict(visual.preprocess_cfg)
         config = open_clip.transform.PreprocessCfg(**recipe)
@@ -288,55 +329,6 @@ def _open_clip_file(name: str, model_name: str, published: dict[str, Any]) -> Pa
     if found is None:
         raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(names)}")
     return found
-
-
-@contextlib.contextmanager
-def missing_keys() -> Iterator[list[str]]:
-    """The weights that files loaded inside did not have.
-
-    Both libraries load with `strict=False` and keep random numbers where a file has none. They
-    say so in a log message at most; the result of `load_state_dict` says it reliably.
-    """
-    missing: list[str] = []
-    original = nn.Module.load_state_dict
-
-    def load(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
-        missing.extend(result.missing_keys)
-        return result
-
-    nn.Module.load_state_dict = load  # type: ignore[method-assign]
-    try:
-        yield missing
-    finally:
-        nn.Module.load_state_dict = original  # type: ignore[method-assign]
-
-
-def check_whole(name: str, missing: Sequence[str]) -> None:
-    """Refuse weights that lack parts of the network.
-
-    Raises:
-        UserError: Something is missing.
-    """
-    if missing:
-        raise UserError(
-            f"{KIND} {name!r}: the weights lack {len(missing)} of its parts, such as {missing[0]}; "
-            "they are another network's"
-        )
-
-
-@contextlib.contextmanager
-def one_line_errors(name: str, source: str) -> Iterator[None]:
-    """Put the errors of broken files and names, which are of every kind, into one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"{KIND} {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
-        ) from error
 
 
 def _hash(recipe: dict[str, Any]) -> str:

@@ -11,11 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from triform.base.errors import UserError
+from triform.base.logging import get_logger
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.hub import hub_folder
+from triform.pretrained.model_folder import check_folder, checked_copy
+from triform.pretrained.weight_files import as_safetensors
 
 BATCH_SIZE = 64
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+logger = get_logger(__name__)
 
 
 class OpenCLIPText:
@@ -82,10 +86,11 @@ def open_clip_module() -> Any:
 def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIPText:
     """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
     open_clip = open_clip_module()
-    source = f"local-dir:{folder}"
-    with loading(name, folder):
+    with checked_copy(folder, pickled=True) as copy, loading(name, folder, copy):
+        source = f"local-dir:{copy}"
         model = open_clip.create_model(source, device=device, require_pretrained=True)
-        return OpenCLIPText(name, model.eval(), open_clip.get_tokenizer(source))
+        tokenizer = open_clip.get_tokenizer(source, **_tokenizer_words(open_clip, source))
+        return OpenCLIPText(name, model.eval(), tokenizer)
 
 
 def from_tag(name: str, architecture: str, tag: str, device: str | torch.device) -> OpenCLIPText:
@@ -118,19 +123,54 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
     found = next((folder / item for item in weights if (folder / item).exists()), None)
     if found is None:
         raise UserError(f"text encoder {name!r}: {repo} holds none of {', '.join(weights)}")
-    with loading(name, found):
+    check_parts(name, open_clip.get_model_config(architecture) or {})
+    logger.info("text encoder %r: loading %s", name, found)
+    with as_safetensors(found) as weights_file, loading(name, found, weights_file):
         model = open_clip.create_model(
             architecture,
-            pretrained=str(found),
+            pretrained=str(weights_file),
             device=device,
             force_quick_gelu=bool(published.get("quick_gelu")),
         )
-        return OpenCLIPText(name, model.eval(), open_clip.get_tokenizer(architecture))
+        words = _tokenizer_words(open_clip, architecture)
+        tokenizer = open_clip.get_tokenizer(architecture, **words)
+        return OpenCLIPText(name, model.eval(), tokenizer)
+
+
+def check_parts(name: str, config: dict[str, Any]) -> None:
+    """Look at the repositories that a published network takes its text half from.
+
+    open_clip's own settings name them, and transformers fetches and reads them by name.
+
+    Raises:
+        UserError: They cannot be had, or their settings ask for code.
+    """
+    text = config.get("text_cfg", {})
+    for repo in {text.get("hf_model_name"), text.get("hf_tokenizer_name")} - {None, ""}:
+        if Path(repo).exists():
+            raise UserError(
+                f"text encoder {name!r}: a part of it is {repo} on the hub, but ./{repo} is there "
+                "and would be taken for it; run in another folder"
+            )
+        check_folder(hub_folder(repo, WEIGHT_FILES[2:], []))
+
+
+def _tokenizer_words(open_clip: Any, source: str) -> dict[str, bool]:
+    """What a tokenizer of transformers has to be told; open_clip's own knows no such words."""
+    text = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
+    words = {"trust_remote_code": False, "local_files_only": source.startswith("local-dir:")}
+    return words if text.get("hf_tokenizer_name") else {}
 
 
 @contextlib.contextmanager
-def loading(name: str, source: Path) -> Iterator[None]:
-    """Silence a library that logs to the root logger, and put its errors into one line."""
+def loading(name: str, source: Path, seen: Path) -> Iterator[None]:
+    """Silence a library that logs to the root logger, and put its errors into one line.
+
+    Args:
+        name: Of the encoder, for messages.
+        source: What the user knows.
+        seen: What the library was given in its place.
+    """
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -139,7 +179,7 @@ def loading(name: str, source: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # broken files come out as errors of every kind
-        reason = " ".join(str(error).split())[:160]
+        reason = " ".join(str(error).replace(str(seen), str(source)).split())[:160]
         raise UserError(
             f"text encoder {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
         ) from error

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
+from triform.pretrained.named_models import is_known
 
 CLIP_ARCHITECTURE, CLIP_TAG = "ViT-B-32", "openai"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -65,7 +66,8 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
         return from_tag(name, CLIP_ARCHITECTURE, CLIP_TAG, device)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    # A file may name what is known, so that a folder of that name beside it must not be meant.
+    if folder.is_dir() and not is_known(name, "text encoder"):
         return load_folder(name, folder, device)
     if name.startswith((".", "~", os.sep)) or folder.is_file() or name.count("/") > 1:
         raise UserError(f"text encoder {name!r}: there is no such folder")
@@ -84,10 +86,12 @@ def load_folder(name: str, folder: Path, device: str) -> TextEncoder:
     if (folder / OPEN_CLIP_CONFIG).is_file():
         from triform.pretrained.open_clip_text import from_folder
 
+        logger.info("text encoder %r: loading %s with open_clip", name, folder)
         return from_folder(name, folder, device)
     if (folder / "config.json").is_file():
         from triform.pretrained.transformers_text import TransformersText
 
+        logger.info("text encoder %r: loading %s with transformers", name, folder)
         return TransformersText(name, folder, device)
     raise UserError(
         f"text encoder {name!r}: {folder} holds neither {OPEN_CLIP_CONFIG} nor config.json"

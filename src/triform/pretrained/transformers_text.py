@@ -1,7 +1,8 @@
 """Any text model in the format of transformers or sentence-transformers, from a folder."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.pretrained.fingerprint import state_fingerprint
+from triform.pretrained.model_folder import POOLING, checked_copy, read_settings
+from triform.pretrained.model_settings import check_model_type
 
 BATCH_SIZE = 32
 MAX_TOKENS = 512
 Pooling = Literal["mean", "cls", "projection"]
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/config.json")
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", POOLING)
 
 
 class TransformersText:
@@ -49,19 +52,17 @@ class TransformersText:
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        try:
+        check_model_type(read_settings(folder / "config.json"), folder / "config.json")
+        with checked_copy(folder, pickled=False) as copy, _one_line_errors(name, folder, copy):
             # Code that comes with a model is never run, and weights are never unpickled.
             self._tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
+                copy, local_files_only=True, trust_remote_code=False
             )
             model = AutoModel.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+                copy, local_files_only=True, trust_remote_code=False, use_safetensors=True
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"text encoder {name!r}: {folder} cannot be read: {reason}") from error
+            self._pooling, self._normalize = read_pooling(copy, folder, model)
         self.name = name
-        self._pooling, self._normalize = read_pooling(folder, model)
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
         self._model = model.eval().to(device)
@@ -112,15 +113,32 @@ class TransformersText:
         return F.normalize(vectors, dim=-1) if self._normalize else vectors
 
 
-def read_pooling(folder: Path, model: Any) -> tuple[Pooling, bool]:
+@contextlib.contextmanager
+def _one_line_errors(name: str, folder: Path, copy: Path) -> Iterator[None]:
+    """Put the errors of broken files, which are of every kind, into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).replace(str(copy), str(folder)).split())[:200]
+        raise UserError(f"text encoder {name!r}: {folder} cannot be read: {reason}") from error
+
+
+def read_pooling(copy: Path, folder: Path, model: Any) -> tuple[Pooling, bool]:
     """How a folder wants its vectors made: the pooling, and whether to normalise.
+
+    Args:
+        copy: Its settings, checked.
+        folder: The folder itself, for messages.
+        model: What was loaded from it.
 
     Raises:
         UserError: The folder asks for a pooling that is not offered.
     """
     if hasattr(model, "get_text_features"):
         return "projection", False
-    pooling_file, modules_file = folder / "1_Pooling" / "config.json", folder / "modules.json"
+    pooling_file, modules_file = copy / POOLING, copy / "modules.json"
     normalize = modules_file.is_file() and "Normalize" in modules_file.read_text("utf-8")
     if not pooling_file.is_file():
         return "mean", normalize
@@ -133,7 +151,7 @@ def read_pooling(folder: Path, model: Any) -> tuple[Pooling, bool]:
         return "mean", normalize
     if "cls" in chosen:
         return "cls", normalize
-    raise UserError(f"{pooling_file}: pooling {chosen!r} is not offered, only mean and cls")
+    raise UserError(f"{folder / POOLING}: pooling {chosen!r} is not offered, only mean and cls")
 
 
 def context_length(model: Any) -> int:

@@ -177,6 +177,10 @@ class MetricsConfig(Group):
 class Config(SystemConfig):
     """Train a captioner."""
 
+    named_models = {  # noqa: RUF012
+        ("model", "encoder"): ("image encoder", "--encoder"),
+        ("model", "encoder_weights"): ("file of weights", "--encoder_weights"),
+    }
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: CaptionerTrainingConfig = CaptionerTrainingConfig()
@@ -202,6 +206,12 @@ class _TrainedConfig(Settings):
         None,
         description="Trained weights (.pth.tar, .safetensors or a run directory); where not "
         "given, ./checkpoints/best_checkpoint.pth.tar, or else those that ship.",
+    )
+    encoder: str = Field(
+        "", description="Frozen encoder instead of the one named in the checkpoint, as in train."
+    )
+    encoder_weights: str = Field(
+        "", description="Its weights, as in train; empty = of a package or the hub."
     )
     decoding: Decoding = Field(
         "beam",

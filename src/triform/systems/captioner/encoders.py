@@ -12,6 +12,7 @@ from triform.engine.building import build_network
 from triform.engine.checkpoint import is_exported
 from triform.engine.trained import find_checkpoint, read_trained
 from triform.pretrained.feature_maps import load_feature_maps
+from triform.pretrained.named_models import check_named_file, select_model
 from triform.systems.captioner.config import SMALL, Config, ModelConfig
 from triform.systems.captioner.model import SmallEncoder
 
@@ -46,6 +47,27 @@ def load_encoder(model: ModelConfig) -> Encoder:
         return Encoder(_lent(source, model.encoder), learns=tuned, travels=True)
     network = load_feature_maps(model.encoder, Path(source) if source else None)
     return Encoder(network, learns=tuned, travels=tuned)
+
+
+def load_frozen(
+    model: ModelConfig, source: Path, encoder: str = "", encoder_weights: str = ""
+) -> nn.Module:
+    """The frozen encoder that a checkpoint was trained with, which is not in it.
+
+    Args:
+        model: What the checkpoint says.
+        source: The checkpoint.
+        encoder: The encoder that the user names instead.
+        encoder_weights: The file of its weights that they name.
+
+    Raises:
+        UserError: The checkpoint names a file, or an encoder that does not come with Triform.
+    """
+    name = select_model(encoder, model.encoder, "image encoder", source=source, flag="--encoder")
+    if not encoder and not encoder_weights:
+        check_named_file(model.encoder_weights, source=source, flag="--encoder_weights")
+    changes = {"encoder": name, "encoder_weights": encoder_weights}
+    return load_encoder(model.model_copy(update=changes)).network
 
 
 def small_encoder(model: ModelConfig) -> SmallEncoder:

@@ -19,7 +19,7 @@ from triform.metrics.cider import cider_d
 from triform.metrics.rouge import rouge_l
 from triform.systems.captioner.config import Config, EvaluateConfig
 from triform.systems.captioner.data import load_table
-from triform.systems.captioner.trained import Trained
+from triform.systems.captioner.trained import chosen
 from triform.text.vocabulary import words_of
 
 
@@ -35,7 +35,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UsageError: No such part, or no such data.
         UserError: No such captioner, or the data cannot be used.
     """
-    trained = Trained.choose(settings.checkpoint, settings.device)
+    trained = chosen(settings)
     table = load_table(_with_data(trained.config, settings))
     split = settings.split or ("test" if len(table.splits.get("test", ())) else "val")
     rows = table.rows(split)

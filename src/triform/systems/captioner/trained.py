@@ -17,13 +17,14 @@ from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
 from triform.engine.building import misfit
 from triform.engine.checkpoint import StateDicts
+from triform.engine.device import pick_device
 from triform.engine.trained import TrainedModel
 from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
 from triform.pretrained.feature_maps import load_feature_maps
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
 from triform.systems.captioner.data import MOST_KNOWN, as_seen, to_tensor
 from triform.systems.captioner.decoding import Decoder, Said
-from triform.systems.captioner.encoders import SYSTEM, load_encoder, small_encoder
+from triform.systems.captioner.encoders import SYSTEM, load_frozen, small_encoder
 from triform.systems.captioner.known import KnownCaptions
 from triform.systems.captioner.maps import draw_attention
 from triform.systems.captioner.model import Captioner, pack, unpack_captions, unpack_words
@@ -44,11 +45,14 @@ class Trained(TrainedModel[Config]):
     system, documented = SYSTEM, DOCUMENTED
     config_class = Config
 
-    def __init__(self, path: Path, device: torch.device):
+    def __init__(
+        self, path: Path, device: torch.device, encoder: str = "", encoder_weights: str = ""
+    ):
         super().__init__(path, device)
         self.encoder: nn.Module | None = None
         if isinstance(self.model.encoder, nn.Identity):  # somebody else's, which stays as it is
-            self.encoder = load_encoder(self.config.model).network.eval().to(device)
+            frozen = load_frozen(self.config.model, path, encoder, encoder_weights)
+            self.encoder = frozen.eval().to(device)
         unknown = self.vocabulary.word_to_idx[UNKNOWN]
         sayable = [self.vocabulary.encode(text)[1:] for text in self._captions]
         self.known = KnownCaptions([each for each in sayable if unknown not in each])
@@ -109,6 +113,16 @@ class Trained(TrainedModel[Config]):
         return self.vocabulary.decode(said.words)
 
 
+def chosen(settings: CaptionConfig | EvaluateConfig) -> Trained:
+    """The captioner that settings name.
+
+    Raises:
+        UserError: There is none.
+    """
+    path, device = Trained.find(settings.checkpoint), pick_device(settings.device)
+    return Trained(path, device, settings.encoder, settings.encoder_weights)
+
+
 def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
     """Say a sentence about each picture; a picture that cannot be read gets its reason instead.
 
@@ -117,7 +131,7 @@ def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
         UserError: No such captioner, or not one picture can be read.
     """
     files = _files(settings.pictures)
-    trained = Trained.choose(settings.checkpoint, settings.device)
+    trained = chosen(settings)
     if settings.attention_maps is not None and trained.model.attention is None:
         raise UsageError(
             f"--attention_maps: {trained.source} has no attention; train with --attention true"

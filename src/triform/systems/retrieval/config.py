@@ -223,6 +223,7 @@ class MetricsConfig(Group):
 class Config(SystemConfig):
     """Train encoders of pictures, shapes and texts into one space, on a shape library."""
 
+    named_models = {("model", "text_encoder"): ("text encoder", "--text_encoder")}  # noqa: RUF012
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: RetrievalTrainingConfig = RetrievalTrainingConfig()
@@ -284,6 +285,9 @@ class EvaluateConfig(Settings):
     )
     download_path: str = Field("datasets", description="Folder of the data sets.")
     image_embeddings: str = Field("", description="The .npz, where the image encoder is frozen.")
+    text_encoder: str | None = Field(
+        None, description="Text encoder instead of the one named in the checkpoint."
+    )
     split: Literal["test", "val", "heldout", "train", "all"] = Field(
         "heldout", description="Which objects; heldout = val and test together."
     )

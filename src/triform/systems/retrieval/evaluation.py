@@ -21,7 +21,7 @@ from triform.systems.retrieval.measuring import (
 )
 from triform.systems.retrieval.objects import Objects
 from triform.systems.retrieval.previews import measure_previews, names_of
-from triform.systems.retrieval.trained import Retriever, open_retriever
+from triform.systems.retrieval.trained import GivenEncoders, Retriever, open_retriever
 
 SPLITS = {
     "heldout": ("val", "test"),
@@ -45,6 +45,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UserError: No such weights or library, or fewer than two objects in the split.
     """
     retriever = open_retriever(settings.checkpoint, settings.device)
+    retriever.given = GivenEncoders(text=settings.text_encoder)
     config = data_of(retriever, settings)
     objects, _ = load_objects(config)
     rows = objects.rows(*SPLITS[settings.split])

@@ -51,7 +51,7 @@ from triform.systems.retrieval.gallery_items import (
     picture_tile,
     unpacked_tile,
 )
-from triform.systems.retrieval.trained import Retriever, open_retriever
+from triform.systems.retrieval.trained import GivenEncoders, Retriever, open_retriever
 from triform.systems.retrieval.verbs import SearchConfig
 
 logger = get_logger(__name__)
@@ -87,6 +87,9 @@ def search(settings: SearchConfig) -> list[dict[str, Any]] | dict[str, Any]:
     where = read_where(settings.where)
     pick_device(settings.device)
     retriever = open_retriever(settings.checkpoint, settings.device)
+    retriever.given = GivenEncoders(
+        settings.text_encoder, settings.image_encoder, settings.image_weights
+    )
     contents = read_questions(settings)  # before minutes of building
     gallery, changes = find_gallery(settings, retriever)
     try:

@@ -30,6 +30,7 @@ from triform.engine.device import pick_device
 from triform.geometry.load import load_mesh
 from triform.images.picture import PICTURE_SUFFIXES, read_picture
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
+from triform.pretrained.named_models import is_known, select_model
 from triform.systems.retrieval.embedding_file import NAME
 from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verbs import SubmitConfig
@@ -178,9 +179,22 @@ class Features:
         self._encoders: dict[str, ImageEncoder] = {}
         self._known: dict[tuple[str, Path], Vectors] = {}
 
-    def encoder(self, name: str) -> ImageEncoder:
-        """The encoder of this name; a head that names none gets that of `--image_encoder`."""
-        name = self.settings.image_encoder if name == UNNAMED_ENCODER else name
+    def encoder(self, name: str, source: str) -> ImageEncoder:
+        """The encoder that a head names, or that of `--image_encoder`.
+
+        Args:
+            name: What the head says; one that names none gets the user's.
+            source: The file of the head.
+
+        Raises:
+            UserError: It names one that only the user may name, and they did not.
+        """
+        chosen = self.settings.image_encoder
+        if name == UNNAMED_ENCODER:
+            name = chosen
+        elif name != chosen and not is_known(name, "image encoder"):
+            given = chosen if "image_encoder" in self.settings.model_fields_set else None
+            name = select_model(given, name, "image encoder", source=source)
         if name not in self._encoders:
             device = pick_device(self.settings.device)
             self._encoders[name] = load_image_encoder(name, device, self.settings.image_weights)
@@ -222,7 +236,7 @@ def _picture_side(
 ) -> Callable[[list[Path]], Vectors]:
     """What turns files of pictures into one member's vectors."""
     if retriever.needs_image_encoder:
-        encoder = features.encoder(retriever.model.image_encoder)
+        encoder = features.encoder(retriever.model.image_encoder, retriever.source)
         for key, mine in (("weights", encoder.fingerprint), ("transform", encoder.transform_hash)):
             other = retriever.features_by.get(key)
             if other and other != mine:

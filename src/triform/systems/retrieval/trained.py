@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from triform.engine.trained import TrainedModel, find_checkpoint
 from triform.geometry.mesh import Mesh
 from triform.geometry.sample import sample_surface
 from triform.pretrained.fingerprint import state_fingerprint
+from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
 from triform.systems.retrieval.augment import plain_pictures
 from triform.systems.retrieval.config import SMALL, Config, ModelConfig
@@ -50,6 +52,21 @@ PHRASES = ("{0}", "a {0}")
 Vectors = Float32[np.ndarray, "n d"]
 
 
+@dataclass(frozen=True)
+class GivenEncoders:
+    """Encoders that the user names instead of the file.
+
+    Attributes:
+        text: Name of the text encoder; None or "" leaves the file's.
+        image: Name of the frozen image encoder.
+        image_weights: File of its weights.
+    """
+
+    text: str | None = None
+    image: str | None = None
+    image_weights: Path | None = None
+
+
 class Retriever:
     """Encoders of pictures, meshes and texts into one space.
 
@@ -61,6 +78,7 @@ class Retriever:
         config: Settings of the training; None for files of the original program.
         features_by: Who made the features that the picture side was trained on: model, weights,
             transform; empty where it reads pictures itself, or nobody knows.
+        given: The encoders that the user names, where the file names some that only they may.
     """
 
     def __init__(
@@ -85,6 +103,7 @@ class Retriever:
         self.text_tower = text_tower.to(device).eval() if text_tower is not None else None
         self.image_size, self.num_points = image_size, num_points
         self.dim = point_encoder.dim
+        self.given = GivenEncoders()
         self._image_encoder = image_encoder
         self._text_encoder: TextEncoder | None = None
         states = {"images": image_tower, "points": point_encoder, "texts": self.text_tower}
@@ -247,7 +266,16 @@ class Retriever:
         if self.text_tower is None:
             raise UserError(f"{self.source}: trained without texts; ask with a picture or a mesh")
         if self._text_encoder is None:
-            self._text_encoder = load_text_encoder(self.model.text_encoder, str(self.device))
+            name = select_model(
+                self.given.text, self.model.text_encoder, "text encoder", source=self.source
+            )
+            self._text_encoder = load_text_encoder(name, str(self.device))
+        width, seen = self.text_tower.in_dim, self._text_encoder.dim
+        if seen != width:
+            raise UserError(
+                f"{self.source}: its text head reads {width} numbers of a sentence, the text "
+                f"encoder {self._text_encoder.name!r} gives {seen}"
+            )
         embedded = np.zeros((len(texts), self.dim), np.float32)
         for words in PHRASES:
             phrases = [words.replace("{0}", text) for text in texts]
@@ -260,7 +288,12 @@ class Retriever:
         if self._image_encoder is None:
             from triform.pretrained.image_encoder import load_image_encoder
 
-            self._image_encoder = load_image_encoder(self.model.image_encoder, str(self.device))
+            name = select_model(
+                self.given.image, self.model.image_encoder, "image encoder", source=self.source
+            )
+            self._image_encoder = load_image_encoder(
+                name, str(self.device), self.given.image_weights
+            )
         return self._image_encoder
 
     def _run(self, table: Tensor, network: Any, size: int = BATCH) -> Vectors:

@@ -98,6 +98,15 @@ class SearchConfig(Settings):
         description="Trained weights (.pth, .safetensors or a run directory); where not given, "
         "the weights that come with the project.",
     )
+    text_encoder: str | None = Field(
+        None, description="Text encoder instead of the one named in the checkpoint."
+    )
+    image_encoder: str | None = Field(
+        None, description="Frozen image encoder instead of the one named in the checkpoint."
+    )
+    image_weights: Path | None = Field(
+        None, description="Weights of the frozen image encoder (.safetensors, .pth)."
+    )
     index: str | None = Field(
         None,
         description="Where the gallery is kept: a file, a folder FOLDER.chroma, or "

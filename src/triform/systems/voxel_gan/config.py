@@ -126,6 +126,7 @@ class VoxelTrainingConfig(TrainingConfig):
 class Config(SystemConfig):
     """Train the text-conditioned voxel VAE-GAN on a folder of meshes or a known data set."""
 
+    named_models = {("model", "text_encoder"): ("text encoder", "--text_encoder")}  # noqa: RUF012
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: VoxelTrainingConfig = VoxelTrainingConfig()

@@ -26,6 +26,7 @@ from triform.geometry.surface import (
     main_component_share,
     voxels_to_mesh,
 )
+from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.data import embed_conditions
@@ -64,7 +65,10 @@ class ShapeMaker:
         spoken = [row for row, prompt in enumerate(prompts) if prompt.strip()]
         if spoken:
             if self._encoder is None:
-                self._encoder = load_text_encoder(self.settings.text_encoder or model.text_encoder)
+                given, named = self.settings.text_encoder, model.text_encoder
+                self._encoder = load_text_encoder(
+                    select_model(given, named, "text encoder", source=self.trained.source)
+                )
             texts = [prompts[row] for row in spoken]
             cond[spoken] = embed_conditions(self._encoder, texts, model.cond_dim)
         return cond.to(self.trained.device)

@@ -1,0 +1,205 @@
+"""Settings of other people's models that may not be handed to a library.
+
+What each key does was read in the sources of transformers, open_clip, timm, diffusers and PEFT.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from triform.base.errors import UserError
+
+CODE = "it makes a library run code that comes with the model"
+FETCH = "it makes a library fetch another model"
+ELSEWHERE = "it names a file or an address elsewhere"
+REFUSED: dict[str, str] = {
+    # transformers, diffusers, PEFT: Python files of the folder or of a repository
+    "auto_map": CODE,
+    "trust_remote_code": CODE,
+    "custom_pipeline": CODE,
+    "custom_pipelines": CODE,
+    "custom_generate": CODE,
+    "custom_tokenizers": CODE,
+    "custom_object": CODE,
+    "code_revision": CODE,
+    "auto_mapping": CODE,
+    "remote_code": CODE,
+    # open_clip hands these to a tokenizer of transformers as they are
+    "tokenizer_kwargs": CODE,
+    "processor_kwargs": CODE,
+    # transformers: how a tokenizer is made, position by position
+    "init_inputs": CODE,
+    "sp_model_kwargs": CODE,
+    # transformers: compiled kernels from the hub, code of other packages
+    "use_kernels": CODE,
+    "kernel_config": CODE,
+    "kernel_mapping": CODE,
+    "fusion_config": CODE,
+    "quantization_config": CODE,
+    "compression_config": CODE,
+    "model_kwargs": CODE,
+    # open_clip, transformers, timm: another model inside this one
+    "hf_model_name": FETCH,
+    "timm_model_pretrained": FETCH,
+    "backbone": FETCH,
+    "use_pretrained_backbone": FETCH,
+    "use_timm_backbone": FETCH,
+    "backbone_kwargs": FETCH,
+    "base_model_name_or_path": FETCH,
+    "text_model_name_or_path": FETCH,
+    "vision_model_name_or_path": FETCH,
+    "peft_type": FETCH,
+    # timm: where its weights lie, and formats of others
+    "hf_hub_id": FETCH,
+    "hf_hub_filename": FETCH,
+    "custom_load": ELSEWHERE,
+    "state_dict": ELSEWHERE,
+    "checkpoint_path": ELSEWHERE,
+    "transformers_weights": ELSEWHERE,
+    "gguf_file": ELSEWHERE,
+    "_from_pipeline": CODE,
+    "_class_name": "it is a part of a pipeline of diffusers",
+}
+"""Refused unless empty (None, false, "", [], {}): what they do."""
+SOURCES = ("url", "file", "source", "hf_hub_id", "hf_hub_filename")
+"""Refused in what timm calls a `pretrained_cfg`; elsewhere the words mean other things."""
+DROPPED = (
+    "_name_or_path", "name_or_path", "_commit_hash", "tokenizer_file", "vocab_file", "merges_file",
+    "spm_file", "special_tokens_map_file", "added_tokens_file", "tokenizer_config_file",
+    "chat_template_file", "chat_template", "fast_tokenizer_files", "configuration_files",
+)  # fmt: skip
+"""Left out of what the libraries get: where a file once lay, on somebody's disk."""
+ATTENTION = ("eager", "sdpa", "flex_attention", "batched_mm", "grouped_mm")
+"""Ways to compute that come with transformers and torch.
+
+Names with a stroke are repositories of compiled code, and for those that begin with `flash` the
+library looks there too where their package is not installed.
+"""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
+MODEL_TYPES = frozenset((
+    "albert", "align", "altclip", "bart", "bert", "bert-generation", "big_bird",
+    "bigbird_pegasus", "bloom", "camembert", "canine", "chinese_clip", "clap", "clip",
+    "clip_text_model", "clipseg", "clvp", "codegen", "cohere", "cohere2", "convbert", "ctrl",
+    "data2vec-text", "deberta", "deberta-v2", "distilbert", "dpr", "electra", "ernie", "esm",
+    "eurobert", "falcon", "flaubert", "flava", "fnet", "funnel", "gemma", "gemma2", "gemma3_text",
+    "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "groupvit", "gte", "ibert",
+    "jina_embeddings_v3", "led", "lilt", "llama", "longformer", "longt5", "luke", "m2m_100",
+    "marian", "mbart", "megatron-bert", "metaclip_2", "ministral", "mistral", "mixtral",
+    "mobilebert", "modernbert", "modernbert-decoder", "mpnet", "mpt", "mt5", "mvp",
+    "nllb-moe", "nomic_bert", "nystromformer", "olmo", "olmo2", "olmo3", "openai-gpt", "opt",
+    "owlv2", "owlvit", "pegasus", "pegasus_x", "phi", "phi3", "plbart", "prophetnet", "qwen2",
+    "qwen2_moe", "qwen3", "qwen3_moe", "reformer", "rembert", "roberta", "roberta-prelayernorm",
+    "roc_bert", "roformer", "siglip", "siglip2", "siglip2_text_model", "siglip_text_model",
+    "splinter", "squeezebert", "stablelm", "switch_transformers", "t5", "t5gemma", "umt5", "xglm",
+    "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod",
+))  # fmt: skip
+"""Models of transformers that read texts with their own code and their own weights alone.
+
+`mra` and `yoso` are not among them: they bring compiled code from the hub.
+"""
+MAX_DEPTH = 50
+
+
+def check_settings(content: Any, path: Path) -> Any:
+    """Settings as read from JSON, without the keys that only say where a file once lay.
+
+    Args:
+        content: What the file holds.
+        path: The file, for messages.
+
+    Raises:
+        UserError: A key asks for code, for another model or for a file elsewhere.
+    """
+    if not isinstance(content, dict | list):
+        raise UserError(f"{path}: expected settings by name")
+    if isinstance(content, dict):
+        _check_timm(content, path)
+    return _check(content, path, "", 0)
+
+
+def check_model_type(settings: Any, path: Path) -> None:
+    """Refuse models of transformers that are more than one network for texts.
+
+    Some read pickles beside their weights, some load other models by name.
+
+    Raises:
+        UserError: Another kind of model, or none is named.
+    """
+    kind = settings.get("model_type") if isinstance(settings, dict) else None
+    if not isinstance(kind, str) or kind not in MODEL_TYPES:
+        raise UserError(
+            f"{path}: model_type {str(kind)[:60]!r} is not among the text models that are loaded, "
+            "such as bert, roberta, mpnet, t5, clip or siglip"
+        )
+
+
+def _check(value: Any, path: Path, place: str, depth: int) -> Any:
+    """One value and all below it."""
+    if depth > MAX_DEPTH:
+        raise UserError(f"{path}: settings more than {MAX_DEPTH} deep")
+    if isinstance(value, list):
+        return [_check(each, path, place, depth + 1) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {}
+    for key, each in value.items():
+        here = f"{place}.{key}" if place else key
+        _check_key(key, each, path, here)
+        if key not in DROPPED:
+            kept[key] = _check(each, path, here, depth + 1)
+    return kept
+
+
+def _check_key(key: str, value: Any, path: Path, place: str) -> None:
+    if value in (None, False, "", [], {}):
+        return
+    if key in REFUSED:
+        _refuse(path, place, REFUSED[key])
+    if "_implementation" in key and not _is_plain_attention(value):
+        _refuse(path, place, f"{_shown(value)} is a repository of compiled code")
+    names_model = key in ("timm_model_name", "hf_tokenizer_name", "architecture", "tokenizer_class")
+    if names_model and not _is_plain(value, slash=key == "hf_tokenizer_name"):
+        _refuse(path, place, f"{_shown(value)}: {ELSEWHERE}")
+
+
+def _check_timm(content: dict[str, Any], path: Path) -> None:
+    """timm's `config.json`: where weights lie, and words for its constructors."""
+    where = content.get("pretrained_cfg")
+    # Older files hold the same keys without the group.
+    if where is None and "architecture" in content and "model_type" not in content:
+        where = content
+    if isinstance(where, dict):
+        for key in SOURCES:
+            if where.get(key):
+                _refuse(path, key, ELSEWHERE)
+    words = content.get("model_args")
+    if words and not (isinstance(words, dict) and all(_is_plain(each) for each in words.values())):
+        _refuse(path, "model_args", ELSEWHERE)
+
+
+def _is_plain(value: Any, *, slash: bool = False) -> bool:
+    """Numbers, switches, names without an address in them, and lists of these."""
+    if isinstance(value, list):
+        return all(_is_plain(each) for each in value)
+    if isinstance(value, dict):
+        return all(_is_plain(each) for each in value.values())
+    if isinstance(value, str):
+        parts = value.split("/") if slash else [value]
+        return not value or (len(parts) <= 2 and all(map(PLAIN_NAME.fullmatch, parts)))
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _is_plain_attention(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain_attention(each) for each in value.values())
+    return value in (None, True, False, "") or value in ATTENTION
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _refuse(path: Path, place: str, reason: str) -> None:
+    shown = place if len(place) <= 120 else f"{place[:120]}..."
+    raise UserError(f"{path}: {shown!r} is refused: {reason}")
