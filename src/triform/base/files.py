@@ -46,7 +46,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             # mkstemp makes files that only their owner can read; give them the usual rights.
-            _set_mode(file.fileno(), name, 0o666 & ~_umask())
+            give_usual_mode(file.fileno(), name)
             os.fsync(file.fileno())
         refuse_special(path)
         os.replace(name, path)
@@ -165,9 +165,9 @@ def write_private(prefix: str, suffix: str, text: str) -> Path:
     return Path(name)
 
 
-def _set_mode(handle: int, name: str, mode: int) -> None:
-    """Set the rights of an open file, by its handle where the system can."""
-    os.chmod(handle if os.chmod in os.supports_fd else name, mode)
+def give_usual_mode(handle: int, name: str | Path) -> None:
+    """Give a private open file the rights of any new file, by its handle where the system can."""
+    os.chmod(handle if os.chmod in os.supports_fd else name, 0o666 & ~_umask())
 
 
 def _sync_folder(folder: Path) -> None:
