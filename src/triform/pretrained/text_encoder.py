@@ -160,7 +160,7 @@ def read_cache(path: Path, encoder: TextEncoder) -> dict[str, NDArray[np.float32
                 return {}
             texts = json.loads(notes["texts"])
             vectors = file.get_tensor("embeddings")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         logger.warning("%s: cannot be read (%s), writing it anew", path, error)
         return {}
     if vectors.shape != (len(texts), encoder.dim) or not np.isfinite(vectors).all():
