@@ -47,10 +47,9 @@ def main() -> int:
 
     import shutil
 
+    from fuzz_loop import Fuzzer, loop, report
     from fuzz_readers import READERS
     from fuzz_seeds import seeds, train_tiny
-
-    from fuzz import Fuzzer, loop, report
 
     def say(line: str) -> None:
         print(line, flush=True)
