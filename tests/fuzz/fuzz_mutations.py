@@ -13,6 +13,7 @@ import random
 import sqlite3
 import struct
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -211,7 +212,8 @@ def mutate_zip(data: bytes, chance: random.Random) -> bytes:
     if len(content) > MOST_PACKED:
         stored = zipfile.ZIP_DEFLATED
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", stored) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(memory, "w", stored) as archive:
+        warnings.simplefilter("ignore")  # two members of one name are meant
         for each, inside in members:
             info = zipfile.ZipInfo(each)
             info.compress_type = stored

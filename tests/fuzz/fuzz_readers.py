@@ -121,7 +121,12 @@ def read_config(folder: Path) -> None:
 
 def read_runs(folder: Path) -> None:
     """A folder of runs: listed, compared, opened, resumed from."""
-    for words in (("list",), ("compare",), ("open", "run_1")):
+    for words in (
+        ("list",),
+        ("compare", "run_1", "run_2"),
+        ("open", "run_1", "--no-show"),
+        ("export", "run_1"),
+    ):
         status = cli.main(("runs", *words, "--runs_dir", "runs", "--json"))
         assert status in (0, 1, 2)
     list(read_metrics(folder / "runs" / "voxel_gan" / "run_1" / "metrics.jsonl"))

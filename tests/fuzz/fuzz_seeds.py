@@ -27,6 +27,8 @@ from triform.text.vocabulary import Vocabulary
 
 LARGEST = 12 * 2**20
 _LIBRARY_MODELS = 3
+# Read by the metrics, which take no file of a user.
+_OTHER_WEIGHTS = ("picture_features", "voxel_judge")
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _libraries(work: Path) -> Iterator[Seed]:
 
 def _checkpoints(work: Path) -> Iterator[Seed]:
     for path in sorted(WEIGHTS.glob("*.safetensors")):
-        if path.stat().st_size < LARGEST:
+        if path.stat().st_size < LARGEST and path.stem not in _OTHER_WEIGHTS:
             yield one_file("checkpoint", path.name, path.read_bytes())
     for path in sorted(work.glob("checkpoints/*.pth")):
         yield one_file("checkpoint", path.name, path.read_bytes())
@@ -160,7 +162,7 @@ def train_tiny(work: Path) -> None:
             )  # fmt: skip
             if cli.main(words):
                 continue
-            found = sorted(work.glob(f"runs/{name}/run_*/checkpoints/*.pth"))
+            found = sorted(work.glob(f"runs/{name}/run_*/checkpoints/last.pth"))
             if found and found[-1].stat().st_size < LARGEST:
                 shutil.copy(found[-1], work / "checkpoints" / f"{name}.pth")
     finally:
