@@ -78,5 +78,5 @@ def test_names_of_pictures_that_cannot_be_names(
     (tmp_path / "b.png").write_bytes(memory.getvalue())
     table = tmp_path / "captions.csv"
     table.write_text(f"image,caption\nb.png,a chair\n{name},a table\n", encoding="utf-8")
-    with pytest.raises(UserError, match="row 3: .* cannot be the name of a picture"):
+    with pytest.raises(UserError, match=r"row 3: .* cannot be the name of a picture"):
         load_csv(tmp_path, table, val_split=0.5, seed=0)
