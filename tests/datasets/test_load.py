@@ -89,21 +89,19 @@ def test_known_names() -> None:
 
 
 def test_every_archive_has_a_size_and_a_checksum() -> None:
-    for known in load.KNOWN.values():
-        if known.url.endswith(".zip"):
-            assert known.size and re.fullmatch("[0-9a-f]{64}", known.sha256 or ""), known
+    for known in (known for known in load.KNOWN.values() if known.url.endswith(".zip")):
+        assert known.size and re.fullmatch("[0-9a-f]{64}", known.sha256 or ""), known
     files = [*numerals.MNIST_FILES.values(), *numerals.FASHION_FILES.values()]
     assert len(files) == 8 and all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256 in files)
-    assert numerals.MNIST_URL.startswith("https://")
-    assert numerals.FASHION_URL.startswith("https://")
+    assert all(url[:8] == "https://" for url in (numerals.MNIST_URL, numerals.FASHION_URL))
 
 
 def test_another_archive_of_the_same_name_is_thrown_away(
     server: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server(ARCHIVE)
-    known = dataclasses.replace(load.KNOWN["modelnet10"], sha256="0" * 64)
-    monkeypatch.setitem(load.KNOWN, "modelnet10", known)
+    other = dataclasses.replace(load.KNOWN["modelnet10"], sha256="0" * 64)
+    monkeypatch.setitem(load.KNOWN, "modelnet10", other)
     with pytest.raises(UserError, match=r"0{64} is expected"):
         load_dataset("modelnet10", tmp_path)
     assert os.listdir(tmp_path) == [".modelnet10.lock"]
@@ -112,7 +110,6 @@ def test_another_archive_of_the_same_name_is_thrown_away(
 def test_the_network_of_this_machine_is_not_asked(
     server: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the tests allow themselves is a parameter; without it there is no way."""
     requests = server(ARCHIVE)
     monkeypatch.setattr(load, "download", download)
     with pytest.raises(UserError, match="only https://"):
@@ -123,16 +120,14 @@ def test_the_network_of_this_machine_is_not_asked(
 def test_a_link_where_a_data_set_is_made_leads_nowhere(
     server: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    """In a folder of many users somebody lays a link where the unpacking once began."""
     server(ARCHIVE)
     victim, root = tmp_path / "victim", tmp_path / "shared"
-    victim.mkdir()
-    root.mkdir()
+    for folder in (victim, root):
+        folder.mkdir()
     (victim / "mine").write_text("mine")
     (root / ".modelnet10.making").symlink_to(victim)
     load_dataset("modelnet10", root)
-    assert os.listdir(victim) == ["mine"]
-    assert not (root / "modelnet10").is_symlink()
+    assert os.listdir(victim) == ["mine"] and not (root / "modelnet10").is_symlink()
 
 
 def test_download_once_unpack_and_share(server: Callable[..., list[str]], tmp_path: Path) -> None:

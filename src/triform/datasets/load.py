@@ -384,8 +384,7 @@ def _complete(name: str, target: Path, make: Callable[[Path], object], **facts: 
 def _remove_unfinished(name: str, parent: Path) -> None:
     """Removes what a killed process was making; called by the one that holds the lock."""
     for left in parent.glob(f".{name}.*making"):
-        if not left.is_symlink():  # what a link leads to is not ours
-            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(left, ignore_errors=True)  # which follows no link
 
 
 def _fill(
