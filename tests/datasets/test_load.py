@@ -122,9 +122,8 @@ def test_a_link_where_a_data_set_is_made_leads_nowhere(
 ) -> None:
     server(ARCHIVE)
     victim, root = tmp_path / "victim", tmp_path / "shared"
-    for folder in (victim, root):
-        folder.mkdir()
-    (victim / "mine").write_text("mine")
+    root.mkdir()
+    (victim / "mine").mkdir(parents=True)
     (root / ".modelnet10.making").symlink_to(victim)
     load_dataset("modelnet10", root)
     assert os.listdir(victim) == ["mine"] and not (root / "modelnet10").is_symlink()
