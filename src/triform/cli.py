@@ -9,17 +9,16 @@ import difflib
 import io
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from triform import systems
 from triform.base.errors import UsageError, UserError
-from triform.base.files import disk_refusal
+from triform.base.files import disk_refusal, write_private
 from triform.base.logging import set_up_console, write_answer
+from triform.base.printable import printable, shortened
 from triform.base.tables import table
 
 HOUSE_COMMANDS = {
@@ -30,6 +29,7 @@ HOUSE_COMMANDS = {
 }
 SIGPIPE_STATUS = 141
 INTERRUPT_STATUS = 130
+LONGEST_MESSAGE = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        return complain(" ".join(str(error).split()), error.exit_status)
+        return complain(str(error), error.exit_status)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
@@ -175,10 +175,14 @@ def system_screen(entry: systems.Entry, verbs: Mapping[str, Any]) -> str:
 
 
 def complain(message: str, status: int) -> int:
-    """Print one line on standard error and hand back the exit status."""
+    """Print one line of printable characters on standard error and hand back the exit status.
+
+    This is the one place where errors reach the terminal: the names in them are a stranger's.
+    """
+    line = shortened(printable(" ".join(message.split())), LONGEST_MESSAGE)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
-    sys.stderr.write(f"triform: {message}\n")
+    sys.stderr.write(f"triform: {line}\n")
     return status
 
 
@@ -204,12 +208,10 @@ def machine_refuses(error: Exception) -> str:
 
 def report_crash(error: Exception) -> int:
     """Keep the traceback in a file and say in one line what happened and where the file is."""
-    trace = "".join(traceback.format_exception(error))
-    folder = Path(tempfile.gettempdir())
-    path = folder / f"triform-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    trace = printable("".join(traceback.format_exception(error)), line_breaks=True)
     reason = " ".join(str(error).split())[:200]
     try:
-        path.write_text(trace, encoding="utf-8")
+        path = write_private(f"triform-error-{time.strftime('%Y%m%d-%H%M%S')}-", ".log", trace)
     except OSError:
         return complain(f"{type(error).__name__}: {reason}", 1)
     return complain(f"{type(error).__name__}: {reason} (the full traceback is in {path})", 1)

@@ -2,19 +2,24 @@
 
 import hashlib
 import http.server
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from triform.base.download import download
+from triform.base import download as module
+from triform.base.addresses import Policy
 from triform.base.errors import UserError
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 SHA = hashlib.sha256(DATA).hexdigest()
 HALF = len(DATA) // 2
 TAG = '"one"'
+# The server of these tests is on this machine, which nothing but this parameter allows.
+LOCAL = Policy(schemes=("http", "https"), is_allowed=lambda address: address == "127.0.0.1")
 
 Answer = Callable[["Handler", int], None]
 
@@ -70,6 +75,10 @@ def serve() -> Iterator[Callable[[Answer], tuple[str, list[dict[str, str]]]]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+def download(url: str, path: Path, **settings: Any) -> Path:
+    return module.download(url, path, policy=LOCAL, **settings)
 
 
 def leftovers(folder: Path) -> set[str]:
@@ -226,3 +235,52 @@ def test_nobody_there(tmp_path: Path) -> None:
 def test_only_http(url: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="only http"):
         download(url, tmp_path / "f")
+
+
+def test_length_without_an_expectation_is_limited(serve, tmp_path: Path) -> None:
+    """By what the server says, and by what arrives where it says nothing."""
+    url, _ = serve(lambda handler, _: handler.send_ranges())
+    with pytest.raises(UserError, match=r"1,048,576 bytes, more than 1,000"):
+        download(url, tmp_path / "f", max_bytes=1000)
+    assert not (tmp_path / "f.part").exists()
+    url, _ = serve(lambda handler, _: handler.send(200, DATA, None))
+    with pytest.raises(UserError, match=r"more than 300,000 bytes arrive"):
+        download(url, tmp_path / "f", max_bytes=300_000)
+    assert (tmp_path / "f.part").stat().st_size <= 300_000 and not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize("name", ["f", "f.part", "f.part.version"])
+def test_links_are_not_followed(serve, name: str, tmp_path: Path) -> None:
+    """Somebody else lays a link to a file of ours where the download will be."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / name).symlink_to(victim)
+    url, _ = serve(lambda handler, _: handler.send_ranges())
+    with pytest.raises(UserError, match="a link"):
+        download(url, folder / "f", sha256=SHA)
+    assert victim.read_bytes() == b"mine" and (folder / name).is_symlink()
+
+
+def test_a_part_with_a_second_name_is_left_alone(serve, tmp_path: Path) -> None:
+    """A hard link to a file of ours is not written into."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(DATA[:HALF])
+    (tmp_path / "f.part").hardlink_to(victim)
+    (tmp_path / "f.part.version").write_text(TAG)
+    url, requests = serve(lambda handler, _: handler.send_ranges())
+    assert download(url, tmp_path / "f").read_bytes() == DATA
+    assert victim.read_bytes() == DATA[:HALF] and "Range" not in requests[0]
+
+
+def test_the_part_is_private_and_the_file_is_not(serve, tmp_path: Path) -> None:
+    url, _ = serve(lambda handler, n: handler.send(200, DATA[:HALF], len(DATA), ETag=TAG))
+    with pytest.raises(UserError):
+        download(url, tmp_path / "f")
+    assert (tmp_path / "f.part").stat().st_mode & 0o777 == 0o600
+    url, _ = serve(lambda handler, _: handler.send_ranges())
+    mask = os.umask(0o022)
+    os.umask(mask)
+    download(url, tmp_path / "f")
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o666 & ~mask

@@ -25,3 +25,14 @@ def test_cells() -> None:
         "3",
     ]
     assert columns([["a", "b"]]) == "a  b"
+
+
+def test_every_cell_is_one_line_of_printable_text() -> None:
+    """Names and values of whatever shape the answer has; a forged row stays in its cell."""
+    evil, shown = "a\x1b[2J\nb  c\u202e", r"a\x1b[2J\nb  c\u202e"
+    assert table([evil, evil]) == f"{shown}\n{shown}"
+    assert table(evil) == shown
+    assert table({evil: {evil: [evil]}}) == f"{shown}  {shown}={shown}"
+    assert table([{evil: evil}]) == f"{shown}\n{shown}"
+    assert table({evil: [{"x": evil}]}) == f"{shown}\nx\n{shown}"
+    assert columns([[evil, "x"]]) == f"{shown}  x"

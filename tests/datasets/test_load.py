@@ -1,10 +1,12 @@
 """Data sets by name: downloaded from a server on this machine, made, found, cleared."""
 
 import dataclasses
+import functools
 import http.server
 import io
 import json
 import os
+import re
 import sys
 import threading
 import types
@@ -14,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from triform.base.addresses import Policy
+from triform.base.download import download
 from triform.base.errors import UsageError, UserError
 from triform.datasets import debian, load
 from triform.datasets.load import (
@@ -23,6 +27,7 @@ from triform.datasets.load import (
     load_dataset,
     select_local_dataset,
 )
+from triform.datasets.pictures import numerals
 from triform.datasets.shape import list_shapes
 
 OFF = b"OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n"
@@ -60,8 +65,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]
         running.append(http_server)
         url = f"http://127.0.0.1:{http_server.server_port}/ModelNet10.zip"
         for name in ("modelnet10", "chairs", "tables"):
-            known = dataclasses.replace(load.KNOWN[name], url=url)
+            known = dataclasses.replace(load.KNOWN[name], url=url, size=None, sha256=None)
             monkeypatch.setitem(load.KNOWN, name, known)
+        policy = Policy(("http",), lambda address: address == "127.0.0.1")
+        monkeypatch.setattr(load, "download", functools.partial(download, policy=policy))
         return requests
 
     yield start
@@ -77,8 +84,49 @@ ARCHIVE = modelnet(
 
 def test_known_names() -> None:
     assert {"chairs", "tables", "modelnet10", "modelnet40", "shapenetcore"} <= set(DATASET_LINKS)
-    assert DATASET_LINKS["modelnet40"] == "http://modelnet.cs.princeton.edu/ModelNet40.zip"
-    assert all(link.startswith(("http://", "https://")) for link in DATASET_LINKS.values())
+    assert DATASET_LINKS["modelnet40"] == "https://modelnet.cs.princeton.edu/ModelNet40.zip"
+    assert all(link.startswith("https://") for link in DATASET_LINKS.values())
+
+
+def test_every_archive_has_a_size_and_a_checksum() -> None:
+    for known in (known for known in load.KNOWN.values() if known.url.endswith(".zip")):
+        assert known.size and re.fullmatch("[0-9a-f]{64}", known.sha256 or ""), known
+    files = [*numerals.MNIST_FILES.values(), *numerals.FASHION_FILES.values()]
+    assert len(files) == 8 and all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256 in files)
+    assert all(url[:8] == "https://" for url in (numerals.MNIST_URL, numerals.FASHION_URL))
+
+
+def test_another_archive_of_the_same_name_is_thrown_away(
+    server: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server(ARCHIVE)
+    other = dataclasses.replace(load.KNOWN["modelnet10"], sha256="0" * 64)
+    monkeypatch.setitem(load.KNOWN, "modelnet10", other)
+    with pytest.raises(UserError, match=r"0{64} is expected"):
+        load_dataset("modelnet10", tmp_path)
+    assert os.listdir(tmp_path) == [".modelnet10.lock"]
+
+
+def test_the_network_of_this_machine_is_not_asked(
+    server: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = server(ARCHIVE)
+    monkeypatch.setattr(load, "download", download)
+    with pytest.raises(UserError, match="only https://"):
+        load_dataset("modelnet10", tmp_path)
+    assert requests == []
+
+
+def test_a_link_where_a_data_set_is_made_leads_nowhere(
+    server: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    server(ARCHIVE)
+    victim, root = tmp_path / "victim", tmp_path / "shared"
+    root.mkdir()
+    (victim / "mine").mkdir(parents=True)
+    (root / ".modelnet10.making").symlink_to(victim)
+    load_dataset("modelnet10", root)
+    assert os.listdir(victim) == ["mine"] and not (root / "modelnet10").is_symlink()
 
 
 def test_download_once_unpack_and_share(server: Callable[..., list[str]], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Places that cannot be written to, and a machine that knows no Unicode."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -71,3 +72,22 @@ def test_terminal_without_unicode(
     answer = triform("voxel_gan", "generate", "--checkpoint", "модель.pth", **plain)
     assert answer.returncode == 1 and answer.stderr.count("\n") == 1
     assert answer.stderr.startswith("triform: ") and "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+@pytest.mark.parametrize(
+    "words",
+    [(*GENERATE, "{}.obj"), (*GENERATE, "new.obj", "--sheet", "{}.png")],
+    ids=["model", "sheet"],
+)
+def test_what_is_no_plain_file_is_not_replaced(
+    refused: Callable[..., str], model: Path, place: Path, kind: str, words: tuple[str, ...]
+) -> None:
+    """A link may lead to somebody's file, a device is the machine's."""
+    name = Path(words[-1].format("output"))
+    if kind == "pipe":
+        os.mkfifo(name)
+    else:
+        name.symlink_to(place / "kept.obj" if kind == "link" else "/dev/null")
+    saved = ("new.obj",) if "--sheet" in words else ()
+    refused(*(w.format("output") for w in words), status=1, names=str(name), may_change=saved)

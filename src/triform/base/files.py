@@ -24,7 +24,8 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
     The data goes to a temporary file in the same folder, is synced, and is renamed. A process
     killed at any moment leaves the old file whole; an exception leaves the old file and nothing
-    else. Folders that are missing are made.
+    else. Folders that are missing are made. The temporary file has a name that nobody can guess,
+    is made by this call (`O_EXCL`, never through a link) and is private until it is complete.
 
     Args:
         path: Where the file shall be.
@@ -35,11 +36,13 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
     Raises:
         ValueError: The mode does not write a file anew.
+        UserError: What has the name is a link, a device, a pipe or a socket: that is not replaced.
         OSError: The folder cannot be written.
     """
     if mode not in ("wb", "w"):
         raise ValueError(f"atomic_write writes a file anew: mode must be 'wb' or 'w', not {mode!r}")
     path = Path(path)
+    refuse_special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A dot in front: whoever lists `*.pth` in the folder must not meet half a file.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -49,8 +52,9 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             # mkstemp makes files that only their owner can read; give them the usual rights.
-            os.chmod(name, 0o666 & ~_umask())
+            give_usual_mode(file.fileno(), name)
             os.fsync(file.fileno())
+        refuse_special(path)
         os.replace(name, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
@@ -118,6 +122,74 @@ def _check_regular(path: str | Path, mode: int) -> None:
         raise UserError(f"{path}: a device, pipe or socket, expected a regular file")
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse to write where something is that is neither a plain file nor a folder.
+
+    Replacing `/dev/null` breaks the machine of whoever may do it; a link in a shared folder leads
+    wherever somebody else wants; a pipe waits for ever. (A folder ends in the system's own error.)
+
+    Raises:
+        UserError: Names what is there and what to do.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except (OSError, ValueError):  # not there, or no name at all: whoever opens it says so
+        return
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    kind = "a link" if stat.S_ISLNK(mode) else "a device, pipe or socket"
+    raise UserError(f"{path}: {kind}, which is not written to or replaced; name a plain file")
+
+
+def open_append(path: str | Path, *, text: bool) -> IO[Any]:
+    """Open a file to add to its end, never through a link and never a device or a pipe.
+
+    Args:
+        path: The file; made where it is missing, its folder must exist.
+        text: UTF-8 text with line ends as written, each line at once; else unbuffered bytes.
+
+    Raises:
+        UserError: What has the name is no plain file.
+        OSError: The file cannot be opened.
+    """
+    refuse_special(Path(path))
+    names = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    # Between the look and the opening somebody may have put something else there.
+    handle = os.open(path, flags | sum(getattr(os, name, 0) for name in names), 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UserError(f"{path}: not a plain file; name another one")
+        if text:
+            return os.fdopen(handle, "a", encoding="utf-8", newline="", buffering=1)
+        return os.fdopen(handle, "ab", buffering=0)
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def write_private(prefix: str, suffix: str, text: str) -> Path:
+    """Write a new file that only its owner can read into the folder for temporary files.
+
+    Its name has a part that nobody can guess, and it is never one that was there before.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return Path(name)
+
+
+def give_usual_mode(handle: int, name: str | Path) -> None:
+    """Give a private open file the rights of any new file, by its handle where the system can."""
+    os.chmod(handle if os.chmod in os.supports_fd else name, 0o666 & ~_umask())
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system can sync folders."""
     with contextlib.suppress(OSError):
@@ -130,6 +202,6 @@ def _sync_folder(folder: Path) -> None:
 
 def _umask() -> int:
     """The rights that new files of this process do not get."""
-    mask = os.umask(0o022)
+    mask = os.umask(0o077)  # what another thread makes meanwhile is private, not open to all
     os.umask(mask)
     return mask

@@ -1,14 +1,19 @@
 """What the program says while it works.
 
 Messages go to standard error, answers to standard output, so that `triform ... --json | jq`
-works. Without a terminal only warnings are shown; a log file always gets everything.
+works. Without a terminal only warnings are shown; a log file always gets everything. A message is
+one line of printable characters, whatever names of a stranger's file stand in it.
 """
 
 import json
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
+
+from triform.base.files import open_append
+from triform.base.printable import escape_json, printable
 
 ROOT = "triform"
 
@@ -28,6 +33,10 @@ def set_up_console(level: int | None = None) -> None:
     logger = logging.getLogger(ROOT)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
+    # Messages of libraries name files and what is in them, too.
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableFormatter())
+    warnings.formatwarning = _format_warning
     if level is None:
         level = logging.INFO if sys.stderr.isatty() else logging.WARNING
     for handler in logger.handlers:
@@ -47,10 +56,13 @@ def add_log_file(path: Path) -> logging.Handler:
 
     Returns:
         The handler, for `remove_log_file`.
+
+    Raises:
+        UserError: The file is a link, a device or a pipe.
     """
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(open_append(path, text=True))
     handler.setLevel(logging.DEBUG)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logger = logging.getLogger(ROOT)
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
@@ -68,10 +80,53 @@ def write_answer(answer: Any, *, as_json: bool = False) -> None:
 
     Args:
         answer: A string, or plain data where `as_json` is set.
-        as_json: Write JSON.
+        as_json: Write JSON. It holds the data exactly: characters that a terminal would act upon
+            are escapes in it.
     """
-    text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else str(answer)
+    if as_json:
+        text = escape_json(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        text = printable(str(answer), line_breaks=True)
     sys.stdout.write(text + "\n")
+
+
+class PrintableFormatter(logging.Formatter):
+    """Messages as single lines of printable characters; a traceback below one is indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record; the record itself stays as it is for other handlers."""
+        line = printable(self._style.format(self._with_text(record)))
+        parts = [self.formatException(record.exc_info)] if record.exc_info else []
+        parts += [self.formatStack(record.stack_info)] if record.stack_info else []
+        trace = [printable(each) for part in parts for each in part.split("\n")]
+        return "\n    ".join([line, *trace])
+
+    def _with_text(self, record: logging.LogRecord) -> logging.LogRecord:
+        """The record with the texts that its line is made of."""
+        record.message = record.getMessage()
+        if self.usesTime():
+            record.asctime = self.formatTime(record, self.datefmt)
+        return record
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning of Python or of a library in one line."""
+    return printable(f"{filename}:{lineno}: {category.__name__}: {message}") + "\n"
+
+
+class _LogFile(logging.StreamHandler[Any]):
+    """A file that is closed with its handler."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self.stream.close()
+        super().close()
 
 
 class _Console(logging.Handler):
@@ -80,7 +135,7 @@ class _Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show one message; above INFO with its level in front."""
         try:
-            text = record.getMessage()
+            text = printable(record.getMessage())
             if record.levelno > logging.INFO:
                 text = f"{record.levelname.lower()}: {text}"
             if "tqdm" in sys.modules:

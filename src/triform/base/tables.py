@@ -1,19 +1,30 @@
-"""Plain data as text for people: records as columns, one record as `name  value` lines."""
+"""Plain data as text for people: records as columns, one record as `name  value` lines.
+
+Every cell is one line of printable characters, whatever stands in the data.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from triform.base.printable import printable
 
 
 def table(answer: Any) -> str:
     """Plain data as text: a list of records as columns, a record as `name  value` lines."""
     if isinstance(answer, Mapping):
-        rows = [[str(key), cell(value)] for key, value in answer.items() if not is_table(value)]
+        rows = [
+            [cell(str(key)), cell(value)] for key, value in answer.items() if not is_table(value)
+        ]
         parts = [columns(rows)] if rows else []
-        parts += [f"{key}\n{table(value)}" for key, value in answer.items() if is_table(value)]
+        parts += [
+            f"{cell(str(key))}\n{table(value)}" for key, value in answer.items() if is_table(value)
+        ]
         return "\n\n".join(parts)
     if is_table(answer):
         names = list(dict.fromkeys(key for record in answer for key in record))
-        return columns([names, *([cell(record.get(key)) for key in names] for record in answer)])
+        return columns(
+            [[*map(cell, names)], *([cell(record.get(key)) for key in names] for record in answer)]
+        )
     if isinstance(answer, list | tuple):
         return "\n".join(cell(value) for value in answer)
     return cell(answer)
@@ -38,15 +49,16 @@ def cell(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case Mapping():
-            return ", ".join(f"{key}={cell(item)}" for key, item in value.items())
+            return ", ".join(f"{cell(str(key))}={cell(item)}" for key, item in value.items())
         case list() | tuple():
             return ", ".join(cell(item) for item in value)
         case _:
-            return str(value)
+            return printable(str(value))
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of words as left-aligned columns."""
+    rows = [[printable(word) for word in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True))

@@ -6,8 +6,10 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ class Known:
         objects: how many; 0 where it depends.
         licence: in a few words.
         url: where its archive is.
+        size: of the archive, bytes.
+        sha256: of the archive.
         folder: the folder inside the archive that holds the meshes.
         shares: the data set whose archive and folder it is a part of.
         login: how to get it where a login is needed.
@@ -55,13 +59,19 @@ class Known:
     objects: int
     licence: str
     url: str = ""
+    size: int | None = None
+    sha256: str | None = None
     folder: str = ""
     shares: str = ""
     login: str = ""
 
 
 _MODELNET10_URL = "https://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip"
-_MODELNET40_URL = "http://modelnet.cs.princeton.edu/ModelNet40.zip"
+_MODELNET10_SIZE = 473_402_300
+_MODELNET10_SHA256 = "9d8679435fc07d1d26f13009878db164a7aa8ea5e7ea3c8880e42794b7307d51"
+_MODELNET40_URL = "https://modelnet.cs.princeton.edu/ModelNet40.zip"
+_MODELNET40_SIZE = 2_039_180_837
+_MODELNET40_SHA256 = "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"
 _SHAPENET_URL = "https://shapenet.org"
 
 KNOWN: dict[str, Known] = {
@@ -81,6 +91,8 @@ KNOWN: dict[str, Known] = {
         4899,
         _MODELNET_LICENCE,
         url=_MODELNET10_URL,
+        size=_MODELNET10_SIZE,
+        sha256=_MODELNET10_SHA256,
         folder="ModelNet10",
     ),
     "modelnet40": Known(
@@ -88,6 +100,8 @@ KNOWN: dict[str, Known] = {
         12311,
         _MODELNET_LICENCE,
         url=_MODELNET40_URL,
+        size=_MODELNET40_SIZE,
+        sha256=_MODELNET40_SHA256,
         folder="ModelNet40",
     ),
     "chairs": Known(
@@ -95,6 +109,8 @@ KNOWN: dict[str, Known] = {
         989,
         _MODELNET_LICENCE,
         url=_MODELNET10_URL,
+        size=_MODELNET10_SIZE,
+        sha256=_MODELNET10_SHA256,
         folder="ModelNet10/chair",
         shares="modelnet10",
     ),
@@ -103,6 +119,8 @@ KNOWN: dict[str, Known] = {
         492,
         _MODELNET_LICENCE,
         url=_MODELNET10_URL,
+        size=_MODELNET10_SIZE,
+        sha256=_MODELNET10_SHA256,
         folder="ModelNet10/table",
         shares="modelnet10",
     ),
@@ -200,10 +218,13 @@ def cached_datasets(download_path: str | Path = "datasets") -> list[Path]:
         return []
     archives = {Path(known.url).name for known in KNOWN.values() if known.url.endswith(".zip")}
     ours = {f"{name}{end}" for name in archives for end in ("", ".part", ".part.version")}
-    ours |= {f".{name}{end}" for name in KNOWN for end in (".lock", ".making")}
+    ours |= {f".{name}.lock" for name in KNOWN}
+    # What a killed process was making; the part in the middle is drawn by lot.
+    making = re.compile(rf"\.({'|'.join(KNOWN)})\.(\w+\.)?making")
     return sorted(
         path for path in root.iterdir()
-        if path.name in ours or (not path.is_symlink() and _is_ours(path))
+        if path.name in ours or making.fullmatch(path.name)
+        or (not path.is_symlink() and _is_ours(path))
     )  # fmt: skip
 
 
@@ -333,7 +354,9 @@ def _bring(name: str, root: Path, objects: int) -> None:
         _complete(name, root / name, lambda folder: debian.fetch(debian.FURNITURE, folder))
     else:
         known = KNOWN[name]
-        archive = download(known.url, root / Path(known.url).name)
+        archive = download(
+            known.url, root / Path(known.url).name, sha256=known.sha256, size=known.size
+        )
         try:
             _complete(name, root / name, lambda folder: unpack(archive, folder), url=known.url)
         except ArchiveError:
@@ -348,8 +371,26 @@ def _complete(name: str, target: Path, make: Callable[[Path], object], **facts: 
             f"{target}: is in the way and not from this program; "
             "move it, or choose another download folder"
         )
-    making = target.parent / f".{name}.making"
-    shutil.rmtree(making, ignore_errors=True)
+    _remove_unfinished(name, target.parent)
+    # A folder that this call makes, in which nobody else can lay links: `making` is not there yet.
+    private = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}.", suffix=".making"))
+    making = private / target.name
+    try:
+        _fill(name, target, making, make, facts)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _remove_unfinished(name: str, parent: Path) -> None:
+    """Removes what a killed process was making; called by the one that holds the lock."""
+    for left in parent.glob(f".{name}.*making"):
+        shutil.rmtree(left, ignore_errors=True)  # which follows no link
+
+
+def _fill(
+    name: str, target: Path, making: Path, make: Callable[[Path], object], facts: dict[str, object]
+) -> None:
+    """Makes a data set in a folder and gives it its name."""
     make(making)
     marker = {"name": name, "made_by": "triform", "licence": KNOWN[name].licence, **facts}
     with atomic_write(making / MARKER) as stream:

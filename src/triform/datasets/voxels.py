@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from triform.base.errors import UserError
-from triform.base.files import atomic_write
+from triform.base.files import atomic_write, open_append
 from triform.base.logging import get_logger
 from triform.datasets.shape import Shape
 from triform.geometry.voxelize import voxelize
@@ -175,7 +175,7 @@ def _fill_file(file: _File, todo: dict[bytes, Shape], processes: int) -> dict[by
         file.repair()
         there = file.find(todo)
         missing = {key: shape for key, shape in todo.items() if key not in there}
-        with file.path.open("ab", buffering=0) as stream:
+        with open_append(file.path, text=False) as stream:
             for count, (key, bits, reason) in enumerate(
                 _work(missing, file.resolution, file.fill, processes)
             ):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from triform.base.errors import UserError
-from triform.base.files import atomic_write, read_regular
+from triform.base.files import atomic_write, open_append, read_regular
 from triform.engine.config import LoggingConfig
 
 MAX_METRICS_BYTES = 2**28
@@ -36,7 +36,7 @@ class JsonLines:
         kept = [line for line in read_metrics(path) if line["step"] <= step] if step else []
         with atomic_write(path, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in kept)
-        self._file = path.open("a", encoding="utf-8", newline="")
+        self._file = open_append(path, text=True)
 
     def log(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Write a line at once: whoever watches the file sees it."""

@@ -163,8 +163,10 @@ def read_cache(path: Path, encoder: TextEncoder) -> dict[str, NDArray[np.float32
                 logger.info("%s: made by another text encoder, writing it anew", path)
                 return {}
             texts = json.loads(notes["texts"])
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise ValueError("its texts are no list of texts")
             vectors = file.get_tensor("embeddings")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         logger.warning("%s: cannot be read (%s), writing it anew", path, error)
         return {}
     if vectors.shape != (len(texts), encoder.dim) or not np.isfinite(vectors).all():

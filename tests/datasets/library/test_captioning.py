@@ -67,6 +67,8 @@ def test_table_without_and_with_languages() -> None:
     data = captions_bytes(english)
     assert data.startswith(b"object_id,caption\na,")
     rows = parse_captions(data, "x")
-    assert rows == [("a", 'say "hi"\nthere', "en"), ("a", "y", "en"), ("b", "x", "en")]
+    # A record is one line of the file, whatever stood in the caption.
+    assert data.count(b"\n") == 4
+    assert rows == [("a", 'say "hi" there', "en"), ("a", "y", "en"), ("b", "x", "en")]
     both = captions_bytes({"a": [("x", "en"), ("стул", "ru")]})
     assert both.decode() == "object_id,caption,language\na,x,en\na,стул,ru\n"

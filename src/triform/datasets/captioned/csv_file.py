@@ -92,6 +92,9 @@ def _read(path: Path) -> tuple[dict[str, tuple[int, list[str]]], list[tuple[int,
         ):
             problems.append((row, f"{shorten(name)!r} leaves images_dir"))
             captions.pop(name, None)
+        elif not name.isprintable():
+            problems.append((row, f"{shorten(repr(name))} cannot be the name of a picture"))
+            captions.pop(name, None)
         elif not words_of(caption):
             problems.append((row, f"{shorten(name)!r} has an empty caption"))
         elif caption in own:

@@ -25,6 +25,7 @@ from typing import Any
 
 import pydantic
 
+from triform.base.csv_file import csv_text
 from triform.base.errors import UserError
 from triform.datasets.library.store import Store
 
@@ -340,9 +341,5 @@ def captions_bytes(captions: Captions) -> bytes:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """A CSV file in UTF-8 with plain line ends."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8")
+    """A CSV file in UTF-8, one line for each row."""
+    return csv_text([columns, *rows], report=False).encode("utf-8")

@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,16 +125,22 @@ def bring(name: str, download_path: str | Path = "datasets") -> Path:
                 f"{target}: is in the way and not from this program; "
                 "move it, or choose another download folder"
             )
-        making = target.parent / f".{name}.making"
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir()
-        known.fetch(making)
-        marker = {"name": name, "made_by": "triform", "licence": known.licence}
-        with atomic_write(making / MARKER, "w") as stream:
-            stream.write(json.dumps(marker, indent=2))
-        if target.exists():
-            target.rmdir()
-        os.replace(making, target)
+        for left in target.parent.glob(f".{name}.*making"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        # A folder that this call makes, in which nobody else can lay links.
+        private = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}.", suffix=".making"))
+        try:
+            making = private / name
+            making.mkdir()
+            known.fetch(making)
+            marker = {"name": name, "made_by": "triform", "licence": known.licence}
+            with atomic_write(making / MARKER, "w") as stream:
+                stream.write(json.dumps(marker, indent=2))
+            if target.exists():
+                target.rmdir()
+            os.replace(making, target)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
     return target
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from triform.base.download import download
 from triform.base.errors import UserError
+from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.datasets import debian
 from triform.datasets.pictures.table import PictureTable
@@ -28,6 +31,45 @@ FASHION = debian.Package(
     "download the four .gz files from https://github.com/zalandoresearch/fashion-mnist "
     "into the folder datasets/fashion-mnist",
 )
+# Name -> bytes and sha256.
+MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+MNIST_FILES = {
+    "train-images-idx3-ubyte.gz": (
+        9_912_422,
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        28_881,
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        1_648_877,
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        4_542,
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+}
+FASHION_URL = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+FASHION_FILES = {
+    "train-images-idx3-ubyte.gz": (
+        26_421_880,
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        29_515,
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        4_422_102,
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        5_148,
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+}
 FASHION_CLASSES = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -70,21 +112,15 @@ def load_fashion(folder: Path) -> PictureTable:
 
 
 def fetch_mnist(folder: Path) -> None:
-    """Downloads MNIST through torchvision, which knows its mirrors and checksums."""
-    from torchvision.datasets import MNIST
-
+    """Downloads MNIST: the files and places that torchvision looks for, over https alone."""
     try:
-        MNIST(folder, download=True)
-    except (RuntimeError, OSError) as error:
-        raise UserError(
-            f"mnist: {error}; put the four .gz files into {folder}/MNIST/raw by hand"
-        ) from None
+        _bring(MNIST_URL, MNIST_FILES, folder / "MNIST" / "raw")
+    except UserError as error:
+        raise UserError(f"mnist: {error}") from None
 
 
 def fetch_fashion(folder: Path) -> None:
-    """Brings Fashion-MNIST: Debian's package where there is apt, else torchvision's download."""
-    from torchvision.datasets import FashionMNIST
-
+    """Brings Fashion-MNIST: Debian's package where there is apt, else a download."""
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     try:
@@ -102,9 +138,17 @@ def fetch_fashion(folder: Path) -> None:
     except UserError as reason:
         logger.info("%s; trying the download", reason)
         try:
-            FashionMNIST(folder, download=True)
-        except (RuntimeError, OSError) as error:
+            _bring(FASHION_URL, FASHION_FILES, raw)
+        except UserError as error:
             raise UserError(f"fashion-mnist: {error}; {FASHION.instead}") from None
+
+
+def _bring(url: str, files: Mapping[str, tuple[int, str]], raw: Path) -> None:
+    """Downloads files with sizes and checksums, and unpacks each beside itself."""
+    for name, (size, sha256) in files.items():
+        packed = download(url + name, raw / name, size=size, sha256=sha256)
+        with gzip.open(packed) as source, atomic_write(packed.with_suffix("")) as target:
+            shutil.copyfileobj(source, target)
 
 
 def _from_torchvision(

@@ -13,6 +13,7 @@ The first two are the documented file; one without the others is read with a war
 from __future__ import annotations
 
 import re
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -225,7 +226,8 @@ def _read_arrays(path: Path, name: str) -> dict[str, NDArray[np.generic]]:
     except UserError as error:
         raise UserError(f"{name}: {error}; {AGAIN}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError,
-            NotImplementedError, SyntaxError) as error:  # fmt: skip
+            NotImplementedError, SyntaxError, TypeError, RecursionError, MemoryError,
+            tokenize.TokenError) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"{name}: damaged or no .npz ({reason}); remove it and {AGAIN}") from None
 

@@ -10,7 +10,6 @@ The views of one object of the last folder are averaged.
 
 from __future__ import annotations
 
-import csv
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from triform.base.csv_file import csv_text
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
@@ -310,13 +310,13 @@ def write_submission(path: Path, image_to_mesh: Answers, mesh_to_image: Answers)
     pandas reads as NaN.
     """
     with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
+        rows: list[Sequence[Any]] = [HEADER]
         for number in range(max(len(image_to_mesh), len(mesh_to_image))):
             row: list[Any] = [number]
             for answers in (image_to_mesh, mesh_to_image):
                 row += [*answers[number]] if number < len(answers) else ["", ""]
-            writer.writerow(row)
+            rows.append(row)
+        file.write(csv_text(rows, report=False))
 
 
 def _batches(items: Sequence[Path], size: int, what: str) -> Any:

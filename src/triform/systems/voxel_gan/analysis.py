@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from typing import Any
 
 import numpy as np
 
+from triform.base.csv_file import csv_text
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
 from triform.images.chart_text import as_written
@@ -53,18 +53,16 @@ def analyze(settings: AnalyzeConfig) -> dict[str, Any]:
     folder = settings.output
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "similarities.csv", "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["text", *texts])
-        writer.writerows(
+        table = [
             [text, *(f"{value:.6f}" for value in row)]
             for text, row in zip(texts, similarities, strict=True)
-        )
+        ]
+        file.write(csv_text([["text", *texts], *table], report=True))
     with atomic_write(folder / "pca.csv", "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["text", "component_1", "component_2"])
-        writer.writerows(
+        table = [
             [text, f"{x:.6f}", f"{y:.6f}"] for text, (x, y) in zip(texts, coordinates, strict=True)
-        )
+        ]
+        file.write(csv_text([["text", "component_1", "component_2"], *table], report=True))
     _draw(texts, similarities, coordinates, share, folder / "analysis.png")
     return {
         "encoder": encoder.name,

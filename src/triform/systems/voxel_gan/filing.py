@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from triform.base.files import atomic_write
+from triform.base.files import atomic_write, open_append
 from triform.engine.protocol import Context, Hook
 from triform.systems.voxel_gan.config import BAD_IOU, GOOD_IOU
 
@@ -40,7 +40,7 @@ class FileByIoU(Hook):
         log = context.run_dir / "logs" / name / "training_epoch.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         numbers = "  ".join(f"{key} {value:.5g}" for key, value in sorted(context.metrics.items()))
-        with log.open("a", encoding="utf-8") as file:
+        with open_append(log, text=True) as file:
             file.write(f"epoch {context.epoch}  {numbers}\n")
         best = context.checkpoint_dir / "best.pth"
         if context.is_best and best.is_file():
