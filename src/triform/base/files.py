@@ -1,11 +1,15 @@
 """Files that are either the old version or the new one, never something in between."""
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from triform.base.errors import UserError
 
 
 @contextlib.contextmanager
@@ -47,6 +51,51 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             os.unlink(name)
         raise
     _sync_folder(path.parent)
+
+
+def read_regular(path: str | Path, limit: int) -> bytes:
+    """Read a small regular file whole: never a FIFO or a device, never more than `limit` bytes.
+
+    Args:
+        path: The file; a link to a regular file is followed.
+        limit: Most bytes that the file may have.
+
+    Returns:
+        All of its bytes.
+
+    Raises:
+        UserError: Not there, not a regular file, larger than `limit`, or not readable.
+    """
+    # A FIFO would wait for a writer, and the kind of a file may change before it is opened:
+    # open without waiting, then look at what was opened.
+    flags = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+    try:
+        # Opening a device can do something by itself (rewind a tape), so look before as well.
+        _check_regular(path, os.stat(path).st_mode)
+        handle = os.open(path, os.O_RDONLY | flags)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            _check_regular(path, status.st_mode)
+            # Files of /proc say 0 and a file may grow meanwhile, so the bytes are counted too.
+            content = file.read(limit + 1) if status.st_size <= limit else None
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not there") from error
+    except ValueError as error:  # a NUL in the name
+        raise UserError(f"{str(path)!r}: not a file name") from error
+    except OSError as error:
+        reason = "not there" if error.errno == errno.ENOTDIR else error.strerror
+        raise UserError(f"{path}: cannot be read: {reason}") from error
+    if content is None or len(content) > limit:
+        raise UserError(f"{path}: larger than {limit:,} bytes, which is more than is read of it")
+    return content
+
+
+def _check_regular(path: str | Path, mode: int) -> None:
+    """Refuse what is no regular file."""
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{path}: a folder, expected a file")
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: a device, pipe or socket, expected a regular file")
 
 
 def _sync_folder(folder: Path) -> None:
