@@ -21,11 +21,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
 from triform.base.errors import UserError
+from triform.datasets.library.ids import id_fault, path_fault
 from triform.datasets.library.store import Store
 
 METADATA = "metadata.json"
@@ -35,6 +36,9 @@ FOLDERS = ("images", "cameras", "points", "voxels")
 # Depth pictures: value = depth * 65536 / MAX_DEPTH, and FAR where no surface is.
 MAX_DEPTH = 5.0
 FAR = 0xFFFF
+
+# Voxels along each side of the finest grid.
+LARGEST_GRID = 512
 
 Captions = dict[str, list[tuple[str, str]]]
 
@@ -74,6 +78,34 @@ def voxels_path(object_id: str, size: int) -> str:
     return f"voxels/{object_id}_{size}.npz"
 
 
+def _check_id(object_id: str) -> str:
+    if fault := id_fault(object_id):
+        raise ValueError(f"the id {object_id[:120]!r} {fault}; it cannot name files")
+    return object_id
+
+
+def _in_folder(folder: str) -> pydantic.AfterValidator:
+    """Refuses whatever is not the path of a file in this folder of the library."""
+
+    def check(path: str) -> str:
+        fault = path_fault(path)
+        if not fault and not path.startswith(f"{folder}/"):
+            fault = f"is not in the folder {folder}"
+        if fault:
+            raise ValueError(f"the path {path[:120]!r} {fault}; name a file of the library")
+        return path
+
+    return pydantic.AfterValidator(check)
+
+
+ObjectId = Annotated[str, pydantic.AfterValidator(_check_id)]
+ImagePath = Annotated[str, _in_folder("images")]
+CameraPath = Annotated[str, _in_folder("cameras")]
+PointsPath = Annotated[str, _in_folder("points")]
+VoxelsPath = Annotated[str, _in_folder("voxels")]
+GridSize = Annotated[int, pydantic.Field(ge=1, le=LARGEST_GRID)]
+
+
 class Part(pydantic.BaseModel):
     """Files of an object that are made together.
 
@@ -90,6 +122,9 @@ class Part(pydantic.BaseModel):
 
 class LibraryObject(pydantic.BaseModel):
     """One object of a library: where its files are, where it comes from.
+
+    Whoever wrote the table: its id can name files, and its paths lie in the library's folders.
+    This is the one place where that is checked.
 
     Attributes:
         object_id: its name in file names and captions.
@@ -115,16 +150,16 @@ class LibraryObject(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
 
-    object_id: str
+    object_id: ObjectId
     source: str = ""
     dataset: str = ""
-    images: tuple[str, ...] = ()
-    depths: tuple[str, ...] = ()
-    cameras: tuple[str, ...] = ()
-    points: str | None = None
-    colors: str | None = None
-    normals: str | None = None
-    voxels: dict[int, str] = {}
+    images: tuple[ImagePath, ...] = ()
+    depths: tuple[ImagePath, ...] = ()
+    cameras: tuple[CameraPath, ...] = ()
+    points: PointsPath | None = None
+    colors: PointsPath | None = None
+    normals: PointsPath | None = None
+    voxels: dict[GridSize, VoxelsPath] = {}
     sha256: str = ""
     beside: dict[str, str] = {}
     content: str = ""
@@ -239,11 +274,21 @@ def read_metadata(store: Store, path: str = METADATA) -> dict[str, LibraryObject
     except FileNotFoundError:
         return None
     name = f"{store.root}/{path}"
+    return parse_metadata(parse_json(data, name), name)
+
+
+def parse_json(data: bytes, name: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it is none, or nested too deeply to be read.
+    """
     try:
-        entries = json.loads(data)
+        return json.loads(data)
     except ValueError as error:
-        raise UserError(f"{name}: not JSON ({error})") from None
-    return parse_metadata(entries, name)
+        raise UserError(f"{name}: not JSON ({' '.join(str(error).split())[:120]})") from None
+    except RecursionError:
+        raise UserError(f"{name}: not a table of objects: nested too deeply") from None
 
 
 def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
@@ -263,10 +308,22 @@ def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
         try:
             objects[object_id] = LibraryObject(**{**entry, "object_id": object_id})
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            raise UserError(f"{name}: {object_id}: {field}: {first['msg']}") from None
+            raise invalid_object(name, object_id, error) from None
     return objects
+
+
+def invalid_object(name: str, object_id: str, error: pydantic.ValidationError) -> UserError:
+    """What is wrong with an entry of a table, as one line.
+
+    Args:
+        name: of the table.
+        object_id: whose entry it is.
+        error: of `LibraryObject`.
+    """
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"]))[:80]
+    reason = first["msg"].removeprefix("Value error, ")
+    return UserError(f"{name}: {object_id[:120]!r}: {field}: {reason}")
 
 
 def metadata_bytes(objects: Mapping[str, LibraryObject]) -> bytes:
@@ -290,7 +347,10 @@ def read_captions(store: Store) -> Captions:
     except FileNotFoundError:
         return {}
     captions: Captions = {}
-    for object_id, caption, language in parse_captions(data, f"{store.root}/{CAPTIONS}"):
+    name = f"{store.root}/{CAPTIONS}"
+    for object_id, caption, language in parse_captions(data, name):
+        if fault := path_fault(object_id):
+            raise UserError(f"{name}: the id {object_id[:120]!r} {fault}; mend or remove its row")
         captions.setdefault(object_id, []).append((caption, language))
     return captions
 
