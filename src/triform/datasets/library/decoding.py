@@ -268,8 +268,7 @@ def decode_camera(data: bytes, path: str) -> Camera:
         UserError: no JSON, or values are missing or impossible.
     """
     with _damage(path, "camera"):
-        entry = json.loads(data)
-    return Camera.from_json(entry, path)
+        return Camera.from_json(json.loads(data), path)
 
 
 class _damage:
