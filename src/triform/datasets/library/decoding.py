@@ -141,7 +141,10 @@ def array_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int
     if length > _LONGEST_HEADER:
         raise ValueError("its header is too long")
     try:
-        return (*_parse_header(data[:offset]), offset)
+        dtype, shape, fortran = _parse_header(data[:offset])
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its header says {shape}")
+        return dtype, shape, fortran, offset
     except (SyntaxError, TypeError, tokenize.TokenError, UnicodeError, RecursionError):
         # numpy reads the header as a Python literal, and complains as Python does.
         raise ValueError("its header is damaged") from None

@@ -24,6 +24,7 @@ from triform.datasets.library.layout import (
     invalid_object,
     parse_json,
     parse_metadata,
+    read_table,
 )
 from triform.datasets.library.store import Store
 
@@ -54,9 +55,8 @@ def find_objects(store: Store) -> dict[str, LibraryObject] | None:
     Raises:
         UserError: its `metadata.json` is no JSON, or of a form that nobody knows.
     """
-    try:
-        data = store.read_bytes(METADATA)
-    except FileNotFoundError:
+    data = read_table(store, METADATA)
+    if data is None:
         return objects_from_names(list_files(store)) or None
     source = f"{store.root}/{METADATA}"
     entries = parse_json(data, source)

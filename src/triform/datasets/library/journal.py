@@ -30,6 +30,7 @@ from triform.datasets.library.layout import (
     metadata_bytes,
     read_captions,
     read_metadata,
+    read_table,
 )
 from triform.datasets.library.store import Store
 
@@ -181,8 +182,11 @@ def _read_note(store: Store, path: str) -> Note:
 
 def _read_failed(store: Store) -> dict[str, Note]:
     name = f"{store.root}/{FAILED}"
+    data = read_table(store, FAILED)
+    if data is None:
+        return {}
     try:
-        text = store.read_bytes(FAILED).decode()
+        text = data.decode()
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         notes = {
             row["object_id"]: Note(
@@ -191,8 +195,6 @@ def _read_failed(store: Store) -> dict[str, Note]:
             for row in rows
         }
         fault = next((f"{one[:120]!r} {why}" for one in notes if (why := id_fault(one))), "")
-    except FileNotFoundError:
-        return {}
     except (UnicodeDecodeError, csv.Error, KeyError, TypeError):
         raise UserError(f"{name}: not a table of this program; move it away") from None
     if fault:

@@ -269,12 +269,23 @@ def read_metadata(store: Store, path: str = METADATA) -> dict[str, LibraryObject
     Raises:
         UserError: it is no such table; the line names the object and the field.
     """
+    data = read_table(store, path)
+    name = f"{store.root}/{path}"
+    return None if data is None else parse_metadata(parse_json(data, name), name)
+
+
+def read_table(store: Store, path: str) -> bytes | None:
+    """The content of one of a library's tables; None where it is not there.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        data = store.read_bytes(path)
+        return store.read_bytes(path)
     except FileNotFoundError:
         return None
-    name = f"{store.root}/{path}"
-    return parse_metadata(parse_json(data, name), name)
+    except OSError as error:
+        raise UserError(f"{store.root}/{path}: cannot be read ({error.strerror})") from None
 
 
 def parse_json(data: bytes, name: str) -> Any:
@@ -342,9 +353,8 @@ def read_captions(store: Store) -> Captions:
     Raises:
         UserError: it cannot be read, or has no such columns.
     """
-    try:
-        data = store.read_bytes(CAPTIONS)
-    except FileNotFoundError:
+    data = read_table(store, CAPTIONS)
+    if data is None:
         return {}
     captions: Captions = {}
     name = f"{store.root}/{CAPTIONS}"

@@ -70,8 +70,12 @@ class Store:
         """Whether the files exist in this process only."""
         return self.root.startswith("memory:")
 
-    def local_path(self, path: str) -> Path | None:
+    def local_path(self, path: str, *, follow: bool = True) -> Path | None:
         """Where a path of the library lies on this machine; None where it is not on it.
+
+        Args:
+            path: inside the library.
+            follow: or else the last part is meant itself, whatever it leads to.
 
         Raises:
             OutsideError: it leads out of the library.
@@ -81,8 +85,9 @@ class Store:
             raise OutsideError(f"{self.root}: the path {path[:120]!r} {fault}; it is not used")
         if self.folder is None:
             return None
+        parts = path.split("/")
         place = self.folder
-        for part in path.split("/"):
+        for part in parts if follow else parts[:-1]:
             place = place / part
             try:
                 is_link = stat.S_ISLNK(os.lstat(place).st_mode)
@@ -103,8 +108,11 @@ class Store:
             OutsideError: it leads out of the library, or is no regular file.
         """
         place = self.local_path(path)
-        if place is not None and not stat.S_ISREG(os.stat(place).st_mode):
-            raise OutsideError(f"{self.root}: {path} is not a regular file")
+        try:
+            if place is not None and not stat.S_ISREG(os.stat(place).st_mode):
+                raise OutsideError(f"{self.root}: {path} is not a regular file")
+        except NotADirectoryError as error:  # the library itself may be a file
+            raise FileNotFoundError(*error.args) from None
         return place
 
     def read_bytes(self, path: str, limit: int = LARGEST_FILE) -> bytes:
@@ -151,7 +159,7 @@ class Store:
             StoreError: it cannot be written.
             OutsideError: it would lie outside the library.
         """
-        place = self.local_path(path)
+        place = self.local_path(path, follow=False)
         try:
             if place is None:
                 self._files.pipe_file(self._at(path), data)
@@ -174,8 +182,7 @@ class Store:
         Raises:
             OutsideError: it lies outside the library.
         """
-        folder, slash, name = path.rpartition("/")
-        place = self.local_path(folder) / name if slash and self.folder else self.local_path(path)
+        place = self.local_path(path, follow=False)
         with contextlib.suppress(FileNotFoundError):
             if place is not None:
                 place.unlink()
