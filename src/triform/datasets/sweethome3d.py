@@ -197,15 +197,15 @@ def _folders(members: Iterable[zipfile.ZipInfo]) -> dict[str, str]:
 
 def parse_properties(data: bytes) -> Iterator[tuple[str, str]]:
     """Yields the (key, value) pairs of a Java properties file, which is latin-1 by definition."""
-    parts: list[str] = []  # of a line that goes on; joined once, however many they are
+    parts: list[str] = []  # of a line that goes on, none of them empty; joined once
     for raw in data.decode("latin-1").splitlines():
         part = raw.lstrip()
-        if not any(parts) and (not part or part[0] in "#!"):
-            parts = []
+        if not parts and (not part or part[0] in "#!"):
             continue
         # An odd number of backslashes continues the line.
         goes_on = (len(part) - len(part.rstrip("\\"))) % 2
-        parts.append(part[:-1] if goes_on else part)
+        if piece := part[:-1] if goes_on else part:
+            parts.append(piece)
         if goes_on:
             continue
         line, parts = "".join(parts), []
