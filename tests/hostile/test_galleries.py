@@ -150,8 +150,9 @@ def test_vectors_that_are_none(evil: Path, number: float) -> None:
 def test_chunks_that_overlap_or_leave_gaps(evil: Path) -> None:
     checksum, data = chunk(np.eye(1, DIM))
     for firsts in ((0, 2), (0, 1, 2, 3), (1, 2, 3)):
-        rows = ((first, checksum, data) for first in firsts)
-        change(evil, "DELETE FROM chunks", *(("INSERT INTO chunks VALUES (?, ?, ?)", r) for r in rows))
+        insert = "INSERT INTO chunks VALUES (?, ?, ?)"
+        rows = [(insert, (first, checksum, data)) for first in firsts]
+        change(evil, "DELETE FROM chunks", *rows)
         assert "vectors from" in refused(evil)
 
 

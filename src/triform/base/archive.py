@@ -169,7 +169,7 @@ class _Tar(tarfile.TarFile):
     def __init__(
         self, name: Any, mode: Any = "r", fileobj: Any = None, *, limit: int, **options: Any
     ) -> None:
-        file = fileobj if fileobj is not None else Path(name).open("rb")
+        file = fileobj if fileobj is not None else Path(name).open("rb")  # noqa: SIM115
         try:
             super().__init__(name, mode, _Bounded(file, limit), **options)  # type: ignore[arg-type]
         except BaseException:

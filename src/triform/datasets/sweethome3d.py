@@ -293,9 +293,7 @@ def _read(
     ) as error:
         raise UserError(f"{path}: {member} cannot be read from it: {error}") from None
     if info.file_size > limit or len(data) > limit:
-        raise UserError(
-            f"{path}: {member} unpacks to more than {limit // 2**20} MiB; left alone"
-        )
+        raise UserError(f"{path}: {member} unpacks to more than {limit // 2**20} MiB; left alone")
     return data
 
 

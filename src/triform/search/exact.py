@@ -296,7 +296,10 @@ class ExactGallery:
         for answer in answers:
             found = [(s, *self._rows.execute(read, (row,)).fetchone()) for s, row in answer]
             hits.append(
-                [Hit(name, s, gallery_file.record(text, self.place), one) for s, one, name, text in found]
+                [
+                    Hit(name, s, gallery_file.record(text, self.place), one)
+                    for s, one, name, text in found
+                ]
             )
         return hits
 
@@ -312,7 +315,11 @@ class ExactGallery:
         read = "SELECT record FROM rows WHERE id = ?"
         with self._lock:
             found = {one: self._rows.execute(read, (one,)).fetchone() for one in ids}
-        return {one: gallery_file.record(row[0], self.place) for one, row in found.items() if row is not None}
+        return {
+            one: gallery_file.record(row[0], self.place)
+            for one, row in found.items()
+            if row is not None
+        }
 
     def save(self, path: str | Path | None = None) -> None:
         """Write the file anew, whole or not at all.

@@ -54,9 +54,7 @@ LARGEST_DIM = 16_384
 """Numbers of a vector; a block of them is memory even where a file holds one."""
 _CHUNK_BYTES = 16 * 2**20
 # CROSS JOIN walks the tables in this order, so that rows come as they lie, never sorted first.
-_ALL_ROWS = (
-    "SELECT n, id, grp, name, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
-)
+_ALL_ROWS = "SELECT n, id, grp, name, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
 # Of a file that somebody else may have made: bytes of one value, and of one of the facts.
 _LARGEST_VALUE, _LARGEST_FACT = 2 * _CHUNK_BYTES, 2**16
 # SQLite's file format, 1.6: the first page is a leaf of a table, with an entry for each of our

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from triform.datasets.library.fields import LARGEST_GRID
 from triform.datasets.library.foreign import CAMERA, DEPTH, IMAGE, POINTS, VOXELS
 from triform.datasets.library.ids import path_fault
-from triform.datasets.library.layout import LARGEST_GRID, LibraryObject, camera_path
+from triform.datasets.library.layout import LibraryObject, camera_path
 from triform.datasets.library.problems import Problem, error, warning
 
 _FORMS = {

@@ -17,9 +17,9 @@ from PIL import Image
 
 from triform.base.archive import open_zip
 from triform.base.errors import UserError
+from triform.datasets.library.fields import LARGEST_GRID
 from triform.datasets.library.layout import (
     FAR,
-    LARGEST_GRID,
     MAX_DEPTH,
     Library,
     LibraryObject,
@@ -251,9 +251,7 @@ def _read_voxel_array(archive: zipfile.ZipFile, member: str, size: int) -> np.nd
         dtype, shape, fortran, offset = array_header(head)
         bits = dtype == np.uint8 and math.prod(shape) == -(-(size**3) // 8)
         if not bits and not (shape == (size,) * 3 and dtype.kind in "biuf"):
-            raise ValueError(
-                f"{member} is {dtype} {shape}, expected {size}^3 bits or cells"[:200]
-            )
+            raise ValueError(f"{member} is {dtype} {shape}, expected {size}^3 bits or cells"[:200])
         promised = math.prod(shape) * dtype.itemsize
         if promised > _LARGEST_VOXELS or info.file_size != offset + promised:
             raise ValueError(

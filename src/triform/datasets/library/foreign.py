@@ -15,10 +15,10 @@ from typing import Any
 import pydantic
 
 from triform.base.errors import UserError
+from triform.datasets.library.fields import LARGEST_GRID
 from triform.datasets.library.ids import id_fault, path_fault
 from triform.datasets.library.layout import (
     FOLDERS,
-    LARGEST_GRID,
     METADATA,
     LibraryObject,
     invalid_object,

@@ -21,12 +21,20 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import pydantic
 
 from triform.base.errors import UserError
-from triform.datasets.library.ids import id_fault, path_fault
+from triform.datasets.library.fields import (
+    CameraPath,
+    GridSize,
+    ImagePath,
+    ObjectId,
+    PointsPath,
+    VoxelsPath,
+)
+from triform.datasets.library.ids import path_fault
 from triform.datasets.library.store import Store
 
 METADATA = "metadata.json"
@@ -37,8 +45,6 @@ FOLDERS = ("images", "cameras", "points", "voxels")
 MAX_DEPTH = 5.0
 FAR = 0xFFFF
 
-# Voxels along each side of the finest grid.
-LARGEST_GRID = 512
 
 Captions = dict[str, list[tuple[str, str]]]
 
@@ -76,34 +82,6 @@ def normals_path(object_id: str) -> str:
 def voxels_path(object_id: str, size: int) -> str:
     """Occupancy, bit-packed."""
     return f"voxels/{object_id}_{size}.npz"
-
-
-def _check_id(object_id: str) -> str:
-    if fault := id_fault(object_id):
-        raise ValueError(f"the id {object_id[:120]!r} {fault}; it cannot name files")
-    return object_id
-
-
-def _in_folder(folder: str) -> pydantic.AfterValidator:
-    """Refuses whatever is not the path of a file in this folder of the library."""
-
-    def check(path: str) -> str:
-        fault = path_fault(path)
-        if not fault and not path.startswith(f"{folder}/"):
-            fault = f"is not in the folder {folder}"
-        if fault:
-            raise ValueError(f"the path {path[:120]!r} {fault}; name a file of the library")
-        return path
-
-    return pydantic.AfterValidator(check)
-
-
-ObjectId = Annotated[str, pydantic.AfterValidator(_check_id)]
-ImagePath = Annotated[str, _in_folder("images")]
-CameraPath = Annotated[str, _in_folder("cameras")]
-PointsPath = Annotated[str, _in_folder("points")]
-VoxelsPath = Annotated[str, _in_folder("voxels")]
-GridSize = Annotated[int, pydantic.Field(ge=1, le=LARGEST_GRID)]
 
 
 class Part(pydantic.BaseModel):
