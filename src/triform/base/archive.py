@@ -141,7 +141,8 @@ def _members(archive: Path, max_files: int, limit: int) -> Iterator[tuple[str, I
                     yield info.filename, opened.open(info)
         return
     # Every member has some kilobytes of headers at most.
-    with _Tar.open(archive, limit=limit + 4096 * 2 * max_files) as tar:
+    reach = limit + 4096 * 2 * max_files
+    with _Tar.open(archive, limit=reach) as tar:  # type: ignore[call-overload]
         for number, member in enumerate(iter(tar.next, None)):
             tar.members = []  # or what was read would be kept
             if number >= 2 * max_files:
