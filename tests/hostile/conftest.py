@@ -5,6 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from hostile_library import lib
 from hostile_place import boxes, model, place, refused, trained
 
-__all__ = ["boxes", "model", "place", "refused", "trained"]
+__all__ = ["boxes", "lib", "model", "place", "refused", "trained"]

@@ -4,11 +4,15 @@ import io
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile_place import BOX
+from bounded_memory import refused_cheaply
+from hostile_place import BOX, contents
+
+from triform.base.archive import unpack
 
 Files = list[tuple[str, bytes]]
 GOOD: Files = [("ModelNet10/chair/train/chair_0001.off", b"OFF\n")]
@@ -112,3 +116,92 @@ def test_download_path_that_is_a_file_is_named(refused: Callable[..., str]) -> N
     refused(
         "data", "get", "testdataset:2", "--download_path", "kept.obj", status=1, names="kept.obj"
     )
+
+
+def many_zip(count: int, name: Callable[[int], str]) -> bytes:
+    """A zip archive of many empty members."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(count):
+            archive.writestr(zipfile.ZipInfo(name(number)), b"")
+    return file.getvalue()
+
+
+def many_tar(count: int, kind: bytes = tarfile.DIRTYPE, mode: str = "w:gz") -> bytes:
+    """A tar archive of many members without content."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+        for number in range(count):
+            member = tarfile.TarInfo(f"d{number}")
+            member.type = kind
+            archive.addfile(member)
+    return file.getvalue()
+
+
+def long_header(length: int, kind: bytes) -> bytes:
+    """A tar archive whose first header promises an extension of so many bytes, all of them 0."""
+    member = tarfile.TarInfo("header")
+    member.type, member.size = kind, length
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    pieces = [packer.compress(member.tobuf(tarfile.GNU_FORMAT))]
+    pieces += [packer.compress(bytes(2**20)) for _ in range(length >> 20)]
+    return b"".join([*pieces, packer.flush()])
+
+
+def mark_inside_the_end() -> bytes:
+    """A zip whose last record has the mark of a last record among its numbers."""
+    content = bytearray(many_zip(300, lambda n: f"{n}"))
+    content[-22 + 16 : -22 + 20] = b"PK\5\6"
+    return bytes(content)
+
+
+DEEP = "/".join("abcdefghij" * 4)
+COUNTS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "members": (lambda: many_zip(500, lambda n: f"{n}.obj"), "more than 200 files and folders"),
+    "folders in a zip": (lambda: many_zip(500, lambda n: f"{n}/"), "more than 200 files"),
+    "folders of files": (lambda: many_zip(90, lambda n: f"a{n}/b/c/d.obj"), "100 folders"),
+    "folders in a tar": (lambda: many_tar(300), "more than 200 files and folders"),
+    "files in a tar": (lambda: many_tar(150, tarfile.REGTYPE), "more than 100 files"),
+    "deep": (lambda: many_zip(1, lambda n: DEEP), "leads out of its folder or cannot be a name"),
+    "deep folder": (lambda: many_zip(1, lambda n: f"{DEEP}/"), "cannot be a name"),
+    "mark inside the end": (mark_inside_the_end, "more than 200 files"),
+    "long name in a tar": (lambda: long_header(2**28, tarfile.GNUTYPE_LONGNAME), "a header of"),
+    "long extension": (lambda: long_header(2**28, tarfile.XHDTYPE), "a header of"),
+    "packed oddly": (lambda: lzma_zip(), "packs"),
+}  # fmt: skip
+
+
+def lzma_zip() -> bytes:
+    """A zip archive packed by LZMA, whose dictionary may be four gigabytes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.obj", b"x" * 100)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_archives_by_count_and_by_header(place: Path, name: str) -> None:
+    """Nothing is unpacked of what would be a million folders, or one header of a gigabyte."""
+    make, said = COUNTS[name]
+    (place / "a.bin").write_bytes(make())
+    before = contents(place)
+    refusal = refused_cheaply(lambda: unpack(place / "a.bin", place / "out", max_files=100))
+    assert said in refusal and "a.bin" in refusal
+    assert contents(place) == before
+
+
+def test_archives_within_the_limits_are_unpacked(place: Path) -> None:
+    (place / "a.zip").write_bytes(many_zip(100, lambda n: f"a/{n % 10}/{n}.obj"))
+    (place / "a.tgz").write_bytes(many_tar(100, tarfile.REGTYPE))
+    for name in ("a.zip", "a.tgz"):
+        folder = unpack(place / name, place / f"{name}.out", max_files=100)
+        assert sum(path.is_file() for path in folder.rglob("*")) == 100
+
+
+def test_zip_of_a_directory_that_is_too_long(place: Path) -> None:
+    """The table of contents is not read where it is larger than any that we know."""
+    content = bytearray(many_zip(1, lambda n: "a"))
+    content[-22 + 12 : -22 + 16] = (2**31).to_bytes(4, "little")
+    (place / "a.zip").write_bytes(content)
+    said = refused_cheaply(lambda: unpack(place / "a.zip", place / "out"))
+    assert "table of contents" in said or "damaged" in said

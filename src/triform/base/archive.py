@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import lzma
 import os
 import shutil
@@ -13,18 +14,29 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from triform.base.errors import UserError
 
 MAX_BYTES = 64 * 2**30
-MAX_FILES = 2_000_000
+# Files, and folders: eight times what the largest known archive holds.
+MAX_FILES = 100_000
 # Meshes as text pack well, a hundredfold at most; what packs better than this is a bomb.
 MAX_RATIO = 1000
 _RATIO_FREE_BYTES = 64 * 2**20
-_CHUNK = 2**20
+_CHUNK = 2**14
 _MAX_NAME_BYTES = 1024
+_MAX_DEPTH = 32
 _MAX_TRAILER = 64 * 2**20
+# Of a tar archive at once; what is longer is a header that no data set has.
+_MAX_READ = 2**14
+# Zip: marks and sizes of the records at the end of the file (APPNOTE 4.3.14 to 4.3.16).
+_END, _END_BYTES, _MAX_COMMENT = b"PK\5\6", 22, 2**16
+_LOCATOR, _LOCATOR_BYTES = b"PK\6\7", 20
+_END_64, _MORE_BYTES = b"PK\6\6", 56 + _LOCATOR_BYTES
+_ENTRY = b"PK\1\2"
+_MAX_DIRECTORY = 32 * 2**20
+_PACKED_BY = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 
 
 def unpack(
@@ -43,7 +55,7 @@ def unpack(
         archive: the file; its content says what it is, not its name.
         folder: a folder that does not exist yet.
         max_bytes: most bytes that come out.
-        max_files: most files that come out.
+        max_files: most files that come out, and most folders.
 
     Returns:
         The folder.
@@ -73,32 +85,47 @@ def _extract(archive: Path, target: Path, max_bytes: int, max_files: int) -> Non
     target.mkdir()
     packed = archive.stat().st_size
     limit = min(max_bytes, max(packed * MAX_RATIO, _RATIO_FREE_BYTES))
-    seen: set[str] = set()
+    seen: set[bytes] = set()
+    folders: set[Path] = {target}
     written = 0
-    for name, stream in _members(archive, max_files):
-        path = target / _safe(name)
+    for name, stream in _members(archive, max_files, limit):
+        inside = _safe(name)
+        path = target / inside
         # Where file names ignore case, the second of "a.obj" and "A.OBJ" would replace the first.
-        key = path.relative_to(target).as_posix().casefold()
+        # A hash of it, since a hundred thousand long names are a hundred megabytes.
+        text = inside.as_posix().casefold().encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(text, digest_size=16).digest()
         if key in seen:
             raise _Refused(f"holds two files named {name!r}")
         seen.add(key)
         if len(seen) > max_files:
             raise _Refused(f"holds more than {max_files:,} files")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        missing = []
+        for folder in path.parents:
+            if folder in folders:
+                break
+            missing.append(folder)
+        folders.update(missing)
+        if len(folders) - 1 > max_files:
+            raise _Refused(f"holds more than {max_files:,} folders")
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
         with stream, path.open("xb") as out:
             while chunk := stream.read(_CHUNK):
                 written += len(chunk)
                 if written > limit:
-                    raise _Refused(f"unpacks to more than {limit:,} bytes from {packed:,}")
+                    raise _too_large(limit)
                 out.write(chunk)
 
 
-def _members(archive: Path, max_files: int) -> Iterator[tuple[str, IO[bytes]]]:
+def _too_large(limit: int) -> _Refused:
+    return _Refused(f"unpacks to more than {limit:,} bytes")
+
+
+def _members(archive: Path, max_files: int, limit: int) -> Iterator[tuple[str, IO[bytes]]]:
     """The plain files of an archive, one after the other, with their content."""
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            if len(opened.filelist) > 2 * max_files:
-                raise _Refused(f"holds more than {max_files:,} files")
+        with open_zip(archive, 2 * max_files) as opened:
             for info in opened.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 if info.flag_bits & 1:
@@ -107,16 +134,23 @@ def _members(archive: Path, max_files: int) -> Iterator[tuple[str, IO[bytes]]]:
                     )
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise _Refused(f"holds a link or a device ({info.filename!r})")
+                if info.compress_type not in _PACKED_BY:
+                    raise _Refused(f"packs {info.filename!r} in a way that is not read")
                 _safe(info.filename)
                 if not info.is_dir():
                     yield info.filename, opened.open(info)
         return
-    with tarfile.open(archive) as tar:
-        for member in tar:
+    # Every member has some kilobytes of headers at most.
+    reach = limit + 4096 * 2 * max_files
+    with _Tar.open(archive, limit=reach) as tar:  # type: ignore[call-overload]
+        for number, member in enumerate(iter(tar.next, None)):
+            tar.members = []  # or what was read would be kept
+            if number >= 2 * max_files:
+                raise _Refused(f"holds more than {2 * max_files:,} files and folders")
             _safe(member.name)
             if member.isdir():
                 continue
-            if not member.isreg():
+            if not member.isreg() or member.issparse():
                 raise _Refused(f"holds a link or a device ({member.name!r})")
             stream = tar.extractfile(member)
             assert stream is not None
@@ -127,6 +161,99 @@ def _members(archive: Path, max_files: int) -> Iterator[tuple[str, IO[bytes]]]:
                 break
 
 
+class _Tar(tarfile.TarFile):
+    """A tar archive that is read in small pieces and only so far.
+
+    `tarfile` reads a header's extension whole, whatever length it claims.
+    """
+
+    def __init__(
+        self, name: Any, mode: Any = "r", fileobj: Any = None, *, limit: int, **options: Any
+    ) -> None:
+        file = fileobj if fileobj is not None else Path(name).open("rb")  # noqa: SIM115
+        try:
+            super().__init__(name, mode, _Bounded(file, limit), **options)  # type: ignore[arg-type]
+        except BaseException:
+            file.close()
+            raise
+        self._extfileobj = False  # closed with the archive
+
+
+class _Bounded:
+    """A file of which no more than `limit` bytes are read, and little at once."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file, self._limit = file, limit
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MAX_READ:
+            raise _Refused(f"holds a header of {size:,} bytes")
+        data = self._file.read(size)
+        if self._file.tell() > self._limit:
+            raise _too_large(self._limit)
+        return data
+
+    def seek(self, place: int) -> int:
+        if place > self._limit:
+            raise _too_large(self._limit)
+        return self._file.seek(place)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_zip(archive: Path | IO[bytes], max_members: int) -> zipfile.ZipFile:
+    """Opens a zip archive after a look at how long its table of contents is.
+
+    `zipfile` reads that table whole and makes an object of some kilobytes of each entry.
+
+    Args:
+        archive: a file, or its open content.
+        max_members: most entries.
+
+    Raises:
+        zipfile.BadZipFile: no zip archive, or more entries.
+        OSError: it cannot be read.
+    """
+    if isinstance(archive, Path):
+        with archive.open("rb") as file:
+            _check_directory(file, max_members)
+    else:
+        _check_directory(archive, max_members)
+    return zipfile.ZipFile(archive)
+
+
+def _check_directory(file: IO[bytes], max_members: int) -> None:
+    """Refuses a zip archive whose table of contents is too long."""
+    length = file.seek(0, os.SEEK_END)
+    start = max(0, length - _END_BYTES - _MAX_COMMENT - _LOCATOR_BYTES)
+    file.seek(start)
+    tail = file.read()
+    # As zipfile looks for it: at the very end, else before a comment.
+    bare = tail[-_END_BYTES:].startswith(_END) and tail.endswith(b"\0\0")
+    place = len(tail) - _END_BYTES if bare else tail.rfind(_END)
+    if place < 0 or len(tail) - place < _END_BYTES:
+        return  # zipfile says so
+    size, end = int.from_bytes(tail[place + 12 : place + 16], "little"), start + place
+    if tail[:place][-_LOCATOR_BYTES:].startswith(_LOCATOR) and end >= _MORE_BYTES:
+        # zipfile looks for the record of large archives right before its locator.
+        file.seek(end - _MORE_BYTES)
+        record = file.read(_MORE_BYTES)
+        if record.startswith(_END_64):
+            end -= _MORE_BYTES
+            size = int.from_bytes(record[40:48], "little")
+    if size > _MAX_DIRECTORY:
+        raise zipfile.BadZipFile(f"its table of contents has {size:,} bytes")
+    file.seek(max(0, end - size))
+    count = file.read(size).count(_ENTRY)
+    if count > max_members:
+        raise zipfile.BadZipFile(f"holds more than {max_members:,} files and folders")
+    file.seek(0)
+
+
 def _safe(name: str) -> PurePosixPath:
     """The path of a member inside the folder."""
     parts = name.replace("\\", "/").split("/")
@@ -135,6 +262,7 @@ def _safe(name: str) -> PurePosixPath:
         or ".." in parts
         or ":" in parts[0]
         or not name.isprintable()
+        or len(parts) > _MAX_DEPTH
         or max(_num_bytes(name) / _MAX_NAME_BYTES, *(_num_bytes(part) / 255 for part in parts)) > 1
     )
     if bad:

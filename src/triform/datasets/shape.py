@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from triform.base.errors import UserError
+from triform.base.files import read_regular
+from triform.base.logging import get_logger
 from triform.datasets.sweethome3d import LibraryModel, read_library
 from triform.geometry.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.text.prompts import caption_from_name
+
+logger = get_logger(__name__)
 
 MESH_SUFFIXES = (
     ".3mf", ".dae", ".glb", ".gltf", ".iges", ".igs", ".obj", ".off", ".ply", ".step", ".stl",
@@ -25,6 +30,7 @@ LIBRARY_SUFFIX = ".sh3f"
 CAPTIONS_FILE = "captions.csv"
 # Written into every folder that the project itself has made or downloaded, once it is complete.
 MARKER = "dataset.json"
+_LARGEST_MARKER, _LARGEST_TABLE = 2**20, 2**30
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -135,8 +141,8 @@ def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape
 def read_marker(folder: Path) -> dict[str, Any]:
     """What a folder made by the project says about itself; empty for any other folder."""
     try:
-        marker = json.loads((folder / MARKER).read_text("utf-8"))
-    except (OSError, ValueError):
+        marker = json.loads(read_regular(folder / MARKER, _LARGEST_MARKER).decode("utf-8"))
+    except (UserError, ValueError, RecursionError):
         return {}
     return marker if isinstance(marker, dict) else {}
 
@@ -168,8 +174,18 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
             return
         known = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
         raise UserError(f"{directory}: no meshes in it; looked for files that end in {known}")
+    empty = []
     for library in libraries:
-        yield from map(_from_library, read_library(library.absolute()))
+        models = read_library(library.absolute())
+        if not models:
+            empty.append(library)
+        yield from map(_from_library, models)
+    if empty and len(empty) == len(libraries) and not meshes:
+        raise UserError(
+            f"{empty[0]}: there are no models in it: nothing that its catalogue names is there"
+        )
+    for library in empty:
+        logger.warning("%s: there are no models in it; left out", library)
     if meshes:
         yield from _from_meshes(directory if directory.is_dir() else directory.parent, meshes)
 
@@ -280,7 +296,8 @@ def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:
         return {}
     rows: dict[str, list[dict[str, str]]] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        data = read_regular(path, _LARGEST_TABLE).decode("utf-8-sig")
+        with io.StringIO(data, newline="") as stream:
             reader = csv.DictReader(stream)
             columns = reader.fieldnames or []
             key = next((name for name in ("object_id", "file") if name in columns), None)
@@ -294,6 +311,6 @@ def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:
                     rows.setdefault(row[key].strip(), []).append(
                         {**row, "caption": row["caption"].strip()}
                     )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as UTF-8 CSV: {error}") from None
     return rows

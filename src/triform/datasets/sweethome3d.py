@@ -7,29 +7,51 @@ model: the program stretches every mesh to them, and so do we.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
+import os
 import posixpath
 import re
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from triform.base.archive import open_zip
 from triform.base.errors import UserError
 from triform.geometry.load import load_mesh
 from triform.geometry.mesh import Mesh, MeshError
 
 CATALOGUE = "PluginFurnitureCatalog"
-MAX_MEMBER_BYTES = 256 * 2**20
+# Of one file; of one catalogue, of which there is one for each language; ten times what the
+# largest known library has of files and models.
+MAX_MEMBER_BYTES = 128 * 2**20
+_MAX_CATALOGUE_BYTES = 4 * 2**20
+_MAX_LANGUAGES = 64
+_MAX_MEMBERS = 20_000
+_MAX_MODELS = 20_000
+# Folders of more files are named by a hash in the fingerprints of their models.
+_FLAT_FOLDER = 500
+# Material libraries of one model that are searched for names.
+_MAX_MATERIALS = 100
+_PACKED_BY = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
+_READ_KEYS = frozenset(
+    [
+        "category", "creator", "depth", "height", "icon", "id", "model", "modelRotation", "name",
+        "tags", "width",
+    ]
+)  # fmt: skip
 # Tags that name where a model came from, not what it is.
 _SOURCE_TAGS = frozenset({"blend swap", "scpts"})
 _NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _PAIR = re.compile(r"((?:\\.|[^\s=:\\])+)\s*[=:\s]\s*(.*)", re.DOTALL)
-_ENTRY = re.compile(r"(\w+)#(\d+)")
+_ENTRY = re.compile(r"(\w+)#(\d{1,9})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +100,11 @@ class LibraryModel:
         scale = np.divide(self.size, extent, out=np.ones(3), where=extent > 0)
         return dataclasses.replace(mesh, vertices=(vertices - (low + high) / 2) * scale)
 
+    def read_member(self) -> bytes:
+        """The mesh file as it is in the archive."""
+        with _open(self.library) as archive:
+            return _read(archive, self.library, self.member)
+
     def preview(self) -> bytes | None:
         """The picture in the catalogue, as it is stored (mostly PNG), or None."""
         if not self.icon:
@@ -99,34 +126,32 @@ def read_library(path: Path) -> list[LibraryModel]:
                 f"{path}: no {CATALOGUE}.properties in it, so it is not a furniture library (.sh3f)"
             )
         library: dict[str, str] = {}
-        entries = _entries(_read(archive, path, f"{CATALOGUE}.properties"), library)
-        languages = {}
+        data = _read(archive, path, f"{CATALOGUE}.properties", _MAX_CATALOGUE_BYTES)
+        entries = _entries(data, path, library)
+        languages: dict[str, dict[int, str]] = {}
         for name in sorted(members):
-            if match := re.fullmatch(rf"{CATALOGUE}_(\w+)\.properties", name):
-                languages[match[1]] = _entries(_read(archive, path, name), {})
-    languages = {code: texts for code, texts in languages.items() if not code.startswith("en")}
-    folders: dict[str, list[zipfile.ZipInfo]] = {}
-    for info in members.values():
-        folders.setdefault(posixpath.dirname(info.filename), []).append(info)
-
+            match = re.fullmatch(rf"{CATALOGUE}_(\w+)\.properties", name)
+            if match is None or match[1].startswith("en"):
+                continue
+            if len(languages) == _MAX_LANGUAGES:
+                raise UserError(f"{path}: catalogues in more than {_MAX_LANGUAGES} languages")
+            texts = _entries(_read(archive, path, name, _MAX_CATALOGUE_BYTES), path, {})
+            languages[match[1]] = {
+                number: entry["name"] for number, entry in texts.items() if entry.get("name")
+            }
+    folders = _folders(members.values())
     models = []
     for number, entry in sorted(entries.items()):
         member = entry.get("model", "").lstrip("/")
         if member not in members or not entry.get("name"):
             continue
-        sources = sorted(
-            (info.filename, info.CRC, info.file_size) for info in folders[posixpath.dirname(member)]
-        )
         width, height, depth = (
             _number(entry.get(key), 1.0) for key in ("width", "height", "depth")
         )
         size = (width, height, depth)
         rotation = tuple(_number(word, 0.0) for word in entry.get("modelRotation", "").split())
         rotation = rotation if len(rotation) == 9 else _NO_ROTATION
-        translated = [
-            (code, texts.get(number, {}).get("name", ""))
-            for code, texts in sorted(languages.items())
-        ]
+        translated = [(code, texts.get(number, "")) for code, texts in sorted(languages.items())]
         not_tags = _SOURCE_TAGS | {
             library.get("name", "").lower(),
             entry.get("creator", "").lower(),
@@ -147,26 +172,43 @@ def read_library(path: Path) -> list[LibraryModel]:
                 size=size,
                 rotation=rotation,
                 fingerprint=hashlib.sha256(
-                    repr((member, sources, size, rotation)).encode()
+                    f"({member!r}, {folders[posixpath.dirname(member)]}, {size!r}, "
+                    f"{rotation!r})".encode("utf-8", "surrogatepass")
                 ).hexdigest(),
             )
         )
     return models
 
 
+def _folders(members: Iterable[zipfile.ZipInfo]) -> dict[str, str]:
+    """Folder -> what changes when any file in it does."""
+    files: dict[str, list[tuple[str, int, int]]] = {}
+    for info in members:
+        facts = (info.filename, info.CRC, info.file_size)
+        files.setdefault(posixpath.dirname(info.filename), []).append(facts)
+    # Made once for all models of a folder.
+    texts = {folder: repr(sorted(facts)) for folder, facts in files.items()}
+    return {
+        folder: text if len(files[folder]) <= _FLAT_FOLDER
+        else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        for folder, text in texts.items()
+    }  # fmt: skip
+
+
 def parse_properties(data: bytes) -> Iterator[tuple[str, str]]:
     """Yields the (key, value) pairs of a Java properties file, which is latin-1 by definition."""
-    pending = ""
+    parts: list[str] = []  # of a line that goes on, none of them empty; joined once
     for raw in data.decode("latin-1").splitlines():
-        line = pending + raw.lstrip()
-        pending = ""
-        if not line or line[0] in "#!":
+        part = raw.lstrip()
+        if not parts and (not part or part[0] in "#!"):
             continue
-        if (
-            len(line) - len(line.rstrip("\\"))
-        ) % 2:  # an odd number of backslashes continues the line
-            pending = line[:-1]
+        # An odd number of backslashes continues the line.
+        goes_on = (len(part) - len(part.rstrip("\\"))) % 2
+        if piece := part[:-1] if goes_on else part:
+            parts.append(piece)
+        if goes_on:
             continue
+        line, parts = "".join(parts), []
         if match := _PAIR.match(line):
             yield _ESCAPE.sub(_unescape, match[1]), _ESCAPE.sub(_unescape, match[2]).strip()
 
@@ -178,13 +220,20 @@ def _unescape(match: re.Match[str]) -> str:
     return {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}.get(code, code)
 
 
-def _entries(data: bytes, library: dict[str, str]) -> dict[int, dict[str, str]]:
-    """Sorts ``key#number=value`` by number; pairs without a number go into ``library``."""
+def _entries(data: bytes, path: Path, library: dict[str, str]) -> dict[int, dict[str, str]]:
+    """Sorts ``key#number=value`` by number; what is said of the ``library`` has no number.
+
+    Raises:
+        UserError: more models than any library has.
+    """
     entries: dict[int, dict[str, str]] = {}
     for key, value in parse_properties(data):
         if match := _ENTRY.fullmatch(key):
-            entries.setdefault(int(match[2]), {})[match[1]] = value
-        else:
+            if match[1] in _READ_KEYS:
+                entries.setdefault(int(match[2]), {})[match[1]] = value
+            if len(entries) > _MAX_MODELS:
+                raise UserError(f"{path}: its catalogue has more than {_MAX_MODELS:,} models")
+        elif key in ("name", "license"):
             library[key] = value
     return entries
 
@@ -197,20 +246,42 @@ def _number(text: str | None, default: float) -> float:
     return value if np.isfinite(value) else default
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive of a library; its table of contents is read once for many models."""
     try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: no regular file, expected a furniture library (.sh3f)")
+        version = (status.st_ino, status.st_size, status.st_mtime_ns)
+        archive = _opened(path, version, os.getpid())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise UserError(
-            f"{path}: not a readable furniture library (.sh3f is a zip archive): {error}"
+            f"{path}: not a readable furniture library (.sh3f is a zip archive): {reason}"
         ) from None
+    yield archive
 
 
-def _read(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
+@functools.lru_cache(maxsize=2)
+def _opened(path: Path, version: tuple[int, ...], process: int) -> zipfile.ZipFile:
+    """An open archive of this process, until another version of it or other ones are opened."""
+    return open_zip(path, _MAX_MEMBERS)
+
+
+def _read(
+    archive: zipfile.ZipFile, path: Path, member: str, limit: int = MAX_MEMBER_BYTES
+) -> bytes:
     """Reads one member; the size in the archive's index may lie, so what comes out is limited."""
+    limit = min(limit, MAX_MEMBER_BYTES)
     try:
-        with archive.open(member) as stream:
-            data = stream.read(MAX_MEMBER_BYTES + 1)
+        info = archive.getinfo(member)
+        if info.compress_type not in _PACKED_BY:
+            raise NotImplementedError("packed in a way that is not read")
+        data = b""
+        if info.file_size <= limit:
+            with archive.open(info) as stream:
+                data = stream.read(limit + 1)
     except (
         KeyError,
         zipfile.BadZipFile,
@@ -221,10 +292,8 @@ def _read(archive: zipfile.ZipFile, path: Path, member: str) -> bytes:
         zlib.error,
     ) as error:
         raise UserError(f"{path}: {member} cannot be read from it: {error}") from None
-    if len(data) > MAX_MEMBER_BYTES:
-        raise UserError(
-            f"{path}: {member} unpacks to more than {MAX_MEMBER_BYTES // 2**20} MiB; left alone"
-        )
+    if info.file_size > limit or len(data) > limit:
+        raise UserError(f"{path}: {member} unpacks to more than {limit // 2**20} MiB; left alone")
     return data
 
 
@@ -242,17 +311,31 @@ class _Siblings:
 
     def _renamed(self, wanted: str) -> str | None:
         """The file for a name that fits none, if only one name and one such file are left over."""
-        inside = {name for name in self._names if posixpath.dirname(name) == self._folder.lower()}
-        libraries = [name for name in inside if name.endswith(".mtl")]
-        if wanted.endswith(".mtl") and len(libraries) == 1:
-            return self._names[libraries[0]]
-        pictures = {name for name in inside if name.endswith((".png", ".jpg", ".jpeg"))}
+        if wanted.endswith(".mtl") and len(self._materials) == 1:
+            return self._names[self._materials[0]]
+        over, lost = self._left_over
+        return self._names[next(iter(over))] if len(over) == 1 and lost == {wanted} else None
+
+    @functools.cached_property
+    def _inside(self) -> frozenset[str]:
+        """Lower-case names of the files in the folder."""
+        folder = self._folder.lower()
+        return frozenset(name for name in self._names if posixpath.dirname(name) == folder)
+
+    @functools.cached_property
+    def _materials(self) -> list[str]:
+        """Those of material libraries."""
+        return sorted(name for name in self._inside if name.endswith(".mtl"))
+
+    @functools.cached_property
+    def _left_over(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Pictures that no material names, and names in materials that fit no picture."""
+        pictures = frozenset(n for n in self._inside if n.endswith((".png", ".jpg", ".jpeg")))
         named = set()
-        for library in libraries:
+        for library in self._materials[:_MAX_MATERIALS]:
             for line in _read(self._archive, self._path, self._names[library]).splitlines():
                 if line.strip().lower().startswith(b"map_kd"):
                     text = line.split(maxsplit=1)[-1].decode("utf-8", "replace").replace("\\", "/")
                     full = posixpath.join(self._folder, text.strip())
                     named.add(posixpath.normpath(full).lower())
-        over, lost = pictures - named, named - pictures
-        return self._names[over.pop()] if len(over) == 1 and lost == {wanted} else None
+        return pictures - named, frozenset(named - pictures)

@@ -51,6 +51,8 @@ class ExactGallery:
         self.dim = dim
         self.path = path
         self.place = str(path) if path is not None else "gallery"
+        # Of the file that was read or written last; a new gallery may replace what is there.
+        self._version = gallery_file.version(path) if path is not None else ""
         self._lock = threading.RLock()
         self._blocks = Blocks(dim)
         self._group_of = array("i")
@@ -68,8 +70,10 @@ class ExactGallery:
         Raises:
             UserError: No such file, not a gallery, or damaged.
         """
+        version = gallery_file.version(path)
         with gallery_file.reading(path) as (facts, rows, chunks):
             gallery = cls(encoder=facts.encoder, dim=facts.dim, path=path)
+            gallery._version = version
             gallery._take(rows)
             for vectors in chunks:
                 gallery._blocks.append(vectors)
@@ -107,6 +111,11 @@ class ExactGallery:
         if not ids:
             return
         rows = unit_vectors(vectors, ids, self.dim, self.place)
+        if rows.shape[1] > gallery_file.LARGEST_DIM:
+            raise UserError(
+                f"{self.place}: vectors of {rows.shape[1]} numbers; "
+                f"an exact gallery holds up to {gallery_file.LARGEST_DIM}"
+            )
         with self._lock:
             first = self._blocks.count
             if not self.dim:
@@ -268,7 +277,10 @@ class ExactGallery:
         tests, values = ["1"], []
         for field, choices in wanted.items():
             marks = ", ".join("?" * len(choices))
-            tests.append(f"json_extract(record, ?) IN ({marks})")
+            # A stranger's record may be no JSON, which SQLite takes for an error of the query.
+            tests.append(
+                f"CASE WHEN json_valid(record) THEN json_extract(record, ?) IN ({marks}) END"
+            )
             values += [f'$."{field}"', *choices]
         return self._rows.execute(
             f"SELECT {columns} FROM rows WHERE {' AND '.join(tests)} ORDER BY n", values
@@ -284,7 +296,10 @@ class ExactGallery:
         for answer in answers:
             found = [(s, *self._rows.execute(read, (row,)).fetchone()) for s, row in answer]
             hits.append(
-                [Hit(name, s, gallery_file.record(text), one) for s, one, name, text in found]
+                [
+                    Hit(name, s, gallery_file.record(text, self.place), one)
+                    for s, one, name, text in found
+                ]
             )
         return hits
 
@@ -293,27 +308,39 @@ class ExactGallery:
         with self._lock:
             cursor = self._select("id, record", check_where(where, self.place))
             found = cursor.fetchmany(limit) if limit else cursor.fetchall()
-        return {identity: gallery_file.record(text) for identity, text in found}
+        return {identity: gallery_file.record(text, self.place) for identity, text in found}
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:
         """Vector id -> record, of those of these vectors that are there."""
         read = "SELECT record FROM rows WHERE id = ?"
         with self._lock:
             found = {one: self._rows.execute(read, (one,)).fetchone() for one in ids}
-        return {one: gallery_file.record(row[0]) for one, row in found.items() if row is not None}
+        return {
+            one: gallery_file.record(row[0], self.place)
+            for one, row in found.items()
+            if row is not None
+        }
 
     def save(self, path: str | Path | None = None) -> None:
         """Write the file anew, whole or not at all.
 
         Raises:
-            UserError: It was never said where to.
+            UserError: It was never said where to, or another process has changed the file since
+                it was read: what that one added would be lost.
         """
         target = Path(path) if path is not None else self.path
         if target is None:
             raise UserError("gallery: say where to save it")
         with self._lock:
             facts = gallery_file.Facts(self.encoder, self.dim, len(self))
-            gallery_file.write(target, facts, self._rows, self._blocks.blocks())
+            with gallery_file.writing(target):
+                if target == self.path and gallery_file.version(target) not in ("", self._version):
+                    raise UserError(
+                        f"{target}: another process has changed it since it was opened here; "
+                        "nothing was saved, run the command again"
+                    )
+                gallery_file.write(target, facts, self._rows, self._blocks.blocks())
+                self._version = gallery_file.version(target)
             self.path, self.place = target, str(target)
 
     def close(self) -> None:

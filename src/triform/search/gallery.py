@@ -8,6 +8,7 @@ the mean over them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,6 +158,18 @@ def open_gallery(place: str | Path) -> Gallery:
     from triform.search.exact import ExactGallery
 
     return ExactGallery.open(Path(place))
+
+
+def updating(place: str | Path) -> contextlib.AbstractContextManager[None]:
+    """Held from opening a gallery to saving it, so that two processes add one after the other.
+
+    Chroma adds rows one by one and needs no such lock.
+    """
+    if is_chroma(place):
+        return contextlib.nullcontext()
+    from triform.search import gallery_file
+
+    return gallery_file.writing(Path(place))
 
 
 def is_chroma(place: str | Path) -> bool:

@@ -5,15 +5,22 @@
 | `facts` | format, version, encoder, dim, count, checksum of the rows |
 | `groups`, `rows` | what each vector is called, belongs to, and its record as JSON |
 | `chunks` | the vectors, float32 little-endian, some thousand to a row, each with a checksum |
+
+A file may be a stranger's. It is opened read-only, and only with the very schema that is written
+here: a view, a trigger or a generated column would be a program. What it claims is compared with
+its size before memory is taken for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
 import sqlite3
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,9 +28,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.base.paths import cache_dir
 from triform.search.gallery import Record, Vectors
+
+logger = get_logger(__name__)
 
 FORMAT, VERSION = "triform-gallery", "1"
 ROWS_SCHEMA = """
@@ -38,10 +50,19 @@ CREATE TABLE chunks (
     first INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, vectors BLOB NOT NULL
 );
 """
-_TABLES = {"facts", "groups", "rows", "chunks"}
-_LARGEST_DIM = 1_000_000
+LARGEST_DIM = 16_384
+"""Numbers of a vector; a block of them is memory even where a file holds one."""
 _CHUNK_BYTES = 16 * 2**20
-_ALL_ROWS = "SELECT n, id, grp, name, record FROM rows JOIN groups ON number = grp ORDER BY n"
+# CROSS JOIN walks the tables in this order, so that rows come as they lie, never sorted first.
+_ALL_ROWS = "SELECT n, id, grp, name, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
+# Of a file that somebody else may have made: bytes of one value, and of one of the facts.
+_LARGEST_VALUE, _LARGEST_FACT = 2 * _CHUNK_BYTES, 2**16
+# SQLite's file format, 1.6: the first page is a leaf of a table, with an entry for each of our
+# tables and indexes.
+_PAGE_ONE = slice(100, 105)
+_LEAF = b"\x0d"
+# Vectors are of length 1.
+_LARGEST_NUMBER = 1.001
 
 Contents = tuple["Facts", Iterator[tuple[int, str, int, str, str]], Iterator[Vectors]]
 
@@ -55,9 +76,18 @@ class Facts:
     count: int
 
 
-def record(text: str) -> Record:
-    """A record from its JSON."""
-    found: Record = json.loads(text)
+def record(text: str, place: str) -> Record:
+    """A record from its JSON.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{place}: damaged: a record is no JSON object; build the gallery anew")
     return found
 
 
@@ -68,9 +98,10 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise UserError(f"{path}: a folder; name a file for the gallery")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
+    # A name that nobody can foresee; SQLite takes an empty file for an empty database.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
     try:
         target = sqlite3.connect(temporary, isolation_level=None)
         try:
@@ -99,6 +130,7 @@ def write(
             target.execute("COMMIT")
         finally:
             target.close()
+        os.chmod(temporary, 0o666 & ~_umask())
         _sync(temporary)
         os.replace(temporary, path)
     except BaseException as error:
@@ -109,6 +141,43 @@ def write(
         raise
     with contextlib.suppress(OSError):
         _sync(path.parent)
+
+
+def version(path: Path) -> str:
+    """What changes when the file is replaced; "" where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Keep other processes of this user from writing the same gallery meanwhile.
+
+    The lock lies in the cache folder: beside the gallery, which may be a stranger's folder,
+    taking it would empty what a link of that name leads to.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:24]
+    lock = cache_dir() / "locks" / f"{digest}.lock"
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock, is_singleton=True)  # so that `save` may lock what its caller has
+        try:
+            held.acquire(timeout=1)
+        except Timeout:
+            logger.info("%s: another process is changing it, waiting for it", path)
+            held.acquire()
+    except OSError as error:
+        raise UserError(
+            f"{lock}: cannot be locked ({error.strerror or error}); "
+            "set TRIFORM_CACHE to another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _pieces(blocks: Iterable[tuple[int, Vectors]]) -> Iterator[tuple[int, Vectors]]:
@@ -122,6 +191,13 @@ def _pieces(blocks: Iterable[tuple[int, Vectors]]) -> Iterator[tuple[int, Vector
 def _add_row(checksum: int, n: int, identity: str, name: str, text: str) -> int:
     """The checksum with one more row in it."""
     return zlib.crc32(f"{n}\0{identity}\0{name}\0{text}\n".encode(), checksum)
+
+
+def _umask() -> int:
+    """The rights that new files of this process do not get."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:
@@ -144,37 +220,85 @@ def reading(path: Path) -> Iterator[Contents]:
     Raises:
         UserError: No such file, not a gallery, or damaged.
     """
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not there"
-        raise UserError(f"{path}: {kind}, expected the file of a gallery")
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise UserError(f"{path}: damaged, or not the file of a gallery; build it anew")
+    size = _look(path)
     try:
         # Read-only: a stranger's file is not changed, and no journal beside it is played back.
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         try:
+            _limit(connection, _LARGEST_FACT)
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
-            facts, checksum = _read_facts(connection, path)
-            rows = _read_rows(connection, checksum, path)
+            _check_schema(connection, path)
+            facts, checksum = _read_facts(connection, path, size)
+            _limit(connection, _LARGEST_VALUE)
+            if (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
+                raise ValueError(str(found[0]) if found else "its check says nothing")
+            rows = _read_rows(connection, checksum, path, size)
             yield facts, rows, _read_chunks(connection, facts, path)
         finally:
             connection.close()
-    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:100]
+    except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise UserError(f"{path}: damaged ({reason}); build the gallery anew") from None
 
 
-def _read_facts(connection: sqlite3.Connection, path: Path) -> tuple[Facts, int]:
-    """What the file says about itself, and the checksum of its rows."""
-    found = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
-    # A view or a trigger would be somebody else's program.
-    if {name for kind, name in found if kind != "index"} != _TABLES or not all(
-        kind in ("table", "index") for kind, _ in found
-    ):
+def _look(path: Path) -> int:
+    """The size of a gallery's file, whose first page may be read by SQLite.
+
+    Raises:
+        UserError: No such file, or not a gallery.
+    """
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file" if path.exists() else "not there"
+        raise UserError(f"{path}: {kind}, expected the file of a gallery")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PAGE_ONE.stop)
+            size = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if head[:16] != b"SQLite format 3\0":
+        raise UserError(f"{path}: damaged, or not the file of a gallery; build it anew")
+    # SQLite reads the whole schema before anything can be asked of it.
+    entries = int.from_bytes(head[_PAGE_ONE][3:], "big")
+    if head[_PAGE_ONE][:1] != _LEAF or entries != len(_schema()):
         raise UserError(f"{path}: a database, but not the file of a gallery")
+    return size
+
+
+def _limit(connection: sqlite3.Connection, length: int) -> None:
+    """Bounds what a file can make SQLite do; what is over the limits is an error of SQLite."""
+    if not hasattr(connection, "setlimit"):  # Python 3.10
+        return
+    for name, most in {
+        "LENGTH": length, "SQL_LENGTH": 2**12, "COLUMN": 16, "EXPR_DEPTH": 10,
+        "COMPOUND_SELECT": 2, "VDBE_OP": 10_000, "ATTACHED": 0, "TRIGGER_DEPTH": 1,
+    }.items():  # fmt: skip
+        connection.setlimit(getattr(sqlite3, f"SQLITE_LIMIT_{name}"), most)
+
+
+@functools.cache
+def _schema() -> frozenset[tuple[str, str, str, str | None]]:
+    """Type, name, table and SQL of everything in a gallery's file."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+        empty.executescript(_FILE_SCHEMA + ROWS_SCHEMA)
+        return frozenset(empty.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse every other schema: views, triggers, generated columns are somebody's program.
+
+    Raises:
+        UserError: It is another.
+    """
+    found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    if len(found) != len(_schema()) or set(found) != _schema():
+        raise UserError(f"{path}: a database, but not the file of a gallery")
+
+
+def _read_facts(connection: sqlite3.Connection, path: Path, size: int) -> tuple[Facts, int]:
+    """What the file says about itself, and the checksum of its rows."""
     said: dict[str, Any] = dict(connection.execute("SELECT name, value FROM facts LIMIT 100"))
     if said.get("format") != FORMAT:
         raise UserError(f"{path}: a database, but not the file of a gallery")
@@ -186,19 +310,26 @@ def _read_facts(connection: sqlite3.Connection, path: Path) -> tuple[Facts, int]
     if missing:
         raise UserError(f"{path}: damaged: {', '.join(sorted(missing))} missing; build it anew")
     facts = Facts(str(said["encoder"]), int(said["dim"]), int(said["count"]))
-    if not 0 <= facts.dim <= _LARGEST_DIM or facts.count < 0:
-        raise UserError(f"{path}: damaged: {facts.count} vectors of {facts.dim} numbers")
+    if not 0 <= facts.dim <= LARGEST_DIM or not 0 <= 4 * facts.dim * facts.count <= size:
+        raise UserError(
+            f"{path}: damaged: a file of {size:,} bytes says that it holds "
+            f"{str(facts.count)[:20]} vectors of {str(facts.dim)[:20]} numbers"
+        )
     return facts, int(said["rows"])
 
 
 def _read_rows(
-    connection: sqlite3.Connection, checksum: int, path: Path
+    connection: sqlite3.Connection, checksum: int, path: Path, size: int
 ) -> Iterator[tuple[int, str, int, str, str]]:
-    seen = 0
+    seen = length = 0
     for expected, row in enumerate(connection.execute(_ALL_ROWS)):
         n, identity, number, name, text = row
         if n != expected:
             raise UserError(f"{path}: damaged: row {expected} is missing; build the gallery anew")
+        # Pages of a damaged file may be in several values.
+        length += len(identity) + len(text)
+        if length > size:
+            raise UserError(f"{path}: damaged: its rows are longer than it is")
         seen = _add_row(seen, n, identity, name, text)
         yield n, identity, number, name, text
     if seen != checksum:
@@ -206,11 +337,22 @@ def _read_rows(
 
 
 def _read_chunks(connection: sqlite3.Connection, facts: Facts, path: Path) -> Iterator[Vectors]:
+    done = 0
     for first, checksum, data in connection.execute("SELECT * FROM chunks ORDER BY first"):
-        if zlib.crc32(data) != checksum or len(data) % max(4 * facts.dim, 1):
+        count = len(data) // max(4 * facts.dim, 1)
+        if (
+            zlib.crc32(data) != checksum
+            or len(data) != 4 * facts.dim * count
+            or first != done
+            or not 0 < count <= facts.count - done
+        ):
             raise UserError(
                 f"{path}: damaged: vectors from {first} on do not match their checksum; "
                 "build the gallery anew"
             )
+        done += count
         vectors = np.frombuffer(data, dtype="<f4").reshape(-1, facts.dim)
+        # Written as false, since NaN is neither.
+        if not (np.abs(vectors) <= _LARGEST_NUMBER).all():
+            raise UserError(f"{path}: damaged: vectors from {first} on are not of length 1")
         yield vectors.astype(np.float32, copy=False)

@@ -94,11 +94,12 @@ class _Check:
             if self.quick:
                 return self.store.read_head(path, _HEAD_BYTES)
             return self.store.read_bytes(path)
-        except OSError as problem:
+        except (OSError, UserError) as problem:
+            reason = problem.strerror if isinstance(problem, OSError) else None
             self._error(
                 "unreadable",
                 path,
-                f"cannot be read ({problem.strerror or problem})",
+                f"cannot be read ({reason or problem})",
                 "see to its rights, or copy it again",
             )
             return None
@@ -270,7 +271,7 @@ class _Check:
         if path is not None and path in self.there:
             try:
                 data = self.store.read_head(path, _HEAD_BYTES)
-            except OSError:
+            except (OSError, UserError):
                 data = self._read(path)
         if path is None or data is None:
             return None

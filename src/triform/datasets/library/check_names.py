@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from triform.datasets.library.fields import LARGEST_GRID
 from triform.datasets.library.foreign import CAMERA, DEPTH, IMAGE, POINTS, VOXELS
+from triform.datasets.library.ids import path_fault
 from triform.datasets.library.layout import LibraryObject, camera_path
 from triform.datasets.library.problems import Problem, error, warning
 
@@ -53,7 +55,22 @@ def _check_forms(
     for path in files:
         folder = path.partition("/")[0]
         patterns, form = _FORMS[folder]
-        if path not in listed and not any(pattern.fullmatch(path) for pattern in patterns):
+        match = VOXELS.fullmatch(path)
+        if fault := path_fault(path):
+            yield error(
+                "unsafe name",
+                ascii(path)[1:-1],
+                f"{fault}, so that nothing reads it",
+                "rename it: letters, digits, - and _",
+            )
+        elif match and not 1 <= int(match[2]) <= LARGEST_GRID:
+            yield error(
+                "grid size",
+                path,
+                f"{match[2]}^3 voxels, at most {LARGEST_GRID}^3 are read",
+                "write a coarser grid",
+            )
+        elif path not in listed and not any(pattern.fullmatch(path) for pattern in patterns):
             yield warning(
                 "stray file",
                 path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import json
+import itertools
 from collections.abc import Generator, Iterator, Mapping, Set
 
 from triform.base.errors import UserError
@@ -15,6 +15,7 @@ from triform.datasets.library.layout import (
     FAILED,
     METADATA,
     LibraryObject,
+    parse_json,
     parse_metadata,
 )
 from triform.datasets.library.problems import PREPARE, Problem, error, warning
@@ -22,6 +23,8 @@ from triform.datasets.library.store import Store
 
 COLUMNS = ("object_id", "caption", "language")
 # Used by nothing here, but other programs keep them in the same table.
+# Unknown objects for which a similar one is looked for, among how many, of how many letters.
+_MOST_HINTS, _MOST_KNOWN, _LONGEST_HINT = 10, 5000, 100
 _KNOWN_COLUMNS = {*COLUMNS, "file", "category", "split"}
 
 
@@ -45,7 +48,7 @@ def check_captions(
             "write rows of object_id,caption, or prepare with --captions FILE",
         )
         return
-    except OSError as problem:
+    except (OSError, UserError) as problem:
         yield error("captions", CAPTIONS, f"cannot be read ({problem})", "mend or replace it")
         return
     try:
@@ -75,6 +78,7 @@ def _check_rows(text: str, known: Set[str]) -> Generator[Problem, None, set[str]
     """Problems of the rows; returns the objects that have a caption, None without a header."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     described: set[str] = set()
+    hints = 0
     seen: dict[tuple[str, str], int] = {}
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -113,7 +117,8 @@ def _check_rows(text: str, known: Set[str]) -> Generator[Problem, None, set[str]
             values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
             object_id, caption = values[key], values["caption"]
             if object_id not in known:
-                near = difflib.get_close_matches(object_id, known, n=1, cutoff=0.8)
+                hints += 1
+                near = _similar(object_id, known) if hints <= _MOST_HINTS else []
                 yield error(
                     "unknown object",
                     CAPTIONS,
@@ -151,6 +156,14 @@ def _check_rows(text: str, known: Set[str]) -> Generator[Problem, None, set[str]
     return described
 
 
+def _similar(object_id: str, known: Set[str]) -> list[str]:
+    """The id that may have been meant; comparing takes the product of both lengths."""
+    if len(object_id) > _LONGEST_HINT:
+        return []
+    some = itertools.islice((one for one in known if len(one) <= _LONGEST_HINT), _MOST_KNOWN)
+    return difflib.get_close_matches(object_id, some, n=1, cutoff=0.8)
+
+
 def check_metadata(
     store: Store, named: Mapping[str, LibraryObject], files: Mapping[str, int]
 ) -> tuple[dict[str, LibraryObject], list[Problem]]:
@@ -163,6 +176,10 @@ def check_metadata(
     """
     try:
         data = store.read_bytes(METADATA)
+    except UserError as problem:
+        return dict(named), [
+            error("metadata", METADATA, f"cannot be read ({problem})", "mend or replace it")
+        ]
     except OSError:
         if store.exists(CAPTIONS):
             return dict(named), []
@@ -177,14 +194,12 @@ def check_metadata(
         ]
     remedy = PREPARE
     try:
-        entries = json.loads(data)
+        entries = parse_json(data, METADATA)
         if is_ours(entries):
             objects = parse_metadata(entries, METADATA)
         else:
             remedy = 'write object id -> {"images": [...], "points": ...}'
             objects = tie(entries, named, METADATA)
-    except (ValueError, RecursionError) as problem:
-        return dict(named), [error("metadata form", METADATA, f"is not JSON ({problem})", remedy)]
     except UserError as problem:
         said = str(problem).removeprefix(f"{METADATA}: ")
         return dict(named), [error("metadata form", METADATA, said, remedy)]
@@ -220,6 +235,6 @@ def count_failed(store: Store) -> int:
     """How many objects `failed.csv` says could not be prepared."""
     try:
         text = store.read_bytes(FAILED).decode("utf-8-sig", "replace")
-    except OSError:
+        return max(0, sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1)
+    except (OSError, UserError, csv.Error):
         return 0
-    return max(0, sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1)

@@ -15,13 +15,28 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from triform.base.archive import open_zip
 from triform.base.errors import UserError
-from triform.datasets.library.layout import FAR, MAX_DEPTH, Library, LibraryObject
+from triform.datasets.library.fields import LARGEST_GRID
+from triform.datasets.library.layout import (
+    FAR,
+    MAX_DEPTH,
+    Library,
+    LibraryObject,
+)
 from triform.geometry.cameras import Camera
 
 # Larger arrays are mapped instead of read, since mostly a part of them is wanted.
 _MAPPED_BYTES = 4 * 2**20
 _LONGEST_HEADER = 2**16
+# Before the header of an array file: magic, version and length.
+_PREFIX = 12
+# A voxel file holds a byte for each cell of the finest grid, or wider numbers of a coarser one.
+_LARGEST_VOXELS = LARGEST_GRID**3
+
+
+# Arrays in one voxel file.
+_MOST_ARRAYS = 100
 
 
 class DamagedFile(UserError):
@@ -88,17 +103,14 @@ def read_array(library: Library, path: str) -> np.ndarray:
     Raises:
         UserError: it is missing, damaged, or would have to be unpickled.
     """
-    folder = library.store.folder
-    if folder is not None:
-        try:
-            with (folder / path).open("rb") as stream:
-                data = stream.read(_MAPPED_BYTES)
-                if len(data) == _MAPPED_BYTES:
-                    return _mapped(folder / path, data, path)
-        except OSError:
-            data = library.read_bytes(path)  # complains as for every other file
-    else:
-        data = library.read_bytes(path)
+    try:
+        place = library.store.local_file(path)
+        if place is not None and place.stat().st_size >= _MAPPED_BYTES:
+            with place.open("rb") as stream:
+                return _mapped(place, stream.read(_LONGEST_HEADER + _PREFIX), path)
+    except OSError:
+        pass  # reading it whole complains as for every other file
+    data = library.read_bytes(path)
     return decode_array(data, path)
 
 
@@ -129,7 +141,10 @@ def array_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int
     if length > _LONGEST_HEADER:
         raise ValueError("its header is too long")
     try:
-        return (*_parse_header(data[:offset]), offset)
+        dtype, shape, fortran = _parse_header(data[:offset])
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its header says {shape}")
+        return dtype, shape, fortran, offset
     except (SyntaxError, TypeError, tokenize.TokenError, UnicodeError, RecursionError):
         # numpy reads the header as a Python literal, and complains as Python does.
         raise ValueError("its header is damaged") from None
@@ -163,8 +178,11 @@ def as_rows(values: np.ndarray, path: str, what: str = "points") -> np.ndarray:
     """(N, 3) from (N, 3) or (3, N), whichever it is.
 
     Raises:
-        UserError: neither.
+        UserError: neither, no numbers, or none at all.
     """
+    if values.dtype.kind not in "biuf" or values.size == 0:
+        held = "none" if values.size == 0 else str(values.dtype)[:80]
+        raise DamagedFile(f"{path}: expected {what}, holds {held}")
     if values.ndim == 2 and values.shape[1] == 3:
         return values
     if values.ndim == 2 and values.shape[0] == 3:
@@ -203,24 +221,45 @@ def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
         UserError: damaged, or a grid of another size.
     """
     with _damage(path, "voxel grid"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if not 1 <= size <= LARGEST_GRID:
+            raise ValueError(f"{size}^3 voxels, at most {LARGEST_GRID}^3 are read")
+        with open_zip(io.BytesIO(data), _MOST_ARRAYS) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             name = next((n for n in ("occupancy", "voxels", *names) if n in names), None)
             if name is None:
                 raise ValueError("nothing in it")
-            member = archive.getinfo(f"{name}.npy")
-            # The widest plain array of that size; what unpacks to more is something else.
-            if member.file_size > 8 * size**3 + _LONGEST_HEADER:
-                raise ValueError(f"unpacks to {member.file_size:,} bytes, too many for {size}^3")
-            values = decode_array(archive.read(member), path)
-        if values.shape == (size,) * 3 and values.dtype.kind in "biuf":
+            values = _read_voxel_array(archive, f"{name}.npy", size)
+        if values.shape == (size,) * 3:
             return np.asarray(values > 0.5 if values.dtype.kind == "f" else values != 0)
-        if values.dtype == np.uint8 and values.size == -(-(size**3) // 8):
-            bits = np.unpackbits(values.reshape(-1), count=size**3)
-            return bits.reshape((size,) * 3).view(bool)
-        raise ValueError(
-            f"{name} is {values.dtype} {values.shape}, expected {size}^3 bits or cells"
-        )
+        bits = np.unpackbits(values.reshape(-1), count=size**3)
+        return bits.reshape((size,) * 3).view(bool)
+
+
+def _read_voxel_array(archive: zipfile.ZipFile, member: str, size: int) -> np.ndarray:
+    """Bits or cells of a grid; unpacked only where the header promises just that.
+
+    Raises:
+        ValueError: another array, or more bytes than it has.
+    """
+    info = archive.getinfo(member)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member} is packed in another way than numpy packs")
+    with archive.open(info) as stream:
+        head = stream.read(_PREFIX - 2)
+        head += stream.read(2) if head[6:7] > b"\1" else b""
+        head += stream.read(min(int.from_bytes(head[8:], "little"), _LONGEST_HEADER))
+        dtype, shape, fortran, offset = array_header(head)
+        bits = dtype == np.uint8 and math.prod(shape) == -(-(size**3) // 8)
+        if not bits and not (shape == (size,) * 3 and dtype.kind in "biuf"):
+            raise ValueError(f"{member} is {dtype} {shape}, expected {size}^3 bits or cells"[:200])
+        promised = math.prod(shape) * dtype.itemsize
+        if promised > _LARGEST_VOXELS or info.file_size != offset + promised:
+            raise ValueError(
+                f"{member} unpacks to {info.file_size:,} bytes, its header promises {promised:,}"
+            )
+        # To the end of the member: there its checksum is compared.
+        values = np.frombuffer(stream.read(), dtype)
+        return values.reshape(shape, order="F" if fortran else "C")
 
 
 def decode_camera(data: bytes, path: str) -> Camera:
@@ -230,8 +269,7 @@ def decode_camera(data: bytes, path: str) -> Camera:
         UserError: no JSON, or values are missing or impossible.
     """
     with _damage(path, "camera"):
-        entry = json.loads(data)
-    return Camera.from_json(entry, path)
+        return Camera.from_json(json.loads(data), path)
 
 
 class _damage:
@@ -246,6 +284,7 @@ class _damage:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         damage = (
             ValueError, KeyError, OSError, SyntaxError, EOFError, MemoryError, TypeError,
+            OverflowError,
             zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, IndexError,
             Image.DecompressionBombError,
         )  # fmt: skip

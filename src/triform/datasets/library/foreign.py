@@ -8,7 +8,6 @@ say.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,7 +15,17 @@ from typing import Any
 import pydantic
 
 from triform.base.errors import UserError
-from triform.datasets.library.layout import FOLDERS, METADATA, LibraryObject, parse_metadata
+from triform.datasets.library.fields import LARGEST_GRID
+from triform.datasets.library.ids import id_fault, path_fault
+from triform.datasets.library.layout import (
+    FOLDERS,
+    METADATA,
+    LibraryObject,
+    invalid_object,
+    parse_json,
+    parse_metadata,
+    read_table,
+)
 from triform.datasets.library.store import Store
 
 # Group 1 is the object. Greedy: "a_view_view2" is view 2 of "a_view".
@@ -46,15 +55,11 @@ def find_objects(store: Store) -> dict[str, LibraryObject] | None:
     Raises:
         UserError: its `metadata.json` is no JSON, or of a form that nobody knows.
     """
-    try:
-        data = store.read_bytes(METADATA)
-    except FileNotFoundError:
+    data = read_table(store, METADATA)
+    if data is None:
         return objects_from_names(list_files(store)) or None
     source = f"{store.root}/{METADATA}"
-    try:
-        entries = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{source}: not JSON ({error})") from None
+    entries = parse_json(data, source)
     if is_ours(entries):
         return parse_metadata(entries, source)
     return tie(entries, objects_from_names(list_files(store)), source)
@@ -68,7 +73,10 @@ def is_ours(entries: Any) -> bool:
 
 
 def objects_from_names(files: Iterable[str]) -> dict[str, LibraryObject]:
-    """Objects by what their files are called; a file of no object's form is left out."""
+    """Objects by what their files are called; a file of no object's form is left out.
+
+    So is one whose name is unsafe (`ids.path_fault`), and a grid that is finer than can be read.
+    """
     found: dict[str, dict[str, Any]] = {}
     for path in files:
         for kind, pattern in (
@@ -78,11 +86,12 @@ def objects_from_names(files: Iterable[str]) -> dict[str, LibraryObject]:
             match = pattern.fullmatch(path)
             if match is None:
                 continue
+            too_fine = kind == "voxels" and not 1 <= int(match[2]) <= LARGEST_GRID
+            if too_fine or path_fault(path) or id_fault(match[1]):
+                break
             entry = found.setdefault(match[1], {})
             if kind == "points":
                 entry[(match[2] or ".points")[1:]] = path
-            elif kind == "voxels":
-                entry.setdefault(kind, {})[int(match[2])] = path
             else:
                 entry.setdefault(kind, {})[int(match[2])] = path
             break
@@ -130,11 +139,14 @@ def tie(entries: Any, named: Mapping[str, LibraryObject], source: str) -> dict[s
     for object_id, entry in _entries(entries, source):
         images = _paths(next((entry[k] for k in _IMAGE_KEYS if k in entry), ()), "images")
         points = _paths(next((entry[k] for k in _POINTS_KEYS if k in entry), ()), "points")
-        merged = found.setdefault(object_id, {**entry, "images": [], "points": None})
-        merged["images"] += [path for path in images if path not in merged["images"]]
+        # A dict for its order: pairs may name one object ten thousand times.
+        merged = found.setdefault(object_id, {**entry, "images": {}, "points": None})
+        merged["images"].update(dict.fromkeys(images))
         merged["points"] = next(iter(points), merged["points"])
     return {
-        object_id: _complete(object_id, entry, named.get(object_id), source)
+        object_id: _complete(
+            object_id, {**entry, "images": [*entry["images"]]}, named.get(object_id), source
+        )
         for object_id, entry in sorted(found.items())
     }
 
@@ -206,9 +218,7 @@ def _complete(
     try:
         return LibraryObject(**facts)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UserError(f"{source}: {object_id}: {field}: {first['msg']}") from None
+        raise invalid_object(source, object_id, error) from None
 
 
 def _partners(there: tuple[str, ...], images: list[str], ending: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Names of objects that are safe as parts of file names on every system."""
+"""Names of objects and paths of their files that are safe on every system, ours and strangers'."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from collections.abc import Iterable, Mapping
 LONGEST = 120
 # Room for "-" and the digest that tells names apart.
 _DIGEST = 8
+# What a file system allows for one part of a path, and what is enough for a whole one.
+_LONGEST_PART, _LONGEST_PATH = 255, 1024
+# Control characters, line and paragraph ends, marks that turn the direction of a text, and halves
+# of characters (names that are no text).
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def safe_id(source: str) -> str:
@@ -24,6 +30,35 @@ def safe_id(source: str) -> str:
         cut = text.encode()[: LONGEST - _DIGEST - 1].decode("utf-8", "ignore")
         text = f"{cut}-{_digest(source)}"
     return text
+
+
+def path_fault(path: str) -> str:
+    """What keeps a path inside a library from being used; "" where nothing does.
+
+    Whatever a table of a stranger names is read, written or removed only where this says nothing:
+    relative, forward slashes, no part that leads up or is empty.
+    """
+    if not path:
+        return "is empty"
+    if _UNPRINTABLE.search(path):
+        return "has control characters"
+    if "\\" in path:
+        return "has a backslash"
+    if path[0] in "/~" or _DRIVE.match(path):
+        return "is not relative to the library"
+    parts = path.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        return "has a part that is empty, . or .."
+    if len(path.encode()) > _LONGEST_PATH or any(
+        len(part.encode()) > _LONGEST_PART for part in parts
+    ):
+        return "is too long"
+    return ""
+
+
+def id_fault(object_id: str) -> str:
+    """What keeps an id from being a part of file names; "" where nothing does."""
+    return "has a slash" if "/" in object_id else path_fault(object_id)
 
 
 def assign_ids(sources: Iterable[str], taken: Mapping[str, str]) -> dict[str, str]:

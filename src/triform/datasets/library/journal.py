@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import pydantic
 
 from triform.base.errors import UserError
+from triform.datasets.library.ids import id_fault, path_fault
 from triform.datasets.library.layout import (
     CAPTIONS,
     FAILED,
@@ -29,12 +30,14 @@ from triform.datasets.library.layout import (
     metadata_bytes,
     read_captions,
     read_metadata,
+    read_table,
 )
 from triform.datasets.library.store import Store
 
 FOLDER = ".journal"
 # Dots in object ids are not possible, so that no note has this name.
 _WAITING = f"{FOLDER}/waiting.objects.json"
+_LARGEST_NOTE = 16 * 2**20
 _COLUMNS = ("object_id", "source", "reason", "key")
 
 
@@ -100,7 +103,7 @@ class Journal:
             if object_id not in self.failed:
                 self.objects.setdefault(object_id, item)
         for path in sorted(self.store.sizes(FOLDER)):
-            if path != _WAITING:
+            if path != _WAITING and not path_fault(path):
                 self.add(_read_note(self.store, path))
 
     def add(self, note: Note) -> None:
@@ -160,9 +163,9 @@ def _path(object_id: str) -> str:
 def _read_note(store: Store, path: str) -> Note:
     object_id = path.rpartition("/")[2].removesuffix(".json")
     try:
-        data = json.loads(store.read_bytes(path))
+        data = json.loads(store.read_bytes(path, _LARGEST_NOTE))
         entry = data["object"]
-        return Note(
+        note = Note(
             object_id,
             item=None if entry is None else LibraryObject(**entry),
             captions=tuple((caption, language) for caption, language in data["captions"]),
@@ -170,23 +173,30 @@ def _read_note(store: Store, path: str) -> Note:
             source=data["source"],
             key=data["key"],
         )
-    except (ValueError, KeyError, TypeError, pydantic.ValidationError):
+    except (ValueError, KeyError, TypeError, RecursionError, pydantic.ValidationError):
         return Note(object_id)  # torn by a power cut: the object is made again
+    texts = (note.reason, note.source, note.key, *(text for pair in note.captions for text in pair))
+    of_it = note.item is None or note.item.object_id == object_id
+    return note if of_it and all(isinstance(text, str) for text in texts) else Note(object_id)
 
 
 def _read_failed(store: Store) -> dict[str, Note]:
+    name = f"{store.root}/{FAILED}"
+    data = read_table(store, FAILED)
+    if data is None:
+        return {}
     try:
-        text = store.read_bytes(FAILED).decode()
+        text = data.decode()
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        return {
+        notes = {
             row["object_id"]: Note(
                 row["object_id"], reason=row["reason"], source=row["source"], key=row["key"]
             )
             for row in rows
         }
-    except FileNotFoundError:
-        return {}
+        fault = next((f"{one[:120]!r} {why}" for one in notes if (why := id_fault(one))), "")
     except (UnicodeDecodeError, csv.Error, KeyError, TypeError):
-        raise UserError(
-            f"{store.root}/{FAILED}: not a table of this program; move it away"
-        ) from None
+        raise UserError(f"{name}: not a table of this program; move it away") from None
+    if fault:
+        raise UserError(f"{name}: the id {fault}; mend or remove its row")
+    return notes

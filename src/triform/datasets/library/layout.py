@@ -27,6 +27,15 @@ import pydantic
 
 from triform.base.csv_file import csv_text
 from triform.base.errors import UserError
+from triform.datasets.library.fields import (
+    CameraPath,
+    GridSize,
+    ImagePath,
+    ObjectId,
+    PointsPath,
+    VoxelsPath,
+)
+from triform.datasets.library.ids import path_fault
 from triform.datasets.library.store import Store
 
 METADATA = "metadata.json"
@@ -36,6 +45,7 @@ FOLDERS = ("images", "cameras", "points", "voxels")
 # Depth pictures: value = depth * 65536 / MAX_DEPTH, and FAR where no surface is.
 MAX_DEPTH = 5.0
 FAR = 0xFFFF
+
 
 Captions = dict[str, list[tuple[str, str]]]
 
@@ -92,6 +102,9 @@ class Part(pydantic.BaseModel):
 class LibraryObject(pydantic.BaseModel):
     """One object of a library: where its files are, where it comes from.
 
+    Whoever wrote the table: its id can name files, and its paths lie in the library's folders.
+    This is the one place where that is checked.
+
     Attributes:
         object_id: its name in file names and captions.
         source: its id in the data set that it comes from.
@@ -116,16 +129,16 @@ class LibraryObject(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
 
-    object_id: str
+    object_id: ObjectId
     source: str = ""
     dataset: str = ""
-    images: tuple[str, ...] = ()
-    depths: tuple[str, ...] = ()
-    cameras: tuple[str, ...] = ()
-    points: str | None = None
-    colors: str | None = None
-    normals: str | None = None
-    voxels: dict[int, str] = {}
+    images: tuple[ImagePath, ...] = ()
+    depths: tuple[ImagePath, ...] = ()
+    cameras: tuple[CameraPath, ...] = ()
+    points: PointsPath | None = None
+    colors: PointsPath | None = None
+    normals: PointsPath | None = None
+    voxels: dict[GridSize, VoxelsPath] = {}
     sha256: str = ""
     beside: dict[str, str] = {}
     content: str = ""
@@ -235,16 +248,37 @@ def read_metadata(store: Store, path: str = METADATA) -> dict[str, LibraryObject
     Raises:
         UserError: it is no such table; the line names the object and the field.
     """
+    data = read_table(store, path)
+    name = f"{store.root}/{path}"
+    return None if data is None else parse_metadata(parse_json(data, name), name)
+
+
+def read_table(store: Store, path: str) -> bytes | None:
+    """The content of one of a library's tables; None where it is not there.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        data = store.read_bytes(path)
+        return store.read_bytes(path)
     except FileNotFoundError:
         return None
-    name = f"{store.root}/{path}"
+    except OSError as error:
+        raise UserError(f"{store.root}/{path}: cannot be read ({error.strerror})") from None
+
+
+def parse_json(data: bytes, name: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it is none, or nested too deeply to be read.
+    """
     try:
-        entries = json.loads(data)
+        return json.loads(data)
     except ValueError as error:
-        raise UserError(f"{name}: not JSON ({error})") from None
-    return parse_metadata(entries, name)
+        raise UserError(f"{name}: not JSON ({' '.join(str(error).split())[:120]})") from None
+    except RecursionError:
+        raise UserError(f"{name}: not a table of objects: nested too deeply") from None
 
 
 def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
@@ -264,10 +298,22 @@ def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
         try:
             objects[object_id] = LibraryObject(**{**entry, "object_id": object_id})
         except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            raise UserError(f"{name}: {object_id}: {field}: {first['msg']}") from None
+            raise invalid_object(name, object_id, error) from None
     return objects
+
+
+def invalid_object(name: str, object_id: str, error: pydantic.ValidationError) -> UserError:
+    """What is wrong with an entry of a table, as one line.
+
+    Args:
+        name: of the table.
+        object_id: whose entry it is.
+        error: of `LibraryObject`.
+    """
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"]))[:80]
+    reason = first["msg"].removeprefix("Value error, ")
+    return UserError(f"{name}: {object_id[:120]!r}: {field}: {reason}")
 
 
 def metadata_bytes(objects: Mapping[str, LibraryObject]) -> bytes:
@@ -286,12 +332,14 @@ def read_captions(store: Store) -> Captions:
     Raises:
         UserError: it cannot be read, or has no such columns.
     """
-    try:
-        data = store.read_bytes(CAPTIONS)
-    except FileNotFoundError:
+    data = read_table(store, CAPTIONS)
+    if data is None:
         return {}
     captions: Captions = {}
-    for object_id, caption, language in parse_captions(data, f"{store.root}/{CAPTIONS}"):
+    name = f"{store.root}/{CAPTIONS}"
+    for object_id, caption, language in parse_captions(data, name):
+        if fault := path_fault(object_id):
+            raise UserError(f"{name}: the id {object_id[:120]!r} {fault}; mend or remove its row")
         captions.setdefault(object_id, []).append((caption, language))
     return captions
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +35,7 @@ logger = get_logger(__name__)
 
 # Seconds between two writings of the tables, at least; more where a writing takes long.
 SAVE_EVERY = 20.0
+_LOCK = ".lock"
 _SAVE_SHARE = 20
 
 
@@ -216,7 +219,11 @@ def _alone(store: Store) -> Iterator[None]:
         return
     try:
         store.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(store.folder / ".lock")
+        # Taking a lock empties the file of that name: in a stranger's library it may be a link.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(store.folder / _LOCK).st_mode):
+                raise UserError(f"{store.root}/{_LOCK}: not a regular file; remove it")
+        lock = FileLock(store.folder / _LOCK)
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(

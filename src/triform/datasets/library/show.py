@@ -131,10 +131,17 @@ def draw(library: Library, entry: LibraryObject, views: int, points: bool, size:
         step = -(-len(cloud) // _MOST_POINTS) or 1
         colors = None
         if entry.colors:
-            values = as_rows(read_array(library, entry.colors), entry.colors)
+            values = as_rows(read_array(library, entry.colors), entry.colors, "colours")
+            if len(values) != len(cloud):
+                raise UserError(
+                    f"{entry.colors}: {len(values)} colours for {len(cloud)} points of the cloud"
+                )
             scale = 1 if values.dtype.kind in "iu" else 255
             colors = np.clip(values[::step] * scale, 0, 255).astype(np.uint8)
-        tiles.append(draw_points(np.asarray(cloud[::step], dtype=np.float64), colors, size))
+        shown = np.asarray(cloud[::step], dtype=np.float64)
+        if not np.isfinite(shown).all():
+            raise UserError(f"{entry.points}: points that are NaN or infinite cannot be drawn")
+        tiles.append(draw_points(shown, colors, size))
     if not tiles:
         return np.zeros((size, size, 4), dtype=np.uint8)
     gap = np.zeros((size, _GAP, 4), dtype=np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,8 +47,7 @@ def read_source(shape: Shape) -> Source:
     mesh = shape.load(appearance=True)
     sha256 = ""
     if isinstance(shape.origin, LibraryModel):
-        with zipfile.ZipFile(shape.origin.library) as archive:
-            sha256 = hashlib.sha256(archive.read(shape.origin.member)).hexdigest()
+        sha256 = hashlib.sha256(shape.origin.read_member()).hexdigest()
     return Source(mesh, sha256, {}, shape.fingerprint)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from triform.base.errors import UserError
+from triform.datasets.library.decoding import decode_voxels
 from triform.datasets.library.layout import LibraryObject
 from triform.datasets.library.store import Store
 from triform.datasets.shape import MeshFile, Shape
@@ -72,9 +71,8 @@ def _occupancy(store: Store, items: list[LibraryObject], size: int, spare: objec
     )
     for row, item in enumerate(items):
         try:
-            data = store.read_bytes(item.voxels[size])
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                packed[row] = file["occupancy"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            path = item.voxels[size]
+            packed[row] = np.packbits(decode_voxels(store.read_bytes(path), path, size))
+        except (OSError, UserError):
             continue  # `triform shapes check` says so; without voxels it has no near copies
     return packed

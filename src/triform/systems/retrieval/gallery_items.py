@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,8 @@ def _items_of(source: str, download_path: str) -> list[Item]:
         library = Library.open(source)
         if not library.objects:
             raise UserError(f"--gallery {source}: a library without objects")
-        return [_from_library(library, entry) for entry in library.objects]
+        facts = library.store.facts("points")  # once: a look at a folder of thousands of files
+        return [_from_library(library, entry, facts) for entry in library.objects]
     if folder.is_dir() and (pictures := _only_pictures(folder)):
         return [_from_picture(folder, path) for path in pictures]
     return [_from_shape(shape) for shape in list_shapes(load_dataset(source, download_path))]
@@ -123,7 +124,7 @@ def _from_shape(shape: Shape) -> Item:
     )
 
 
-def _from_library(library: Library, entry: LibraryObject) -> Item:
+def _from_library(library: Library, entry: LibraryObject, facts: Mapping[str, str]) -> Item:
     if entry.points is None:
         raise UserError(
             f"{library.root}: {entry.object_id} has no point cloud; `triform shapes prepare` "
@@ -136,6 +137,13 @@ def _from_library(library: Library, entry: LibraryObject) -> Item:
         colors = None
         if entry.colors is not None:
             colors = np.array(as_rows(read_array(library, entry.colors), entry.colors, "colours"))
+            if len(colors) != len(cloud):
+                raise UserError(
+                    f"{library.root}: {entry.colors} holds {len(colors)} colours for "
+                    f"{len(cloud)} points"
+                )
+        if not np.isfinite(cloud).all():
+            raise UserError(f"{library.root}: {points} holds NaN or infinity")
         pictures = tuple(
             read_picture(library.read_bytes(path), f"{library.root}/{path}")
             for path in entry.images
@@ -148,9 +156,9 @@ def _from_library(library: Library, entry: LibraryObject) -> Item:
     captions = [text for text, language in library.captions.get(entry.object_id, ())
                 if language == "en"]  # fmt: skip
     stamps = (entry.content, entry.sha256, sorted((k, v.key) for k, v in entry.parts.items()))
-    facts = library.store.facts("points").get(points, "") if not entry.content else ""
+    fact = facts.get(points, "") if not entry.content else ""
     path = f"{library.root}/{entry.images[0] if entry.images else points}"
-    digest = hashlib.sha256(repr((*stamps, facts, entry.files)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((*stamps, fact, entry.files)).encode()).hexdigest()
     return Item(entry.object_id, digest, _facts(path, entry.category, captions), read)
 
 
@@ -192,7 +200,11 @@ def packed_tile(tile: Image.Image) -> str:
 
 def unpacked_tile(text: str) -> Image.Image:
     """The tile that `packed_tile` kept; a white one where it cannot be read."""
+    white = Image.new("RGB", (TILE, TILE), "white")
     try:
-        return read_picture(base64.b64decode(text, validate=True), "tile").convert("RGB")
-    except (UserError, ValueError):
-        return Image.new("RGB", (TILE, TILE), "white")
+        file = io.BytesIO(base64.b64decode(text, validate=True))
+        # What another program wrote is no tile; its size is known before it is decoded.
+        with Image.open(file, formats=("WEBP",)) as tile:
+            return tile.convert("RGB") if tile.size == white.size else white
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return white

@@ -32,6 +32,7 @@ from triform.search.gallery import (
     exists,
     is_chroma,
     open_gallery,
+    updating,
 )
 from triform.systems.retrieval import fusion
 from triform.systems.retrieval.gallery_building import (
@@ -199,8 +200,9 @@ def find_gallery(settings: SearchConfig, retriever: Retriever) -> tuple[Gallery,
             f"--index {place}: must end in {SUFFIX} (a file) or {CHROMA_SUFFIX} (a folder), or be "
             f"{CHROMA_SCHEME}HOST:PORT/NAME"
         )
-    gallery = _open_or_create(place, encoder, settings)
-    changes = update(gallery, items, retriever, views=settings.views)
+    with updating(place):
+        gallery = _open_or_create(place, encoder, settings)
+        changes = update(gallery, items, retriever, views=settings.views)
     return gallery, changes
 
 
@@ -295,7 +297,7 @@ def _tiles(gallery: Gallery, ids: Sequence[str]) -> list[Image.Image]:
     records = gallery.get([f"{one}#{kind}0" for one in ids for kind in ("points", "picture")])
     texts = (
         next(
-            (records[key]["tile"] for kind in ("points", "picture")
+            (str(records[key].get("tile", "")) for kind in ("points", "picture")
              if (key := f"{one}#{kind}0") in records), "",
         )
         for one in ids
