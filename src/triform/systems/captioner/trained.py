@@ -17,7 +17,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
 from triform.engine.device import pick_device
 from triform.engine.trained import find_checkpoint, read_trained
-from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, on_background, read_image
 from triform.pretrained.feature_maps import load_feature_maps
 from triform.pretrained.weights import names
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
@@ -170,7 +170,7 @@ def _row(
 
 def _read(path: Path) -> Image.Image | str:
     try:
-        return on_background(read_picture(path))
+        return on_background(read_image(path, longest=HELD_SIDE))
     except UserError as error:
         return str(error)
 
@@ -189,7 +189,7 @@ def _matches(word: str) -> Iterator[Path]:
     path = Path(word).expanduser()
     if path.is_dir():
         inside = sorted(path.rglob("*"))
-        yield from (one for one in inside if one.suffix.lower() in PICTURE_SUFFIXES)
+        yield from (one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES)
     elif path.exists():
         yield path
     else:

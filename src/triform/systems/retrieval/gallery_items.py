@@ -23,7 +23,7 @@ from triform.datasets.load import load_dataset
 from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, MeshFile, Shape, list_shapes
 from triform.geometry.mesh import Mesh
 from triform.geometry.render import render
-from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, on_background, read_image
 
 TILE = 128
 
@@ -101,7 +101,7 @@ def _only_pictures(folder: Path) -> list[Path]:
             suffix = Path(name).suffix.lower()
             if suffix in MESH_SUFFIXES or suffix == LIBRARY_SUFFIX:
                 return []
-            if suffix in PICTURE_SUFFIXES and not name.startswith("."):
+            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
                 pictures.append(Path(root, name))
     return pictures
 
@@ -137,7 +137,7 @@ def _from_library(library: Library, entry: LibraryObject) -> Item:
         if entry.colors is not None:
             colors = np.array(as_rows(read_array(library, entry.colors), entry.colors, "colours"))
         pictures = tuple(
-            read_picture(library.read_bytes(path), f"{library.root}/{path}")
+            read_image(library.read_bytes(path), f"{library.root}/{path}", longest=HELD_SIDE)
             for path in entry.images
         )
         tile = Image.new("RGB", (TILE, TILE), "white")
@@ -158,7 +158,7 @@ def _from_picture(folder: Path, path: Path) -> Item:
     stat = path.stat()
 
     def read() -> Content:
-        picture = read_picture(path)
+        picture = read_image(path, longest=HELD_SIDE)
         return Content(tile=picture_tile(picture), pictures=(picture,))
 
     digest = f"{stat.st_size} {stat.st_mtime_ns}"
@@ -193,6 +193,6 @@ def packed_tile(tile: Image.Image) -> str:
 def unpacked_tile(text: str) -> Image.Image:
     """The tile that `packed_tile` kept; a white one where it cannot be read."""
     try:
-        return read_picture(base64.b64decode(text, validate=True), "tile").convert("RGB")
+        return read_image(base64.b64decode(text, validate=True), "tile").convert("RGB")
     except (UserError, ValueError):
         return Image.new("RGB", (TILE, TILE), "white")

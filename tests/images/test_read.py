@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from triform.base.errors import UserError
-from triform.images import picture
-from triform.images.picture import on_background, read_picture
+from triform.images import read
+from triform.images.read import on_background, read_image
 
 COLORS = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
 
@@ -26,30 +26,30 @@ def test_lossless_formats(format, tmp_path):
     path.write_bytes(
         encoded(Image.fromarray(COLORS), format, **{"lossless": True} if format == "WEBP" else {})
     )
-    image = read_picture(path)
+    image = read_image(path)
     assert image.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(image), COLORS)
-    np.testing.assert_array_equal(np.asarray(read_picture(path.read_bytes())), COLORS)
+    np.testing.assert_array_equal(np.asarray(read_image(path.read_bytes())), COLORS)
 
 
 def test_modes():
     grey = Image.fromarray(COLORS[..., 0])
-    assert read_picture(encoded(grey, "PNG")).mode == "RGB"
+    assert read_image(encoded(grey, "PNG")).mode == "RGB"
     deep = Image.fromarray((COLORS[..., 0].astype(np.uint16) << 8) + 7)
     np.testing.assert_array_equal(
-        np.asarray(read_picture(encoded(deep, "PNG")))[..., 0], COLORS[..., 0]
+        np.asarray(read_image(encoded(deep, "PNG")))[..., 0], COLORS[..., 0]
     )
     clear = Image.fromarray(np.dstack([COLORS, np.full((6, 4), 9, np.uint8)]))
-    assert read_picture(encoded(clear, "PNG")).mode == "RGBA"
+    assert read_image(encoded(clear, "PNG")).mode == "RGBA"
     palette = Image.new("P", (5, 5))
-    assert read_picture(encoded(palette, "GIF", transparency=0)).mode == "RGBA"
+    assert read_image(encoded(palette, "GIF", transparency=0)).mode == "RGBA"
 
 
 def test_turned_as_the_camera_said():
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     data = encoded(Image.fromarray(COLORS), "PNG", exif=exif)
-    np.testing.assert_array_equal(np.asarray(read_picture(data)), np.rot90(COLORS, -1))
+    np.testing.assert_array_equal(np.asarray(read_image(data)), np.rot90(COLORS, -1))
 
 
 def test_background_shows_where_it_is_transparent():
@@ -72,17 +72,17 @@ def test_what_is_no_picture_is_one_line(tmp_path, monkeypatch):
     for name, (data, message) in cases.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match=message) as caught:
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
         assert name in str(caught.value) and "\n" not in str(caught.value)
     for path in (tmp_path / "none.png", tmp_path, "bad\0name"):
         with pytest.raises(UserError, match=r"not there|not a file|cannot be read|null"):
-            read_picture(path)
-    monkeypatch.setattr(picture, "LARGEST_PIXELS", 20)
+            read_image(path)
+    monkeypatch.setattr(read, "LARGEST_PIXELS", 20)
     with pytest.raises(UserError, match="4 x 6 pixels are too many"):
-        read_picture(whole)
+        read_image(whole)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(UserError, match="not a file"):
-        read_picture(tmp_path / "pipe.png")
+        read_image(tmp_path / "pipe.png")
