@@ -1,6 +1,8 @@
 """Textures of one model: decoded once, bounded together."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,13 +37,13 @@ def test_one_content_is_one_array_whatever_it_is_called():
 
 
 def test_damaged_and_missing_ones_are_none_and_said_once(caplog):
-    found = Textures({"half.png": png((4, 3))[:50], "eps.png": b"%!PS-Adobe-3.0"}.get)
+    found = Textures({"half.png": png((4, 3))[:50], "eps.png": b"%!PS-Adobe-3.0"}.get, "chair.obj")
     assert found.get("half.png") is None and found.get("none.png") is None
     assert found.get("eps.png") is None
     found.finish()
     assert [record.getMessage() for record in caplog.records] == [
-        "a texture is left out: half.png: damaged or no picture (OSError: Truncated File Read); "
-        "expected PNG, JPEG, WEBP, AVIF, GIF, TIFF, BMP, PPM, TGA, HEIF (and 1 more)"
+        "chair.obj: without its texture half.png: damaged or no picture (OSError: image file is "
+        "truncated); expected PNG, JPEG, WEBP, AVIF, GIF, TIFF, BMP, PPM, TGA, HEIF (and 2 more)"
     ]
 
 
@@ -94,3 +96,18 @@ def test_stand_ins_stand_for_their_textures():
     assert found.stand_in(shown[7]) == found.stand_in(shown[7])
     assert found.stood_for(None) is None
     assert found.stood_for(Image.new("RGB", (2, 2))) is None
+
+
+def test_a_ply_without_its_texture_is_one_line(tmp_path):
+    head = "ply\nformat ascii 1.0\ncomment TextureFile no.png\nelement vertex 3\n"
+    head += "".join(f"property float {name}\n" for name in "xyz")
+    head += "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "m.ply").write_text(head + "0 0 0\n1 0 0\n1 1 0\n3 0 1 2\n")
+    program = "from triform.base.logging import set_up_console\nset_up_console()\n"
+    program += "from triform.geometry.load import load_mesh\nload_mesh('m.ply')\n"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert answer.stderr.splitlines() == [
+        "warning: m.ply: without its texture no.png: not in the folder of the model"
+    ]

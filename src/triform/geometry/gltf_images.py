@@ -116,6 +116,7 @@ def _contents(
     found: dict[int, tuple[Buffer, str]] = {}
     for number in numbers:
         image = tree["images"][number]
+        part: Buffer | None
         if "bufferView" in image:
             view = tree["bufferViews"][image["bufferView"]]
             buffer = view["buffer"]

@@ -25,7 +25,7 @@ MOST_LIBRARIES = 1000
 LARGEST_LIBRARIES = 2**26
 
 
-def read_obj(data: bytes, fetch: Find, *, appearance: bool = False) -> Mesh:
+def read_obj(data: bytes, fetch: Find, *, appearance: bool = False, name: str = "model") -> Mesh:
     """Read vertices, faces, vertex colours and materials.
 
     Polygons are cut into triangles; one with two corners is nothing. Lines, points, curves and
@@ -35,6 +35,7 @@ def read_obj(data: bytes, fetch: Find, *, appearance: bool = False) -> Mesh:
         data: content of the file.
         fetch: gives the content of the files that it names.
         appearance: keep materials, textures and vertex colours as well.
+        name: what a warning calls the model.
 
     Raises:
         MeshError: the line at fault and why.
@@ -71,8 +72,8 @@ def read_obj(data: bytes, fetch: Find, *, appearance: bool = False) -> Mesh:
             elif key == b"usemtl":
                 material = materials.setdefault(_text(rest), len(materials))
             elif key == b"mtllib":
-                libraries.pop(name := _text(rest), None)  # the last of two counts
-                libraries[name] = None
+                libraries.pop(library := _text(rest), None)  # the last of two counts
+                libraries[library] = None
     except (ValueError, OverflowError) as error:
         raise MeshError(f"line {number}: {error}") from None
 
@@ -87,7 +88,7 @@ def read_obj(data: bytes, fetch: Find, *, appearance: bool = False) -> Mesh:
     if colored:
         shades = to_bytes(_table(vertex_colors, 3))[mesh.faces]
         colors = shades.mean(axis=1).astype(np.uint8)
-    palette = _read_libraries(libraries, fetch)
+    palette = _read_libraries(libraries, fetch, name)
     of_face = _table(polygon_materials)[polygon]
     places = _table(corner_uvs)[triangles]
     has_uv = ((places >= 0) & (places < len(uvs) // 2)).all(axis=1)
@@ -116,7 +117,9 @@ def read_obj(data: bytes, fetch: Find, *, appearance: bool = False) -> Mesh:
     return Mesh(mesh.vertices, mesh.faces, colors if colored else None, look)
 
 
-def _read_libraries(names: Iterable[str], fetch: Find) -> dict[str, tuple[Material, Material]]:
+def _read_libraries(
+    names: Iterable[str], fetch: Find, model: str
+) -> dict[str, tuple[Material, Material]]:
     """Read the material libraries of a file, each content once, however often it is named.
 
     Raises:
@@ -135,7 +138,7 @@ def _read_libraries(names: Iterable[str], fetch: Find) -> dict[str, tuple[Materi
         key = hashlib.blake2b(data, digest_size=16).digest()
         contents.pop(key, None)
         contents[key] = data
-    textures = Textures(fetch)
+    textures = Textures(fetch, model)
     palette: dict[str, tuple[Material, Material]] = {}
     for data in contents.values():
         palette.update(read_materials(data, fetch, textures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,17 @@ from triform.geometry.limits import LARGEST_FACE_COUNT
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.textures import Textures
 
+# It writes tracebacks of every file that it does not find; what is missing is said here.
+logging.getLogger("trimesh").setLevel(logging.CRITICAL)
+
 
 def read_scene(
-    data: bytes, file_type: str, find: Callable[[str], bytes | None], *, appearance: bool = False
+    data: bytes,
+    file_type: str,
+    find: Callable[[str], bytes | None],
+    *,
+    appearance: bool = False,
+    name: str = "model",
 ) -> Mesh:
     """Read a file of several parts.
 
@@ -31,6 +40,7 @@ def read_scene(
         file_type: its format, as trimesh names it.
         find: gives the content of a file that this one refers to, or None.
         appearance: keep materials, textures and vertex colours as well.
+        name: what a warning calls the model.
 
     Returns:
         All placed triangle meshes as one mesh; vertices are not welded.
@@ -39,7 +49,7 @@ def read_scene(
         MeshError: no faces, or too many.
         Exception: whatever trimesh's readers raise on damaged files.
     """
-    textures = Textures(find)
+    textures = Textures(find, name)
     resolver: Resolver = _TextureFiles(textures)
     if file_type in ("glb", "gltf"):
         data, resolver = replace_images(data, file_type, textures), _Companions(find)

@@ -43,9 +43,14 @@ class Textures:
     ones together are refused.
     """
 
-    def __init__(self, find: Find) -> None:
-        """Read from `find`, which gives the content of a file that the model names."""
-        self.find = find
+    def __init__(self, find: Find, model: str = "model") -> None:
+        """Remember where textures come from.
+
+        Args:
+            find: gives the content of a file that the model names.
+            model: what a warning calls the model.
+        """
+        self.find, self.model = find, model
         self.refused: MeshError | None = None
         self._by_name: dict[str, np.ndarray | None] = {}
         self._by_content: dict[bytes, np.ndarray | None] = {}
@@ -56,8 +61,12 @@ class Textures:
         self._pixels = self._work = self._bytes = 0
         self._problems: list[str] = []
 
-    def get(self, name: str) -> UInt8[np.ndarray, "h w c"] | None:
+    def get(self, name: str, *, may_miss: bool = False) -> UInt8[np.ndarray, "h w c"] | None:
         """Return a texture (H, W, 3), or (H, W, 4) where it is transparent somewhere, or None.
+
+        Args:
+            name: its file, as the model names it.
+            may_miss: it is one of several names of which one is there.
 
         Raises:
             MeshError: the model's textures take too much together.
@@ -66,6 +75,8 @@ class Textures:
         if key not in self._by_name:
             data = self.content(name)
             self._by_name[key] = None if data is None else self.decode(data, name)
+            if data is None and not may_miss:
+                self._problems.append(f"{_shown_name(name)}: not in the folder of the model")
             if len(self._by_name) > MOST_FILES:
                 self._refuse(f"it names more than {MOST_FILES} textures")
         return self._by_name[key]
@@ -202,7 +213,7 @@ class Textures:
         if self._problems:
             more = len(self._problems) - 1
             also = f" (and {more} more)" if more else ""
-            logger.warning("a texture is left out: %s%s", self._problems[0], also)
+            logger.warning("%s: without its texture %s%s", self.model, self._problems[0], also)
 
     def _count(self, pixels: int) -> None:
         self._pixels += pixels

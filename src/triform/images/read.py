@@ -62,7 +62,7 @@ def read_image(
     """Read an image as a viewer shows it: turned as its camera said, 8 bits, its first frame.
 
     16 bits become their upper 8. Whole numbers of 32 bits and fractions are taken for what their
-    largest value says: up to 1 for fractions, up to 255, up to 65535, or all of 32 bits.
+    largest value needs: 1 for fractions, 8, 16, 24 or 32 bits.
 
     Args:
         source: A file, or its content.
@@ -193,7 +193,8 @@ def _open(data: bytes, header: Header, name: str) -> Image.Image:
             f"{name}: HEIC is read with `pip install triform[heic]`; or save it as JPEG"
         ) from None
     found = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-    _check_pixels(*found.size, LARGEST_PIXELS, name)
+    width, height = found.size
+    _check_pixels(width, height, LARGEST_PIXELS, name)
     image: Image.Image = found.to_pillow()  # the library has turned it already
     return image
 
@@ -202,7 +203,7 @@ def _check_size(image: Image.Image, header: Header, name: str, *, is_texture: bo
     """The header says how much memory the rest will ask for."""
     width, height = image.size
     limit = LARGEST_PIXELS
-    if image.mode[:1] in "IF":  # several bytes each, of which others are made
+    if image.mode in ("I", "F"):  # four bytes each, of which others are made
         limit //= 2
     if header.kind == "JPEG" and not image.info.get("progressive"):
         limit *= 64
@@ -238,7 +239,7 @@ def _draft(image: Image.Image, header: Header, longest: int, name: str) -> None:
         scale *= 2
     if scale > 1:
         image.draft(None, (max(1, width // scale), max(1, height // scale)))
-    _check_pixels(*image.size, LARGEST_PIXELS, name)
+    _check_pixels(image.width, image.height, LARGEST_PIXELS, name)
 
 
 def _upright(image: Image.Image, header: Header, longest: int, *, keep_grey: bool) -> Image.Image:
@@ -302,8 +303,5 @@ def _scale(values: np.ndarray, image: Image.Image, header: Header) -> float:
     if not is_signed and values.min(initial=0) < 0:
         return -(2.0**-24)
     largest = int(values.max(initial=0))
-    if largest < 2**8:
-        return 1.0
-    if largest < 2**16:
-        return 2.0**-8
-    return 2.0**-23 if is_signed else 2.0**-24
+    used = next((bits for bits in (8, 16, 24) if largest < 2**bits), 31 if is_signed else 32)
+    return 2.0 ** (8 - used)

@@ -29,18 +29,19 @@ from triform.geometry.vrml.syntax import Node, parse_vrml
 LARGEST_INLINE_DEPTH = 8
 
 
-def read_vrml(data: bytes, find: Find, *, appearance: bool = False) -> Mesh:
+def read_vrml(data: bytes, find: Find, *, appearance: bool = False, name: str = "model") -> Mesh:
     """Read a file, packed by gzip or not.
 
     Args:
         data: content of the file.
         find: gives the content of a texture or of another file that this one places, or None.
         appearance: keep materials, textures and vertex colours as well.
+        name: what a warning calls the model.
 
     Raises:
         MeshError: what is wrong with it; where the grammar is broken, the line.
     """
-    scene = _Scene(find)
+    scene = _Scene(find, name)
     # Damaged numbers make numpy warn; what they lead to is checked by the mesh.
     with np.errstate(all="ignore"):
         scene.read(data)
@@ -86,10 +87,10 @@ class _Part:
 class _Scene:
     """What has been read of a scene so far."""
 
-    def __init__(self, find: Find) -> None:
+    def __init__(self, find: Find, name: str) -> None:
         self.find = find
         self.files: dict[str, list[Node]] = {}
-        self.textures = Textures(find)
+        self.textures = Textures(find, name)
         # With the surroundings, so that their identity is not given to others.
         self.surfaces: dict[tuple[int, int], tuple[Surroundings, Surface | None]] = {}
         self.looks: dict[tuple[bytes, float, str], int] = {}
@@ -196,7 +197,7 @@ class _Scene:
         """Read the first picture that an appearance names and that is there; return its name."""
         node = appearance.first("texture")
         for name in node.texts("url") if node else []:
-            if self.textures.get(name) is not None:
+            if self.textures.get(name, may_miss=True) is not None:
                 return name
         return ""
 
