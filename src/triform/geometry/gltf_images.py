@@ -117,21 +117,25 @@ def _contents(
     for number in numbers:
         image = tree["images"][number]
         part: Buffer | None
-        if "bufferView" in image:
-            view = tree["bufferViews"][image["bufferView"]]
-            buffer = view["buffer"]
-            if buffer not in buffers:
-                uri = tree["buffers"][buffer].get("uri")
-                buffers[buffer] = textures.content(uri) if uri else None
-            start, whole = view.get("byteOffset", 0), buffers[buffer]
-            # A view of the bytes: many images may share them.
-            part = None if whole is None else memoryview(whole)[start : start + view["byteLength"]]
-            name = f"image {number}"
-        else:
-            name = str(image.get("uri", ""))
-            if name not in files:
-                files[name] = textures.content(name) if name else None
-            part = files[name]
+        try:
+            if "bufferView" in image:
+                view = tree["bufferViews"][image["bufferView"]]
+                buffer = view["buffer"]
+                if buffer not in buffers:
+                    uri = tree["buffers"][buffer].get("uri")
+                    buffers[buffer] = textures.content(uri) if uri else None
+                start, whole = view.get("byteOffset", 0), buffers[buffer]
+                stop = start + view["byteLength"]
+                # A view of the bytes: many images may share them.
+                part = None if whole is None else memoryview(whole)[start:stop]
+                name = f"image {number}"
+            else:
+                name = str(image.get("uri", ""))
+                if name not in files:
+                    files[name] = textures.content(name) if name else None
+                part = files[name]
+        except (LookupError, TypeError, AttributeError):  # it names what is not there
+            part = None
         if part is not None:
             found[number] = part, name
     return found

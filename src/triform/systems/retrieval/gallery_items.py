@@ -193,6 +193,8 @@ def packed_tile(tile: Image.Image) -> str:
 def unpacked_tile(text: str) -> Image.Image:
     """The tile that `packed_tile` kept; a white one where it cannot be read."""
     try:
-        return read_image(base64.b64decode(text, validate=True), "tile").convert("RGB")
+        return read_image(base64.b64decode(text, validate=True), "tile", longest=TILE).convert(
+            "RGB"
+        )
     except (UserError, ValueError):
         return Image.new("RGB", (TILE, TILE), "white")
