@@ -294,32 +294,37 @@ def write_obj(folder: Path, materials: list[str], libraries: str = "mtllib m.mtl
     (folder / "m.obj").write_text(libraries + SQUARE + "".join(faces))
 
 
-@pytest.mark.parametrize("kind", ["names", "spellings", "copies", "masks", "tints"])
-def test_one_texture_of_many_materials_is_kept_once(kind, tmp_path):
+def test_one_texture_of_many_materials_is_kept_once(tmp_path):
     from triform.geometry.load import load_mesh
     from triform.geometry.paint import paint_of
 
     pixels = np.zeros((1024, 1024), np.uint8)
     pixels[:8] = 9
-    (tmp_path / "t.png").write_bytes(encoded(pixels, "PNG"))
-    (tmp_path / "x").mkdir()
-    materials = []
-    for number in range(300):
-        name = "t.png"
-        if kind == "spellings":
-            name = "./" * number + "x/../" * (number % 3) + "t.png"
-        elif kind == "copies":
-            name = f"{number}.png"
-            os.link(tmp_path / "t.png", tmp_path / name)
-        line = f"map_Kd {name}" if kind != "tints" else f"Kd 0 0 {number / 300}\nmap_d {name}"
-        materials.append(line + (f"\nmap_d {name}" if kind == "masks" else ""))
-    write_obj(tmp_path, materials)
-    said, memory, seconds = measured(tmp_path, ["m.obj"])["m.obj"]
-    assert said == "read" and memory < MEGABYTES and seconds < SECONDS, (memory, seconds)
-    mesh = load_mesh(tmp_path / "m.obj", appearance=True)
-    used = {id(each.texture) for each in mesh.appearance.materials if each.texture is not None}
-    assert len(used) == 1
-    assert len(paint_of(mesh).atlas.counts) == 1
+    kinds = ("names", "spellings", "copies", "masks", "tints")
+    for kind in kinds:
+        folder = tmp_path / kind
+        (folder / "x").mkdir(parents=True)
+        (folder / "t.png").write_bytes(encoded(pixels, "PNG"))
+        materials = []
+        for number in range(300):
+            name = "t.png"
+            if kind == "spellings":
+                name = "./" * number + "x/../" * (number % 3) + "t.png"
+            elif kind == "copies":
+                name = f"{number}.png"
+                os.link(folder / "t.png", folder / name)
+            line = f"map_Kd {name}"
+            if kind == "tints":
+                line = f"Kd 0 0 {number / 300}\nmap_d {name}"
+            materials.append(line + (f"\nmap_d {name}" if kind == "masks" else ""))
+        write_obj(folder, materials)
+    found = measured(tmp_path, [f"{kind}/m.obj" for kind in kinds])
+    for kind, (said, memory, seconds) in zip(kinds, found.values(), strict=True):
+        assert said == "read" and memory < MEGABYTES and seconds < SECONDS, (kind, memory, seconds)
+        mesh = load_mesh(tmp_path / kind / "m.obj", appearance=True)
+        shown = [each.texture for each in mesh.appearance.materials if each.texture is not None]
+        assert len(shown) == 300 and len({id(each) for each in shown}) == 1, kind
+        assert len(paint_of(mesh).atlas.counts) == 1, kind
 
 
 def test_many_materials_of_a_glb_share_one_texture(tmp_path):
