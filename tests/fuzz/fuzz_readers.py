@@ -28,7 +28,7 @@ from triform.text.vocabulary import Vocabulary
 if importlib.util.find_spec("triform.images.read"):
     from triform.images.read import read_image  # type: ignore[import-not-found]
 else:
-    from triform.images.picture import read_picture as read_image
+    from triform.images.read import read_image
 
 cad.SECONDS_PER_FILE = 3
 

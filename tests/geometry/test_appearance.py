@@ -157,7 +157,9 @@ def test_transparency_in_a_material_library():
     }  # fmt: skip
     assert np.array_equal(found["leaf"].texture, leaf)
     assert found["masked"].texture[..., 3].tolist() == [[0, 255], [255, 0]]
-    assert found["cut"].texture[0, 1].tolist() == [0, 0, 255, 255]
+    # White, and blue by its material: one array serves materials of all colours.
+    assert found["cut"].texture[0, 1].tolist() == [255] * 4
+    assert found["cut"].color.tolist() == [0, 0, 255]
     assert read_materials(b"newmtl a\nmap_Kd t.png", files.get)["a"][0].texture.shape[2] == 3
 
 

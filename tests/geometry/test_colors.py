@@ -1,13 +1,8 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from triform.geometry import colors
 from triform.geometry.colors import (
     linear_from_srgb,
-    read_texture,
     srgb_from_linear,
     texture_means,
     to_bytes,
@@ -40,13 +35,3 @@ def test_the_first_row_is_the_top():
     assert texture_means(picture, np.full((1, 3, 2), 0.9)).tolist() == [[255, 0, 0]]
     assert texture_means(picture, np.full((1, 3, 2), 0.1)).tolist() == [[0, 0, 255]]
     assert texture_means(picture, np.full((1, 3, 2), np.nan)).shape == (1, 3)
-
-
-def test_damaged_and_giant_pictures_are_left_out(monkeypatch):
-    png = io.BytesIO()
-    Image.new("RGBA", (40, 30), (1, 2, 3, 4)).save(png, "png")
-    assert read_texture(png.getvalue()).tolist()[0][0] == [1, 2, 3]
-    assert read_texture(png.getvalue()[:60]) is None
-    assert read_texture(b"") is None
-    monkeypatch.setattr(colors, "LARGEST_TEXTURE", 1000)
-    assert read_texture(png.getvalue()) is None

@@ -13,8 +13,9 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.datasets.episode_settings import ClassifyConfig, Polarity
 from triform.datasets.episodes import as_float
-from triform.datasets.pictures.folder import SUFFIXES, load, read_picture
+from triform.datasets.pictures.folder import load, read_pixels
 from triform.datasets.pictures.table import with_channels
+from triform.images.read import IMAGE_SUFFIXES
 
 Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Supports (S, C, H, W), their labels (S,) and queries (Q, C, H, W) to probabilities (Q, N)."""
@@ -39,7 +40,7 @@ def classify(
             "make one folder for each of two or more classes"
         )
     paths = _find(settings.pictures)
-    queries = np.concatenate([with_channels(read_picture(p, size)[None], channels) for p in paths])
+    queries = np.concatenate([with_channels(read_pixels(p, size)[None], channels) for p in paths])
     support = prepare(examples.images, settings.polarity)
     labels = torch.from_numpy(examples.labels)
     probabilities = predict(support, labels, prepare(queries, settings.polarity))
@@ -80,7 +81,7 @@ def _check(folder: Path) -> None:
 
 
 def _inside(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _find(given: Sequence[Path]) -> list[Path]:
@@ -89,7 +90,7 @@ def _find(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = _inside(path)
             if not inside:
-                raise UserError(f"{path}: no pictures in it; looked for {' '.join(SUFFIXES)}")
+                raise UserError(f"{path}: no pictures in it; looked for {' '.join(IMAGE_SUFFIXES)}")
             found += inside
         elif path.is_file():
             found.append(path)

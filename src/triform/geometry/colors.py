@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 UNCOLORED = (200, 200, 200)
-# A texture larger than this is refused before it is unpacked (8192 x 8192).
-LARGEST_TEXTURE = 2**26
 # Where a face is looked at in its texture: the centres of the 16 triangles of a twice split face.
 _STEPS = [(i, j) for i in range(4) for j in range(4 - i)]
 _SAMPLES = np.array(
     [((i + 1 / 3) / 4, (j + 1 / 3) / 4) for i, j in _STEPS]
     + [((i + 2 / 3) / 4, (j + 2 / 3) / 4) for i, j in _STEPS if i + j < 3]
 )
-
-
-def read_texture(data: bytes, *, alpha: bool = False) -> UInt8[np.ndarray, "h w c"] | None:
-    """Unpack a picture, or return None where it is damaged, too large or no picture at all.
-
-    Args:
-        data: content of the file.
-        alpha: keep a fourth channel where the picture is transparent somewhere.
-    """
-    try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
-            warnings.simplefilter("ignore")
-            if picture.width * picture.height > LARGEST_TEXTURE:
-                return None
-            return pixels_of(picture, alpha=alpha)
-    except Exception:  # Pillow raises anything; a mesh without its texture is still a mesh
-        return None
-
-
-def pixels_of(picture: Image.Image, *, alpha: bool) -> UInt8[np.ndarray, "h w c"]:
-    """Return (H, W, 3) sRGB, or (H, W, 4) where alpha is asked for and somewhere not full."""
-    if alpha and picture.has_transparency_data:
-        pixels = np.asarray(picture.convert("RGBA"))
-        if pixels[..., 3].min() < 255:
-            return pixels
-    return np.asarray(picture.convert("RGB"))
 
 
 def texture_means(

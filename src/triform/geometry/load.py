@@ -87,7 +87,7 @@ def load_mesh(
             data = source if isinstance(source, bytes) else source.read(LARGEST_FILE + 1)
             if len(data) > LARGEST_FILE:
                 raise MeshError(f"larger than {LARGEST_FILE} bytes; simplify the model first")
-        return _read(data, file_type, resolver, appearance)
+        return _read(data, file_type, resolver, name, appearance=appearance)
     except MeshError as error:
         raise MeshError(f"{name}: {_one_line(error)}") from None
 
@@ -141,17 +141,19 @@ def _known(suffix: str) -> str:
     return file_type
 
 
-def _read(data: bytes, file_type: str, resolver: Companions | None, appearance: bool) -> Mesh:
+def _read(
+    data: bytes, file_type: str, resolver: Companions | None, name: str, *, appearance: bool
+) -> Mesh:
     if not data.strip():
         raise MeshError("the file is empty")
     check_bytes(len(data), file_type)
     companions = _Companions(resolver)
     if file_type == "obj":
-        return weld(read_obj(data, companions.find, appearance=appearance))
+        return weld(read_obj(data, companions.find, appearance=appearance, name=name))
     if file_type == "off":
         return weld(read_off(data))
     if file_type == "wrl":
-        return weld(read_vrml(data, companions.find, appearance=appearance))
+        return weld(read_vrml(data, companions.find, appearance=appearance, name=name))
     scale = 1.0
     if file_type in ("step", "iges"):
         data, file_type, scale = convert_cad(data, file_type)
@@ -163,7 +165,7 @@ def _read(data: bytes, file_type: str, resolver: Companions | None, appearance: 
             # trimesh takes half a second to import: only who reads such a file waits for it.
             from triform.geometry.scene import read_scene
 
-            mesh = read_scene(data, file_type, companions.find, appearance=appearance)
+            mesh = read_scene(data, file_type, companions.find, appearance=appearance, name=name)
             return weld(mesh if scale == 1 else replace(mesh, vertices=mesh.vertices * scale))
     except MeshError:
         raise

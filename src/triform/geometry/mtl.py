@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from PIL import Image
 
 from triform.geometry.appearance import Material
-from triform.geometry.colors import UNCOLORED, read_texture, to_bytes
+from triform.geometry.colors import UNCOLORED, to_bytes
+from triform.geometry.textures import Find, Textures
 
-# The content of a file that the model refers to, or None where it may not or cannot be read.
-Fetch = Callable[[str], bytes | None]
 # How many words follow an option of a map; the file's name stands after all of them.
 _OPTION_WORDS = {
     b"-blendu": 1, b"-blendv": 1, b"-boost": 1, b"-bm": 1, b"-cc": 1, b"-clamp": 1,
@@ -19,15 +15,23 @@ _OPTION_WORDS = {
 }  # fmt: skip
 
 
-def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[Material, Material]]:
+def read_materials(
+    data: bytes, fetch: Find, textures: Textures | None = None
+) -> dict[str, tuple[Material, Material]]:
     """Read a material library.
 
     Damaged lines are skipped: a model without a colour is still a model.
+
+    Args:
+        data: content of the file.
+        fetch: gives the content of the images that it names.
+        textures: decodes them, and knows those of other libraries of the same model.
 
     Returns:
         Material name -> how faces look that have texture coordinates, and how others do. A
         texture stands in place of the diffuse colour, as in most programs.
     """
+    textures = textures or Textures(fetch)
     colors: dict[str, np.ndarray] = {}
     opacities: dict[str, float] = {}
     maps: dict[tuple[str, bytes], np.ndarray] = {}
@@ -49,8 +53,7 @@ def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[Material, Mater
             if values and 0 <= values[0] <= 1:
                 opacities[name] = values[0] if key == b"d" else 1 - values[0]
         elif name and key in (b"map_Kd", b"map_d"):
-            picture = fetch(_file_name(rest))
-            texture = read_texture(picture, alpha=True) if picture else None
+            texture = textures.get(_file_name(rest))
             if texture is not None:
                 maps[name, key] = texture
     materials = {}
@@ -58,26 +61,16 @@ def read_materials(data: bytes, fetch: Fetch) -> dict[str, tuple[Material, Mater
         plain = Material(color, None, opacities[name])
         texture, mask = maps.get((name, b"map_Kd")), maps.get((name, b"map_d"))
         if texture is not None:
-            cut = texture if mask is None else _with_alpha(texture, mask)
+            cut = texture if mask is None else textures.with_alpha(texture, mask)
             white = np.full(3, 255, dtype=np.uint8)
             materials[name] = (Material(white, cut, opacities[name]), plain)
         elif mask is not None:
-            solid = np.broadcast_to(color, (*mask.shape[:2], 3))
-            white = np.full(3, 255, dtype=np.uint8)
-            materials[name] = (Material(white, _with_alpha(solid, mask), opacities[name]), plain)
+            # White, so that one array serves all colours.
+            cut = textures.with_alpha(None, mask)
+            materials[name] = (Material(color, cut, opacities[name]), plain)
         else:
             materials[name] = (plain, plain)
     return materials
-
-
-def _with_alpha(texture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give a texture the transparency of a mask: its own alpha, or else its brightness."""
-    alpha = mask[..., 3] if mask.shape[2] == 4 else mask[..., :3].mean(axis=2).astype(np.uint8)
-    height, width = texture.shape[:2]
-    if alpha.shape != (height, width):
-        resized = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
-        alpha = np.asarray(resized)
-    return np.concatenate([texture[..., :3], alpha[..., None]], axis=2)
 
 
 def _file_name(rest: bytes) -> str:

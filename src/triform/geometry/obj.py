@@ -6,19 +6,26 @@ file for valid, and is half as fast.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from array import array
+from collections.abc import Iterable
 
 import numpy as np
 
 from triform.geometry.appearance import Appearance, Material
 from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.mesh import Mesh, MeshError
-from triform.geometry.mtl import Fetch, read_materials
+from triform.geometry.mtl import read_materials
 from triform.geometry.polygons import triangulate
+from triform.geometry.textures import Find, Textures
+
+# What a model names in `mtllib`, different spellings counted.
+MOST_LIBRARIES = 1000
+LARGEST_LIBRARIES = 2**26
 
 
-def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
+def read_obj(data: bytes, fetch: Find, *, appearance: bool = False, name: str = "model") -> Mesh:
     """Read vertices, faces, vertex colours and materials.
 
     Polygons are cut into triangles; one with two corners is nothing. Lines, points, curves and
@@ -28,6 +35,7 @@ def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
         data: content of the file.
         fetch: gives the content of the files that it names.
         appearance: keep materials, textures and vertex colours as well.
+        name: what a warning calls the model.
 
     Raises:
         MeshError: the line at fault and why.
@@ -35,7 +43,7 @@ def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
     positions, vertex_colors, uvs = array("d"), array("d"), array("d")
     corners, corner_uvs, sizes, polygon_materials = (array("q") for _ in range(4))
     materials: dict[str, int] = {}
-    libraries: list[str] = []
+    libraries: dict[str, None] = {}
     material = -1
     number = 0
     try:
@@ -64,7 +72,8 @@ def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
             elif key == b"usemtl":
                 material = materials.setdefault(_text(rest), len(materials))
             elif key == b"mtllib":
-                libraries.append(_text(rest))
+                libraries.pop(library := _text(rest), None)  # the last of two counts
+                libraries[library] = None
     except (ValueError, OverflowError) as error:
         raise MeshError(f"line {number}: {error}") from None
 
@@ -79,9 +88,7 @@ def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
     if colored:
         shades = to_bytes(_table(vertex_colors, 3))[mesh.faces]
         colors = shades.mean(axis=1).astype(np.uint8)
-    palette = {}
-    for library in libraries:
-        palette.update(read_materials(fetch(library) or b"", fetch))
+    palette = _read_libraries(libraries, fetch, name)
     of_face = _table(polygon_materials)[polygon]
     places = _table(corner_uvs)[triangles]
     has_uv = ((places >= 0) & (places < len(uvs) // 2)).all(axis=1)
@@ -101,11 +108,42 @@ def read_obj(data: bytes, fetch: Fetch, *, appearance: bool = False) -> Mesh:
             shades[chosen] = 255
         if textured.texture is not None and uv_of_face is not None:
             chosen = chosen[has_uv[chosen]]
-            colors[chosen] = texture_means(textured.texture[..., :3], uv_of_face[chosen])
+            means = texture_means(textured.texture[..., :3], uv_of_face[chosen])
+            # A texture of white with holes is tinted by its material.
+            colors[chosen] = np.rint(means * (textured.color / 255)).astype(np.uint8)
             look_of_face[chosen] = len(looks)
             looks.append(textured)
     look = Appearance(look_of_face, tuple(looks), uv_of_face, shades) if appearance else None
     return Mesh(mesh.vertices, mesh.faces, colors if colored else None, look)
+
+
+def _read_libraries(
+    names: Iterable[str], fetch: Find, model: str
+) -> dict[str, tuple[Material, Material]]:
+    """Read the material libraries of a file, each content once, however often it is named.
+
+    Raises:
+        MeshError: more libraries than a model has, or too large ones.
+    """
+    contents: dict[bytes, bytes] = {}
+    size = 0
+    for number, name in enumerate(names):
+        data = fetch(name) or b""
+        size += len(data)
+        if number >= MOST_LIBRARIES or size > LARGEST_LIBRARIES:
+            raise MeshError(
+                f"its material libraries are more than {MOST_LIBRARIES} or larger than "
+                f"{LARGEST_LIBRARIES} bytes together; name each once"
+            )
+        key = hashlib.blake2b(data, digest_size=16).digest()
+        contents.pop(key, None)
+        contents[key] = data
+    textures = Textures(fetch, model)
+    palette: dict[str, tuple[Material, Material]] = {}
+    for data in contents.values():
+        palette.update(read_materials(data, fetch, textures))
+    textures.finish()
+    return palette
 
 
 def _corner(word: bytes, num_vertices: int, num_uvs: int) -> tuple[int, int]:

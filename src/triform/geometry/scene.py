@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,27 +12,35 @@ import trimesh
 from trimesh.resolvers import Resolver
 
 from triform.geometry.appearance import Appearance, Material, join
-from triform.geometry.colors import (
-    LARGEST_TEXTURE,
-    UNCOLORED,
-    pixels_of,
-    srgb_from_linear,
-    texture_means,
-)
+from triform.geometry.colors import UNCOLORED, srgb_from_linear, texture_means
+from triform.geometry.gltf_images import replace_images
 from triform.geometry.limits import LARGEST_FACE_COUNT
 from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.textures import Textures
+
+# It writes tracebacks of every file that it does not find; what is missing is said here.
+logging.getLogger("trimesh").setLevel(logging.CRITICAL)
 
 
 def read_scene(
-    data: bytes, file_type: str, find: Callable[[str], bytes | None], *, appearance: bool = False
+    data: bytes,
+    file_type: str,
+    find: Callable[[str], bytes | None],
+    *,
+    appearance: bool = False,
+    name: str = "model",
 ) -> Mesh:
     """Read a file of several parts.
+
+    trimesh opens images with whatever Pillow knows. It therefore sees none: all are read here, and
+    in their place it gets images of one pixel whose colour is a number.
 
     Args:
         data: content of the file.
         file_type: its format, as trimesh names it.
         find: gives the content of a file that this one refers to, or None.
         appearance: keep materials, textures and vertex colours as well.
+        name: what a warning calls the model.
 
     Returns:
         All placed triangle meshes as one mesh; vertices are not welded.
@@ -40,13 +49,18 @@ def read_scene(
         MeshError: no faces, or too many.
         Exception: whatever trimesh's readers raise on damaged files.
     """
+    textures = Textures(find, name)
+    resolver: Resolver = _TextureFiles(textures)
+    if file_type in ("glb", "gltf"):
+        data, resolver = replace_images(data, file_type, textures), _Companions(find)
     scene = trimesh.load_scene(
-        io.BytesIO(data), file_type=file_type, resolver=_Companions(find), process=False
+        io.BytesIO(data), file_type=file_type, resolver=resolver, process=False
     )
-    return _join(scene, appearance)
+    textures.finish()
+    return _join(scene, textures, appearance)
 
 
-def _join(scene: Any, appearance: bool) -> Mesh:
+def _join(scene: Any, textures: Textures, appearance: bool) -> Mesh:
     """Make one mesh of all placed triangle meshes of a trimesh scene."""
     placed = []
     for node in scene.graph.nodes_geometry:
@@ -58,7 +72,6 @@ def _join(scene: Any, appearance: bool) -> Mesh:
         raise MeshError(f"more than {LARGEST_FACE_COUNT} faces; simplify the model first")
     vertices, faces, colors, offset = [], [], [], 0
     looks: list[tuple[int, Appearance | None]] = []
-    pictures: dict[int, np.ndarray] = {}
     for transform, part in placed:
         vertices.append(part.vertices @ transform[:3, :3].T + transform[:3, 3])
         # Checked before the parts are joined, where an index could reach into the next part.
@@ -66,9 +79,9 @@ def _join(scene: Any, appearance: bool) -> Mesh:
         # A mirroring transform turns the faces inside out.
         turned = bool(np.linalg.det(transform[:3, :3]) < 0)
         faces.append((own[:, ::-1] if turned else own) + offset)
-        colors.append(_face_colors(part))
+        colors.append(_face_colors(part, textures))
         if appearance:
-            looks.append((len(own), _appearance(part, turned, pictures)))
+            looks.append((len(own), _appearance(part, turned, textures)))
         offset += len(part.vertices)
     if not faces:
         raise MeshError("there are no faces in it")
@@ -86,7 +99,7 @@ def _join(scene: Any, appearance: bool) -> Mesh:
     return Mesh(np.concatenate(vertices), np.concatenate(faces), face_colors, look)
 
 
-def _face_colors(part: Any) -> np.ndarray | None:
+def _face_colors(part: Any, textures: Textures) -> np.ndarray | None:
     """Read (F, 3) uint8 colours from one trimesh mesh, or None."""
     visual = part.visual
     if visual.kind == "face":
@@ -98,32 +111,27 @@ def _face_colors(part: Any) -> np.ndarray | None:
     if material is None:
         return None
     factor = np.ones(3)
+    texture = _texture(material, textures)
     if isinstance(material, trimesh.visual.material.PBRMaterial):
-        picture = material.baseColorTexture
         if material.baseColorFactor is not None:
             # glTF states factors as linear light.
             factor = srgb_from_linear(np.asarray(material.baseColorFactor)[:3] / 255)
-    else:
-        picture = material.image
-        if picture is None:
-            factor = np.asarray(material.main_color)[:3] / 255
+    elif texture is None:
+        factor = np.asarray(material.main_color)[:3] / 255
     colors = np.tile(factor * 255, (len(part.faces), 1))
     uv = getattr(visual, "uv", None)
-    if picture is not None and picture.width * picture.height > LARGEST_TEXTURE:
-        picture = None
-    if picture is not None and uv is not None and len(uv) == len(part.vertices):
-        texture = np.asarray(picture.convert("RGB"))
-        colors = texture_means(texture, np.asarray(uv)[:, :2][part.faces]) * factor
+    if texture is not None and uv is not None and len(uv) == len(part.vertices):
+        colors = texture_means(texture[..., :3], np.asarray(uv)[:, :2][part.faces]) * factor
     return np.asarray(np.rint(colors)).astype(np.uint8)
 
 
-def _appearance(part: Any, turned: bool, pictures: dict[int, np.ndarray]) -> Appearance | None:
+def _appearance(part: Any, turned: bool, textures: Textures) -> Appearance | None:
     """Read the materials, textures and vertex colours of one trimesh mesh.
 
     Args:
         part: the mesh.
         turned: whether its faces have been turned inside out.
-        pictures: unpacked textures by the identity of their pictures, which outlive it.
+        textures: what the images stand for.
     """
     visual, count = part.visual, len(part.faces)
     order = slice(None, None, -1 if turned else 1)
@@ -144,16 +152,11 @@ def _appearance(part: Any, turned: bool, pictures: dict[int, np.ndarray]) -> App
         return None
     material, uses_alpha = _material(given)
     uv = getattr(visual, "uv", None)
-    picture = _picture(given)
+    pixels = _texture(given, textures)
     uv_of_face = None
-    if picture is not None and uv is not None and len(uv) == len(part.vertices):
-        if id(picture) not in pictures:
-            pictures[id(picture)] = pixels_of(picture, alpha=True)
-        pixels = pictures[id(picture)]
-        # A view into the same array stays one texture for who draws it.
-        material = Material(
-            material.color, pixels if uses_alpha else pixels[..., :3], material.opacity
-        )
+    if pixels is not None and uv is not None and len(uv) == len(part.vertices):
+        shown = pixels if uses_alpha else textures.opaque(pixels)
+        material = Material(material.color, shown, material.opacity)
         uv_of_face = np.asarray(uv)[:, :2][part.faces[:, order]]
     corners = None
     shades = getattr(visual, "vertex_attributes", {}).get("color")
@@ -181,13 +184,10 @@ def _material(given: Any) -> tuple[Material, bool]:
     return Material(shown.astype(np.uint8), None, opacity), True
 
 
-def _picture(material: Any) -> Any:
-    """Return the colour texture of a trimesh material, unless it is missing or too large."""
+def _texture(material: Any, textures: Textures) -> np.ndarray | None:
+    """Return the colour texture of a trimesh material, or None."""
     is_pbr = isinstance(material, trimesh.visual.material.PBRMaterial)
-    picture = material.baseColorTexture if is_pbr else material.image
-    if picture is not None and picture.width * picture.height > LARGEST_TEXTURE:
-        return None
-    return picture
+    return textures.stood_for(material.baseColorTexture if is_pbr else material.image)
 
 
 class _Companions(Resolver):
@@ -210,3 +210,17 @@ class _Companions(Resolver):
 
     def namespaced(self, namespace: str) -> _Companions:
         return self
+
+
+class _TextureFiles(_Companions):
+    """Give trimesh's readers stand-ins of textures; formats that name no other files use it."""
+
+    def __init__(self, textures: Textures) -> None:
+        super().__init__(textures.find)
+        self.textures = textures
+
+    def get(self, key: str) -> bytes:
+        texture = self.textures.get(key)
+        if texture is None:
+            raise FileNotFoundError(f"{key} is no texture in the folder of the model")
+        return self.textures.stand_in(texture)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.images.picture import on_background
+from triform.images.read import on_background
 from triform.pretrained.efficientnet_lite import installed_weights
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.hub import hub_folder

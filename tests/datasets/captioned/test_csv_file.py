@@ -127,7 +127,7 @@ def test_pictures_once_found_whole_are_not_opened_again(folder, monkeypatch):
     load(folder)
     opened = []
     monkeypatch.setattr(
-        "triform.datasets.captioned.csv_file.read_picture", lambda *words: opened.append(words)
+        "triform.datasets.captioned.csv_file.read_image", lambda *words: opened.append(words)
     )
     load(folder)
     assert not opened

@@ -13,7 +13,7 @@ from PIL import Image
 
 from triform.base.config import parse
 from triform.base.errors import UsageError, UserError
-from triform.images.picture import read_picture
+from triform.images.read import read_image
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.systems.retrieval import embedding
 from triform.systems.retrieval.embedding import embed, read_embeddings
@@ -79,7 +79,7 @@ def test_the_file_is_the_documented_one(settings, pictures, encoder_folder):
         names = arrays["filenames"].tolist()
         assert names == [path.name for path in files(pictures)]
         assert arrays["embeddings"].dtype == np.float32
-        expected = encoder.encode([read_picture(path) for path in files(pictures)])
+        expected = encoder.encode([read_image(path) for path in files(pictures)])
         np.testing.assert_allclose(arrays["embeddings"], expected, atol=1e-5)
         assert str(arrays["model"]) == str(encoder_folder)
         assert str(arrays["transform"]) == encoder.transform_hash

@@ -14,7 +14,7 @@ from triform.base.errors import UsageError, UserError
 from triform.geometry.export import save_mesh
 from triform.geometry.load import load_mesh
 from triform.geometry.mesh import Mesh
-from triform.images.picture import read_picture
+from triform.images.read import read_image
 from triform.systems.retrieval import submission
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.model import build_image_tower, build_point_encoder
@@ -93,7 +93,7 @@ def embedded(model, data):
 
     def look(folder, start=""):
         files = sorted((data / folder).glob(f"{start}*"))
-        return retriever.encode_images([read_picture(path) for path in files])
+        return retriever.encode_images([read_image(path) for path in files])
 
     def feel(folder):
         files = sorted((data / folder).iterdir())

@@ -23,7 +23,7 @@ from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
 from triform.base.seeding import generator
 from triform.datasets.captioned.table import CaptionTable, FilePictures, make_table
-from triform.images.picture import read_picture
+from triform.images.read import read_image
 from triform.text.vocabulary import words_of
 
 HEADER = ["image", "caption"]
@@ -134,7 +134,7 @@ def _bad_pictures(
             stat = path.stat()
             stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
             if known.get(name) != stamp:
-                read_picture(path, shorten(name))
+                read_image(path, shorten(name))
         except OSError:
             return name, "", f"{shorten(name)!r} is not in {folder}"
         except UserError as error:

@@ -21,7 +21,7 @@ from triform.datasets.packed import packed
 from triform.datasets.shape import Shape, list_shapes
 from triform.geometry.cameras import upper_cameras
 from triform.geometry.views import VERSION, render_views
-from triform.images.picture import on_background, read_picture
+from triform.images.read import HELD_SIDE, on_background, read_image
 from triform.text.vocabulary import words_of
 
 SIDE, VIEWS = 96, 4
@@ -46,7 +46,9 @@ def load_furniture(download_path: str) -> CaptionTable:
     if len(found) < 10:
         raise UserError(f"{download_path}/sweethome3d: fewer than ten models with a preview")
     shapes = [shape for shape, _ in found]
-    previews = np.stack([_framed(read_picture(data, "preview")) for _, data in found])
+    previews = np.stack(
+        [_framed(read_image(data, "preview", longest=HELD_SIDE)) for _, data in found]
+    )
     splits = _divided(shapes, previews)
     learned = [number for number, split in enumerate(splits) if split == "train"]
     views = _views([shapes[number] for number in learned])

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from triform.base.errors import UsageError
-from triform.images.picture import on_background, read_picture
+from triform.images.read import HELD_SIDE, on_background, read_image
 
 
 class Pictures(Protocol):
@@ -64,7 +64,8 @@ class FilePictures:
         Raises:
             UserError: the file is gone or damaged by now.
         """
-        return np.asarray(on_background(read_picture(self.folder / self.names[row])))
+        path = self.folder / self.names[row]
+        return np.asarray(on_background(read_image(path, longest=HELD_SIDE)))
 
     def name(self, row: int) -> str:
         """Its file, relative to the folder."""

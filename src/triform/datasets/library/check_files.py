@@ -140,7 +140,7 @@ class _Check:
         if self.quick:
             return None
         try:
-            picture = np.asarray(open_picture(data).convert("RGBA"))
+            picture = np.asarray(open_picture(data, path))
         except Exception as problem:  # damaged pictures fail anywhere in there
             self._error("damaged picture", path, f"cannot be decoded ({problem})", "draw it again")
             return None

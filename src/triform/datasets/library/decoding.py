@@ -25,6 +25,8 @@ from triform.datasets.library.layout import (
     LibraryObject,
 )
 from triform.geometry.cameras import Camera
+from triform.images.read import read_depth_map
+from triform.images.read import read_image as read_any_image
 
 # Larger arrays are mapped instead of read, since mostly a part of them is wanted.
 _MAPPED_BYTES = 4 * 2**20
@@ -60,7 +62,7 @@ def read_image(library: Library, path: str, size: int | None = None) -> np.ndarr
 def decode_image(data: bytes, path: str, size: int | None = None) -> np.ndarray:
     """As `read_image`, from the file's content."""
     with _damage(path, "picture"):
-        picture = open_picture(data).convert("RGBA")
+        picture = open_picture(data, path)
         width, height = picture.size
         if width != height:
             square = Image.new("RGBA", (max(width, height),) * 2)
@@ -74,9 +76,17 @@ def decode_image(data: bytes, path: str, size: int | None = None) -> np.ndarray:
         return np.asarray(picture)
 
 
-def open_picture(data: bytes) -> Image.Image:
-    """A PNG; nothing else is tried, whatever else Pillow knows."""
-    return Image.open(io.BytesIO(data), formats=("PNG",))
+def open_picture(data: bytes, path: str) -> Image.Image:
+    """A PNG as RGBA; nothing else is tried, whatever else Pillow knows.
+
+    Raises:
+        DamagedFile: it is none, or too large.
+    """
+    try:
+        return read_any_image(data, path, kinds=("PNG",)).convert("RGBA")
+    except UserError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise DamagedFile(f"{path}: no readable picture: {reason}") from None
 
 
 def decode_depth(data: bytes, path: str, size: int | None = None) -> np.ndarray:
@@ -86,12 +96,14 @@ def decode_depth(data: bytes, path: str, size: int | None = None) -> np.ndarray:
         UserError: no 16-bit PNG.
     """
     with _damage(path, "depth picture"):
-        picture = open_picture(data)
-        if not picture.mode.startswith("I"):
-            raise ValueError(f"its mode is {picture.mode}, expected 16-bit grey")
-        if size is not None and picture.size != (size, size):
-            picture = picture.resize((size, size), Image.Resampling.NEAREST)
-        values = np.asarray(picture)
+        try:
+            values = read_depth_map(data, path)
+        except UserError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise DamagedFile(f"{path}: no readable depth picture: {reason}") from None
+        if size is not None and values.shape != (size, size):
+            picture = Image.fromarray(values)
+            values = np.asarray(picture.resize((size, size), Image.Resampling.NEAREST))
         depth = values.astype(np.float32) * np.float32(MAX_DEPTH / 65536)
         depth[values >= FAR] = np.inf
         return depth

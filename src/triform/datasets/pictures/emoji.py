@@ -202,7 +202,7 @@ def _draw(drawings: list[str], size: int) -> np.ndarray:
         data = resvg_py.svg_to_bytes(
             svg_string=svg, width=size, height=size, skip_system_fonts=True
         )
-        image = Image.open(io.BytesIO(bytes(data))).convert("RGBA")
+        image = Image.open(io.BytesIO(bytes(data)), formats=("PNG",)).convert("RGBA")
         image.thumbnail((size, size))  # rounding may have made it a row too high
         picture = np.asarray(image)
         height, width = picture.shape[:2]  # a drawing that is no square keeps its proportions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,10 @@ from tqdm import tqdm
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.datasets.pictures.table import PictureTable, with_channels
+from triform.images.read import IMAGE_SUFFIXES, LONGEST_SIDE, read_image
 
 logger = get_logger(__name__)
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Omniglot's own names count as well.
 _SPLITS = {
     "train": "train", "training": "train", "images_background": "train",
@@ -25,7 +24,8 @@ _SPLITS = {
 }  # fmt: skip
 # 2 GB of pictures; more belongs into a store that is read piece by piece.
 LARGEST_TABLE = 2 * 10**9
-LARGEST_PICTURE = 2**27
+# Images up to this many pixels wide and high are resized in one step.
+SMALL_SIDE = 2048
 
 
 def load(folder: Path, size: int | None = None, channels: int | None = None) -> PictureTable:
@@ -46,13 +46,13 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
     """
     paths = sorted(_walk(folder))
     if not paths:
-        raise UserError(f"{folder}: no pictures in it; looked for {' '.join(SUFFIXES)}")
+        raise UserError(f"{folder}: no pictures in it; looked for {' '.join(IMAGE_SUFFIXES)}")
     pictures: list[np.ndarray] = []
     broken: list[str] = []
     bar = tqdm(paths, desc=folder.name, unit="picture", disable=None, leave=False)
     for path in bar:
         try:
-            picture = read_picture(path, size)
+            picture = read_pixels(path, size)
         except UserError as error:
             broken.append(str(error))
             continue
@@ -63,7 +63,8 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
                 f"{width} x {height}; give the size that all shall be resized to"
             )
         pictures.append(picture)
-        if len(pictures) * picture.nbytes > LARGEST_TABLE:
+        # All have one size, so that the first one says what they need together.
+        if len(paths) * picture.nbytes > LARGEST_TABLE:
             raise UserError(
                 f"{folder}: its pictures need more than {LARGEST_TABLE // 10**9} GB in memory; "
                 "choose a smaller size or fewer pictures"
@@ -110,17 +111,17 @@ def _walk(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         found += [
             Path(place, name) for name in names
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
         ]  # fmt: skip
     return found
 
 
-def read_picture(path: Path, size: int | None = None) -> np.ndarray:
-    """Reads one picture.
+def read_pixels(path: Path, size: int | None = None) -> np.ndarray:
+    """Reads one image, resized where a size is given.
 
     Args:
         path: the file.
-        size: rows and columns of the result; not given, those of the picture.
+        size: rows and columns of the result; not given, those of the image.
 
     Returns:
         (H, W, C) uint8, C being 1 (grey), 3 (colour) or 4 (colour, straight alpha).
@@ -128,25 +129,13 @@ def read_picture(path: Path, size: int | None = None) -> np.ndarray:
     Raises:
         UserError: it cannot be read.
     """
+    # Of large images no more is decoded than can be told apart in the result.
+    longest = LONGEST_SIDE if size is None else min(LONGEST_SIDE, max(4 * size, SMALL_SIDE))
     try:
-        return _read(path, size)
-    except Exception as error:  # Pillow raises anything
-        reason = str(error).partition("'")[0].strip() or type(error).__name__
-        raise UserError(f"{path}: {reason}; remove or repair it") from None
-
-
-def _read(path: Path, size: int | None) -> np.ndarray:
-    """(H, W, C) uint8 of one file, C being 1, 3 or 4."""
-    with warnings.catch_warnings(), Image.open(path) as picture:
-        warnings.simplefilter("ignore")
-        if picture.width * picture.height > LARGEST_PICTURE:
-            raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-        if picture.mode in ("1", "L", "I", "I;16"):
-            mode = "L"
-        else:
-            mode = "RGBA" if picture.has_transparency_data else "RGB"
-        known = picture.convert(mode)
-        if size is not None:
-            known = known.resize((size, size), Image.Resampling.BICUBIC)
-        values = np.asarray(known)
+        image = read_image(path, longest=longest, keep_grey=True)
+    except UserError as error:
+        raise UserError(f"{error}; remove or repair it") from None
+    if size is not None:
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    values = np.asarray(image)
     return values[..., None] if values.ndim == 2 else values

@@ -7,13 +7,12 @@ faces (lines, points, text), lights, sounds and scripts are skipped; so is what 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from triform.geometry.appearance import Appearance, Material
-from triform.geometry.colors import UNCOLORED, read_texture, texture_means, to_bytes
+from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.limits import (
     LARGEST_FACE_COUNT,
     LARGEST_INSTANCE_COUNT,
@@ -22,26 +21,27 @@ from triform.geometry.limits import (
     largest_size,
 )
 from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.textures import Find, Textures
 from triform.geometry.vrml.fields import Placed, Surroundings
 from triform.geometry.vrml.shapes import Surface, default_mapping, read_geometry, rotation
 from triform.geometry.vrml.syntax import Node, parse_vrml
 
-Find = Callable[[str], bytes | None]
 LARGEST_INLINE_DEPTH = 8
 
 
-def read_vrml(data: bytes, find: Find, *, appearance: bool = False) -> Mesh:
+def read_vrml(data: bytes, find: Find, *, appearance: bool = False, name: str = "model") -> Mesh:
     """Read a file, packed by gzip or not.
 
     Args:
         data: content of the file.
         find: gives the content of a texture or of another file that this one places, or None.
         appearance: keep materials, textures and vertex colours as well.
+        name: what a warning calls the model.
 
     Raises:
         MeshError: what is wrong with it; where the grammar is broken, the line.
     """
-    scene = _Scene(find)
+    scene = _Scene(find, name)
     # Damaged numbers make numpy warn; what they lead to is checked by the mesh.
     with np.errstate(all="ignore"):
         scene.read(data)
@@ -87,10 +87,10 @@ class _Part:
 class _Scene:
     """What has been read of a scene so far."""
 
-    def __init__(self, find: Find) -> None:
+    def __init__(self, find: Find, name: str) -> None:
         self.find = find
         self.files: dict[str, list[Node]] = {}
-        self.textures: dict[str, np.ndarray | None] = {}
+        self.textures = Textures(find, name)
         # With the surroundings, so that their identity is not given to others.
         self.surfaces: dict[tuple[int, int], tuple[Surroundings, Surface | None]] = {}
         self.looks: dict[tuple[bytes, float, str], int] = {}
@@ -154,7 +154,7 @@ class _Scene:
         elif appearance and (texture := self.texture(appearance)):
             uv = default_mapping(surface) if uv is None else uv
             uv = _move_texture(appearance.first("textureTransform"), uv)
-            pixels = self.textures[texture]
+            pixels = self.textures.get(texture)
             assert pixels is not None
             face_colors = texture_means(pixels[..., :3], uv)
         else:
@@ -165,7 +165,8 @@ class _Scene:
         key = (color.tobytes(), opacity, texture)
         if key not in self.looks:
             self.looks[key] = len(self.materials)
-            self.materials.append(Material(color, self.textures.get(texture), opacity))
+            pixels = self.textures.get(texture) if texture else None
+            self.materials.append(Material(color, pixels, opacity))
         # A mirroring transform turns the faces inside out.
         order = slice(None, None, -1 if np.linalg.det(matrix[:3, :3]) < 0 else 1)
         self.parts.append(
@@ -196,10 +197,7 @@ class _Scene:
         """Read the first picture that an appearance names and that is there; return its name."""
         node = appearance.first("texture")
         for name in node.texts("url") if node else []:
-            if name not in self.textures:
-                data = self.find(name)
-                self.textures[name] = read_texture(data, alpha=True) if data else None
-            if self.textures[name] is not None:
+            if self.textures.get(name, may_miss=True) is not None:
                 return name
         return ""
 
@@ -207,6 +205,7 @@ class _Scene:
         """Join what has been placed."""
         if not self.parts:
             raise MeshError("there are no faces in it")
+        self.textures.finish()
         parts = self.parts
         starts = np.cumsum([0] + [len(part.vertices) for part in parts])
         look = None

@@ -19,7 +19,7 @@ from triform.engine.building import misfit
 from triform.engine.checkpoint import StateDicts
 from triform.engine.device import pick_device
 from triform.engine.trained import TrainedModel
-from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, on_background, read_image
 from triform.pretrained.feature_maps import load_feature_maps
 from triform.systems.captioner.config import SMALL, CaptionConfig, Config, EvaluateConfig
 from triform.systems.captioner.data import MOST_KNOWN, as_seen, to_tensor
@@ -174,7 +174,7 @@ def _row(
 
 def _read(path: Path) -> Image.Image | str:
     try:
-        return on_background(read_picture(path))
+        return on_background(read_image(path, longest=HELD_SIDE))
     except UserError as error:
         return str(error)
 
@@ -193,7 +193,7 @@ def _matches(word: str) -> Iterator[Path]:
     path = Path(word).expanduser()
     if path.is_dir():
         inside = sorted(path.rglob("*"))
-        yield from (one for one in inside if one.suffix.lower() in PICTURE_SUFFIXES)
+        yield from (one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES)
     elif path.exists():
         yield path
     else:

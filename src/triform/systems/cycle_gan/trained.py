@@ -19,7 +19,7 @@ from triform.datasets.picture_batches import as_floats, as_pixels
 from triform.engine.checkpoint import StateDicts
 from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures, save_sheet
-from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
+from triform.images.read import IMAGE_SUFFIXES, on_background, read_image
 from triform.layers.picture_facts import PictureFacts, picture_shape, read_facts
 from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.picture_features import picture_classes, picture_features
@@ -121,7 +121,7 @@ def _matches(word: str) -> Iterator[Path]:
     path = Path(word).expanduser()
     if path.is_dir():
         inside = sorted(path.rglob("*"))
-        yield from (one for one in inside if one.suffix.lower() in PICTURE_SUFFIXES)
+        yield from (one for one in inside if one.suffix.lower() in IMAGE_SUFFIXES)
     elif path.exists():
         yield path
     else:
@@ -130,7 +130,7 @@ def _matches(word: str) -> Iterator[Path]:
 
 def _read(path: Path, channels: int, largest_side: int, trained: Trained) -> Tensor:
     """(1, C, H, W) uint8."""
-    picture = on_background(read_picture(path))
+    picture = on_background(read_image(path, longest=largest_side))
     if channels == 1:
         picture = picture.convert("L")
     if max(picture.size) > largest_side:

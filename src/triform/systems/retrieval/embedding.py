@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.datasets.library.layout import METADATA
 from triform.engine.device import pick_device
-from triform.images.picture import PICTURE_SUFFIXES, read_picture
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, image_content, read_image
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.systems.retrieval.config import DataConfig
 from triform.systems.retrieval.embedding_file import (
@@ -137,12 +138,14 @@ def _pictures_of_folder(folder: Path) -> list[Picture]:
     inside = folder / "images" if (folder / "images").is_dir() else folder
     files = sorted(
         path for path in inside.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.stem.endswith(".depth")
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith(".depth")
         and not path.name.startswith(".")
     )  # fmt: skip
     if not files:
         raise UserError(f"{inside}: no pictures in it; expected files like 0525_0.png")
-    return [Picture(path.name, str(path), path.read_bytes) for path in files]
+    return [
+        Picture(path.name, str(path), partial(image_content, path, str(path))) for path in files
+    ]
 
 
 def _what_is_known(
@@ -199,7 +202,7 @@ def _batches(
     encoder: ImageEncoder, pictures: Sequence[Picture], size: int
 ) -> Iterator[torch.Tensor]:
     def ready(picture: Picture) -> torch.Tensor:
-        return encoder.transform(read_picture(picture.read(), picture.place))
+        return encoder.transform(read_image(picture.read(), picture.place, longest=HELD_SIDE))
 
     with ThreadPoolExecutor() as pool:
         batches = [pictures[start : start + size] for start in range(0, len(pictures), size)]

@@ -23,7 +23,7 @@ from triform.datasets.load import load_dataset
 from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, MeshFile, Shape, list_shapes
 from triform.geometry.mesh import Mesh
 from triform.geometry.render import render
-from triform.images.picture import PICTURE_SUFFIXES, on_background, read_picture
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, on_background, read_image
 
 TILE = 128
 
@@ -102,7 +102,7 @@ def _only_pictures(folder: Path) -> list[Path]:
             suffix = Path(name).suffix.lower()
             if suffix in MESH_SUFFIXES or suffix == LIBRARY_SUFFIX:
                 return []
-            if suffix in PICTURE_SUFFIXES and not name.startswith("."):
+            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
                 pictures.append(Path(root, name))
     return pictures
 
@@ -145,7 +145,7 @@ def _from_library(library: Library, entry: LibraryObject, facts: Mapping[str, st
         if not np.isfinite(cloud).all():
             raise UserError(f"{library.root}: {points} holds NaN or infinity")
         pictures = tuple(
-            read_picture(library.read_bytes(path), f"{library.root}/{path}")
+            read_image(library.read_bytes(path), f"{library.root}/{path}", longest=HELD_SIDE)
             for path in entry.images
         )
         tile = Image.new("RGB", (TILE, TILE), "white")
@@ -166,7 +166,7 @@ def _from_picture(folder: Path, path: Path) -> Item:
     stat = path.stat()
 
     def read() -> Content:
-        picture = read_picture(path)
+        picture = read_image(path, longest=HELD_SIDE)
         return Content(tile=picture_tile(picture), pictures=(picture,))
 
     digest = f"{stat.st_size} {stat.st_mtime_ns}"
@@ -202,9 +202,8 @@ def unpacked_tile(text: str) -> Image.Image:
     """The tile that `packed_tile` kept; a white one where it cannot be read."""
     white = Image.new("RGB", (TILE, TILE), "white")
     try:
-        file = io.BytesIO(base64.b64decode(text, validate=True))
-        # What another program wrote is no tile; its size is known before it is decoded.
-        with Image.open(file, formats=("WEBP",)) as tile:
-            return tile.convert("RGB") if tile.size == white.size else white
-    except (OSError, ValueError, Image.DecompressionBombError):
+        # What another program wrote is no tile.
+        tile = read_image(base64.b64decode(text, validate=True), "tile", kinds=("WEBP",))
+    except (UserError, ValueError):
         return white
+    return tile.convert("RGB") if tile.size == white.size else white

@@ -70,7 +70,7 @@ def _jpeg(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     del rng
     file = io.BytesIO()
     Image.fromarray(on_white(rgba)).save(file, "JPEG", quality=QUALITY)
-    return np.array(Image.open(file).convert("RGB"))
+    return np.array(Image.open(file, formats=("JPEG",)).convert("RGB"))
 
 
 def _grey(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.datasets.load import KNOWN, load_dataset
 from triform.datasets.shape import Shape, list_shapes
-from triform.images.picture import read_picture
+from triform.images.read import HELD_SIDE, read_image
 from triform.metrics.retrieval import retrieval_metrics
 from triform.systems.retrieval import fusion
 from triform.systems.retrieval.config import Config, EvaluateConfig
@@ -52,7 +52,7 @@ def measure_previews(
     if len(pictures) < 2:
         return {}
     ks = settings.k_list_for_recalls
-    queries = [read_picture(data) for _, _, data in pictures]
+    queries = [read_image(data, longest=HELD_SIDE) for _, _, data in pictures]
     places = np.asarray([row for row, _, _ in pictures])
     asked = queries_of(retriever, queries)
     gallery = gallery_of(retriever, [shape for _, shape, _ in pictures])

@@ -21,7 +21,7 @@ from triform.base.paths import cache_dir
 from triform.engine.device import pick_device
 from triform.geometry.load import load_mesh
 from triform.geometry.sheet import contact_sheet
-from triform.images.picture import read_picture
+from triform.images.read import HELD_SIDE, read_image
 from triform.search.gallery import (
     CHROMA_SCHEME,
     CHROMA_SUFFIX,
@@ -143,7 +143,7 @@ def read_questions(settings: SearchConfig) -> list[tuple[str, str, Content | Non
     """
     found: list[tuple[str, str, Content | None]] = []
     for name in settings.picture:
-        picture = read_picture(name)
+        picture = read_image(name, longest=HELD_SIDE)
         found.append(("picture", name, Content(tile=picture_tile(picture), pictures=(picture,))))
     for name in settings.mesh:
         mesh = load_mesh(name, appearance=True)

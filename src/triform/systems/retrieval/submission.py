@@ -28,7 +28,7 @@ from triform.base.logging import get_logger
 from triform.datasets.shape import MESH_SUFFIXES
 from triform.engine.device import pick_device
 from triform.geometry.load import load_mesh
-from triform.images.picture import PICTURE_SUFFIXES, read_picture
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.pretrained.named_models import is_known, select_model
 from triform.systems.retrieval.embedding_file import NAME
@@ -132,7 +132,7 @@ def read_folders(root: Path) -> TestFolders:
         UserError: One of them is missing or empty, or two files have one id.
     """
     views: dict[str, dict[int, Path]] = {}
-    for stem, path in _files(root / "gallery_image_for_mesh", PICTURE_SUFFIXES).items():
+    for stem, path in _files(root / "gallery_image_for_mesh", IMAGE_SUFFIXES).items():
         match = NAME.fullmatch(stem)
         if match is None:
             raise UserError(f"{path}: names no object and view; expected ID_VIEW.png")
@@ -145,7 +145,7 @@ def read_folders(root: Path) -> TestFolders:
             root / "gallery_image_for_mesh", few, len(views[few]), max(counts),
         )  # fmt: skip
     return TestFolders(
-        _files(root / "queries_image_to_mesh", PICTURE_SUFFIXES),
+        _files(root / "queries_image_to_mesh", IMAGE_SUFFIXES),
         _files(root / "gallery_mesh_for_image", MESH_SUFFIXES),
         _files(root / "queries_mesh_to_image", MESH_SUFFIXES),
         {name: [path for _, path in sorted(views[name].items())] for name in sorted(views)},
@@ -204,7 +204,7 @@ class Features:
         """Features (N, F) of the pictures in these files."""
         missing = [path for path in paths if (encoder.name, path) not in self._known]
         for batch in _batches(missing, self.settings.image_batch_size, "pictures"):
-            rows = encoder.encode([read_picture(path) for path in batch])
+            rows = encoder.encode([read_image(path, longest=HELD_SIDE) for path in batch])
             self._known.update(
                 {(encoder.name, path): row for path, row in zip(batch, rows, strict=True)}
             )
@@ -248,7 +248,7 @@ def _picture_side(
 
     def look(paths: list[Path]) -> Vectors:
         rows = [
-            retriever.encode_images([read_picture(path) for path in batch])
+            retriever.encode_images([read_image(path, longest=HELD_SIDE) for path in batch])
             for batch in _batches(paths, settings.image_batch_size, "pictures")
         ]
         return _unit(np.concatenate(rows))

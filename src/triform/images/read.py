@@ -1,0 +1,307 @@
+"""The one reader of image files: a fixed list of formats, limits before decoding, 8 bits after it.
+
+Whoever opens an image does it here (`tests/test_house.py` holds that), because Pillow by itself
+tries every plugin that it has, EPS and with it Ghostscript among them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.images.headers import Header
+
+logger = get_logger(__name__)
+
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png",
+    ".ppm", ".tga", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+# As Pillow names them, but for HEIF, which is another library's; nothing else is ever tried.
+KINDS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "TGA", "HEIF")
+LARGEST_FILE = 150_000_000
+LARGEST_SIDE = 30_000
+# Decoded, at 4 bytes each. A JPEG with more is decoded at 1/2, 1/4 or 1/8 of its size.
+LARGEST_PIXELS = 50_000_000
+LARGEST_ASPECT = 100
+# Sides up to this are no strip: what pads or crops them to a square stays small.
+SHORT_SIDE = 256
+# What longer sides are reduced to where the caller asks for no other size.
+LONGEST_SIDE = 4096
+# The same for images that are held by the batch; networks look at 224 to 512 pixels.
+HELD_SIDE = 1024
+# A PPM of decimal numbers is read in Python.
+LARGEST_PLAIN = 2**24
+WHITE = (255, 255, 255)
+# What turns an image upright, by EXIF's number of how the camera was held.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes,
+    name: str | None = None,
+    *,
+    longest: int = LONGEST_SIDE,
+    keep_grey: bool = False,
+    is_texture: bool = False,
+    kinds: Sequence[str] = KINDS,
+) -> Image.Image:
+    """Read an image as a viewer shows it: turned as its camera said, 8 bits, its first frame.
+
+    16 bits become their upper 8. Whole numbers of 32 bits and fractions are taken for what their
+    largest value needs: 1 for fractions, 8, 16, 24 or 32 bits.
+
+    Args:
+        source: A file, or its content.
+        name: What a complaint calls it; the file's name where not given.
+        longest: Pixels of the longest side of the result; what is larger is reduced.
+        keep_grey: Return mode L where there is neither colour nor transparency.
+        is_texture: Allow strips, which textures of colour ramps are.
+        kinds: Formats that are read, of `KINDS`.
+
+    Returns:
+        An image of mode RGB, or RGBA where something may be transparent, or L.
+
+    Raises:
+        UserError: Not there, too large, damaged, cut off, or no image of a known format.
+    """
+    name = name or ("image" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else image_content(source, name)
+    with _damage(name, kinds):
+        header = _header(data, name, kinds)
+        if header.has_more:
+            logger.warning("%s: has several frames or pages; the first one is used", name)
+        with _open(data, header, name) as image:
+            _check_size(image, header, name, is_texture=is_texture)
+            _draft(image, header, longest, name)
+            return _upright(image, header, longest, keep_grey=keep_grey)
+
+
+def decoding_size(data: bytes, name: str) -> int:
+    """Pixels that a decoder of this image goes through, from its header.
+
+    Raises:
+        UserError: No image, or one too large to be read.
+    """
+    with _damage(name, KINDS):
+        header = _header(data, name, KINDS)
+        with _open(data, header, name) as image:
+            _check_size(image, header, name, is_texture=True)
+            return image.width * image.height
+
+
+def read_depth_map(data: bytes, name: str) -> np.ndarray:
+    """The numbers of a grey PNG of 16 bits as they are, (H, W).
+
+    Raises:
+        UserError: Damaged, too large, or another kind of image.
+    """
+    with _damage(name, ("PNG",)):
+        header = _header(data, name, ("PNG",))
+        with _open(data, header, name) as image:
+            _check_size(image, header, name, is_texture=False)
+            if not image.mode.startswith("I"):
+                raise ValueError(f"its mode is {image.mode}, expected 16-bit grey")
+            return np.asarray(image)
+
+
+@contextlib.contextmanager
+def _damage(name: str, kinds: Sequence[str]) -> Iterator[None]:
+    """Turn whatever Pillow raises into one line, and keep what it warns of to itself."""
+    expected = f"expected {', '.join(kinds)}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is refused or harmless here
+            yield
+    except UserError:
+        raise
+    except (Image.DecompressionBombError, MemoryError):
+        raise UserError(f"{name}: too many pixels; make the picture smaller") from None
+    except Exception as error:  # damaged images raise errors of every kind
+        reason = "".join(c if c.isprintable() else " " for c in str(error)).partition("<")[0]
+        reason = " ".join(reason.split())[:100]
+        raise UserError(
+            f"{name}: damaged or no picture ({type(error).__name__}: {reason}); {expected}"
+        ) from None
+
+
+def _header(data: bytes, name: str, kinds: Sequence[str]) -> Header:
+    if not data:
+        raise UserError(f"{name}: the file is empty, expected a picture")
+    header = Header(data, is_tga=name.lower().endswith(".tga"))
+    if header.kind not in kinds:
+        raise UserError(f"{name}: damaged or no picture; expected {', '.join(kinds)}")
+    return header
+
+
+def on_background(image: Image.Image, color: tuple[int, int, int] = WHITE) -> Image.Image:
+    """The image as RGB, with a colour behind what is transparent."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    ground = Image.new("RGBA", image.size, (*color, 255))
+    return Image.alpha_composite(ground, image).convert("RGB")
+
+
+def image_content(source: str | os.PathLike[str], name: str) -> bytes:
+    """A regular file's content; opening a pipe would wait for ever.
+
+    Raises:
+        UserError: Not there, no file, or too large for an image.
+    """
+    path = Path(source)
+    try:
+        if not path.is_file():
+            kind = "not there" if not path.exists() else "not a file"
+            raise UserError(f"{name}: {kind}, expected a picture")
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{name}: cannot be read ({reason})") from None
+    if len(data) > LARGEST_FILE:
+        raise UserError(f"{name}: larger than {LARGEST_FILE} bytes, expected a picture")
+    return data
+
+
+def _open(data: bytes, header: Header, name: str) -> Image.Image:
+    """The image, of which only the header has been read."""
+    if header.kind != "HEIF":
+        if header.kind == "PPM" and data[1:2] in b"123" and len(data) > LARGEST_PLAIN:
+            raise UserError(f"{name}: decimal numbers of {len(data)} bytes; save it as PNG")
+        if header.kind == "WEBP" and data[12:16] == b"VP8X":
+            # Pillow makes room for the canvas as soon as it opens the file.
+            width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+            _check_pixels(width, height, LARGEST_PIXELS, name)
+        return Image.open(io.BytesIO(data), formats=(header.kind,))
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UserError(
+            f"{name}: HEIC is read with `pip install triform[heic]`; or save it as JPEG"
+        ) from None
+    found = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    width, height = found.size
+    _check_pixels(width, height, LARGEST_PIXELS, name)
+    image: Image.Image = found.to_pillow()  # the library has turned it already
+    return image
+
+
+def _check_size(image: Image.Image, header: Header, name: str, *, is_texture: bool) -> None:
+    """The header says how much memory the rest will ask for."""
+    width, height = image.size
+    limit = LARGEST_PIXELS
+    if image.mode in ("I", "F"):  # four bytes each, of which others are made
+        limit //= 2
+    if header.kind == "JPEG" and not image.info.get("progressive"):
+        limit *= 64
+    _check_pixels(width, height, limit, name)
+    if header.tags is not None and header.tags.tile_pixels > LARGEST_PIXELS:
+        raise UserError(f"{name}: tiles of {header.tags.tile_pixels} pixels are too large")
+    long, short = max(width, height), max(1, min(width, height))
+    if long > SHORT_SIDE and long > LARGEST_ASPECT * short and not is_texture:
+        raise UserError(
+            f"{name}: {width} x {height} pixels, more than {LARGEST_ASPECT} times as long as wide; "
+            "cut it to what it shows"
+        )
+
+
+def _check_pixels(width: int, height: int, limit: int, name: str) -> None:
+    if max(width, height) > LARGEST_SIDE or width * height > limit:
+        raise UserError(
+            f"{name}: {width} x {height} pixels are too many, at most {limit} are read; "
+            "make the picture smaller"
+        )
+
+
+def _draft(image: Image.Image, header: Header, longest: int, name: str) -> None:
+    """Let a JPEG be decoded at a fraction of its size where no more is wanted or possible."""
+    if header.kind != "JPEG":
+        return
+    width, height = image.size
+    scale = 1
+    while scale < 8 and (
+        max(width, height) // (2 * scale) >= longest
+        or (width // scale) * (height // scale) > LARGEST_PIXELS
+    ):
+        scale *= 2
+    if scale > 1:
+        image.draft(None, (max(1, width // scale), max(1, height // scale)))
+    _check_pixels(image.width, image.height, LARGEST_PIXELS, name)
+
+
+def _upright(image: Image.Image, header: Header, longest: int, *, keep_grey: bool) -> Image.Image:
+    """Decode, bring to 8 bits, reduce, turn."""
+    image.load()
+    orientation = header.orientation
+    if header.kind == "AVIF":
+        orientation = image.getexif().get(274, 1)
+    if image.mode[:1] in "IF":
+        image = _eight_bits(image, header)
+    has_alpha = image.mode[-1:] in "Aa" or "transparency" in image.info
+    if image.mode in ("La", "RGBa"):  # colours that are multiplied by their alpha
+        image = image.convert(image.mode.upper())
+    mode = "RGBA" if has_alpha else "L" if keep_grey and image.mode in ("1", "L") else "RGB"
+    if image.mode in ("1", "P", "PA") or "transparency" in image.info:
+        image = image.convert(mode)  # numbers of colours cannot be averaged
+    if max(image.size) > longest:
+        scale = longest / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    turn = _TURNS.get(orientation)
+    image = image if turn is None else image.transpose(turn)
+    # Neither Pillow's link to the file nor what else the file says goes further.
+    return image if type(image) is Image.Image and image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
+    """Grey of 16 or 32 bits or of fractions as L; Pillow would cut off what is above 255."""
+    values = np.asarray(image)
+    scale = _scale(values, image, header)
+    grey = np.empty(values.shape, np.uint8)
+    rows = max(1, 2**20 // max(1, values.shape[1]))
+    is_wide = scale < 0
+    for start in range(0, len(values), rows):
+        part = values[start : start + rows].astype(np.float64)
+        if is_wide:  # unsigned, which Pillow holds as signed numbers
+            part = np.where(part < 0, part + 2**32, part)
+        part = np.nan_to_num(part, nan=0.0, posinf=np.finfo(np.float64).max, neginf=0.0)
+        part = np.clip(part * abs(scale), 0, 255)
+        grey[start : start + rows] = np.rint(part) if values.dtype.kind == "f" else part
+    result = Image.fromarray(grey)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        result.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return result
+
+
+def _scale(values: np.ndarray, image: Image.Image, header: Header) -> float:
+    """What values are multiplied by; negative where they are unsigned numbers of 32 bits."""
+    if values.dtype.kind == "f":
+        known = values[np.isfinite(values)]
+        largest = float(known.max(initial=0))
+        for limit in (1.0, 255.0, 65535.0):
+            if largest <= limit:
+                return 255 / limit
+        return 255 / largest
+    bits = header.tags.bits if header.tags is not None else 16
+    if image.mode != "I" or bits <= 16:
+        return 2.0 ** (8 - max(bits, 8))
+    is_signed = header.tags is not None and header.tags.is_signed
+    if not is_signed and values.min(initial=0) < 0:
+        return -(2.0**-24)
+    largest = int(values.max(initial=0))
+    used = next((bits for bits in (8, 16, 24) if largest < 2**bits), 31 if is_signed else 32)
+    return 2.0 ** (8 - used)
