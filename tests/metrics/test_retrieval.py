@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics
 
 from triform.metrics.retrieval import (
     mean_reciprocal_rank,
@@ -48,7 +49,6 @@ def test_agrees_with_sorting(queries, gallery, seed):
 
 
 def test_agrees_with_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     similarity, relevant = random.normal(size=(50, 20)), random.integers(20, size=50)
     found = ranks(similarity, relevant)
