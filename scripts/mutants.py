@@ -19,12 +19,12 @@ from pathlib import Path
 
 import mutants_operators
 from cosmic_ray.commands import init
-from cosmic_ray.mutating import mutate_and_test
-from cosmic_ray.plugins import OPERATOR_PROVIDERS
-from cosmic_ray.testing import run_tests
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import OPERATOR_PROVIDERS, get_operator
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem
+from cosmic_ray.work_item import MutationSpec, WorkItem
 from mutants_report import Outcome, equivalents, write_report
+from mutants_runner import changes_nothing, passes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/triform")
@@ -52,9 +52,7 @@ def main() -> None:
         copy = copied(Path(folder) / "triform")
         os.chdir(copy)
         os.environ |= {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
-        area_of = {
-            path: area for area in given.areas for path in sorted(PACKAGE.glob(AREAS[area]))
-        }
+        area_of = {path: area for area in given.areas for path in sorted(PACKAGE.glob(AREAS[area]))}
         with use_db(str(Path(folder) / "session.sqlite"), WorkDB.Mode.create) as session:
             init(list(area_of), session, {})
             places = chosen(list(session.work_items), given.sample, given.seed)
@@ -105,43 +103,39 @@ def annotated(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]
     for node in ast.walk(tree):
         for found in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if found is not None:
-                yield (
-                    (found.lineno, found.col_offset),
-                    (found.end_lineno, found.end_col_offset),
-                )
+                end = found.end_lineno, found.end_col_offset
+                yield (found.lineno, found.col_offset), end
 
 
 def tried(changes: list[MutationSpec], area_of: dict[Path, str]) -> Iterator[Outcome]:
     """Run the tests of each change; those of an unchanged source have to pass before."""
     known = equivalents()
-    limits: dict[str, float] = {}
+    limits: dict[tuple[str, ...], float] = {}
     for number, change in enumerate(changes, 1):
         path = change.module_path
         source = path.read_text(encoding="utf-8").splitlines()[change.start_pos[0] - 1].strip()
-        tests, command = test_command(path)
+        tests = tests_of(path)
         if tests not in limits:
             began = time.monotonic()
-            outcome, output = run_tests(command, LONGEST)
-            if outcome is not TestOutcome.SURVIVED:
-                sys.exit(f"{tests}: the tests fail before anything is changed:\n{output}")
+            if not passes(tests, LONGEST, quiet=False):
+                sys.exit(f"{' '.join(tests)}: the tests fail before anything is changed")
             limits[tests] = 60 + 4 * (time.monotonic() - began)
-        result = mutate_and_test([change], command, limits[tests])
-        if result.test_outcome is TestOutcome.INCOMPETENT or result.test_outcome is None:
-            continue
-        lines = [
-            line
-            for line in (result.diff or "").splitlines()
-            if line[:1] in "+-" and not line.startswith(("+++", "---"))
-        ]
+        operator = get_operator(change.operator_name)()
+        with use_mutation(path, operator, change.occurrence) as (before, after):
+            if after is None or changes_nothing(before, after):
+                continue
+            noticed = not passes(tests, limits[tests])
+        pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+        line = next((new.strip() for old, new in pairs if old != new), "")
         kind = change.operator_name.partition("/")[2]
         place = str(path.relative_to(PACKAGE))
         one = Outcome(
             area=area_of[path],
             place=f"{place}:{change.start_pos[0]}",
             kind=kind,
-            before=lines[0][1:].strip() if lines else source,
-            after=lines[-1][1:].strip() if len(lines) > 1 else "(removed)",
-            noticed=result.test_outcome is TestOutcome.KILLED,
+            before=source,
+            after=line or "(removed)",
+            noticed=noticed,
             reason=known.get((place, source, kind), ""),
         )
         word = "noticed" if one.noticed else "equivalent" if one.reason else "MISSED"
@@ -149,8 +143,8 @@ def tried(changes: list[MutationSpec], area_of: dict[Path, str]) -> Iterator[Out
         yield one
 
 
-def test_command(path: Path) -> tuple[str, str]:
-    """Which tests can notice a change of a module, and the command that runs them.
+def tests_of(path: Path) -> tuple[str, ...]:
+    """The tests that can notice a change of a module.
 
     They are those of the mirrored folder: in small rooms the files that name the module, in the
     engine all of them, the module's own first.
@@ -163,10 +157,7 @@ def test_command(path: Path) -> tuple[str, str]:
     if naming and path.parent.name in ("metrics", "losses", "datasets"):
         files = naming
     files.sort(key=lambda file: (file != first, file not in naming))
-    options = "-q -x -p no:cacheprovider --no-header --tb=line"
-    return " ".join(map(str, files)), f"{sys.executable} -m pytest {options} " + " ".join(
-        map(str, files)
-    )
+    return tuple(map(str, files))
 
 
 def names(file: Path, module: str) -> bool:

@@ -19,8 +19,7 @@ class RemoveStatement(Operator):
             return
         called = node.type in ("atom_expr", "power")
         changed = node.type == "expr_stmt" and (
-            getattr(node.children[1], "type", "") == "operator"
-            and node.children[1].value != "="
+            (getattr(node.children[1], "type", "") == "operator" and node.children[1].value != "=")
             or node.children[0].type in ("atom_expr", "power")
         )
         if called or changed:
@@ -60,13 +59,14 @@ class SwapArguments(Operator):
         return (Example("f(a,b)", "f(b,a)"),)
 
 
+OPERATORS = {cls.__name__: cls for cls in (RemoveStatement, SwapArguments)}
+
+
 class Provider:
     """Hands these operators to cosmic-ray by name."""
 
-    operators = {cls.__name__: cls for cls in (RemoveStatement, SwapArguments)}
-
     def __iter__(self) -> Iterator[str]:
-        return iter(self.operators)
+        return iter(OPERATORS)
 
     def __getitem__(self, name: str) -> type[Operator]:
-        return self.operators[name]
+        return OPERATORS[name]

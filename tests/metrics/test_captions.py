@@ -115,7 +115,7 @@ def test_cider_is_that_of_its_authors():
 
 
 def test_repeating_counts_as_often_as_the_reference_says_it():
-    """"a a a b" against "a b": words weigh log 2; of the three "a" one counts.
+    """ "a a a b" against "a b": words weigh log 2; of the three "a" one counts.
 
     Words: (1 * 1 + 1 * 1) / (sqrt(9 + 1) * sqrt(2)); pairs: "a a" twice and "a b" once against
     "a b": 1 / sqrt(5); nothing longer; 3 pairs against 1.
