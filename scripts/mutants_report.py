@@ -52,7 +52,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome], command: str) -> None:
         "",
         "One place of the source is changed at a time (a number, a sign, a comparison,",
         "a condition, two arguments, a statement left out), and the tests of its folder run.",
-        "A change that makes no difference is equivalent: it counts neither way, and is named below.",
+        "A change that makes no difference counts neither way; it stands below as equivalent.",
         "",
         "| area | changes | noticed | share | equivalent |",
         "|---|---|---|---|---|",
