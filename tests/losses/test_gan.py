@@ -85,16 +85,17 @@ def watch_once(watch: GanWatch, **changes: torch.Tensor) -> dict[str, torch.Tens
 
 
 def test_what_the_watch_measures_by_hand():
-    """Deviations sqrt 2 and sqrt 8 of real samples, half of both of made ones."""
-    spread = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    """Deviations sqrt 2 and sqrt 8 over the real samples, half of both over the made ones."""
     seen = watch_once(
         GanWatch(),
-        made=5 + spread / 2,
+        made=torch.tensor([[5.0, 5.0], [6.0, 7.0]]),
         real_logits=torch.tensor([1.0, 0.0, -1.0, 2.0]),
         made_logits=torch.tensor([-1.0, 0.0, 1.0, 2.0]),
     )
     assert float(seen["discriminator_accuracy"]) == pytest.approx((2 / 4 + 1 / 4) / 2)
     assert float(seen["diversity"]) == pytest.approx(0.5)
+    flat = watch_once(GanWatch(), real=torch.ones(2, 2))
+    assert float(flat["diversity"]) == pytest.approx((2**0.5 + 8**0.5) / 2 / 1e-8)
 
 
 def test_the_average_loss_begins_with_the_first_and_moves_a_twentieth():

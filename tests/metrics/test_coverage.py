@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from triform.metrics.coverage import nearest, precision_recall
+from triform.metrics.coverage import _inside, nearest, precision_recall
 
 
 def test_same_apart_and_half_of_the_points():
@@ -32,3 +32,4 @@ def test_three_neighbours_by_hand():
     # The ball of the made -7.5 reaches 36.5 far, up to 29: it holds all of the real ones.
     assert precision_recall(made, real) == (pytest.approx(3 / 5), 1.0)
     assert precision_recall(real, made) == (1.0, pytest.approx(3 / 5))
+    assert _inside(made, real, chunk=2) == pytest.approx(3 / 5)

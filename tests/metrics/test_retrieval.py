@@ -77,7 +77,7 @@ def test_floor_is_what_guessing_reaches():
     [
         (np.zeros((0, 3)), np.zeros(0, int), "shape"),
         (np.array([[np.nan, 1.0]]), np.array([0]), "not a number"),
-        (np.zeros((2, 2)), np.array([[True, False], [False, False]]), "query 1"),
+        (np.zeros((2, 2)), np.array([[True, True], [False, False]]), "query 1 has no right"),
     ],
 )
 def test_what_cannot_be_ranked_is_told(similarity, relevant, words):
