@@ -76,6 +76,8 @@ def test_floor_is_what_guessing_reaches():
     ("similarity", "relevant", "words"),
     [
         (np.zeros((0, 3)), np.zeros(0, int), "shape"),
+        (np.zeros(3), np.zeros(3, int), "shape"),
+        (np.zeros((2, 3, 3)), np.zeros(2, int), "shape"),
         (np.array([[np.nan, 1.0]]), np.array([0]), "not a number"),
         (np.zeros((2, 2)), np.array([[True, True], [False, False]]), "query 1 has no right"),
     ],
