@@ -110,21 +110,21 @@ def annotated(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]
 def tried(changes: list[MutationSpec], area_of: dict[Path, str]) -> Iterator[Outcome]:
     """Run the tests of each change; those of an unchanged source have to pass before."""
     known = equivalents()
-    limits: dict[tuple[str, ...], float] = {}
+    limits: dict[frozenset[str], float] = {}
     for number, change in enumerate(changes, 1):
         path = change.module_path
         source = path.read_text(encoding="utf-8").splitlines()[change.start_pos[0] - 1].strip()
         tests = tests_of(path)
-        if tests not in limits:
+        if frozenset(tests) not in limits:
             began = time.monotonic()
             if not passes(tests, LONGEST, quiet=False):
                 sys.exit(f"{' '.join(tests)}: the tests fail before anything is changed")
-            limits[tests] = 60 + 4 * (time.monotonic() - began)
+            limits[frozenset(tests)] = 60 + 4 * (time.monotonic() - began)
         operator = get_operator(change.operator_name)()
         with use_mutation(path, operator, change.occurrence) as (before, after):
             if after is None or changes_nothing(before, after):
                 continue
-            noticed = not passes(tests, limits[tests])
+            noticed = not passes(tests, limits[frozenset(tests)])
         pairs = zip(before.splitlines(), after.splitlines(), strict=False)
         line = next((new.strip() for old, new in pairs if old != new), "")
         kind = change.operator_name.partition("/")[2]
