@@ -37,10 +37,13 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def equivalents() -> dict[tuple[str, str, str], str]:
-    """(file, line of source, operator) -> why the change makes no difference."""
-    entries = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
-    return {(one["file"], one["line"], one["operator"]): one["reason"] for one in entries}
+def why_equivalent(file: str, line: str, operator: str) -> str:
+    """Why a change makes no difference; "" where it is not known to be so."""
+    for one in tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]:
+        is_place = one.get("file", file) == file and one.get("line", line) == line
+        if is_place and one["operator"] == operator and one.get("containing", "") in line:
+            return str(one["reason"])
+    return ""
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome], command: str) -> None:
