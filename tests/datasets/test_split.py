@@ -88,6 +88,11 @@ def test_counts_in_blocks_by_hand() -> None:
     assert np.array_equal(straight[0], expected.ravel())
     expected[:6] = expected[:6][::-1].copy()
     assert np.array_equal(mirrored[0], expected.ravel()) and straight.dtype == np.float32
+    # A side of 16 needs no padding: voxel (2, 5, 15) stands in the block (1, 2, 7).
+    grid = np.zeros((16, 16, 16), bool)
+    grid[2, 5, 15] = True
+    (place,) = np.argwhere(_blocks(packed([grid]), 16)[0].reshape(8, 8, 8))
+    assert place.tolist() == [1, 2, 7]
 
 
 def test_pairs_that_cannot_overlap_enough_are_not_looked_at() -> None:
