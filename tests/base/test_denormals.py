@@ -6,7 +6,7 @@ import torch
 from triform.base.denormals import are_flushed, flushed_denormals
 
 pytestmark = pytest.mark.skipif(
-    not torch.set_flush_denormal(False), reason="this processor cannot flush denormals"
+    not torch.set_flush_denormal(False), reason="hardware: this processor cannot flush denormals"
 )
 
 

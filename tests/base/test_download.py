@@ -284,3 +284,23 @@ def test_the_part_is_private_and_the_file_is_not(serve, tmp_path: Path) -> None:
     os.umask(mask)
     download(url, tmp_path / "f")
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_an_attempt_that_brings_nothing_is_the_last(serve, tmp_path: Path) -> None:
+    """Whoever gets nothing gives up at once; whoever gets a little tries four times."""
+    url, requests = serve(
+        lambda handler, n: handler.send(200, DATA[:HALF], len(DATA), ETag=TAG) if n == 1 else None
+    )
+    with pytest.raises(UserError, match="524,288 bytes are kept"):
+        download(url, tmp_path / "f")
+    assert len(requests) == 2
+
+    def a_little(handler: Handler, number: int) -> None:
+        handler.send_ranges(stop=number * 1000)
+
+    url, requests = serve(a_little)
+    with pytest.raises(UserError, match="4,000 bytes are kept"):
+        download(url, tmp_path / "g")
+    assert [request.get("Range") for request in requests] == [
+        None, "bytes=1000-", "bytes=2000-", "bytes=3000-"
+    ]  # fmt: skip

@@ -70,3 +70,26 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
         writer.wait()
         content = path.read_bytes()
         assert content == content[:8] * (64 * 512)
+
+
+def test_content_and_name_are_synced_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may come at any moment: whole content, then its name, then the folder."""
+    path, events = tmp_path / "file", []
+    sync, replace = os.fsync, os.replace
+
+    def seen_sync(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        events.append("folder" if is_folder else os.fstat(handle).st_size)
+        sync(handle)
+
+    def seen_replace(source: str, target: Path) -> None:
+        events.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen_sync)
+    monkeypatch.setattr(os, "replace", seen_replace)
+    with atomic_write(path) as file:
+        file.write(b"12345")
+    assert events == [5, "file", "folder"]

@@ -6,7 +6,16 @@ import torch
 
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
-from triform.datasets.episodes import EpisodeSource, split_classes, vary
+from triform.datasets.episode_settings import EpisodeDataConfig
+from triform.datasets.episodes import (
+    EpisodeSource,
+    as_float,
+    evaluation_source,
+    split_classes,
+    training_source,
+    training_time_source,
+    vary,
+)
 from triform.datasets.pictures.table import PictureTable
 
 
@@ -103,3 +112,48 @@ def test_too_much_asked_for_is_one_line():
         EpisodeSource(numbered(), range(8), n_way=9, n_shot=1, n_query=1)
     with pytest.raises(UsageError, match="0 have the pictures that n_shot 4"):
         EpisodeSource(numbered(), range(8), n_way=2, n_shot=4, n_query=3)
+
+
+def mine(**changes) -> EpisodeDataConfig:
+    settings = {"n_way": 2, "n_shot": 1, "n_query": 1, "train_way": 0, "train_query": 0}
+    return EpisodeDataConfig.model_validate(
+        {**settings, "vary": False, "rotate": False, "unseen_maker": "maker 2", **changes}
+    )
+
+
+def test_what_is_learned_from_holds_no_held_out_class_and_no_unseen_maker():
+    """On a table with makers: every picture that can ever be drawn is looked at, not a few."""
+    table = numbered(20)
+    parts = {name: set(split_classes(table, name).tolist()) for name in ("train", "val", "test")}
+    expected = {(number, maker) for number in parts["train"] for maker in range(6) if maker != 2}
+    assert held(training_source(table, mine())) == expected
+    assert {2} < {maker for _, maker in held(training_source(table, mine(unseen_maker="")))}
+    for split in ("val", "test"):
+        source = training_time_source(table, mine(), split)
+        assert held(source) == {
+            (n, maker) for n in parts[split] for maker in range(6) if maker != 2
+        }
+    source = evaluation_source(
+        table, "test", n_way=2, n_shot=1, n_query=1, vary=False, query_maker="maker 2"
+    )
+    assert {(number, 2) for number in parts["test"]} < held(source)
+    assert {number for number, _ in held(source)} == parts["test"]
+
+
+def held(source: EpisodeSource) -> set[tuple[int, int]]:
+    """(class, maker) of every picture from which a source draws, as its pixels say."""
+    rows = np.concatenate([np.concatenate(own) for own in source.rows])
+    pictures = as_float(source.table.images[np.unique(rows)])
+    return set(zip(*what(pictures), strict=True))
+
+
+def test_sizes_of_tasks_are_those_that_were_asked_for():
+    table = numbered(20)
+    for changes, way, query in (({}, 2, 2), ({"train_way": 4, "train_query": 3}, 4, 3)):
+        data = mine(n_query=2, **changes)
+        episode = training_source(table, data)(range(1), generator("e"))
+        assert episode["support"].shape[:2] == (1, way)
+        assert episode["query"].shape[:2] == (1, way * query)
+    assert training_source(table, mine(rotate=True)).num_classes == 4 * 14
+    assert training_source(table, mine(vary=True)).vary
+    assert training_time_source(table, mine(n_query=9, unseen_maker=""), "val").n_query == 5

@@ -1,5 +1,6 @@
 """Splits: fixed by the id alone, with near-copies on one side."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from triform.datasets.shape import MeshFile, Shape
-from triform.datasets.split import assign_splits, copies
+from triform.datasets.split import _blocks, _candidates, assign_splits, copies
 
 R = 16
 
@@ -75,6 +76,49 @@ def test_no_copy_is_missed_by_the_shortcut() -> None:
             best = max((flat[i] & x).sum() / (flat[i] | x).sum() for x in (flat[j], mirrored[j]))
             if best >= 0.9:
                 assert groups[i] == groups[j]
+
+
+def test_counts_in_blocks_by_hand() -> None:
+    """A side of 12 is padded to 16: 8 blocks of 2 along each axis, the last two of them empty."""
+    grid = np.zeros((12, 12, 12), bool)
+    grid[0, 0, 0] = grid[1, 1, 1] = grid[0, 2, 11] = grid[11, 0, 5] = True
+    straight, mirrored = _blocks(packed([grid]), 12)
+    expected = np.zeros((8, 8, 8))
+    expected[0, 0, 0], expected[0, 1, 5], expected[5, 0, 2] = 2, 1, 1
+    assert np.array_equal(straight[0], expected.ravel())
+    expected[:6] = expected[:6][::-1].copy()
+    assert np.array_equal(mirrored[0], expected.ravel()) and straight.dtype == np.float32
+    # A side of 16 needs no padding: voxel (2, 5, 15) stands in the block (1, 2, 7).
+    grid = np.zeros((16, 16, 16), bool)
+    grid[2, 5, 15] = True
+    (place,) = np.argwhere(_blocks(packed([grid]), 16)[0].reshape(8, 8, 8))
+    assert place.tolist() == [1, 2, 7]
+
+
+def test_pairs_that_cannot_overlap_enough_are_not_looked_at() -> None:
+    """9 of 10 voxels can be 0.9, 8 of 10 cannot; as many voxels elsewhere cannot either."""
+    grids = np.zeros((4, R, R, R), bool)
+    for number, (row, count) in enumerate(((0, 10), (0, 9), (0, 8), (8, 10))):
+        grids[number, :count, row, 8] = True
+    found = _candidates(packed(list(grids)), R, 0.9)
+    assert found == [(0, 1)]
+    # Mirrored, the ten voxels begin at 6: blocks tell them apart from those that begin at 0.
+    assert copies(packed(list(grids)), R) == [0, 0, 2, 3]
+    assert copies(packed(list(grids)), R, 0.8) == [0, 0, 0, 3]
+
+
+def test_the_smallest_hash_of_a_group_decides_for_all() -> None:
+    """And a source that has a validation part of its own keeps all of its training part."""
+    names = [f"s/{k}" for k in range(60)]
+    grids = [blob(k // 3) for k in range(60)]
+    alone = {}
+    for group in range(20):
+        own = names[3 * group : 3 * group + 3]
+        leader = min(own, key=lambda name: hashlib.sha256(name.encode()).digest())
+        (alone[group],) = assign_splits([shape(leader)])
+    assert len(set(alone.values())) == 3
+    splits = assign_splits([shape(name) for name in names], packed(grids), R)
+    assert splits == [alone[k // 3] for k in range(60)]
 
 
 def test_copies_are_on_one_side_and_shares_hold() -> None:

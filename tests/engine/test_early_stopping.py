@@ -77,6 +77,16 @@ def test_counters_survive() -> None:
     assert stops_at(other, [4]) == 1
 
 
+def test_the_count_of_overfitting_survives() -> None:
+    """Two before the stop and one after it are three."""
+    one, other = (make(patience=50, overfitting_patience=3) for _ in range(2))
+    for _ in range(2):
+        assert not one.on_evaluation(2.6, train_loss=2.0, val_loss=2.6)
+    assert one.state_dict() == {"best": 2.6, "num_bad": 1, "num_overfitting": 2}
+    other.load_state_dict(one.state_dict())
+    assert "overfitting" in other.on_evaluation(2.6, train_loss=2.0, val_loss=2.6)
+
+
 def test_the_warning_about_two_patiences() -> None:
     """Only where the schedule could never act."""
     plateau = SchedulerConfig(type="ReduceLROnPlateau", patience=5)

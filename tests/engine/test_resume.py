@@ -20,6 +20,7 @@ from toy_systems import InnerLoop, Supervised, Toy, TwoPlayers, toy_config
 from triform.base.errors import UserError
 from triform.engine import checkpoint
 from triform.engine.fit import fit
+from triform.engine.resume import resume_point
 from triform.engine.tracking import read_metrics
 from triform.engine.update import Update
 
@@ -266,6 +267,65 @@ def test_changed_settings_are_named(tmp_path: Path, caplog: pytest.LogCaptureFix
         "scheduler.type ReduceLROnPlateau -> none"
     ) in caplog.text
     assert toy.optimizers["main"].param_groups[0]["lr"] == 0.5
+
+
+def test_every_setting_of_an_optimizer_is_that_of_the_new_run(tmp_path: Path) -> None:
+    """What it remembers comes from the checkpoint, what it does from whoever builds it."""
+    first = fit(Supervised(toy_config(tmp_path)))
+    changes = {"training.resume_from": str(first.run_dir), "training.epochs": 4}
+    toy = Supervised(toy_config(tmp_path, changes))
+    (group,) = toy.optimizers["main"].param_groups
+    assert (group["weight_decay"], group["betas"]) == (0.01, (0.9, 0.999))
+    group["weight_decay"], group["betas"] = 0.5, (0.5, 0.6)
+    fit(toy)
+    (group,) = toy.optimizers["main"].param_groups
+    assert (group["weight_decay"], group["betas"]) == (0.5, (0.5, 0.6))
+    # 3 epochs of the first run and one of this one, 12 steps each.
+    assert {int(own["step"]) for own in toy.optimizers["main"].state.values()} == {48}
+
+
+@pytest.mark.parametrize("beside", [[], ["config.yaml"], ["training.log"]])
+def test_a_folder_that_is_no_run_is_not_taken_over(beside: list[str], tmp_path: Path) -> None:
+    """Checkpoints that somebody keeps beside a config.yaml of their own begin a new run."""
+    config = toy_config(tmp_path)
+    last = tmp_path / "mine" / "checkpoints" / config.training.checkpoint_file("last")
+    last.parent.mkdir(parents=True)
+    last.touch()
+    for name in beside:
+        (tmp_path / "mine" / name).touch()
+    assert resume_point(last, config) == (None, last)
+    for name in ("config.yaml", "training.log"):
+        (tmp_path / "mine" / name).touch()
+    assert resume_point(last, config) == (tmp_path / "mine", last)
+    elsewhere = tmp_path / "mine" / "weights" / last.name
+    elsewhere.parent.mkdir()
+    elsewhere.touch()
+    assert resume_point(elsewhere, config) == (None, elsewhere)
+
+
+def test_schedule_and_stopping_go_on_counting(tmp_path: Path) -> None:
+    """A rate so small that nothing improves: both counters run on over the stop."""
+    settings = {
+        "training.lr": 1e-12,
+        "scheduler.min_lr": 0.0,
+        "scheduler.patience": 2,
+        "early_stopping.patience": 9,
+        "early_stopping.overfitting_patience": 9,
+    }
+    states = []
+    for folder, stops in (("whole", [6]), ("parted", [2, 6])):
+        changes: dict[str, Any] = dict(settings)
+        for epochs in stops:
+            result = fit(
+                Supervised(toy_config(tmp_path / folder, {**changes, "training.epochs": epochs}))
+            )
+            changes["training.resume_from"] = str(result.run_dir)
+        state = checkpoint.load(result.run_dir / "checkpoints/last.pth")
+        states.append({name: state[name] for name in ("schedule", "stopping", "best")})
+    assert same(*states)
+    # The first of six is the best; of the five after it every third one lowers the rate.
+    assert states[0]["schedule"]["num_reductions"] == 1 and states[0]["schedule"]["num_bad"] == 2
+    assert states[0]["stopping"]["num_bad"] == 5
 
 
 def test_going_on_from_best_starts_a_new_run(tmp_path: Path) -> None:

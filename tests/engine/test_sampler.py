@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from triform.base.errors import UsageError, UserError
+from triform.base.seeding import generator
 from triform.engine.sampler import EpochLoader, fetch_samples
 
 
@@ -80,6 +81,28 @@ def test_processes_share_every_batch(count: int) -> None:
     assert max(seen.values()) == 1 and len(seen) >= 23 - count + 1
 
 
+def test_processes_draw_different_random_numbers() -> None:
+    """Each process varies its samples in its own way, the same again in another run."""
+    drawn = [[batch[-1] for batch in loader(24, index=index, count=2)] for index in (0, 1)]
+    assert set(drawn[0]).isdisjoint(drawn[1]) and len({*drawn[0], *drawn[1]}) == 6
+    assert drawn[1] == [batch[-1] for batch in loader(24, index=1, count=2)]
+    seeds = [generator("batch", 1, 0, 1, number) for number in range(3)]
+    assert drawn[1] == [float(torch.rand((), generator=seed)) for seed in seeds]
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "sizes"), [(9, [4]), (10, [4, 1]), (13, [4, 2]), (16, [4, 4])]
+)
+def test_a_rest_is_a_batch_where_every_process_gets_a_share(
+    num_samples: int, sizes: list[int]
+) -> None:
+    """Two processes with batches of four: a single sample that is left waits."""
+    for index in (0, 1):
+        mine = loader(num_samples, index=index, count=2)
+        assert [len(batch) - 1 for batch in mine] == sizes and len(mine) == len(sizes)
+    assert len(loader(num_samples, index=0, count=2, drop_last=True)) == sizes.count(4)
+
+
 def test_changed_data_begin_the_epoch_again() -> None:
     """A position in another order means nothing."""
     old = loader()
@@ -125,7 +148,7 @@ def test_samples_become_batches() -> None:
     assert torch.equal(first, torch.cat(list(again)))
 
 
-def complain(indices, generator):
+def complain(indices, random):
     raise UsageError(f"sample {indices[0]}: broken; repair it")
 
 

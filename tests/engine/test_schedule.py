@@ -76,6 +76,26 @@ def test_warm_up_rises_from_the_first_step() -> None:
     assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1])
 
 
+def test_warm_up_goes_below_min_lr() -> None:
+    """min_lr is the floor of the schedule, and warming up scales all of it."""
+    schedule = Schedule(SchedulerConfig(type="none", min_lr=0.05), warmup_steps=4)
+    assert [schedule.rate(BASE, step, 0) for step in range(3)] == pytest.approx(
+        [0.025, 0.05, 0.075]
+    )
+    steps = SchedulerConfig(type="StepLR", factor=0.1, step_size=1, min_lr=0.05)
+    assert Schedule(steps, warmup_steps=4).rate(BASE, 0, 3) == pytest.approx(0.05 / 4)
+
+
+def test_the_plateau_goes_on_counting_where_it_stopped() -> None:
+    """Best 1.0 and one bad value before the stop; 2.0 after it is the second bad one."""
+    config = SchedulerConfig(type="ReduceLROnPlateau", factor=0.5, patience=1, min_lr=0)
+    before, after = Schedule(config), Schedule(config)
+    assert not any(before.on_evaluation(value) for value in (1.0, 1.5))
+    after.load_state_dict(before.state_dict())
+    assert after.on_evaluation(2.0) and after.rate(BASE, 0, 0) == pytest.approx(0.05)
+    assert not after.on_evaluation(2.0) and not after.on_evaluation(0.9) and after.best == 0.9
+
+
 def test_a_rate_below_min_lr_is_left_alone() -> None:
     """min_lr must not raise anybody's rate."""
     for kind in ("none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"):

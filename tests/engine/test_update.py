@@ -242,3 +242,58 @@ def test_learning_rates_follow_the_schedule_in_every_group() -> None:
     update.begin(100, 2)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.025]
     assert update.rates() == {"main": 0.25}
+
+
+def test_without_a_limit_the_whole_gradient_counts() -> None:
+    """grad_clip 0 switches clipping off."""
+    layer = nn.Linear(1, 1, bias=False)
+    before = layer.weight.item()
+    update = make_update({"main": layer}, grad_clip=0.0)
+    assert update(1000 * layer.weight.sum()) == pytest.approx(1000)
+    assert layer.weight.item() == pytest.approx(before - 100, abs=1e-4)
+
+
+def test_parameters_that_need_no_gradient_stay() -> None:
+    """Also where they stand in an optimizer; gradients that are handed over leave them out."""
+    layer = random_layer(2, 1)
+    layer.weight.requires_grad_(False)
+    before = copy.deepcopy(layer.state_dict())
+    update = make_update({"main": layer})
+    assert update(layer(torch.ones(1, 2)).sum()) == pytest.approx(1)
+    assert update.apply_gradients([torch.ones(1)]) == pytest.approx(1)
+    assert torch.equal(layer.weight, before["weight"])
+    torch.testing.assert_close(layer.bias, before["bias"] - 0.2, check_stride=False)
+
+
+def test_a_graph_is_kept_where_another_loss_needs_it() -> None:
+    """And let go otherwise."""
+    layer = random_layer(2, 1)
+    update = make_update({"main": layer}, rate=0.0)
+    shared = (layer(torch.ones(1, 2)) ** 2).sum()
+    norms = [update(shared, retain_graph=True), update(shared)]
+    assert norms[0] == norms[1] > 0
+    with pytest.raises(RuntimeError, match="second time"):
+        update(shared)
+
+
+def test_counters_and_scales_survive() -> None:
+    """Saved and put back; a streak of bad steps begins anew."""
+    layer = random_layer(2, 1)
+    one = make_update({"main": layer}, precision="fp16")
+    one(layer.weight.sum() * 1e36)
+    other = make_update({"main": layer}, precision="fp16")
+    other.load_state_dict(one.state_dict())
+    assert other.num_skipped == 1 and other.is_healthy
+    assert other.scalers["main"].get_scale() == one.scalers["main"].get_scale()
+    assert make_update({"main": layer}).state_dict() == {"scalers": {}, "num_skipped": 0}
+
+
+def test_a_good_step_ends_a_streak() -> None:
+    """Two bad ones, a good one, two bad ones are not four in a row."""
+    layer = random_layer(2, 1)
+    update = make_update({"main": layer}, max_nonfinite_steps=3)
+    for factor in (math.nan, math.nan, 1.0, math.nan, math.nan):
+        update(layer.weight.sum() * factor)
+    assert update.num_skipped == 4 and not update.is_healthy
+    with pytest.raises(NonFiniteError, match="'main' was not finite in 3 steps in a row"):
+        update(layer.weight.sum() * math.nan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,15 +19,11 @@ from triform.geometry import cad
 from triform.geometry.load import load_mesh
 from triform.geometry.sample import sample_surface
 from triform.geometry.voxelize import voxelize
+from triform.images.read import read_image
 from triform.pretrained.text_encoder import read_cache
 from triform.search.gallery import open_gallery
 from triform.systems.retrieval.embedding_file import read_embeddings
 from triform.text.vocabulary import Vocabulary
-
-if importlib.util.find_spec("triform.images.read"):
-    from triform.images.read import read_image  # type: ignore[import-not-found]
-else:
-    from triform.images.read import read_image
 
 cad.SECONDS_PER_FILE = 3
 

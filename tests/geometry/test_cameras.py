@@ -12,13 +12,14 @@ from triform.geometry.cameras import (
     look_at_centre,
     random_cameras,
     turntable_cameras,
+    upper_cameras,
 )
 from triform.geometry.mesh import Mesh, MeshError, normalize
 
 GOOD = {"origin": [0, 0, 2], "x": [1, 0, 0], "y": [0, -1, 0], "z": [0, 0, -1], "fov": 0.7}
 
 
-@pytest.mark.parametrize("make", [even_cameras, random_cameras, turntable_cameras])
+@pytest.mark.parametrize("make", [even_cameras, random_cameras, turntable_cameras, upper_cameras])
 def test_cameras_look_at_the_middle_with_up_up(make):
     for camera in make(50):
         assert np.linalg.norm(camera.origin) == pytest.approx(2)
@@ -40,6 +41,21 @@ def test_even_cameras_are_even_and_seeded():
     assert first == [camera.to_json() for camera in even_cameras(7, seed=1)]
     assert first != [camera.to_json() for camera in even_cameras(7, seed=2)]
     assert len(even_cameras(1)) == 1
+
+
+def test_upper_cameras_by_hand():
+    """Heights in the middle of equal bands between 10 degrees below and 65 above the horizon."""
+    low, high = math.sin(math.radians(-10)), math.sin(math.radians(65))
+    cameras = upper_cameras(4, distance=3.0, fov=0.5, seed=5)
+    heights = [camera.origin[1] / 3 for camera in cameras]
+    assert heights == pytest.approx([high - (high - low) * part / 8 for part in (1, 3, 5, 7)])
+    turns = np.array([math.atan2(camera.origin[0], camera.origin[2]) for camera in cameras])
+    golden = math.pi * (3 - math.sqrt(5))
+    assert np.allclose(np.exp(1j * np.diff(turns)), np.exp(1j * golden))
+    assert {camera.fov for camera in cameras} == {0.5}
+    assert all(np.linalg.norm(camera.origin) == pytest.approx(3) for camera in cameras)
+    again, other = (upper_cameras(4, seed=seed)[0].origin for seed in (5, 6))
+    assert np.allclose(again * 1.5, cameras[0].origin) and not np.allclose(again, other)
 
 
 def test_random_cameras_are_uniform():

@@ -1,5 +1,8 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from triform.geometry.mesh import MeshError
 from triform.geometry.mtl import read_materials
@@ -10,6 +13,12 @@ SQUARE = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 
 def nothing(name):
     return None
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -54,3 +63,28 @@ def test_damaged_material_libraries_leave_what_is_whole():
     with_uv, plain = materials["a"]
     assert with_uv is plain and plain.texture is None
     assert np.array_equal(plain.color, [200] * 3) and plain.opacity == 1
+
+
+def test_relative_texture_indices_count_from_where_they_stand():
+    """-1 is the last `vt` read so far, whatever follows; beyond the first there is none."""
+    library = {"m": b"newmtl a\nmap_Kd t.png\n", "t.png": png(np.zeros((2, 2, 3), np.uint8))}
+    text = (
+        b"mtllib m\n" + SQUARE + b"vt 0.1 0.9\nvt 0.2 0.8\nvt 0.3 0.7\nusemtl a\n"
+        b"f 1/-3 2/-2 3/-1\nvt 0.4 0.6\nf 1/-1 2/1 3/-4\nf 1/-5 2/1 3/2\n"
+    )
+    look = read_obj(text, library.get, appearance=True).appearance
+    first, second, _ = look.uv.tolist()
+    assert first == [pytest.approx(uv) for uv in ([0.1, 0.9], [0.2, 0.8], [0.3, 0.7])]
+    assert second == [pytest.approx(uv) for uv in ([0.4, 0.6], [0.1, 0.9], [0.1, 0.9])]
+    # The third has a corner without coordinates: it shows the plain material.
+    textures = [look.materials[number].texture is not None for number in look.material]
+    assert textures == [True, True, False]
+
+
+def test_a_material_stands_in_place_of_the_vertices_colors():
+    """The face with the red material is red, not red times the green of its corners."""
+    green = b"".join(b"v %d %d 0 0 1 0\n" % (i, i * i) for i in range(3))
+    text = green + b"mtllib m\nf 1 2 3\nusemtl red\nf 1 2 3\n"
+    look = read_obj(text, {"m": b"newmtl red\nKd 1 0 0\n"}.get, appearance=True).appearance
+    colors = look.colors_at(np.arange(2), np.full((2, 3), 1 / 3))
+    assert colors.tolist() == [[0, 255, 0], [255, 0, 0]]

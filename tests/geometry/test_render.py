@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.paint import PLAIN
+from triform.geometry.raster import rasterize
 from triform.geometry.render import BACKGROUND, camera_axes, render
 
 
@@ -109,3 +111,18 @@ def test_a_picture_takes_milliseconds(solids):
     for azimuth in range(5):
         render(mesh, 224, azimuth, samples=2)
     assert time.process_time() - start < 1.0
+
+
+def test_nothing_nearer_than_the_near_plane_is_drawn():
+    """A floor one below the camera that goes on behind it; in row r its depth is 4 / (r - 3.5)."""
+    corners = np.array([[-1000.0, 1, -1000], [1000, 1, -1000], [0, 1, 1000]])
+    points = np.concatenate([corners, np.full((3, 2), np.nan)], axis=1)
+    nearest, inverse = np.empty(64, np.int32), np.empty(64)
+    grid = np.array([[0, 8, 1, 0]])
+    floor = np.array([[0, 1, 2]])
+    for near, rows in ((2.0, [4, 5]), (1.5, [4, 5, 6]), (0.1, [4, 5, 6, 7])):
+        rasterize(points, floor, *PLAIN.holes, 4.0, near, grid, nearest, inverse)
+        expected = np.zeros((8, 8))
+        expected[rows] = (np.array(rows)[:, None] - 3.5) / 4
+        np.testing.assert_allclose(inverse.reshape(8, 8), expected, rtol=1e-5)
+        assert np.array_equal(nearest.reshape(8, 8) == 0, expected > 0)

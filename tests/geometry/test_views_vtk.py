@@ -18,7 +18,6 @@ SIZE = 224
 
 def depths_by_vtk(folder, meshes, cameras):
     """VTK's depth pictures by (name, camera); skips the test where VTK cannot draw."""
-    pytest.importorskip("pyvista")
     arrays = {"names": np.array(list(meshes)), "size": SIZE, "fov": FOV}
     arrays["cameras"] = np.array([[c.origin, c.x, c.y, c.z] for c in cameras])
     for name, mesh in meshes.items():
@@ -30,7 +29,7 @@ def depths_by_vtk(folder, meshes, cameras):
         cwd=folder, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     if done.returncode != 0:
-        pytest.skip(f"VTK draws nothing on this machine: {done.stderr[-300:]}")
+        pytest.skip(f"hardware: VTK draws nothing on this machine: {done.stderr[-300:]}")
     found = np.load(folder / "depths.npz")
     return {(n, i): found[f"{n}.{i}"] for n in meshes for i in range(len(cameras))}
 

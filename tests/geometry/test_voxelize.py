@@ -9,7 +9,7 @@ from scipy.ndimage import label
 
 from triform.geometry.mesh import Mesh, MeshError, normalize
 from triform.geometry.sample import sample_surface
-from triform.geometry.voxelize import CONTACT, voxelize
+from triform.geometry.voxelize import CONTACT, _mark_surface, voxelize
 
 
 def iou(a, b):
@@ -155,9 +155,31 @@ def test_bottomless_box_and_parity(solids):
     open_below = Mesh(cup.vertices, cup.faces[[i for i in range(12) if i not in (4, 5)]])
     assert not voxelize(open_below, 32)[16, 16, 16]
     assert voxelize(open_below, 32, parity=True).all()
-    # A tube open at both ends is meant to be open: the ray through it has the last word.
-    tube = Mesh(cup.vertices, cup.faces[[i for i in range(12) if i not in (4, 5, 6, 7)]])
-    assert not voxelize(tube, 32, parity=True)[16, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("axis", "ends"), [(0, (0, 1, 2, 3)), (1, (4, 5, 6, 7)), (2, (8, 9, 10, 11))]
+)
+def test_a_tube_open_at_both_ends_stays_open(solids, axis, ends):
+    """The ray through it finds no face at all, so that the two across it do not decide."""
+    cube = solids.box((0, 0, 0), (1, 1, 1))
+    tube = Mesh(cube.vertices, cube.faces[[i for i in range(12) if i not in ends]])
+    walls = np.ones((8, 8, 8), dtype=bool)
+    walls[tuple(slice(None) if each == axis else slice(1, 7) for each in range(3))] = False
+    assert np.array_equal(voxelize(tube, 8, parity=True), walls)
+
+
+def test_a_needle_marks_the_voxels_along_it():
+    """Its third corner is off the line by rounding alone, and so is the normal."""
+    ends = np.array([[0.653163170682291, 0.8046939042005747, 0.10237618981515617],
+                     [0.3311082609450814, 0.017931951464625562, 0.9235107788408123]])  # fmt: skip
+    between = np.array([0.4215795650244896, 0.23894823692403366, 0.6928385709416114])
+    grid = np.zeros((8, 8, 8), np.uint8)
+    _mark_surface(8 * np.array([*ends, between]), np.array([[0, 1, 2]]), grid)
+    along = ends[0] + np.linspace(0, 1, 100_001)[:, None] * (ends[1] - ends[0])
+    expected = np.zeros_like(grid)
+    expected[tuple(np.floor(8 * along).astype(int).T)] = 1
+    assert expected.sum() > 12 and np.array_equal(grid, expected)
 
 
 @pytest.mark.parametrize("parity", [False, True])

@@ -15,6 +15,7 @@ from triform.geometry.load import load_mesh
 from triform.geometry.mesh import MeshError
 from triform.geometry.surface import is_watertight
 from triform.geometry.vrml import read
+from triform.geometry.vrml.solids import extrusion
 
 HEAD = "#VRML V2.0 utf8\n"
 SQUARE = "coord Coordinate { point [0 0 0, 1 0 0, 1 1 0, 0 1 0] } coordIndex [0 1 2 3 -1]"
@@ -337,3 +338,18 @@ def test_what_is_wrong_is_one_line(name, monkeypatch):
         load_mesh(text.encode(), "wrl")
     assert "\n" not in str(caught.value)
     assert time.process_time() - start < 20
+
+
+def test_an_outline_keeps_its_side_where_the_line_bends_back():
+    """Left, then right: the z axes of the bends point apart, and the outline must not turn over."""
+    section = np.array([[0.1, 0.2], [0.1, -0.3], [-0.1, 0.0]])
+    spine = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 1, 0], [2, 2, 0]])
+    swept = extrusion(
+        section, spine, np.ones((1, 2)), np.eye(3)[None], begin=False, end=False
+    ).vertices.reshape(5, 3, 3)
+    np.testing.assert_allclose(swept[..., 2], np.tile(section[:, 1], (5, 1)))
+    # The line goes along y of the outline, so that x is what is left of y cross z.
+    slant = np.sqrt(0.5)
+    x_axes = [(0, -1), (slant, -slant), (slant, -slant), (slant, -slant), (1, 0)]
+    for ring, place, axis in zip(swept, spine, x_axes, strict=True):
+        np.testing.assert_allclose(ring[:, :2] - place[:2], section[:, :1] * axis, atol=1e-12)

@@ -5,6 +5,7 @@ import math
 import random
 
 import pytest
+from pycocoevalcap.cider.cider_scorer import CiderScorer
 
 from triform.metrics.bleu import bleu
 from triform.metrics.cider import cider_d
@@ -52,7 +53,6 @@ def test_bleu_is_that_of_sacrebleu():
 
 
 def test_nltk_gives_the_same_numbers():
-    pytest.importorskip("nltk")
     said, references = corpus(1)
     ours, theirs = (bleu(said, references, use_sacrebleu=which) for which in (True, False))
     for order in (1, 2, 3, 4):
@@ -106,10 +106,20 @@ def test_saying_it_again_and_again_gains_nothing():
 
 
 def test_cider_is_that_of_its_authors():
-    theirs = pytest.importorskip("pycocoevalcap.cider.cider_scorer")
     for seed in range(3):
         said, references = corpus(seed)
-        scorer = theirs.CiderScorer(n=4, sigma=6.0)
+        scorer = CiderScorer(n=4, sigma=6.0)
         for one, own in zip(said, references, strict=True):
             scorer += (one, own)
         assert cider_d(said, references) == pytest.approx(float(scorer.compute_score()[0]))
+
+
+def test_repeating_counts_as_often_as_the_reference_says_it():
+    """ "a a a b" against "a b": words weigh log 2; of the three "a" one counts.
+
+    Words: (1 * 1 + 1 * 1) / (sqrt(9 + 1) * sqrt(2)); pairs: "a a" twice and "a b" once against
+    "a b": 1 / sqrt(5); nothing longer; 3 pairs against 1.
+    """
+    references = [["a b"], ["v w x y z"]]
+    expected = 10 * (2 / math.sqrt(20) + 1 / math.sqrt(5)) / 4 * math.exp(-4 / 72)
+    assert cider_d(["a a a b", "q"], references) == pytest.approx(expected / 2)

@@ -1,8 +1,9 @@
 """Precision and recall in cases that can be said beforehand."""
 
+import pytest
 import torch
 
-from triform.metrics.coverage import nearest, precision_recall
+from triform.metrics.coverage import _inside, nearest, precision_recall
 
 
 def test_same_apart_and_half_of_the_points():
@@ -22,3 +23,13 @@ def test_nearest_is_what_a_plain_search_finds():
     plain = (a[:, None] - b[None]).norm(dim=2)
     assert torch.equal(numbers, plain.argmin(1))
     torch.testing.assert_close(distances, plain.min(1).values)
+
+
+def test_three_neighbours_by_hand():
+    """Balls of the real ones: [-7, 7], [-5, 7], [-1, 7], [0, 14], [1, 29]; their rims count."""
+    real = torch.tensor([[0.0], [1], [3], [7], [15]])
+    made = torch.tensor([[-7.0], [-7.5], [14], [29], [29.5]])
+    # The ball of the made -7.5 reaches 36.5 far, up to 29: it holds all of the real ones.
+    assert precision_recall(made, real) == (pytest.approx(3 / 5), 1.0)
+    assert precision_recall(real, made) == (1.0, pytest.approx(3 / 5))
+    assert _inside(made, real, chunk=2) == pytest.approx(3 / 5)

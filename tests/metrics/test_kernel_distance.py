@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from triform.base.seeding import generator
 from triform.metrics.kernel_distance import kernel_distance, squared_mmd
 
 
@@ -35,3 +36,21 @@ def test_too_few_or_unlike_rows_are_refused():
         kernel_distance(torch.zeros(3, 4), torch.zeros(100, 4))
     with pytest.raises(ValueError, match="kernel distance"):
         kernel_distance(torch.zeros(100, 5), torch.zeros(100, 4))
+
+
+def test_mean_and_deviation_over_fifty_subsets_written_out():
+    """Subsets of 1000 rows, or of half of the smaller set; the rows are those of the seed."""
+    random = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2010, 2, generator=random), 1 + torch.randn(2004, 2, generator=random)
+    for some, size, seed in ((a[:2010], 1000, 0), (a[:41], 20, 0), (a[:41], 20, 3)):
+        dice = generator("kernel distance", seed)
+        values = []
+        for _ in range(50):
+            rows = [torch.randperm(len(each), generator=dice)[:size] for each in (some, b)]
+            values.append(float(squared_mmd(some[rows[0]].double(), b[rows[1]].double())))
+        found = kernel_distance(some, b, **({"seed": seed} if seed else {}))
+        assert found == (pytest.approx(np.mean(values)), pytest.approx(np.std(values)))
+    four = torch.arange(8.0).view(4, 2)
+    assert kernel_distance(four, four)[0] != 0  # four rows are enough, of two subsets of two
+    with pytest.raises(ValueError, match="kernel distance"):
+        kernel_distance(four, four[:3])

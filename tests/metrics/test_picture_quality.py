@@ -5,6 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from triform.metrics import nearest_sheet
+from triform.metrics import picture_quality as measured
+from triform.metrics.coverage import precision_recall
+from triform.metrics.frechet import frechet_distance
+from triform.metrics.kernel_distance import kernel_distance
 from triform.metrics.nearest_sheet import save_beside_nearest
 from triform.metrics.picture_quality import picture_quality, share_of_copies
 
@@ -43,3 +48,98 @@ def test_a_sheet_shows_pictures_above_their_nearest(digits, tmp_path):
     rows = [sheet[row * cell * zoom : (row + 1) * cell * zoom] for row in range(6)]
     for above, below in zip(rows[::2], rows[1::2], strict=True):
         assert np.array_equal(above, below)  # the nearest to a training picture is itself
+
+
+def test_a_copy_is_nearer_than_one_in_a_hundred_real_pictures():
+    """101 real ones 0, 2, ..., 200 steps from the only training picture: the limit is 2 steps."""
+    train = torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
+    real = torch.arange(0, 202, 2, dtype=torch.uint8).view(-1, 1, 1, 1)
+    made = torch.tensor([0, 1, 3, 5], dtype=torch.uint8).view(-1, 1, 1, 1)
+    assert share_of_copies(made, real, train) == 0.5
+    # Of 0, 1, 3, 5 the limit is 0.03 steps.
+    assert share_of_copies(real, made, train) == pytest.approx(1 / 101)
+
+
+@pytest.fixture
+def pixels_are_features(monkeypatch):
+    """Networks that return what they see, so that every number can be had another way."""
+
+    def flat(some):
+        return some.flatten(1).float()
+
+    monkeypatch.setattr(measured, "picture_features", flat)
+    monkeypatch.setattr(measured, "inception_features", lambda network, some: flat(some) + 1)
+    monkeypatch.setattr(measured, "load_inception", lambda path: path)
+    monkeypatch.setattr(measured, "picture_classes", flat)
+    monkeypatch.setattr(measured, "MANIFOLD", 30)
+    return flat
+
+
+def three_sets(made: int, real: int, train: int) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(low, 256, (count, 3, 1, 1), generator=random).byte()
+        for low, count in ((60, made), (0, real), (30, train))
+    ]
+
+
+def test_each_number_is_of_the_sets_that_it_names(pixels_are_features, tmp_path):
+    made, real, train = three_sets(40, 50, 90)
+    made[:6] = train[:6]
+    numbers = picture_quality(made, real, train, inception_weights=tmp_path)
+    # As many training pictures as made ones, from the first to the last, evenly.
+    rows = [int(89 * number / 39) for number in range(40)]
+    a, b, floor, all_of_train = map(pixels_are_features, (made, real, train[rows], train))
+    assert floor[0].equal(all_of_train[0]) and floor[-1].equal(all_of_train[-1])
+    distance, deviation = kernel_distance(a, b)
+    assert (numbers["kernel_distance"], numbers["kernel_distance_std"]) == (distance, deviation)
+    assert numbers["kernel_distance_floor"] == kernel_distance(floor, b)[0]
+    assert numbers["frechet_distance"] == frechet_distance(a, b)
+    assert numbers["frechet_distance_floor"] == frechet_distance(floor, b)
+    assert (numbers["precision"], numbers["recall"]) == precision_recall(a[:30], b[:30])
+    assert numbers["copies"] == share_of_copies(made[:30], real[:30], train) >= 6 / 30
+    # The largest of three pixels is the class.
+    shares = np.bincount(a.argmax(1), minlength=3) / 40
+    entropy = -(shares * np.log(shares)).sum()
+    assert numbers["classes_entropy"] == pytest.approx(entropy) and entropy > 0.5
+    assert (numbers["kid"], numbers["kid_std"]) == kernel_distance(a + 1, b + 1)
+    assert numbers["kid_floor"] == kernel_distance(floor + 1, b + 1)[0]
+    assert numbers["fid"] == frechet_distance(a + 1, b + 1)
+    assert numbers["fid_floor"] == frechet_distance(floor + 1, b + 1)
+
+
+@pytest.mark.parametrize("short", range(3))
+def test_frechet_wants_twice_as_many_pictures_as_features(short, pixels_are_features, tmp_path):
+    """Three features: six of each are enough, five of any are not."""
+    counts = [6, 6, 6]
+    enough = picture_quality(*three_sets(*counts), inception_weights=tmp_path)
+    counts[short] = 5
+    fewer = picture_quality(*three_sets(*counts), inception_weights=tmp_path)
+    assert set(enough) - set(fewer) == {
+        "frechet_distance", "frechet_distance_floor", "fid", "fid_floor"
+    }  # fmt: skip
+
+
+def test_entropy_of_classes_that_are_never_made():
+    """Half, a quarter, a quarter, none: (2 + 4 + 4 bits) / 4 in nats."""
+    classes = torch.eye(4)[[0, 0, 1, 2]]
+    assert measured._entropy(classes) == pytest.approx(1.5 * np.log(2))
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(5, [*range(5)]), (40, [*range(36)]), (80, [*range(0, 72, 2)])]
+)
+def test_a_sheet_shows_pictures_from_all_of_them(count, shown, tmp_path, monkeypatch):
+    """At most three rows of twelve, evenly chosen; what is missing in a row is white."""
+    saved = []
+    monkeypatch.setattr(nearest_sheet, "save_pictures", lambda *given: saved.append(given))
+    made = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    train = torch.arange(0, 240, 3, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    save_beside_nearest(made, train, tmp_path / "sheet.jpg")
+    ((pictures, path, columns),) = saved
+    assert (path, columns) == (tmp_path / "sheet.png", 12)
+    padded = [*shown, *[255] * (-len(shown) % 12)]
+    rows = pictures[:, 0, 0, 0].reshape(-1, 12).tolist()
+    assert [value for row in rows[::2] for value in row] == padded
+    nearest = [3 * round(value / 3) if value < 255 else 255 for value in padded]
+    assert [value for row in rows[1::2] for value in row] == nearest

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics
 
 from triform.metrics.retrieval import (
     mean_reciprocal_rank,
@@ -48,7 +49,6 @@ def test_agrees_with_sorting(queries, gallery, seed):
 
 
 def test_agrees_with_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
     similarity, relevant = random.normal(size=(50, 20)), random.integers(20, size=50)
     found = ranks(similarity, relevant)
@@ -76,8 +76,10 @@ def test_floor_is_what_guessing_reaches():
     ("similarity", "relevant", "words"),
     [
         (np.zeros((0, 3)), np.zeros(0, int), "shape"),
+        (np.zeros(3), np.zeros(3, int), "shape"),
+        (np.zeros((2, 3, 3)), np.zeros(2, int), "shape"),
         (np.array([[np.nan, 1.0]]), np.array([0]), "not a number"),
-        (np.zeros((2, 2)), np.array([[True, False], [False, False]]), "query 1"),
+        (np.zeros((2, 2)), np.array([[True, True], [False, False]]), "query 1 has no right"),
     ],
 )
 def test_what_cannot_be_ranked_is_told(similarity, relevant, words):

@@ -25,3 +25,11 @@ def test_diversity_of_two_halves_and_a_copy() -> None:
     assert diversity(torch.stack([left, left])) == 0
     assert diversity(torch.stack([left, left, right])) == pytest.approx(2 / 3)
     assert diversity(left[None]) == 0
+
+
+def test_half_is_empty_and_a_little_more_is_occupied() -> None:
+    """One of two voxels in common: 0.5 counts as empty, 0.51 and any True as occupied."""
+    a = torch.tensor([[0.5, 0.51, 1.0]]).view(1, 1, 3, 1)
+    b = torch.tensor([[True, False, True]]).view(1, 1, 3, 1)
+    assert voxel_iou(a, b).tolist() == pytest.approx([1 / 3])
+    assert pairwise_iou(a, torch.cat([b, ~b])).tolist() == [pytest.approx([1 / 3, 1 / 2])]

@@ -52,6 +52,19 @@ def test_recall_is_one_over_many_blocks(num_queries, threads, monkeypatch):
         np.testing.assert_allclose([hit.similarity for hit in hits], each[rows], atol=1e-6)
 
 
+def test_a_filter_is_remembered_by_what_it_asks_for():
+    """One gallery, one field, two values in turn: each answer holds its own rows alone."""
+    gallery, x = make(40)
+    queries = unit(np.random.default_rng(2).standard_normal((2, 8)))
+    for half in (0, 1, 0, 1):
+        rows = np.arange(half, 40, 2)
+        expected = rows[np.argsort(-queries @ x[rows].T, axis=1)[:, :5]]
+        answers = gallery.search(queries, 5, encoder="toy", where={"half": half})
+        assert [[hit.id for hit in hits] for hits in answers] == [
+            [f"v{row}" for row in own] for own in expected
+        ]
+
+
 @pytest.mark.parametrize("aggregate", ["max", "mean"])
 @pytest.mark.parametrize("where", [None, {"half": 1}])
 @pytest.mark.parametrize("k", [1, 3, 60])

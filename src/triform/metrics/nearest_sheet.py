@@ -26,6 +26,6 @@ def save_beside_nearest(made: Tensor, train: Tensor, path: Path, rows: int = 3) 
     _, numbers = nearest(shown.flatten(1).float(), train.flatten(1).float())
     lines = []
     for ours, theirs in zip(shown.split(COLUMNS), train[numbers].split(COLUMNS), strict=True):
-        blank = torch.full_like(shown[: COLUMNS - len(ours)], 255)
+        blank = ours.new_full((COLUMNS - len(ours), *ours.shape[1:]), 255)
         lines += [ours, blank, theirs, blank]
     save_pictures(torch.cat(lines).numpy(), path.with_suffix(".png"), COLUMNS)

@@ -60,3 +60,27 @@ def test_a_damaged_grid_has_no_copies(library: tuple[Store, dict[str, LibraryObj
     store.remove(voxels_path("o03", SIZE))
     found = splitting.split_objects(store, objects, "copies")
     assert all(item.split for item in found.values())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "right"), [((8, 16, 24), 16), ((8, 12), 12), ((8, 24), 8), ((24, 40), 24)]
+)
+def test_copies_are_sought_at_the_size_nearest_to_the_usual(
+    sizes: tuple[int, ...], right: int, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs are copies in that size alone; of two as near the smaller one counts."""
+    monkeypatch.setattr(splitting, "_PREFERRED", 16)
+    store, objects = Store(memory), {}
+    for number in range(COUNT):
+        name, voxels = f"o{number:02}", {}
+        # The last object has one size more, which is not common to all.
+        for size in (*sizes, 15) if number == COUNT - 1 else sizes:
+            seed = number // 2 if size == right else 1000 + number
+            grid = np.random.default_rng(seed).random((size,) * 3) < 0.5
+            stream = io.BytesIO()
+            np.savez(stream, occupancy=np.packbits(grid), resolution=size)
+            voxels[size] = voxels_path(name, size)
+            store.write_bytes(voxels[size], stream.getvalue())
+        objects[name] = LibraryObject(object_id=name, source=f"s/{name}", voxels=voxels)
+    splits = [item.split for item in splitting.split_objects(store, objects, "copies").values()]
+    assert splits[::2] == splits[1::2] and len(set(splits)) == 3

@@ -1,6 +1,7 @@
 """Files in a folder and in memory behave alike."""
 
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["nonsense://x/y", "s3://bucket/library"])
-def test_addresses_that_cannot_be_used(root: str) -> None:
-    if root.startswith("s3"):
-        try:
-            import s3fs  # noqa: F401
-        except ImportError:
-            pass
-        else:
-            pytest.skip("s3fs is installed")
+def test_addresses_that_cannot_be_used(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as where it is not installed
     with pytest.raises(UserError, match=root):
         Store(root)

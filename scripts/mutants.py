@@ -1,0 +1,170 @@
+"""Change the source on purpose, one place at a time, and count which changes a test notices.
+
+Changes are made by cosmic-ray in a copy of the repository; the repository itself stays as it is.
+"""
+
+import argparse
+import ast
+import os
+import platform
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mutants_operators
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import OPERATOR_PROVIDERS, get_operator
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import MutationSpec, WorkItem
+from mutants_report import Outcome, why_equivalent, write_report
+from mutants_runner import changes_nothing, passes
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path("src/triform")
+AREAS = {
+    "metrics": "metrics/*.py",
+    "losses": "losses/*.py",
+    "evaluation": "systems/*/evaluation*.py",
+    "engine": "engine/*.py",
+    "split": "datasets/split.py",
+}
+LONGEST = 1200.0
+"""Seconds for the tests of one unchanged folder."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, default=0, help="places to change; 0 takes them all")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of places")
+    parser.add_argument("--areas", nargs="+", default=[*AREAS], choices=[*AREAS])
+    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "mutants.md")
+    given = parser.parse_args()
+    os.nice(max(0, 10 - os.nice(0)))
+    OPERATOR_PROVIDERS["triform"] = mutants_operators.Provider()
+    with tempfile.TemporaryDirectory(prefix="triform-mutants-") as folder:
+        copy = copied(Path(folder) / "triform")
+        os.chdir(copy)
+        os.environ |= {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
+        area_of = {path: area for area in given.areas for path in sorted(PACKAGE.glob(AREAS[area]))}
+        with use_db(str(Path(folder) / "session.sqlite"), WorkDB.Mode.create) as session:
+            init(list(area_of), session, {})
+            places = chosen(list(session.work_items), given.sample, given.seed)
+            outcomes = list(tried(places, area_of))
+    title = f"SAMPLE={given.sample} SEED={given.seed}" if given.sample else ""
+    areas = "" if given.areas == [*AREAS] else f"AREAS='{' '.join(given.areas)}'"
+    command = " ".join(filter(None, ["make mutants", title, areas]))
+    machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    write_report(given.report, outcomes, f"{command}` ({machine}, {time.strftime('%Y-%m-%d')})")
+    missed = sum(not one.noticed and not one.reason for one in outcomes)
+    print(f"{len(outcomes)} changes, {missed} noticed by no test: {given.report}")
+
+
+def copied(target: Path) -> Path:
+    """Copy every file that git knows or would add, and point to the furniture."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    for place in (ROOT / ".cache" / "sweethome3d", ROOT / "datasets" / "sweethome3d"):
+        if place.is_dir():
+            os.environ.setdefault("TRIFORM_FURNITURE", str(place))
+    return target
+
+
+def chosen(items: list[WorkItem], sample: int, seed: int) -> list[MutationSpec]:
+    """One change of each place, or of so many places, in a random order that the seed decides."""
+    annotations = {}
+    places: dict[tuple[str, tuple[int, int]], list[MutationSpec]] = {}
+    for item in items:
+        (change,) = item.mutations
+        path = change.module_path
+        if path not in annotations:
+            annotations[path] = list(annotated(ast.parse(path.read_text(encoding="utf-8"))))
+        start = tuple(change.start_pos)
+        if not any(first <= start < last for first, last in annotations[path]):
+            places.setdefault((str(path), start), []).append(change)
+    dice = random.Random(seed)
+    picked = [dice.choice(sorted(places[key], key=str)) for key in sorted(places)]
+    dice.shuffle(picked)
+    return picked[: sample or None]
+
+
+def annotated(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where annotations stand: a change there is none while the program runs."""
+    for node in ast.walk(tree):
+        for found in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if found is not None:
+                end = found.end_lineno, found.end_col_offset
+                yield (found.lineno, found.col_offset), end
+
+
+def tried(changes: list[MutationSpec], area_of: dict[Path, str]) -> Iterator[Outcome]:
+    """Run the tests of each change; those of an unchanged source have to pass before."""
+    limits: dict[frozenset[str], float] = {}
+    for number, change in enumerate(changes, 1):
+        path = change.module_path
+        source = path.read_text(encoding="utf-8").splitlines()[change.start_pos[0] - 1].strip()
+        tests = tests_of(path)
+        if frozenset(tests) not in limits:
+            began = time.monotonic()
+            if not passes(tests, LONGEST, quiet=False):
+                sys.exit(f"{' '.join(tests)}: the tests fail before anything is changed")
+            limits[frozenset(tests)] = 60 + 4 * (time.monotonic() - began)
+        operator = get_operator(change.operator_name)()
+        with use_mutation(path, operator, change.occurrence) as (before, after):
+            if after is None or changes_nothing(before, after):
+                continue
+            noticed = not passes(tests, limits[frozenset(tests)])
+        pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+        line = next((new.strip() for old, new in pairs if old != new), "")
+        kind = change.operator_name.partition("/")[2]
+        place = str(path.relative_to(PACKAGE))
+        one = Outcome(
+            area=area_of[path],
+            place=f"{place}:{change.start_pos[0]}",
+            kind=kind,
+            before=source,
+            after=line or "(removed)",
+            noticed=noticed,
+            reason=why_equivalent(place, source, kind),
+        )
+        word = "noticed" if one.noticed else "equivalent" if one.reason else "MISSED"
+        print(f"{number}/{len(changes)} {word} {one.place} {kind}: {one.after}", flush=True)
+        yield one
+
+
+def tests_of(path: Path) -> tuple[str, ...]:
+    """The tests that can notice a change of a module.
+
+    They are those of the mirrored folder: in small rooms the files that name the module, in the
+    engine all of them, the module's own first.
+    """
+    mirrored = Path("tests") / path.relative_to(PACKAGE)
+    first = mirrored.parent / f"test_{path.name}"
+    module = ".".join(path.with_suffix("").parts[1:])
+    files = sorted(mirrored.parent.rglob("test_*.py"))
+    naming = [file for file in files if names(file, module)]
+    if naming and path.parent.name in ("metrics", "losses", "datasets"):
+        files = naming
+    files.sort(key=lambda file: (file != first, file not in naming))
+    return tuple(map(str, files))
+
+
+def names(file: Path, module: str) -> bool:
+    """Whether a test imports a module."""
+    folder, _, name = module.rpartition(".")
+    text = file.read_text(encoding="utf-8")
+    return module in text or re.search(rf"from {folder} import .*\b{name}\b", text) is not None
+
+
+if __name__ == "__main__":
+    main()
