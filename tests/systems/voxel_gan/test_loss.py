@@ -53,7 +53,7 @@ def test_dice_is_nothing_for_the_right_answer_and_nearly_one_for_none() -> None:
 
 
 def test_every_part_by_hand() -> None:
-    """Two shapes of eight voxels; Dice has a smoothing of 1 above and below (one half, then none)."""
+    """Two shapes of eight voxels, half full and empty; Dice is smoothed by 1 above and below."""
     logit = torch.tensor(3.0).log()  # probability 3/4
     voxels = torch.zeros(2, 1, 2, 2, 2)
     voxels[0, 0, 0] = 1  # four of eight
