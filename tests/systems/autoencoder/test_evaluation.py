@@ -41,9 +41,7 @@ def test_every_row_by_numpy(tagged, untrained, objective):
     """Test pictures are far brighter than the training's: no other split gives these numbers."""
     path = untrained(System(small(tagged, objective=objective, noise_factor=0.2)))
     report = evaluate(EvaluateConfig(checkpoint=str(path), device="cpu", seed=7))
-    test, train = (
-        tagged.images[split].flatten(1).double().numpy() for split in ("test", "train")
-    )
+    test, train = (tagged.images[split].flatten(1).double().numpy() for split in ("test", "train"))
     mean = train.mean(0)
     _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
     best = directions[:4]
