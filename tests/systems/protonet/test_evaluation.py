@@ -77,7 +77,7 @@ def test_evaluate_counts_right_queries_of_test_classes(untrained, split):
     flags += ["--n_query", "4", "--seed", "9", "--device", "cpu"]
     report = evaluate(parse(VERBS["evaluate"], flags + (["--split", split] if split else [])))
     table = load_pictures("digits", size=8, channels=1)
-    source = evaluation_source(table, split or "test", n_way=2, n_shot=3, n_query=4, vary=False)
+    source = evaluation_source(table, split or "test", n_way=2, n_shot=3, n_query=4, vary=True)
     accuracy, interval, _ = by_hand(from_checkpoint(path, "cpu").network, source, 20, 9)
     assert 0.5 < accuracy < 1
     assert report["accuracy"] == pytest.approx(100 * accuracy, abs=1e-3)
