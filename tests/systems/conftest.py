@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,6 +91,8 @@ def measured(untrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
 
         monkeypatch.setattr(module, "picture_quality", quality)
         monkeypatch.setattr(module, "save_beside_nearest", sheet)
+        clock = SimpleNamespace(perf_counter=iter((10.0, 12.0)).__next__)
+        monkeypatch.setattr(module, "time", clock)  # two seconds for 200 pictures
         given = {"checkpoint": str(untrained(system)), "device": "cpu", "num_samples": 200}
         given |= {"output": tmp_path / "sheet.png", "inception_weights": tmp_path / "weights.pth"}
         report = verb(settings.model_validate({**given, "seed": 5, "batch_size": 64}))
@@ -99,6 +102,7 @@ def measured(untrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
         assert found["weights"] == tmp_path / "weights.pth"
         assert found["path"] == tmp_path / "sheet.png"
         assert report["kernel_distance"] == 0.25 and report["pictures"] == 200
+        assert report["milliseconds_per_picture"] == 10
         return found
 
     return evaluate

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from triform.base.config import parse
+from triform.base.seeding import generator
 from triform.datasets.captioned.table import DrawnPictures, make_table
 from triform.metrics.cider import cider_d
 from triform.systems.captioner.config import VERBS, Config
@@ -179,3 +180,24 @@ def test_losses_by_hand():
 
 def test_words_of_a_set_are_counted_as_they_are_read():
     assert words_of("Red cat!") == ["red", "cat"]
+
+
+@pytest.mark.parametrize("decoding", ["beam", "known", "greedy", "sample"])
+def test_captions_are_made_as_the_settings_say(untrained, decoding):
+    trained = from_checkpoint(untrained(System(tiny())), "cpu")
+    pictures = [np.random.default_rng(n).integers(0, 255, (40, 40, 3), np.uint8) for n in range(3)]
+    settings = VERBS["evaluate"](
+        checkpoint="", decoding=decoding, beam_size=3, length_power=0.4, max_length=5,
+        temperature=0.8, top_k=7, top_p=0.9, seed=11,
+    )  # fmt: skip
+    said = trained.say(pictures, settings)
+    decoder, places = Decoder(trained.model, trained.vocabulary, 5), trained.places(pictures)
+    wanted = {
+        "beam": lambda: decoder.beam(places, 3, 0.4),
+        "known": lambda: decoder.beam(places, 3, 0.4, trained.known),
+        "greedy": lambda: decoder.choose(places),
+        "sample": lambda: decoder.choose(
+            places, temperature=0.8, top_k=7, top_p=0.9, random=generator("caption", 11)
+        ),
+    }[decoding]()
+    assert [(each.words, each.score) for each in said] == [(e.words, e.score) for e in wanted]

@@ -32,7 +32,8 @@ def test_made_pictures_are_measured_against_the_test_part(tagged, measured, tmp_
     assert torch.equal(found["train"], tagged.images["train"])
     assert torch.equal(found["below"], tagged.images["train"])
     trained = from_checkpoint(tmp_path / "weights.safetensors", "cpu")
-    drawn = trained.draw(200, 5, 64)
+    z = torch.randn(200, 5, generator=generator("generate", 5))
+    drawn = trained_module.made(trained.generator, z, 64)
     assert torch.equal(found["made"], drawn) and torch.equal(found["above"], drawn)
 
 

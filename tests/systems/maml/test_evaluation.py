@@ -21,16 +21,17 @@ def tiny(*flags: str) -> Config:
     return parse(Config, ["--config", "tiny", "--device", "cpu", *flags], PRESETS)
 
 
-def learned(network, support, labels, steps: int, rate: float, only: str = "") -> dict:
-    """Weights after so many steps of plain gradient descent."""
+def learned(network, support, labels, steps: int, rate, only: str = "") -> dict:
+    """Weights after so many steps of plain gradient descent; `rate` may be one of each tensor."""
     weights = {name: tensor.detach() for name, tensor in network.named_parameters()}
     names = [name for name in weights if name.startswith(only)]
-    for _ in range(steps):
+    for step in range(steps):
+        rates = rate[step] if isinstance(rate, list) else dict.fromkeys(names, rate)
         own = {name: weights[name].clone().requires_grad_() for name in names}
         loss = F.cross_entropy(functional_call(network, {**weights, **own}, (support,)), labels)
         slopes = torch.autograd.grad(loss, list(own.values()))
         weights |= {
-            name: (own[name] - rate * slope).detach()
+            name: (own[name] - rates[name] * slope).detach()
             for name, slope in zip(names, slopes, strict=True)
         }
     return weights
@@ -68,6 +69,11 @@ def test_evaluate_learns_each_task_and_counts_right_queries(untrained, flags, st
     system = System(tiny("--n_way", "2", "--inner_lr", "0.4", *flags))
     torch.manual_seed(1)
     torch.nn.init.normal_(system.network.head.weight, std=0.5)
+    rate = 0.4
+    if system.inner_rates is not None:
+        with torch.no_grad():
+            system.inner_rates.log_rates.add_(torch.randn_like(system.inner_rates.log_rates) / 2)
+            rate = system.inner_rates.rates()
     path = untrained(system)
     words = ["--checkpoint", str(path), "--episodes", "20", "--n_way", "2", "--n_shot", "2"]
     words += ["--n_query", "4", "--seed", "9", "--device", "cpu"]
@@ -78,11 +84,11 @@ def test_evaluate_learns_each_task_and_counts_right_queries(untrained, flags, st
     network, batch = trained.network, source([0, 1], generator("some"))
     for task, logits in enumerate(trained.logits(batch)):
         weights = learned(
-            network, batch["support"][task], batch["support_labels"][task], steps, 0.4, only
+            network, batch["support"][task], batch["support_labels"][task], steps, rate, only
         )
         expected = functional_call(network, weights, (batch["query"][task],))
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
-    accuracy, _ = by_hand(network, source, 20, 9, steps, 0.4, only=only)
+    accuracy, _ = by_hand(network, source, 20, 9, steps, rate, only=only)
     assert 0.3 < accuracy < 1 and report["accuracy"] == pytest.approx(100 * accuracy, abs=0.7)
     assert report["task"] == "2-way 2-shot" and report["episodes"] == 20
 

@@ -30,8 +30,9 @@ def test_made_pictures_are_measured_against_the_test_part(tagged, measured, tmp_
     assert torch.equal(found["train"], tagged.images["train"])
     assert torch.equal(found["below"], tagged.images["train"])
     trained = from_checkpoint(tmp_path / "weights.safetensors", "cpu")
-    settings = EvaluateConfig(checkpoint="", num_samples=200, seed=5, batch_size=64)
-    drawn = trained.draw(200, settings)
+    torch.manual_seed(5)
+    z = torch.randn(200, 5, generator=generator("generate", 5))
+    drawn = trained_module.made(trained.generator, z, 64)
     assert torch.equal(found["made"], drawn) and torch.equal(found["above"], drawn)
 
 
@@ -103,3 +104,21 @@ def test_the_losses_of_a_step(tagged, steps):
     right = ((real > 0).float().mean() + 1) / 2
     assert losses["discriminator_accuracy"].item() == pytest.approx(float(right))
     assert losses["diversity"].item() == 0
+
+
+def test_truncated_pictures_come_from_styles_nearer_to_the_average(tagged):
+    """Half the way, and all of it: one and the same picture."""
+    generator = System(small(tagged)).generator.eval()
+    with torch.no_grad():
+        for layer in generator.layers:
+            layer.noise.zero_()
+        generator.mapping.average.normal_()
+        z = torch.randn(6, 5)
+        average = generator.mapping.average
+        w = average + 0.5 * (generator.mapping(z) - average)
+        images = generator.synthesize(w[:, None].expand(-1, generator.num_layers, -1))
+    half = trained_module.made(generator, z, 4, 0.5)
+    wanted = ((images + 1) / 2 * 255).round().clamp(0, 255)
+    torch.testing.assert_close(half.float(), wanted, rtol=0, atol=1)
+    whole = trained_module.made(generator, z, 4, 0.0)
+    assert (whole == whole[:1]).all() and not (half == half[:1]).all()

@@ -133,26 +133,21 @@ def small(tagged, **training) -> Config:
     )
 
 
-def test_evaluate_measures_test_pictures_and_made_ones(tagged, untrained, monkeypatch):
-    system = System(small(tagged))
-    path, seen = untrained(system), []
-
-    def quality(made, real, train, *, inception_weights=None):
-        seen.append((made, real, train))
-        return {"kernel_distance": 0.25}
-
-    monkeypatch.setattr(trained_module, "picture_quality", quality)
-    settings = EvaluateConfig(
-        checkpoint=str(path), device="cpu", num_samples=200, seed=5, importance_samples=3
-    )
-    report = evaluate(settings)
-    made, real, train = seen[0]
-    assert torch.equal(real, tagged.images["test"]) and torch.equal(train, tagged.images["train"])
-    trained = from_checkpoint(path, "cpu")
-    assert torch.equal(made, trained.draw(200, 5)) and report["pictures"] == 200
-    assert report["kernel_distance"] == 0.25
+def test_evaluate_measures_test_pictures_and_made_ones(tagged, measured, tmp_path):
+    found = measured(System(small(tagged)), trained_module, evaluate, EvaluateConfig)
+    assert torch.equal(found["real"], tagged.images["test"])
+    assert torch.equal(found["train"], tagged.images["train"])
+    assert torch.equal(found["below"], tagged.images["train"])
+    trained = from_checkpoint(tmp_path / "weights.safetensors", "cpu")
+    codes = torch.randn(200, 4, generator=generator("generate", 5))
+    with torch.no_grad():
+        means = trained.network.decoder(codes).clamp(0, 1)
+    torch.testing.assert_close(found["made"].float(), (255 * means).round(), rtol=0, atol=1)
+    assert torch.equal(found["above"], found["made"])
+    settings = EvaluateConfig(checkpoint="", num_samples=200, seed=5, batch_size=64)
     bounds = likelihood_bounds(trained, tagged.images["test"], settings)
-    assert {name: report[name] for name in bounds} == bounds
+    assert {name: found["report"][name] for name in bounds} == bounds
+    assert found["report"]["likelihood"] == "gaussian"
 
 
 def expected(system, images, noise, beta) -> dict[str, float]:

@@ -216,3 +216,36 @@ def test_the_losses_of_a_step_are_weighed_and_warmed_up():
     assert losses["iou"].item() == pytest.approx((2 / 3 + 5 / 6) / 2)
     assert system.num_steps == 2
     assert set(system.networks["cvae"].given[0][2].flatten().tolist()) != {0.0}
+
+
+def test_the_flow_learns_to_lead_from_noise_to_codes():
+    """Every code at several times, on the straight line between noise and it."""
+    system = tiny("--prior", "flow", "--prior_repeats", "3")
+    prior, seen, pushed = system.prior, [], []
+    with torch.no_grad():
+        prior.latent_mean.fill_(0.5)
+        prior.latent_std.fill_(2.0)
+
+    class Still(torch.nn.Module):
+        def forward(self, x_t, t, cond):
+            seen.append((x_t, t, cond))
+            return torch.full_like(x_t, 0.25)
+
+    system.networks["prior"] = Still()
+    z = torch.randn(4, system.config.model.latent_dim)
+    cond = torch.randn(4, system.config.model.cond_dim)
+    torch.manual_seed(0)
+    loss = system._prior_step(prior, z, cond, lambda loss, name: pushed.append((loss, name)))
+    codes = prior.normalize(z).repeat(3, 1)  # by the mean and deviation that were kept up to date
+    torch.manual_seed(0)
+    noise, t = torch.randn_like(codes), torch.rand(12)
+    ((x_t, times, conditions),) = seen
+    assert torch.equal(times, t) and torch.equal(conditions, cond.repeat(3, 1))
+    torch.testing.assert_close(x_t, noise + t[:, None] * (codes - noise))
+    expected = (0.25 - (codes - noise)).square().mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert [name for _, name in pushed] == ["prior"]
+    kept = 0.5 + 0.01 * (z.mean(0) - 0.5)
+    torch.testing.assert_close(prior.latent_mean, kept)
+    spread = (z - kept).square().mean(0).sqrt()
+    torch.testing.assert_close(prior.latent_std, 2 + 0.01 * (spread - 2))
