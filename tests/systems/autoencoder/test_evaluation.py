@@ -59,7 +59,8 @@ def test_every_row_by_numpy(tagged, untrained, objective):
     rows = {row.pop("by"): row for row in report["rows"]}
     assert list(rows) == list(expected)
     for name, some in expected.items():
-        assert rows[name] == pytest.approx(errors(some, test), rel=1e-4), name
+        wanted = errors(some, test)
+        assert {key: rows[name][key] for key in wanted} == pytest.approx(wanted, rel=1e-4), name
     assert rows["mean picture"]["absolute_error"] == pytest.approx(160 / 255, rel=0.02)
     assert report["pictures"] == 14 and report["code"] == 4
     assert report["noise_factor"] == (0.2 if objective == "denoising" else 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from triform.systems.retrieval import evaluation
+from triform.systems.retrieval import evaluation, fusion
 from triform.systems.retrieval.config import SMALL, EvaluateConfig
 from triform.systems.retrieval.data import TextTable
 from triform.systems.retrieval.fusion import (
@@ -162,6 +162,7 @@ def test_every_way_of_comparing_by_its_definition():
 
     asked, gallery = Looks(unit(2, 2, 3), unit(2, 2, 4)), Looks(unit(3, 2, 3), unit(3, 2, 4))
     points = unit(3, 3)
+    measured = getattr(fusion, "MEASURED_POINT_WEIGHT", POINT_WEIGHT)
     found = compare(asked, gallery, points)
     expected = {name: np.zeros((2, 3)) for name in found}
     for q in range(2):
@@ -178,7 +179,7 @@ def test_every_way_of_comparing_by_its_definition():
             ]  # fmt: skip
             expected["points"][q, n] = cloud
             expected["views"][q, n] = max(learned)
-            expected["views and points"][q, n] = max(learned) + POINT_WEIGHT * cloud
+            expected["views and points"][q, n] = max(learned) + measured * cloud
             expected["plain baseline"][q, n] = max(plain)
             expected["all"][q, n] = max(turns) + POINT_WEIGHT * cloud
     assert list(found) == ["points", "views", "views and points", "plain baseline", "all"]
