@@ -146,7 +146,7 @@ class Coder(torch.nn.Module):
         self.given.append((voxels, cond, noise))
         fewer = torch.roll(voxels, -1, 2) * voxels  # the last full plane is lost
         mu = voxels.flatten(1).mean(1, keepdim=True).expand(-1, self.latent)
-        logits = 4 * (2 * fewer - 1) + self.shift
+        logits = 0.4 * (2 * fewer - 1) + self.shift  # below 0.5: a logit is no probability
         return logits, mu, torch.full_like(mu, -0.5), mu + 0 * noise
 
 
