@@ -1,6 +1,7 @@
 """Choosing words: against brute force over all sentences, and one picture at a time."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from sentences import log_probability
 
 from triform.systems.captioner.config import ModelConfig
 from triform.systems.captioner.decoding import Decoder, _narrowed
-from triform.systems.captioner.model import Captioner, pack_words, unpack_words
+from triform.systems.captioner.model import Captioner, State, pack_words, unpack_words
 from triform.text.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
 
 WORDS = Vocabulary.build(["a b", "a"], 1)  # four special words and two others
@@ -131,3 +132,75 @@ def test_looking_repeats_what_was_said(model):
 def test_words_travel_as_bytes():
     again = unpack_words(pack_words(WORDS))
     assert again == WORDS
+
+
+@torch.no_grad()
+def plain_beam(
+    model, place, size: int, longest: int, power: float
+) -> tuple[list[int], float, bool]:
+    """One picture, sentence by sentence, never stopped before the longest length."""
+    end = WORDS.word_to_idx[END]
+    never = [WORDS.word_to_idx[word] for word in (PAD, START, UNKNOWN)]
+    beams = [(0.0, [], model.start(place))]
+    finished: list[tuple[float, list[int]]] = []
+    for length in range(1, longest + 2):
+        grown = []
+        for score, said, state in beams:
+            last = said[-1] if said else WORDS.word_to_idx[START]
+            logits, after, _ = model.step(torch.tensor([last]), state)
+            logits[:, never] = float("-inf")
+            for word, value in enumerate(logits.log_softmax(1)[0].tolist()):
+                if value > float("-inf"):
+                    grown.append((score + value, [*said, word], after))
+        grown = sorted(grown, key=lambda each: -each[0])[: 2 * size]
+        for score, said, _ in grown[:size]:
+            if said[-1] == end:
+                finished.append((score / length**power, said[:-1]))
+        beams = [each for each in grown if each[1][-1] != end][:size]
+    if not finished:
+        score, said, _ = beams[0]
+        return said[:longest], score / (longest + 1) ** power, False
+    score, said = max(finished, key=lambda each: each[0])
+    return said, score, True
+
+
+@pytest.mark.parametrize("power", [0.0, 0.7, 1.5])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_stopping_early_says_what_running_to_the_end_says(model, size, power):
+    shown, longest = places(model, 12), 8
+    answers = Decoder(model, WORDS, longest).beam(shown, size, power)
+    for place, answer in zip(shown.split(1), answers, strict=True):
+        said, score, finished = plain_beam(model, place, size, longest, power)
+        assert (answer.words, answer.finished) == (said, finished)
+        assert answer.score == pytest.approx(score, abs=1e-5)
+
+
+class Ripening:
+    """Ends at once with 0.4, or says a (0.35) and then five times a for sure before it ends."""
+
+    def start(self, places):
+        count = len(places)
+        return State(
+            torch.zeros(count, 1), torch.zeros(count, 1), places, torch.zeros(count, 0, 0),
+            torch.zeros(count, 1),
+        )  # fmt: skip
+
+    def step(self, words, state):
+        end, a, b = WORDS.word_to_idx[END], *(WORDS.word_to_idx[word] for word in "ab")
+        odds = torch.full((len(words), len(WORDS)), 1e-9)
+        for row, step in enumerate(state.hidden[:, 0].tolist()):
+            if step == 0:
+                odds[row, [end, a, b]] = torch.tensor([0.4, 0.35, 0.25])
+            else:
+                odds[row, end if step == 5 else a] = 1
+        return odds.log(), state._replace(hidden=state.hidden + 1), None
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_long_sentence_may_overtake_a_short_one(size):
+    """ln 0.4 / 1 is less than ln 0.35 / 6^0.7, of which nothing is to be seen after one word."""
+    (answer,) = Decoder(Ripening(), WORDS, 5).beam(torch.zeros(1, 1, 1), size, 0.7)
+    assert answer.words == [WORDS.word_to_idx["a"]] * 5 and answer.finished
+    assert answer.score == pytest.approx(math.log(0.35) / 6**0.7, abs=1e-5)
+    (short,) = Decoder(Ripening(), WORDS, 5).beam(torch.zeros(1, 1, 1), size, 0.0)
+    assert short.words == [] and short.score == pytest.approx(math.log(0.4), abs=1e-5)

@@ -8,6 +8,7 @@ from triform.datasets.environments import Environments
 from triform.datasets.scores import ScoreRecord
 from triform.systems.dqn.config import DataConfig
 from triform.systems.dqn.data import Collector, Replay
+from triform.systems.dqn.windows import Windows
 
 
 def filled(capacity: int, count: int, dtype=np.float32) -> Replay:
@@ -125,3 +126,17 @@ def test_a_punishment_is_learned_from_but_never_scored():
     ended = each.replay.columns["bootstrap"][: len(each.replay)] == 0
     assert set(rewards[ended].tolist()) == {-10.0} and set(rewards[~ended].tolist()) == {1.0}
     assert each.record.scores and all(score >= 8 for _, score in each.record.scores)
+
+
+def test_what_an_episode_before_left_open_is_forgotten():
+    """As after a resume that begins new episodes: its steps belong to nothing that follows."""
+    each = collector(num_environments=2)
+    each.windows = Windows(2, 3, 0.9)
+    each.act()
+    each.act()
+    assert [len(window) for window in each.windows.steps] == [2, 2]
+    each.environments.lengths[1] = 0  # begun anew
+    each.act()
+    # The first has three steps and gives the oldest away; of the second only the new one is left.
+    assert [len(window) for window in each.windows.steps] == [2, 1]
+    assert len(each.replay) == 1

@@ -85,6 +85,39 @@ def test_target_follows_slowly_or_in_leaps(tmp_path):
             assert all(map(torch.equal, system.target_weights, system.weights))
 
 
+@pytest.mark.parametrize(("double", "following"), [(False, 7.0), (True, 1.0)])
+@pytest.mark.parametrize("kind", ["huber", "mse"])
+def test_the_loss_of_a_step_by_hand(tmp_path, double, following, kind):
+    """The target network rates what follows 1 and 7, the learning one prefers the first of them."""
+
+    class Table(torch.nn.Module):
+        def __init__(self, *values):
+            super().__init__()
+            self.values = torch.nn.Parameter(torch.tensor(values))
+
+        def forward(self, rows):
+            return rows[:, :1] * self.values
+
+    training = {"gamma": 0.5, "double_q": double, "td_loss": kind, "target_update": "copy"}
+    system = System(settings(tmp_path, training={**training, "target_every": 1}))
+    system.q = system.networks["q"] = Table(3.0, 2.0)
+    system.target = Table(1.0, 7.0)
+    system.weights, system.target_weights = [system.q.values], [system.target.values.data]
+    batch = {
+        "observation": torch.tensor([[1.0], [2.0]]), "next_observation": torch.ones(2, 1),
+        "action": torch.tensor([1, 0]), "reward": torch.tensor([1.5, 4.0]),
+        "bootstrap": torch.tensor([1.0, 0.0]),
+    }  # fmt: skip
+    pushed = []
+    losses = system.step(batch, pushed.append)
+    errors = [abs(2.0 - (1.5 + 0.5 * following)), abs(6.0 - 4.0)]
+    each = [e**2 if kind == "mse" else e - 0.5 if e > 1 else e**2 / 2 for e in errors]
+    assert losses["loss"].item() == pytest.approx(sum(each) / 2)
+    assert losses["q"].item() == 4 and pushed == [losses["loss"]]
+    assert losses["epsilon"] == system.collector.epsilon
+    assert system.num_updates == 1 and torch.equal(system.target.values, system.q.values)
+
+
 def test_evaluation_is_greedy_apart_and_repeatable(tmp_path):
     system = System(settings(tmp_path))
     before = system.environments.observations.tobytes(), system.collector.steps

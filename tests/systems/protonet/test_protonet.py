@@ -1,5 +1,6 @@
 """Prototypical networks: what they compute, and the verbs from end to end."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -89,6 +90,11 @@ def test_one_picture_at_a_time_gives_the_same(run):
     before = {k: v.clone() for k, v in trained.network.state_dict().items()}
     labelled = trained.logits(episode, transductive=True)
     assert not torch.allclose(labelled, together)
+    copied = copy.deepcopy(trained.network).train()  # norms look at all pictures of the task
+    with torch.no_grad():
+        expected = copied(episode["support"], episode["support_labels"], episode["query"], 2)
+    torch.testing.assert_close(labelled, expected)
+    assert not trained.network.training
     after = trained.network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 

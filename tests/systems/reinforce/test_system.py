@@ -82,6 +82,64 @@ def test_the_baseline_stays_out_of_the_policy(tmp_path):
     assert pushed == ["value", "value", "policy"]
 
 
+@pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_losses_of_a_step_by_hand(baseline, normalize):
+    """Policy and baseline that multiply what they see; the last of two episodes was cut."""
+
+    class Times(torch.nn.Module):
+        def __init__(self, *values):
+            super().__init__()
+            self.values = torch.nn.Parameter(torch.tensor(values))
+
+        def forward(self, rows):
+            return rows[:, :1] * self.values
+
+    given = {
+        "device": "cpu", "model": {"baseline": baseline},
+        "training": {
+            "gamma": 0.9, "normalize": normalize, "entropy_weight": 0.2, "value_steps": 2,
+        },
+    }  # fmt: skip
+    system, pushed = System(Config.model_validate(given)), []
+    system.networks["policy"] = Times(0.0, 1.0)
+    if baseline:
+        system.networks["value"] = Times(0.3)
+    batch = {
+        "observation": torch.tensor([[1.0], [2.0], [-1.0]]), "action": torch.tensor([1, 0, 0]),
+        "returns": torch.tensor([5.0, 2.0, 3.0]), "bootstrap": torch.tensor([0.0, 0.0, 0.9]),
+        "episode": torch.tensor([0, 0, 1]), "last_observation": torch.tensor([[7.0], [2.0]]),
+    }  # fmt: skip
+
+    def update(loss, name):
+        pushed.append((name, loss.item()))
+
+    update.processes = Processes(torch.device("cpu"))
+    losses = system.step(batch, update)
+    returns, expected = np.array([5.0, 2.0, 3.0]), np.zeros(3)
+    if baseline:  # a value of 1 is 1 / (1 - 0.9) = 10
+        expected = 10 * 0.3 * np.array([1.0, 2.0, -1.0])
+        returns = returns + np.array([0, 0, 0.9 * 10 * 0.3 * 2.0])
+    advantage = returns - expected
+    if normalize:
+        advantage = (advantage - advantage.mean()) / advantage.std(ddof=1)
+    x = np.array([1.0, 2.0, -1.0])
+    logs = np.stack([-np.log(1 + np.exp(x)), x - np.log(1 + np.exp(x))], 1)
+    entropy = -(np.exp(logs) * logs).sum(1).mean()
+    policy = -(logs[[0, 1, 2], [1, 0, 0]] * advantage).mean() - 0.2 * entropy
+    wanted = [("policy", policy)]
+    if baseline:
+        value = ((returns - expected) ** 2).mean() / 100
+        wanted = [("value", value), ("value", value), *wanted]
+        assert losses["value"].item() == pytest.approx(value, rel=1e-4)
+    assert [name for name, _ in pushed] == [name for name, _ in wanted]
+    for (_, seen), (_, number) in zip(pushed, wanted, strict=True):
+        assert seen == pytest.approx(number, rel=1e-4)
+    assert losses["entropy"].item() == pytest.approx(entropy, rel=1e-5)
+    total = policy + (value if baseline else 0)
+    assert float(losses["loss"]) == pytest.approx(total, rel=1e-4)
+
+
 def test_verbs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--checkpoint FILE, or train with"):

@@ -1,3 +1,6 @@
+import math
+
+import pytest
 import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli, Normal, kl_divergence
@@ -47,6 +50,22 @@ def test_dice_is_nothing_for_the_right_answer_and_nearly_one_for_none() -> None:
     )
     assert right["dice"] < 1e-6
     assert empty["dice"] > 0.99
+
+
+def test_every_part_by_hand() -> None:
+    """Two shapes of eight voxels, half full and empty; Dice is smoothed by 1 above and below."""
+    logit = torch.tensor(3.0).log()  # probability 3/4
+    voxels = torch.zeros(2, 1, 2, 2, 2)
+    voxels[0, 0, 0] = 1  # four of eight
+    logits = torch.where(voxels > 0, logit, -logit)
+    mu, logvar = torch.tensor([[1.0, -2.0], [0.0, 0.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    losses = vae_loss(logits, voxels, mu, logvar, kl_weight=0.5, dice_weight=3.0)
+    # first: overlap 3, sums 4 and 4; second: overlap 0, sums 2 and 0
+    dice = ((1 - 7 / 9) + (1 - 1 / 3)) / 2
+    kl = (2.5 + 0.5 * (math.e - 2)) / 2
+    bce = math.log(4 / 3)
+    expected = {"dice": dice, "kl": kl, "bce": bce, "vae": bce + 0.5 * kl / 8 + 3 * dice}
+    assert {name: float(value) for name, value in losses.items()} == pytest.approx(expected)
 
 
 def test_binarize_is_binary_forward_and_the_probability_backward() -> None:
