@@ -66,8 +66,8 @@ def picture_quality(
         numbers["frechet_distance"] = frechet_distance(of["made"], of["real"])
         numbers["frechet_distance_floor"] = frechet_distance(of["floor"], of["real"])
         numbers["frechet_distance_gaussian"] = frechet_distance(of["gaussian"], of["real"])
-    for name, key in (("", "made"), ("_floor", "floor"), ("_gaussian", "gaussian")):
-        numbers[f"precision{name}"], numbers[f"recall{name}"] = precision_recall(
+    for end, key in (("", "made"), ("_floor", "floor"), ("_gaussian", "gaussian")):
+        numbers[f"precision{end}"], numbers[f"recall{end}"] = precision_recall(
             of[key][:MANIFOLD], of["real"][:MANIFOLD]
         )
     numbers["copies"] = share_of_copies(made[:MANIFOLD], real[:MANIFOLD], train)

@@ -1,6 +1,5 @@
 """The baseline by captions and novelty, on shapes and captions made by hand."""
 
-import numpy as np
 import pytest
 import torch
 

@@ -84,4 +84,3 @@ def training_shapes(objects: Objects) -> TrainingShapes:
     return TrainingShapes(
         torch.cat(parts), tuple(objects.captions[owner] for owner in objects.owner[rows])
     )
-
