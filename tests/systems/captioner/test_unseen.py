@@ -24,7 +24,9 @@ def table():
     top = np.repeat((rows < 16)[..., None] * 255, 3, 2).astype(np.uint8)
     nearly = left.copy()
     nearly[0, :16] = 0  # one row of 32: cosine 0.97
-    return table_of([left, top, nearly, top, 255 - left], ["a", "b", "a", "b", "c"], [0, 1], [2, 3, 4])
+    return table_of(
+        [left, top, nearly, top, 255 - left], ["a", "b", "a", "b", "c"], [0, 1], [2, 3, 4]
+    )
 
 
 def test_the_most_similar_picture_and_how_similar(table):
