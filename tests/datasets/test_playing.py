@@ -6,8 +6,8 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.datasets.filming import film, save_sample
-from triform.datasets.playing import PARALLEL, Game, Player, summarize
-from triform.datasets.playing_settings import PlayConfig
+from triform.datasets.playing import PARALLEL, Game, Player, measure, summarize
+from triform.datasets.playing_settings import EvaluateConfig, PlayConfig
 from triform.datasets.scores import ScoreRecord
 
 
@@ -99,3 +99,12 @@ def test_among_equal_scores_the_steadier_is_chosen():
     best = max(range(len(scores)), key=chosen.__getitem__)
     assert scores[best] == 500 and best == 16  # ten of them, the last in a row
     assert max(chosen[:5]) < min(chosen[5:])
+
+
+def test_chance_stands_beside_the_agent():
+    settings = EvaluateConfig(environment="CartPole-v1", episodes=40, seed=3)
+    report = measure(Player(Game("CartPole-v1", 3)), lean, settings)
+    assert report["score"] > 300 > 40 > report["random_score"] > 15
+    assert 0 < report["random_interval"] < 10
+    again = measure(Player(Game("CartPole-v1", 3)), lean, settings)
+    assert again == report

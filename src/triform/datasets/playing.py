@@ -206,10 +206,23 @@ class Player:
 
 
 def measure(player: Player, policy: Policy, settings: EvaluateConfig) -> dict[str, Any]:
-    """Play as many episodes as asked for, and say how they went."""
+    """Play as many episodes as asked for, and say how they went, and how at random.
+
+    Returns:
+        What `summarize` says, and the same episodes' `random_score`, with its interval, when
+        every action is drawn by chance.
+    """
     episodes = player.play(policy, settings.episodes)
+    chance = np.random.default_rng(hash_seed(settings.seed, "random agent"))
+    by_chance = summarize(
+        player.play(lambda rows: chance.integers(player.num_actions, size=len(rows)),
+                    settings.episodes)
+    )  # fmt: skip
     player.close()
-    return {"environment": player.game.name, **summarize(episodes)}
+    return {
+        "environment": player.game.name, **summarize(episodes),
+        "random_score": by_chance["score"], "random_interval": by_chance["interval"],
+    }  # fmt: skip
 
 
 class Evaluations:

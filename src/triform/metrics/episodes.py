@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from triform.base.seeding import generator
@@ -43,6 +44,19 @@ def accuracy_of(
         scores.append(right.float().mean(1))
     mean, interval = mean_and_interval(torch.cat(scores))
     return {"accuracy": 100 * mean, "interval95": 100 * interval, "episodes": episodes}
+
+
+def nearest_pixels(episode: Episode) -> Tensor:
+    """The baseline: a query (T, Q) is of the class of the example with the most similar pixels.
+
+    Similar by the cosine after each picture's mean is taken away.
+    """
+    support, query = (
+        normalize(flat - flat.mean(-1, keepdim=True), dim=-1)
+        for flat in (episode[name].flatten(2).float() for name in ("support", "query"))
+    )
+    nearest = (query @ support.transpose(1, 2)).argmax(-1)
+    return episode["support_labels"].gather(1, nearest)
 
 
 def loss_and_accuracy(logits: Answer, source: Source, episodes: int, seed: int) -> dict[str, float]:

@@ -57,7 +57,11 @@ def retrieval_metrics(
     ks: Sequence[int] = (1, 3, 5, 10),
 ) -> dict[str, float]:
     """`recall@K` for each K, `mrr` and `median_rank`."""
-    found = ranks(similarity, relevant)
+    return numbers_of(ranks(similarity, relevant), ks)
+
+
+def numbers_of(found: Int[np.ndarray, " q"], ks: Sequence[int] = (1, 3, 5, 10)) -> dict[str, float]:
+    """The same from ranks, of some queries or of all."""
     numbers = {f"recall@{k}": recall_at(found, k) for k in ks}
     return numbers | {"mrr": mean_reciprocal_rank(found), "median_rank": float(np.median(found))}
 

@@ -15,6 +15,39 @@ SIDE = 96
 _VAL_SHARE = 0.05
 
 
+UNSEEN = "joypixels"
+"""The maker whose drawings were looked at by nobody while the captioner was made."""
+
+
+def load_unseen_emoji(download_path: str) -> CaptionTable:
+    """The training drawings of `load_emoji`, and as its test those of a maker not among them.
+
+    The training part is that of `load_emoji` and there is no validation part, so that nothing can
+    be trained on or chosen by the drawings of that maker.
+
+    Raises:
+        UserError: the drawings cannot be brought.
+    """
+    known = load_emoji(download_path)
+    assert isinstance(known.pictures, DrawnPictures)
+    drawn = load_pictures(
+        UNSEEN, size=SIDE, channels=3, download_path=download_path, for_tests=True
+    )
+    train = known.rows("train")
+    learned = {known.contents[row] for row in train}
+    names = [" ".join(words_of(drawn.classes[label])) for label in drawn.labels]
+    asked = [row for row, name in enumerate(names) if name in learned]
+    said = [known.captions[row] for row in train] + [(names[row],) for row in asked]
+    called = [known.pictures.name(int(row)) for row in train]
+    called += [f"{drawn.classes[drawn.labels[row]]} ({drawn.maker_names[0]})" for row in asked]
+    images = np.concatenate([known.pictures.images[train], drawn.images[asked]])
+    splits = {"train": np.arange(len(train)), "test": np.arange(len(train), len(said))}
+    return make_table(
+        UNSEEN, DrawnPictures(images, called), said, splits,
+        licence=drawn.licence, contents=tuple(own[0] for own in said),
+    )  # fmt: skip
+
+
 def load_emoji(download_path: str) -> CaptionTable:
     """Emoji by name: twelve makers' drawings to learn from, another's ("twemoji") for the test.
 

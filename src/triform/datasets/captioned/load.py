@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from triform.base.errors import UsageError
 from triform.datasets.captioned.csv_file import load_csv
-from triform.datasets.captioned.emoji import load_emoji
+from triform.datasets.captioned.emoji import UNSEEN, load_emoji, load_unseen_emoji
 from triform.datasets.captioned.furniture import load_furniture
 from triform.datasets.captioned.joined import joined
 from triform.datasets.captioned.scenes import load_scenes
 from triform.datasets.captioned.table import CaptionTable
 
-KNOWN = ("csv", "scenes", "scenes:digits", "emoji", "furniture")
+KNOWN = ("csv", "scenes", "scenes:digits", "emoji", UNSEEN, "furniture")
 
 
 def load_captioned(
@@ -26,7 +26,7 @@ def load_captioned(
 
     Args:
         source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
-            "furniture"; several with "+" between them are one set.
+            "joypixels" (for tests alone), "furniture"; several with "+" between them are one set.
         images_dir: folder of the pictures (csv).
         caption_file: table `image,caption` (csv).
         val_split: share of the pictures for validation (csv).
@@ -50,6 +50,8 @@ def load_captioned(
         return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
     if source == "emoji":
         return load_emoji(download_path)
+    if source == UNSEEN:
+        return load_unseen_emoji(download_path)
     if source == "furniture":
         return load_furniture(download_path)
     if source.partition("/")[0] in KNOWN:

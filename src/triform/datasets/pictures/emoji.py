@@ -117,24 +117,21 @@ def load(folder: Path, size: int | None = None) -> PictureTable:
     """
     size = size or DEFAULT_SIZE
     try:
-        things = _read_table(folder / "openmoji" / "package" / _TABLE)
+        table = _read_table(folder / "openmoji" / "package" / _TABLE)
         drawings = _read_drawings(
-            folder, {thing["hexcode"]: thing["annotation"] for thing in things}
+            folder, {thing["hexcode"]: thing["annotation"] for thing in table}
         )
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder}: incomplete or damaged ({error}); "
-            "remove the folder and run `triform data get emoji`"
-        ) from None
+        raise _damaged(folder, error) from None
     rows = [
         (maker, label, drawings[name][thing["hexcode"]])
         for maker, name in enumerate(SOURCES)
-        for label, thing in enumerate(things)
+        for label, thing in enumerate(table)
         if thing["hexcode"] in drawings[name]
     ]
     makers = np.array([row[0] for row in rows])
     labels = np.array([row[1] for row in rows])
-    names = tuple(thing["annotation"] for thing in things)
+    names = tuple(thing["annotation"] for thing in table)
     unseen = list(SOURCES).index(UNSEEN_MAKER)
     shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
     return PictureTable(
@@ -150,22 +147,42 @@ def load(folder: Path, size: int | None = None) -> PictureTable:
             "val": np.nonzero(shares < _VAL_SHARE)[0],
             "test": np.nonzero((shares >= _VAL_SHARE) & (shares < _VAL_SHARE + _TEST_SHARE))[0],
         },
-        captions=tuple(tuple(_captions(thing)) for thing in things),
+        captions=tuple(tuple(_captions(thing)) for thing in table),
         licence=LICENCE,
+    )
+
+
+def things(folder: Path) -> dict[str, str]:
+    """Names by code points of all things in a folder made by `fetch`.
+
+    Raises:
+        UserError: The table is missing or damaged.
+    """
+    try:
+        rows = _read_table(folder / "openmoji" / "package" / _TABLE)
+        return {thing["hexcode"]: thing["annotation"] for thing in rows}
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(folder, error) from None
+
+
+def _damaged(folder: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{folder}: incomplete or damaged ({error}); "
+        "remove the folder and run `triform data get emoji`"
     )
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:
     """One row per thing: without skin tones, and the first of each name."""
-    things: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     with path.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             if row["skintone"] or row["group"].startswith("extras") or row["group"] == "component":
                 continue
-            things.setdefault(row["annotation"], {**row, "hexcode": key(row["hexcode"])})
-    if not things:
+            found.setdefault(row["annotation"], {**row, "hexcode": key(row["hexcode"])})
+    if not found:
         raise ValueError(f"{path.name} holds no rows")
-    return list(things.values())
+    return list(found.values())
 
 
 def _captions(thing: dict[str, str]) -> Iterator[str]:

@@ -18,6 +18,11 @@ def key(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
+def short_key(hexcode: str) -> str:
+    """The same without joiners as well, which some makers leave out of their files' names."""
+    return "-".join(part for part in key(hexcode).split("-") if part != "200d")
+
+
 def read_openmoji(package: Path) -> dict[str, str]:
     """SVG texts by code points, from one file each."""
     return {

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
-from triform.datasets.pictures import emoji, folder, glyphs, numerals
+from triform.datasets.pictures import emoji, folder, glyphs, joypixels, numerals
 from triform.datasets.pictures.table import PictureTable
 from triform.datasets.shape import MARKER, read_marker
 
@@ -31,6 +31,7 @@ class Known:
         licence: in a few words.
         read: reads it from its folder; the second argument is the size asked for.
         fetch: brings it into its folder; None where nothing has to be brought.
+        for_tests: it is measured on and never trained on.
     """
 
     about: str
@@ -38,6 +39,7 @@ class Known:
     licence: str
     read: Callable[[Path, int | None], PictureTable]
     fetch: Callable[[Path], object] | None = None
+    for_tests: bool = False
 
 
 KNOWN: dict[str, Known] = {
@@ -74,6 +76,14 @@ KNOWN: dict[str, Known] = {
         emoji.load,
         emoji.fetch,
     ),
+    "joypixels": Known(
+        "emoji drawn by a maker that nothing was trained on, for tests alone",
+        1914,
+        joypixels.LICENCE,
+        lambda place, size: joypixels.load(place, emoji.things(bring("emoji", place.parent)), size),
+        joypixels.fetch,
+        for_tests=True,
+    ),
 }
 
 
@@ -83,6 +93,7 @@ def load_pictures(
     size: int | None = None,
     channels: int | None = None,
     download_path: str | Path = "datasets",
+    for_tests: bool = False,
 ) -> PictureTable:
     """Finds, brings or makes a set of pictures and reads it.
 
@@ -91,9 +102,10 @@ def load_pictures(
         size: rows and columns; not given, those of the source.
         channels: 1, 3 or 4; not given, those of the source.
         download_path: folder for what has to be brought.
+        for_tests: nothing is trained on it, so sets that are kept for tests may be read too.
 
     Raises:
-        UsageError: neither a folder nor a known name, or an impossible size.
+        UsageError: neither a folder nor a known name, a set kept for tests, or an impossible size.
         UserError: the pictures cannot be brought or read.
     """
     if size is not None and not 4 <= size <= 4096:
@@ -106,6 +118,8 @@ def load_pictures(
         hint = f"perhaps you meant {nearest[0]}" if nearest else f"known: {', '.join(KNOWN)}"
         raise UsageError(f"dataset: {str(source)!r} is neither a folder nor a known name; {hint}")
     known = KNOWN[name]
+    if known.for_tests and not for_tests:
+        raise UsageError(f"dataset: {name} is kept for tests; nothing may be trained on it")
     table = known.read(bring(name, download_path), size)
     table = table if size is None else table.resized(size)
     return table if channels is None else table.with_channels(channels)

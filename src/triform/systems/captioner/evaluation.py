@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
-from triform.datasets.captioned.baselines import baseline_captions
+from triform.datasets.captioned.baselines import NEAR_COPY, baseline_captions, nearest_pictures
 from triform.datasets.captioned.scoring import scores
 from triform.datasets.captioned.table import CaptionTable
 from triform.metrics.bleu import bleu
 from triform.metrics.cider import cider_d
+from triform.metrics.intervals import share_interval
 from triform.metrics.rouge import rouge_l
 from triform.systems.captioner.config import Config, EvaluateConfig
 from triform.systems.captioner.data import load_table
@@ -29,7 +30,8 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     Returns:
         `rows`, one for the captioner and one for each baseline: BLEU-1 to 4 in [0, 100] (corpus,
         all references), ROUGE-L, CIDEr-D, METEOR where nltk has its data, and what the set itself
-        can tell; `signature` says how BLEU was computed.
+        can tell, with 95 % intervals (Wilson), also without near copies; `near_copies`, how many
+        pictures look like one of the training; `signature` says how BLEU was computed.
 
     Raises:
         UsageError: No such part, or no such data.
@@ -45,18 +47,27 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         pictures = [table.pictures.picture(int(row)) for row in part]
         captions += [trained.text(said) for said in trained.say(pictures, settings)]
     by = {"captioner": captions}
+    beside: dict[str, int] = {}
+    new = np.full(len(rows), True)
     if settings.baselines and split != "train":
         by |= baseline_captions(table, table.rows("train"), rows)
+        _, similar = nearest_pictures(table, table.rows("train"), rows)
+        new = similar < NEAR_COPY
+        beside["near_copies"] = int((~new).sum())
     measured, signature = [], None
     for name, said in by.items():
         numbers, signature = _measure(table, rows, said)
         measured.append({"by": name, **numbers})
+        if table.contents and 0 < new.sum() < len(rows):
+            some = [text for text, one in zip(said, new, strict=True) if one]
+            shares = _shares(table, rows[new], some)
+            measured[-1] |= {f"{key}_without_copies": value for key, value in shares.items()}
     if settings.output is not None:
         _write(settings, table, rows, captions)
     return {
         "checkpoint": str(trained.source), "data": table.name, "split": split,
         "pictures": len(rows), "decoding": settings.decoding, "signature": signature,
-        "rows": measured,
+        **beside, "rows": measured,
     }  # fmt: skip
 
 
@@ -75,19 +86,33 @@ def _with_data(config: Config, settings: EvaluateConfig) -> Config:
 
 def _measure(
     table: CaptionTable, rows: np.ndarray, captions: Sequence[str]
-) -> tuple[dict[str, float], str | None]:
+) -> tuple[dict[str, Any], str | None]:
     said = [" ".join(words_of(caption)) for caption in captions]
     references = [[" ".join(words_of(text)) for text in table.captions[row]] for row in rows]
     by_bleu = bleu(said, references)
     signature = by_bleu.pop("signature", None)
-    numbers = {
+    numbers: dict[str, Any] = {
         **{name: round(value, 2) for name, value in by_bleu.items()},
         "rouge_l": round(rouge_l(said, references), 4),
         "cider_d": round(cider_d(said, references), 4),
         **_meteor(said, references),
-        **{name: round(value, 4) for name, value in scores(table, rows, captions).items()},
+        **_shares(table, rows, captions),
     }
     return numbers, signature
+
+
+def _shares(table: CaptionTable, rows: np.ndarray, captions: Sequence[str]) -> dict[str, Any]:
+    """What the set itself can tell, each share with its 95 % interval (Wilson)."""
+    numbers: dict[str, Any] = {}
+    for name, share in scores(table, rows, captions).items():
+        total = len(rows)
+        if name == "head_noun_met":  # of those alone whose noun any training caption has
+            learned = {table.contents[row] for row in table.rows("train")}
+            total = sum(table.contents[row] in learned for row in rows)
+        numbers[name] = round(share, 4)
+        ends = share_interval(round(share * total), total)
+        numbers[f"{name}_interval"] = [round(end, 4) for end in ends]
+    return numbers
 
 
 def _meteor(said: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:

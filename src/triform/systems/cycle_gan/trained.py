@@ -21,10 +21,12 @@ from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures, save_sheet
 from triform.images.read import IMAGE_SUFFIXES, on_background, read_image
 from triform.layers.picture_facts import PictureFacts, picture_shape, read_facts
+from triform.metrics.intervals import mean_and_interval, share_interval
 from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.picture_features import picture_classes, picture_features
 from triform.systems.cycle_gan.config import Config, Direction, EvaluateConfig, TranslateConfig
-from triform.systems.cycle_gan.data import is_flat, load_domains
+from triform.systems.cycle_gan.data import Domains, is_flat, load_domains
+from triform.systems.cycle_gan.levels import match_levels
 from triform.systems.cycle_gan.model import Generator, smallest_size
 
 logger = get_logger(__name__)
@@ -33,6 +35,7 @@ SHEET = 24
 """Pictures on the sheet of `translate`, at most."""
 COLUMNS = 12
 FEWEST = 100
+LEVEL_PICTURES = 2000
 """Pictures of each kind that a kernel distance is measured with, at least."""
 
 
@@ -213,7 +216,22 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "cycle_b": difference(trained.translate(as_a, "a2b", settings.batch_size), b),
         **(_against_truth(a, b, as_a, as_b) if domains.paired else {}),
         **_against_kind(a, b, as_a, as_b),
+        **(_by_levels(domains, a, b) if domains.paired else {}),
     }  # fmt: skip
+
+
+def _by_levels(domains: Domains, a: Tensor, b: Tensor) -> dict[str, Any]:
+    """The baseline of `levels.py`, in the better of its two directions."""
+    known_a, known_b = (side.part("train", LEVEL_PICTURES) for side in (domains.a, domains.b))
+    found = []
+    for falling in (False, True):
+        as_b = match_levels(a, known_a, known_b, falling=falling)
+        as_a = match_levels(b, known_b, known_a, falling=falling)
+        numbers = {"l1_a2b": difference(as_b, b), "l1_b2a": difference(as_a, a),
+                   "agreement": _against_truth(a, b, as_a, as_b)["agreement"]}  # fmt: skip
+        row: dict[str, Any] = {"levels": "falling" if falling else "rising"}
+        found.append(row | {f"levels_{name}": value for name, value in numbers.items()})
+    return min(found, key=lambda row: row["levels_l1_a2b"] + row["levels_l1_b2a"])
 
 
 def difference(some: Tensor, others: Tensor) -> float:
@@ -230,8 +248,14 @@ def _against_truth(a: Tensor, b: Tensor, as_a: Tensor, as_b: Tensor) -> dict[str
     truth = picture_classes(a).argmax(1)
     same = {name: (picture_classes(some).argmax(1) == truth).double().mean().item()
             for name, some in (("agreement", as_a), ("agreement_untranslated", b))}  # fmt: skip
+    pairs = {"l1_a2b": (as_b, b), "l1_b2a": (as_a, a)}
+    each = {name: torch.tensor([difference(x, y) for x, y in zip(*pair, strict=True)])
+            for name, pair in pairs.items()}  # fmt: skip
+    sure = {f"{name}_interval95": mean_and_interval(some)[1] for name, some in each.items()}
+    low, high = share_interval(round(same["agreement"] * len(b)), len(b))
     return {"l1_a2b": difference(as_b, b), "l1_b2a": difference(as_a, a),
-            "l1_untranslated": difference(a, b), **same}  # fmt: skip
+            "l1_untranslated": difference(a, b), **same, **sure,
+            "agreement_low": low, "agreement_high": high}  # fmt: skip
 
 
 def _against_kind(a: Tensor, b: Tensor, as_a: Tensor, as_b: Tensor) -> dict[str, float]:

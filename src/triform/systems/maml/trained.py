@@ -14,7 +14,7 @@ from triform.datasets.episodes import Episode, asked_source
 from triform.datasets.few_examples import classify as classify_pictures
 from triform.engine.checkpoint import StateDicts
 from triform.engine.trained import TrainedModel
-from triform.metrics.episodes import accuracy_of
+from triform.metrics.episodes import accuracy_of, nearest_pixels
 from triform.systems.maml.config import Config
 from triform.systems.maml.model import Classifier, InnerRates, learned_within
 from triform.systems.maml.tasks import task_logits
@@ -68,12 +68,15 @@ def evaluate(settings: EvaluateEpisodesConfig) -> dict[str, Any]:
         return trained.logits(episode)[..., : settings.n_way].argmax(-1)
 
     scores = accuracy_of(answer, source, settings.episodes, settings.seed, show=True)
+    plain = accuracy_of(nearest_pixels, source, settings.episodes, settings.seed)
     return {
         "checkpoint": str(trained.source),
         "dataset": dataset,
         "task": f"{settings.n_way}-way {settings.n_shot}-shot",
         "mode": "inductive",
         **scores,
+        "nearest_pixels_accuracy": plain["accuracy"],
+        "nearest_pixels_interval95": plain["interval95"],
     }
 
 

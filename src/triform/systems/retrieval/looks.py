@@ -3,10 +3,10 @@
 | row | how a picture and a mesh are compared |
 |---|---|
 | `points` | embedding of the picture, embedding of the point cloud |
-| `views` | embedding of the picture, the best of the embeddings of the rendered views |
+| `views` | embedding of the picture, the best of the embeddings of the rendered views; what `search` does |
 | `views and points` | the sum of both (`fusion.fuse`) |
 | `plain baseline` | plain descriptors of the picture and of the best view; nothing learned |
-| `all` | all of these, the best of nine turns of the picture (`fusion.best_turn`) |
+| `all` | embedding and plain descriptor as one vector, the best of nine turns (`fusion.best_turn`) |
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def compare(queries: Looks, gallery: Looks, points: np.ndarray) -> dict[str, np.
     return {
         "points": asked @ points.T,
         "views": fusion.best_view(asked, gallery.learned),
-        "views and points": fusion.fuse(asked, gallery.learned, points),
+        "views and points": fusion.fuse(
+            asked, gallery.learned, points, fusion.MEASURED_POINT_WEIGHT
+        ),
         "plain baseline": fusion.best_view(queries.plain[:, 0], gallery.plain),
         "all": fusion.best_turn(turns, gallery.joined) + fusion.POINT_WEIGHT * (asked @ points.T),
     }

@@ -18,7 +18,8 @@ from triform.base.logging import get_logger
 from triform.datasets.load import KNOWN, load_dataset
 from triform.datasets.shape import Shape, list_shapes
 from triform.images.read import HELD_SIDE, read_image
-from triform.metrics.retrieval import retrieval_metrics
+from triform.metrics.intervals import mcnemar_exact, share_interval
+from triform.metrics.retrieval import numbers_of, ranks, retrieval_metrics
 from triform.systems.retrieval import fusion
 from triform.systems.retrieval.config import Config, EvaluateConfig
 from triform.systems.retrieval.framing import frame
@@ -44,7 +45,8 @@ def measure_previews(
 
     Returns:
         `previews` and, where asked for, `hard_previews` and `previews_in_whole_gallery`: rows of
-        numbers; empty where the objects' data sets have no previews.
+        numbers, of all queries and then of those of each split apart, asked of the same gallery;
+        empty where the objects' data sets have no previews.
     """
     shapes = shapes_of(objects, config.data.library, settings.download_path)
     known = [(row, shapes[source]) for row in rows if (source := objects.sources[row]) in shapes]
@@ -59,11 +61,11 @@ def measure_previews(
     points = encode_clouds(retriever, objects, places)
     similarities = _chosen(compare(asked, gallery, points), settings)
     right = np.arange(len(pictures))
+    splits = np.asarray([objects.splits[row] for row in places])
     found = []
     for query, turn in (("preview", False), ("mesh", True)):
-        for name, similarity in similarities.items():
-            numbers = retrieval_metrics(similarity.T if turn else similarity, right, ks)
-            found.append({"query": query, "by": name, **_rounded(numbers)})
+        by = {name: ranks(s.T if turn else s, right) for name, s in similarities.items()}
+        found += measured(query, by, splits, ks)
     if retriever.has_text:
         found += measure_names(retriever, objects, places, gallery.learned, points, ks)
     report: dict[str, Any] = {"previewed_objects": len(pictures), "previews": found}
@@ -76,6 +78,44 @@ def measure_previews(
     if settings.hard:
         report["hard_previews"] = measure_hard(retriever, queries, gallery, points, settings)
     return report
+
+
+def measured(
+    query: str, by: dict[str, np.ndarray], splits: np.ndarray, ks: Sequence[int]
+) -> list[dict[str, Any]]:
+    """A row for each way of comparing: of all queries, and of each split's where there are several.
+
+    Args:
+        query: What is asked with.
+        by: Ranks (q,) of the right answers by each way.
+        splits: Split (q,) of each query.
+        ks: The K of Recall@K.
+
+    Returns:
+        Recall@K with Wilson's 95 % interval of the first K; beside the plain baseline how many
+        queries each alone has within the first K, and McNemar's exact probability of that.
+    """
+    parts = {"": np.full(len(splits), True)}
+    names = list(dict.fromkeys(splits.tolist()))
+    parts |= {name: splits == name for name in names if len(names) > 1}
+    rows = []
+    for split, chosen in parts.items():
+        for name, found in by.items():
+            own = found[chosen]
+            first = own <= ks[0]
+            row = {"query": query, "by": name, **_rounded(numbers_of(own, ks))}
+            row[f"recall@{ks[0]}_interval"] = [
+                round(end, 4) for end in share_interval(int(first.sum()), len(own))
+            ]
+            if BASELINE in by and name != BASELINE:
+                plain = by[BASELINE][chosen] <= ks[0]
+                ours, theirs, probability = mcnemar_exact(first.tolist(), plain.tolist())
+                row |= {
+                    "alone_right": ours, "baseline_alone_right": theirs,
+                    "mcnemar_p": round(probability, 4),
+                }  # fmt: skip
+            rows.append(row | ({"split": split, "queries": len(own)} if split else {}))
+    return rows
 
 
 def _chosen(similarities: dict[str, np.ndarray], settings: EvaluateConfig) -> dict[str, np.ndarray]:
@@ -127,11 +167,9 @@ def measure_whole(
     found = _chosen(
         compare(asked, gallery, encode_clouds(retriever, objects, everything)), settings
     )
-    ks = settings.k_list_for_recalls
-    return [
-        {"query": "preview", "by": name, **_rounded(retrieval_metrics(similarity, right, ks))}
-        for name, similarity in found.items()
-    ]
+    by = {name: ranks(similarity, right) for name, similarity in found.items()}
+    splits = np.asarray([objects.splits[row] for row in places])
+    return measured("preview", by, splits, settings.k_list_for_recalls)
 
 
 def names_of(objects: Objects, rows: np.ndarray) -> tuple[list[str], list[list[int]]]:

@@ -21,6 +21,7 @@ from triform.engine.trained import TrainedModel
 from triform.images.grid import save_pictures
 from triform.images.latent_map import save_latent_map
 from triform.layers.picture_facts import read_facts
+from triform.metrics.intervals import mean_and_interval
 from triform.metrics.nearest_sheet import save_beside_nearest
 from triform.metrics.picture_quality import picture_quality
 from triform.systems.vae.config import (
@@ -35,6 +36,7 @@ from triform.systems.vae.model import Vae
 
 MAPPED = 2000
 REACH = 3.0
+INDEPENDENT_PICTURES = 20_000
 
 
 class Trained(TrainedModel[Config]):
@@ -163,6 +165,9 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     pictures = real_pictures(trained.config.data, settings, trained.config.seed)
     test, train = pictures.part("test", settings.num_samples), pictures.part("train")
     bounds = likelihood_bounds(trained, test, settings)
+    bounds["independent_pixels"] = independent_pixels(
+        train, test, bernoulli=trained.network.bernoulli
+    )
     began = time.perf_counter()
     made = trained.draw(settings.num_samples, settings.seed, settings.batch_size)
     seconds = time.perf_counter() - began
@@ -174,6 +179,25 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "milliseconds_per_picture": 1000 * seconds / len(made),
         **picture_quality(made, test, train, inception_weights=settings.inception_weights),
     }  # fmt: skip
+
+
+def independent_pixels(train: Tensor, test: Tensor, *, bernoulli: bool) -> float:
+    """The baseline of the bounds: -log p(x) in nats where each pixel has a distribution of its own.
+
+    Args:
+        train: (K, C, H, W) uint8, whose mean (and deviation, gaussian) each pixel has.
+        test: (M, C, H, W) uint8.
+        bernoulli: which likelihood.
+    """
+    known = as_floats(train[:: max(1, len(train) // INDEPENDENT_PICTURES)])
+    mean, sigma = known.mean(0), known.std(0).clamp(min=1 / 255)
+    said = torch.logit(mean, eps=1e-4) if bernoulli else mean
+    return -float(
+        torch.cat(
+            [log_likelihood(said.expand_as(images), images, sigma.log(), bernoulli=bernoulli)
+             for images in map(as_floats, test.split(1000))]
+        ).double().mean()
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -193,7 +217,7 @@ def likelihood_bounds(trained: Trained, test: Tensor, settings: EvaluateConfig) 
         posterior = -((noise.square() + logvar).sum(1) + constant) / 2
         return likelihood, network.prior.log_density(z), posterior, network.prior.kl(mu, logvar, z)
 
-    sums, means = torch.zeros(2, dtype=torch.float64), []
+    sums, means, bounds = torch.zeros(2, dtype=torch.float64), [], []
     for part in tqdm(test.split(settings.batch_size), "bounds", disable=None, leave=False):
         images = as_floats(part).to(trained.device)
         mu, logvar = network.encode(images)
@@ -201,6 +225,7 @@ def likelihood_bounds(trained: Trained, test: Tensor, settings: EvaluateConfig) 
         likelihood, _, _, divergence = joint(images, mu, logvar)
         sums[0] -= likelihood.sum().double().cpu()
         sums[1] += divergence.sum().double().cpu()
+        bounds.append((divergence.sum(1) - likelihood).cpu())
     reconstruction, kl = (sums / len(test)).tolist()
     tighter = []
     for part in test[:: max(1, len(test) // settings.importance_pictures)].split(50):
@@ -212,6 +237,7 @@ def likelihood_bounds(trained: Trained, test: Tensor, settings: EvaluateConfig) 
     active = torch.cat(means).var(0) > trained.config.metrics.active_variance
     return {
         "negative_elbo": reconstruction + kl,
+        "negative_elbo_interval95": mean_and_interval(torch.cat(bounds))[1],
         "reconstruction": reconstruction,
         "kl": kl,
         f"importance_weighted_{settings.importance_samples}": -float(torch.cat(tighter).mean()),

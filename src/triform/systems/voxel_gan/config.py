@@ -212,6 +212,11 @@ class EvaluateConfig(SamplingConfig):
     """Measure a trained model: reconstruction, agreement with the text, diversity, closedness."""
 
     dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
+    training_dataset: Texts = Field(
+        (),
+        description="Data sets that the model learned from, for the baseline by captions and for "
+        "novelty; none means those of --dataset.",
+    )
     download_path: str = Field("datasets", description="Folder of the data sets.")
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
     prompts: Path | None = Field(

@@ -1,0 +1,48 @@
+"""Rows of the report by splits, with intervals and the test against the baseline, by hand."""
+
+import numpy as np
+
+from triform.systems.retrieval.previews import measured
+
+SPLITS = np.array(["val", "test", "val", "val"])
+BY = {
+    "views": np.array([1, 1, 1, 4]),
+    "plain baseline": np.array([2, 1, 3, 1]),
+}
+
+
+def test_all_queries_and_each_split_apart():
+    rows = measured("preview", BY, SPLITS, (1, 3))
+    assert [(row["by"], row.get("split", ""), row.get("queries", 0)) for row in rows] == [
+        ("views", "", 0), ("plain baseline", "", 0), ("views", "val", 3),
+        ("plain baseline", "val", 3), ("views", "test", 1), ("plain baseline", "test", 1),
+    ]  # fmt: skip
+    views, plain, val, plain_val, test, _ = rows
+    assert views["query"] == "preview"
+    assert (views["recall@1"], views["recall@3"], views["median_rank"]) == (0.75, 0.75, 1)
+    assert (plain["recall@1"], plain["recall@3"], val["recall@1"]) == (0.5, 1, 0.6667)
+    assert plain_val["recall@1"] == 0.3333 and test["recall@1"] == 1
+    # Wilson's interval of 3 of 4
+    assert views["recall@1_interval"] == [0.3006, 0.9544]
+
+
+def test_mcnemar_against_the_baseline():
+    rows = measured("mesh", BY, SPLITS, (1, 3))
+    # two are right by the views alone, one by the baseline alone: 2 * (1 + 3) / 2**3 = 1
+    assert (rows[0]["alone_right"], rows[0]["baseline_alone_right"], rows[0]["mcnemar_p"]) == (
+        2, 1, 1.0,
+    )  # fmt: skip
+    assert "mcnemar_p" not in rows[1]
+    six = {"views": np.ones(6), "plain baseline": np.full(6, 2)}
+    assert measured("mesh", six, np.full(6, "val"), (1,))[0]["mcnemar_p"] == 0.0312  # 2 / 2**6
+
+
+def test_one_split_alone_needs_no_rows_apart():
+    rows = measured("preview", BY, np.full(4, "test"), (1,))
+    assert [row["by"] for row in rows] == ["views", "plain baseline"]
+    assert "split" not in rows[0]
+
+
+def test_without_the_baseline_there_is_nothing_to_test_against():
+    (row,) = measured("preview", {"views": np.array([1, 2])}, np.full(2, "val"), (1,))
+    assert "mcnemar_p" not in row and row["recall@1"] == 0.5
