@@ -106,6 +106,7 @@ def test_in_the_whole_gallery_a_preview_finds_its_own_mesh(catalogue):
     found = by(report["previews_in_whole_gallery"], "by")
     assert found[("views",)].pop("query") == "preview"
     assert holds(found[("views",)], numbers((1, 3, 1)))
+    assert holds(found[("plain baseline",)], numbers((3, 1, 2)))
     without = measured(catalogue, whole_gallery=True, baseline=False)
     assert list(by(without["previews_in_whole_gallery"], "by")) == [("views",)]
     assert list(by(without["previews"], "query", "by")) == [("preview", "views"), ("mesh", "views")]
