@@ -62,11 +62,11 @@ def measure_previews(
     similarities = _chosen(compare(asked, gallery, points), settings)
     right = np.arange(len(pictures))
     splits = np.asarray([objects.splits[row] for row in places])
-    rows: list[dict[str, Any]] = []
+    compared: list[dict[str, Any]] = []
     for query, turn in (("preview", False), ("mesh", True)):
         by = {name: ranks(s.T if turn else s, right) for name, s in similarities.items()}
-        rows += measured(query, by, splits, ks)
-    found, apart = _apart(rows)
+        compared += measured(query, by, splits, ks)
+    found, apart = _apart(compared)
     if retriever.has_text:
         found += measure_names(retriever, objects, places, gallery.learned, points, ks)
     report: dict[str, Any] = {"previewed_objects": len(pictures), "previews": found}
