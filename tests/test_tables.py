@@ -15,6 +15,7 @@ CARDS = ROOT / "src" / "triform" / "pretrained" / "weights"
 PAGES = [*sorted(SYSTEMS.glob("*/README.md")), ROOT / "docs" / "generators.md"]
 SECTION = re.compile(r"^## (?:Results|Measured)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 INTERVAL = re.compile(r"± ?\d|\[-?\d[\d.]* ?%?, -?\d[\d.]* ?%?\]")
+BASELINE = re.compile(r"\bbaselines?\b", re.IGNORECASE)  # and not stable-baselines3
 LOOKED_AT = re.compile(r"looked at while", re.IGNORECASE)
 SHARE = re.compile(r"\d+(?:\.\d+)? %")
 
@@ -22,7 +23,7 @@ SHARE = re.compile(r"\d+(?:\.\d+)? %")
 def problems(text: str) -> list[str]:
     """What results say too little of; each in a few words."""
     found = []
-    if "baseline" not in text.lower():
+    if not BASELINE.search(text):
         found.append("no baseline")
     if not INTERVAL.search(text):
         found.append("no interval (± 0.1 or [0.1, 0.2])")
@@ -32,12 +33,12 @@ def problems(text: str) -> list[str]:
 
 
 def bare_tables(text: str) -> list[str]:
-    """First lines of tables with a baseline's row or column whose figures have no interval."""
+    """First lines of tables with a row or column of a baseline, and no interval at all."""
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     return [
         table.splitlines()[0]
         for table in tables
-        if "baseline" in table.lower() and not INTERVAL.search(table)
+        if BASELINE.search(table) and not INTERVAL.search(table)
     ]
 
 
@@ -75,6 +76,7 @@ def test_what_is_missing_is_found():
     good = "The baseline has 0.5. Ours: 0.7 ± 0.1. Validation was looked at while making it."
     assert problems(good) == []
     assert problems(good.replace("baseline", "other")) == ["no baseline"]
+    assert problems(good.replace("baseline", "stable-baselines3")) == ["no baseline"]
     assert problems(good.replace("± 0.1", "")) == ["no interval (± 0.1 or [0.1, 0.2])"]
     assert problems(good.replace("± 0.1", "[0.6, 0.8]")) == []
     assert problems(good.replace("± 0.1", "[60 %, 80 %]")) == []

@@ -23,6 +23,12 @@ def test_nearest_pixels_compares_shapes_and_not_brightness():
     assert nearest_pixels(some).tolist() == [[2, 2, 1]]
 
 
+def test_nearest_pixels_takes_the_level_away_first():
+    # as it is, the query points where the bright second example does; without levels at the first
+    some = episode([[0.1, 0, 0], [1.0, 1.0, 0.9]], [3, 4], [[0.9, 0.8, 0.8]])
+    assert nearest_pixels(some).tolist() == [[3]]
+
+
 def test_nearest_pixels_in_every_task_of_a_batch():
     one = episode([[1.0, 0, 0], [0, 1.0, 0]], [0, 1], [[1.0, 0, 0], [0, 1.0, 0]])
     two = episode([[1.0, 0, 0], [0, 1.0, 0]], [1, 0], [[1.0, 0, 0], [0, 1.0, 0]])

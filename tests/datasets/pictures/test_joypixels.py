@@ -32,9 +32,8 @@ def test_code_points_without_joiners_and_selectors():
 
 def test_drawings_are_named_by_their_code_points(folder):
     table = joypixels.load(folder, THINGS, 8)
-    named = {
-        table.classes[label]: image for label, image in zip(table.labels, table.images, strict=True)
-    }
+    pairs = zip(table.labels, table.images, strict=True)
+    named = {table.classes[label]: image for label, image in pairs}
     assert set(named) == {"star", "man cook"} and table.images.shape == (2, 8, 8, 4)
     assert (named["star"] == [255, 215, 0, 255]).all()
     assert (named["man cook"] == [255, 0, 0, 255]).all()

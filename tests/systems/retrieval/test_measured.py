@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from triform.systems.retrieval import fusion
+from triform.systems.retrieval.looks import Looks, compare
 from triform.systems.retrieval.previews import measured
 
 SPLITS = np.array(["val", "test", "val", "val"])
 BY = {
-    "views": np.array([1, 1, 1, 4]),
+    "views": np.array([1, 1, 1, 2]),
     "plain baseline": np.array([2, 1, 3, 1]),
 }
 
@@ -19,7 +21,7 @@ def test_all_queries_and_each_split_apart():
     ]  # fmt: skip
     views, plain, val, plain_val, test, _ = rows
     assert views["query"] == "preview"
-    assert (views["recall@1"], views["recall@3"], views["median_rank"]) == (0.75, 0.75, 1)
+    assert (views["recall@1"], views["recall@3"], views["median_rank"]) == (0.75, 1, 1)
     assert (plain["recall@1"], plain["recall@3"], val["recall@1"]) == (0.5, 1, 0.6667)
     assert plain_val["recall@1"] == 0.3333 and test["recall@1"] == 1
     # Wilson's interval of 3 of 4
@@ -46,3 +48,17 @@ def test_one_split_alone_needs_no_rows_apart():
 def test_without_the_baseline_there_is_nothing_to_test_against():
     (row,) = measured("preview", {"views": np.array([1, 2])}, np.full(2, "val"), (1,))
     assert "mcnemar_p" not in row and row["recall@1"] == 0.5
+
+
+def test_points_stand_in_their_own_rows_alone():
+    """Search and `all` go by pictures; the row with points shows what they would change."""
+    east, north = np.eye(2, dtype=np.float32)
+    queries = Looks(east[None, None], east[None, None])
+    gallery = Looks(np.stack([[east], [north]]), np.stack([[north], [east]]))
+    points = np.stack([north, east])
+    found = {name: rows[0].tolist() for name, rows in compare(queries, gallery, points).items()}
+    assert found["points"] == [0, 1] and found["views"] == [1, 0]
+    np.testing.assert_allclose(found["views and points"], [1, 0.1])
+    np.testing.assert_allclose(found["all"], [0.5, 0.5])
+    fused = fusion.fuse(queries.learned[:, 0], gallery.learned, points)
+    np.testing.assert_array_equal(fused, [[1, 0]])

@@ -47,6 +47,10 @@ def test_every_way_of_comparing_has_a_row(report):
     assert names[:10] == [(query, by) for query in ("preview", "mesh") for by in ROWS]
     assert [query for query, _ in names[10:]] == ["name"] * 3
     assert report["whole_gallery"] == 16
+    apart = report["previews_by_split"]
+    counts = {row["split"]: row["queries"] for row in apart}
+    assert set(counts) == {"val", "test"} and sum(counts.values()) == 3
+    assert {row["by"] for row in apart} == set(ROWS)
 
 
 def test_a_picture_that_is_one_of_the_views_is_found(report):

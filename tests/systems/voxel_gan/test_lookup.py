@@ -95,11 +95,11 @@ def test_the_baseline_is_judged_as_the_generator_is(known):
 
 
 def test_novelty_in_numbers(known):
-    views = torch.stack([box(8, 8, 8), box(8, 8, 4)]).float()
+    views = torch.stack([box(8, 8, 8), box(8, 8, 4), box(8, 4, 8)]).float()
     found = evaluation._novelty(known, views)
-    # mean 0.25, deviation 0.353553, half width 1.96 * 0.353553 / sqrt(2) = 0.48999
+    # 0, 1/2, 1/2: mean 1/3, deviation 0.288675, half width 1.96 * 0.288675 / sqrt(3) = 0.326664
     assert found == {
-        "mean": 0.25, "interval": [-0.24, 0.74], "median": 0.0, "share_below_0.1": 0.5,
+        "mean": 0.3333, "interval": [0.0067, 0.66], "median": 0.5, "share_below_0.1": 0.3333,
     }  # fmt: skip
 
 

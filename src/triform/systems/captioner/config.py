@@ -248,7 +248,11 @@ class EvaluateConfig(_TrainedConfig):
     """Measure a captioner on pictures that it never learned from."""
 
     split: str = Field("", description="Part of the data; empty = test, or else val.")
-    dataset: str = Field("", description="Other data, as --dataset of train; empty = its own.")
+    dataset: str = Field(
+        "",
+        description="Other data, as --dataset of train, or joypixels, emoji by a maker kept for "
+        "tests; empty = its own.",
+    )
     images_dir: str = Field("", description="Folder of the pictures, where it is another.")
     caption_file: str = Field("", description="CSV image,caption, where it is another.")
     download_path: str = Field("datasets", description="Folder of the data sets.")

@@ -3,7 +3,7 @@
 | row | how a picture and a mesh are compared |
 |---|---|
 | `points` | embedding of the picture, embedding of the point cloud |
-| `views` | embedding of the picture, the best embedding of the rendered views; what `search` does |
+| `views` | embedding of the picture, the best one of the rendered views; what `search` does |
 | `views and points` | the sum of both (`fusion.fuse`) |
 | `plain baseline` | plain descriptors of the picture and of the best view; nothing learned |
 | `all` | embedding and plain descriptor as one vector, best of nine turns (`fusion.best_turn`) |

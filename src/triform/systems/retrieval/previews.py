@@ -45,8 +45,8 @@ def measure_previews(
 
     Returns:
         `previews` and, where asked for, `hard_previews` and `previews_in_whole_gallery`: rows of
-        numbers, of all queries and then of those of each split apart, asked of the same gallery;
-        empty where the objects' data sets have no previews.
+        numbers; where there are several splits also `..._by_split`, the queries of each apart,
+        asked of the same gallery. Empty where the objects' data sets have no previews.
     """
     shapes = shapes_of(objects, config.data.library, settings.download_path)
     known = [(row, shapes[source]) for row in rows if (source := objects.sources[row]) in shapes]
@@ -62,19 +62,25 @@ def measure_previews(
     similarities = _chosen(compare(asked, gallery, points), settings)
     right = np.arange(len(pictures))
     splits = np.asarray([objects.splits[row] for row in places])
-    found = []
+    compared: list[dict[str, Any]] = []
     for query, turn in (("preview", False), ("mesh", True)):
         by = {name: ranks(s.T if turn else s, right) for name, s in similarities.items()}
-        found += measured(query, by, splits, ks)
+        compared += measured(query, by, splits, ks)
+    found, apart = _apart(compared)
     if retriever.has_text:
         found += measure_names(retriever, objects, places, gallery.learned, points, ks)
     report: dict[str, Any] = {"previewed_objects": len(pictures), "previews": found}
+    if apart:
+        report["previews_by_split"] = apart
     if settings.whole_gallery:
         everything = np.asarray([n for n, name in enumerate(objects.sources) if name in shapes])
         report["whole_gallery"] = len(everything)
-        report["previews_in_whole_gallery"] = measure_whole(
-            retriever, objects, everything, places, shapes, asked, settings
+        whole, apart = _apart(
+            measure_whole(retriever, objects, everything, places, shapes, asked, settings)
         )
+        report["previews_in_whole_gallery"] = whole
+        if apart:
+            report["previews_in_whole_gallery_by_split"] = apart
     if settings.hard:
         report["hard_previews"] = measure_hard(retriever, queries, gallery, points, settings)
     return report
@@ -116,6 +122,11 @@ def measured(
                 }  # fmt: skip
             rows.append(row | ({"split": split, "queries": len(own)} if split else {}))
     return rows
+
+
+def _apart(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of all queries, and rows of the queries of one split."""
+    return [row for row in rows if "split" not in row], [row for row in rows if "split" in row]
 
 
 def _chosen(similarities: dict[str, np.ndarray], settings: EvaluateConfig) -> dict[str, np.ndarray]:
