@@ -116,8 +116,12 @@ def test_frechet_wants_twice_as_many_pictures_as_features(short, pixels_are_feat
     counts[short] = 5
     fewer = picture_quality(*three_sets(*counts), inception_weights=tmp_path)
     assert set(enough) - set(fewer) == {
-        "frechet_distance", "frechet_distance_floor", "fid", "fid_floor"
-    }  # fmt: skip
+        "frechet_distance",
+        "frechet_distance_floor",
+        "frechet_distance_gaussian",
+        "fid",
+        "fid_floor",
+    }
 
 
 def test_entropy_of_classes_that_are_never_made():

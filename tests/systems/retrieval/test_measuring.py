@@ -162,7 +162,7 @@ def test_every_way_of_comparing_by_its_definition():
 
     asked, gallery = Looks(unit(2, 2, 3), unit(2, 2, 4)), Looks(unit(3, 2, 3), unit(3, 2, 4))
     points = unit(3, 3)
-    measured = getattr(fusion, "MEASURED_POINT_WEIGHT", POINT_WEIGHT)
+    measured = fusion.MEASURED_POINT_WEIGHT
     found = compare(asked, gallery, points)
     expected = {name: np.zeros((2, 3)) for name in found}
     for q in range(2):
