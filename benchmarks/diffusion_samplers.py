@@ -23,7 +23,7 @@ from triform.metrics.frechet import frechet_distance
 from triform.metrics.kernel_distance import squared_mmd
 from triform.pretrained.picture_features import picture_features
 from triform.systems.diffusion.config import EvaluateConfig, GenerateConfig
-from triform.systems.diffusion.trained import choose
+from triform.systems.diffusion.trained import Trained
 
 AGAIN = 20
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     keep_freed_memory()  # as every command does
-    trained = choose(given.checkpoint, "cpu")
+    trained = Trained.choose(given.checkpoint, "cpu")
     asked = EvaluateConfig(download_path=given.download_path)
     pictures = real_pictures(trained.config.data, asked, trained.config.seed)
     real = picture_features(pictures.part("test"))

@@ -208,7 +208,7 @@ def test_files_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert complaint(f"--config {path}") == f"{path}: not a YAML file in UTF-8"
     assert "not there" in complaint(f"--config {tmp_path / 'none.yaml'}")
     (tmp_path / "folder.yaml").mkdir()
-    assert "directory" in complaint(f"--config {tmp_path / 'folder.yaml'}")
+    assert "a folder" in complaint(f"--config {tmp_path / 'folder.yaml'}")
     monkeypatch.setattr(config_module, "MAX_YAML_BYTES", 3)
     assert "larger than 3 bytes" in complaint(f"--config {path}")
 

@@ -137,7 +137,7 @@ def test_classify_by_a_folder_of_examples(run, tmp_path):
     with pytest.raises(UserError, match="cross: no pictures of this class"):
         classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
     (tmp_path / "examples" / "cross" / "1.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"cross/1\.png: cannot identify"):
+    with pytest.raises(UserError, match=r"cross/1\.png: damaged or no picture"):
         classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
 
 

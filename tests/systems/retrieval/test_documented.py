@@ -8,13 +8,14 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.engine.fit import fit
+from triform.images.read import read_image
 from triform.pretrained.image_encoder import load_image_encoder
 from triform.systems.retrieval import system
 from triform.systems.retrieval.embedding import embed
 from triform.systems.retrieval.model import build_point_encoder
 from triform.systems.retrieval.recon import ReCon
 from triform.systems.retrieval.system import System
-from triform.systems.retrieval.trained import Retriever
+from triform.systems.retrieval.trained import GivenEncoders, Retriever
 from triform.systems.retrieval.verbs import EmbedConfig
 
 from .conftest import preset
@@ -89,6 +90,9 @@ def test_the_whole_documented_way(flags, encoder_folder, library):
     assert retriever.needs_image_encoder and retriever.features_by["model"]
     encoder = load_image_encoder(str(encoder_folder))
     image = library.store.folder / library.objects[0].images[0]
+    with pytest.raises(UserError, match="where you trust it, name it yourself with --image_enc"):
+        retriever.encode_images([read_image(image)])
+    retriever.given = GivenEncoders(image=str(encoder_folder))
     with Image.open(image) as picture:
         by_name = retriever.encode_images([picture])
         again = retriever.encode_features(encoder.encode([picture]))

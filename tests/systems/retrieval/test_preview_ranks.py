@@ -49,7 +49,7 @@ def catalogue(monkeypatch):
         return {"views": whole, "plain baseline": np.insert(BY_PLAIN, 1, 0.0, axis=1)}
 
     monkeypatch.setattr(previews, "shapes_of", lambda *_: shapes)
-    monkeypatch.setattr(previews, "read_picture", lambda data: f"picture {data}")
+    monkeypatch.setattr(previews, "read_image", lambda data, *_, **__: f"picture {data}")
     monkeypatch.setattr(previews, "queries_of", queries)
     monkeypatch.setattr(previews, "gallery_of", gallery)
     monkeypatch.setattr(previews, "encode_clouds", clouds)

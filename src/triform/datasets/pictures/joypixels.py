@@ -17,6 +17,7 @@ from triform.base.errors import UserError
 from triform.datasets import npm
 from triform.datasets.pictures.emoji_drawings import short_key
 from triform.datasets.pictures.table import PictureTable
+from triform.images.read import read_image
 
 PACKAGE = npm.Package(
     "emoji-assets", "6.6.0",
@@ -56,13 +57,13 @@ def load(folder: Path, things: Mapping[str, str], size: int | None = None) -> Pi
         for path in files:
             if (name := codes.get(short_key(path.stem))) is None:
                 continue
-            with Image.open(path) as picture:
-                drawn = picture.convert("RGBA").resize((size, size), Image.Resampling.LANCZOS)
+            picture = read_image(path, kinds=("PNG",)).convert("RGBA")
+            drawn = picture.resize((size, size), Image.Resampling.LANCZOS)
             images.append(np.asarray(drawn))
             labels.append(classes.index(name))
         if not images:
             raise ValueError("it holds no known drawing")
-    except (OSError, ValueError) as error:
+    except (UserError, OSError, ValueError) as error:
         raise UserError(
             f"{folder}: incomplete or damaged ({error}); remove the folder and try again"
         ) from None
