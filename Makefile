@@ -53,7 +53,7 @@ demo: setup ## Eight sentences become 3D models, with the weights that ship
 		--prompt "a round table with four legs" "an office chair" "a sofa with three seats" \
 			"a double bed" "a bookcase with five shelves" "a floor lamp" "a wooden door" "a bathtub" \
 		--format obj glb --output $(DEMO)/ --sheet $(DEMO)/contact_sheet.png
-	@echo "The models (OBJ, GLB) and the picture contact_sheet.png are in $(CURDIR)/$(DEMO)"
+	@echo "The models (OBJ, GLB) and the image contact_sheet.png are in $(CURDIR)/$(DEMO)"
 
 clean: ## Remove what was made: environment, caches, demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache build

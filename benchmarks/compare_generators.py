@@ -5,13 +5,14 @@
     python benchmarks/compare_generators.py --seeds 3 --minutes 0 --preset digits
 
 The first form measures trained weights (those that ship, or `--dcgan RUN` and so on) on 10,000
-Fashion-MNIST test pictures with the project's own feature network: kernel and Fréchet distance with
-their floors, precision and recall, entropy of the classes made (ln 10 = 2.303 is all alike), share
-of copies of training pictures, and milliseconds per picture. The sheet shows a row of each.
+Fashion-MNIST test images with the project's own feature network: kernel and Fréchet distance with
+their floors, precision and recall, entropy of the generated classes (ln 10 = 2.303 if all are
+equally frequent), share of copies of training images, and milliseconds per image. The sheet shows
+a row of each.
 
-The others train a preset of each system with several seeds and say how far the results are apart:
+The others train a preset of each system with several seeds and report the spread of the results:
 each for the same time, cut short and worse than the preset can be, or (0) as long as it asks for.
-How much of what they make depends on the seed is what is asked here.
+This measures how much the generated images depend on the seed.
 """
 
 import argparse
@@ -33,67 +34,94 @@ SYSTEMS: dict[str, list[list[str]]] = {
     "diffusion": [["--sampler", "dpm", "--steps", "20"], ["--sampler", "ddim", "--steps", "20"]],
 }
 COLUMNS = {
-    "kernel_distance": "kernel distance", "kernel_distance_std": "+-",
-    "frechet_distance": "Fréchet", "precision": "precision", "recall": "recall",
-    "classes_entropy": "entropy", "copies": "copies", "milliseconds": "ms/picture",
-}  # fmt: skip
+    "kernel_distance": "kernel distance",
+    "kernel_distance_std": "+-",
+    "frechet_distance": "Fréchet",
+    "precision": "precision",
+    "recall": "recall",
+    "classes_entropy": "entropy",
+    "copies": "copies",
+    "milliseconds": "ms/image",
+}
 STABILITY = {
     key: COLUMNS[key] for key in ("kernel_distance", "precision", "recall", "classes_entropy")
 }
 STABILITY_SAMPLES = 1000
-SHOWN = 14
+COLUMNS_OF_SHEET = 14
 
 
 def triform(*words: str) -> dict[str, Any]:
-    """What a command answers; its own complaint where it fails."""
-    answer = subprocess.run(
+    """Answer of a command; ends with its error message if it fails."""
+    result = subprocess.run(
         [sys.executable, "-m", "triform", *words, "--json"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if answer.returncode:
-        sys.exit(answer.stderr)
-    return json.loads(answer.stdout)
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        sys.exit(result.stderr)
+    return json.loads(result.stdout)
 
 
-def measure(system: str, checkpoint: str | None, ways: list[str], number: int) -> dict[str, Any]:
+def measure(
+    system: str, checkpoint: str | None, options: list[str], num_samples: int
+) -> dict[str, Any]:
     """One row of the table."""
     given = ["--checkpoint", checkpoint] if checkpoint else []
-    said = triform(system, "evaluate", *given, *ways, "--num_samples", str(number))
-    said = said.get("samples", said)
-    return {"milliseconds": said.get("milliseconds_per_picture", float("nan")), **said}
+    report = triform(system, "evaluate", *given, *options, "--num_samples", str(num_samples))
+    return {"milliseconds": report.get("milliseconds_per_image", float("nan")), **report}
 
 
-def row_of_pictures(system: str, checkpoint: str | None, ways: list[str]) -> np.ndarray:
-    """A row of made pictures."""
+def row_of_images(system: str, checkpoint: str | None, options: list[str]) -> np.ndarray:
+    """A row of generated images."""
     given = ["--checkpoint", checkpoint] if checkpoint else []
     with tempfile.TemporaryDirectory() as folder:
-        triform(system, "generate", *given, *ways, "--num_samples", str(SHOWN), "--output", folder)
-        pictures = [np.asarray(Image.open(path)) for path in sorted(Path(folder).glob("*.png"))]
-    return np.concatenate([np.pad(each, 1, constant_values=255) for each in pictures], axis=1)
+        triform(
+            system,
+            "generate",
+            *given,
+            *options,
+            "--num_samples",
+            str(COLUMNS_OF_SHEET),
+            "--output",
+            folder,
+        )
+        images = [np.asarray(Image.open(path)) for path in sorted(Path(folder).glob("*.png"))]
+    return np.concatenate([np.pad(each, 1, constant_values=255) for each in images], axis=1)
 
 
 def stability(
     systems: list[str], seeds: int, minutes: float, preset: str
 ) -> dict[str, list[dict[str, Any]]]:
-    """What short runs come to, one for each system and seed."""
-    found: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
+    """Metrics of short runs, one for each system and seed."""
+    results: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     for seed in range(seeds):  # the outer loop: a machine that slows down hits all systems alike
         for system in systems:
             with tempfile.TemporaryDirectory() as folder:
                 run = triform(
-                    system, "train", "--config", preset, "--seed", str(seed), "--runs_dir", folder,
-                    "--max_minutes", str(minutes), "--sample_every", "0",
-                )["run"]  # fmt: skip
-                found[system].append(measure(system, run, SYSTEMS[system][0], STABILITY_SAMPLES))
-            shown = found[system][-1]
-            print(f"{system}, seed {seed}: {shown['kernel_distance']:.4f}", file=sys.stderr)
-    return found
+                    system,
+                    "train",
+                    "--config",
+                    preset,
+                    "--seed",
+                    str(seed),
+                    "--runs_dir",
+                    folder,
+                    "--max_minutes",
+                    str(minutes),
+                    "--sample_every",
+                    "0",
+                )["run"]
+                results[system].append(measure(system, run, SYSTEMS[system][0], STABILITY_SAMPLES))
+            latest = results[system][-1]
+            print(f"{system}, seed {seed}: {latest['kernel_distance']:.4f}", file=sys.stderr)
+    return results
 
 
-def stability_table(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+def stability_table(results: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Median, lowest and highest of a few numbers."""
     lines = ["| | " + " | ".join(STABILITY.values()) + " |", "|---" * (len(STABILITY) + 1) + "|"]
-    for system, runs in found.items():
+    for system, runs in results.items():
         cells = []
         for key in STABILITY:
             values = [run[key] for run in runs]
@@ -116,25 +144,25 @@ def main() -> None:
     parser.add_argument("--preset", default="fashion")
     given = parser.parse_args()
     if given.seeds:
-        found = stability(given.systems, given.seeds, given.minutes, given.preset)
-        print("\n".join(stability_table(found)))
+        results = stability(given.systems, given.seeds, given.minutes, given.preset)
+        print("\n".join(stability_table(results)))
         return
     rows, strips = {}, []
     for system in given.systems:
-        all_ways = SYSTEMS[system]
+        all_options = SYSTEMS[system]
         checkpoint = getattr(given, system)
-        for ways in all_ways:
-            name = " ".join([system, *ways[1::2]])
-            rows[name] = measure(system, checkpoint, ways, given.num_samples)
+        for options in all_options:
+            name = " ".join([system, *options[1::2]])
+            rows[name] = measure(system, checkpoint, options, given.num_samples)
             print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
         if given.sheet:
-            strips.append(row_of_pictures(system, checkpoint, all_ways[0]))
+            strips.append(row_of_images(system, checkpoint, all_options[0]))
     print("| | " + " | ".join(COLUMNS.values()) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|")
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join(f"{row[key]:.4g}" for key in COLUMNS) + " |")
     floor = next(iter(rows.values()))
     print(
-        f"floor (training pictures): kernel distance {floor['kernel_distance_floor']:.5f}, "
+        f"floor (training images): kernel distance {floor['kernel_distance_floor']:.5f}, "
         f"Fréchet {floor['frechet_distance_floor']:.4f}; features: {floor['features']}"
     )
     if given.sheet:

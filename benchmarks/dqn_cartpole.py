@@ -24,13 +24,13 @@ from pathlib import Path
 
 import torch
 
-from triform.base.config import parse
 from triform.base.seeding import hash_seed
-from triform.datasets.playing import Game, Player, summarize
+from triform.base.settings.config import parse
 from triform.engine.fit import fit
 from triform.systems.dqn.config import Config
 from triform.systems.dqn.system import System
 from triform.systems.dqn.trained import Trained
+from triform.tasks.agents.rollout import EnvironmentSpec, EpisodeRunner, summarize
 
 GAME, SOLVED, EVERY, EPISODES = "CartPole-v1", 475, 1000, 20
 PRESETS = Path(__file__).parents[1] / "src" / "triform" / "systems" / "dqn" / "presets"
@@ -122,11 +122,11 @@ def ours(args):
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         scores = [line["val/score"] for line in lines if "val/score" in line]
         reached = [number for number, score in enumerate(scores, 1) if score >= SOLVED]
-        player = Player(Game(GAME, UNSEEN))
+        runner = EpisodeRunner(EnvironmentSpec(GAME, UNSEEN))
         found = {}
         for name, file in (("best", "best.pth"), ("final", "last.pth")):
             agent = Trained(run / "checkpoints" / file, torch.device("cpu"))
-            found[name] = summarize(player.play(agent.act, 100))["score"]
+            found[name] = summarize(runner.run(agent.act, 100))["score"]
     return {"steps": reached[0] * EVERY if reached else None, "seconds": seconds, **found}
 
 
@@ -135,7 +135,7 @@ def peer(args):
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
 
-    player = Player(Game(GAME, hash_seed(args.seed, "evaluation", "val")))
+    runner = EpisodeRunner(EnvironmentSpec(GAME, hash_seed(args.seed, "evaluation", "val")))
 
     class Watch(BaseCallback):
         steps = None
@@ -144,7 +144,7 @@ def peer(args):
             if self.num_timesteps % EVERY == 0:
                 first = (self.num_timesteps // EVERY - 1) * EPISODES
                 act = lambda rows: self.model.predict(rows, deterministic=True)[0]  # noqa: E731
-                if summarize(player.play(act, EPISODES, first))["score"] >= SOLVED:
+                if summarize(runner.run(act, EPISODES, first))["score"] >= SOLVED:
                     self.steps = self.num_timesteps
             return self.steps is None
 

@@ -28,7 +28,7 @@ from triform.engine.processes import Processes
 from triform.engine.schedule import Schedule
 from triform.engine.update import Update
 from triform.systems.voxel_gan.config import Config, DataConfig, ModelConfig
-from triform.systems.voxel_gan.data import Objects
+from triform.systems.voxel_gan.data import VoxelDataset
 from triform.systems.voxel_gan.system import System
 
 
@@ -82,9 +82,9 @@ def load_sample(directory, count, voxel_size):
     table = voxelize_shapes(
         shapes[::step][:count], voxel_size, cache=cache_dir() / "voxels", processes=1
     )
-    return Objects(
+    return VoxelDataset(
         table=table,
-        owner=np.arange(len(table.shapes)),
+        shape_index=np.arange(len(table.shapes)),
         splits=("val", "test", *("train",) * (len(table.shapes) - 2)),
         captions=tuple(shape.english or shape.captions for shape in table.shapes),
         categories=tuple(shape.category for shape in table.shapes),
@@ -103,9 +103,13 @@ def build(args, objects):
         SchedulerConfig(type="none"), warmup_steps=0, total_steps=0, epochs=1, mode="max"
     )
     update = Update(
-        system.networks, system.optimizers, schedule, config.training, "float32",
+        system.networks,
+        system.optimizers,
+        schedule,
+        config.training,
+        "float32",
         Processes(torch.device("cpu")),
-    )  # fmt: skip
+    )
     return system, update
 
 

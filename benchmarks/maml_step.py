@@ -10,8 +10,9 @@ out. Where `higher` or `learn2learn` is installed, its own loop is run as well. 
 one process; the figures are medians of processor and of wall time. The gradients must agree with
 the loop's.
 
-Ours is the default, tasks as groups of channels; `vmap` is what `--side_by_side false` does. In
-bf16 ours convolves the queries and outer derivatives alone; the loop in bf16 is torch's autocast.
+Ours is the default, episodes as channel groups; `vmap` is what `--grouped_convolutions false` does.
+In bf16 ours computes the queries and outer derivatives alone in bf16; the loop in bf16 is torch's
+autocast.
 """
 
 import argparse
@@ -24,20 +25,22 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from triform.base.config import parse
+from triform.base.settings.config import parse
+from triform.systems.maml.adaptation import adapted_logits
 from triform.systems.maml.config import Config
 from triform.systems.maml.system import System
-from triform.systems.maml.tasks import task_logits
 
 PRESETS = Path(__file__).parents[1] / "src/triform/systems/maml/presets"
 KEYS = ("support", "support_labels", "query", "query_labels")
 Batch = dict[str, Tensor]
 
 
-def ours(system: System, batch: Batch, side_by_side: bool = True) -> list[Tensor]:
-    """Gradient of the mean query loss by our way."""
-    training = system.config.training.model_copy(update={"side_by_side": side_by_side})
-    logits = task_logits(system.network, None, batch, training, steps=training.inner_steps)
+def ours(system: System, batch: Batch, grouped_convolutions: bool = True) -> list[Tensor]:
+    """Gradient of the mean query loss by our implementation."""
+    training = system.config.training.model_copy(
+        update={"grouped_convolutions": grouped_convolutions}
+    )
+    logits = adapted_logits(system.network, None, batch, training, steps=training.inner_steps)
     loss = F.cross_entropy(logits.flatten(0, 1), batch["query_labels"].flatten())
     return list(torch.autograd.grad(loss, list(system.network.parameters())))
 
@@ -50,23 +53,23 @@ def ours_bf16(system: System, batch: Batch) -> list[Tensor]:
 
 def vmap(system: System, batch: Batch) -> list[Tensor]:
     """The same by `torch.func`."""
-    return ours(system, batch, side_by_side=False)
+    return ours(system, batch, grouped_convolutions=False)
 
 
 def loop(system: System, batch: Batch) -> list[Tensor]:
     """The same, task by task."""
     network, training = system.network, system.config.training
     losses = []
-    for support, labels, query, wanted in zip(*(batch[key] for key in KEYS), strict=True):
+    for support, labels, query, target in zip(*(batch[key] for key in KEYS), strict=True):
         weights = {name: tensor.clone() for name, tensor in network.named_parameters()}
         for _ in range(training.inner_steps):
             loss = F.cross_entropy(functional_call(network, weights, (support,)), labels)
-            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
             weights = {
-                name: tensor - training.inner_lr * slope
-                for (name, tensor), slope in zip(weights.items(), slopes, strict=True)
+                name: tensor - training.inner_lr * gradient
+                for (name, tensor), gradient in zip(weights.items(), gradients, strict=True)
             }
-        losses.append(F.cross_entropy(functional_call(network, weights, (query,)), wanted))
+        losses.append(F.cross_entropy(functional_call(network, weights, (query,)), target))
     return list(torch.autograd.grad(torch.stack(losses).mean(), list(network.parameters())))
 
 
@@ -83,11 +86,11 @@ def with_higher(system: System, batch: Batch) -> list[Tensor]:
     network, training = system.network, system.config.training
     optimizer = torch.optim.SGD(network.parameters(), lr=training.inner_lr)
     total = torch.zeros(())
-    for support, labels, query, wanted in zip(*(batch[key] for key in KEYS), strict=True):
+    for support, labels, query, target in zip(*(batch[key] for key in KEYS), strict=True):
         with higher.innerloop_ctx(network, optimizer, copy_initial_weights=False) as (copy, inner):
             for _ in range(training.inner_steps):
                 inner.step(F.cross_entropy(copy(support), labels))
-            total = total + F.cross_entropy(copy(query), wanted)
+            total = total + F.cross_entropy(copy(query), target)
     return list(torch.autograd.grad(total / len(batch["query"]), list(network.parameters())))
 
 
@@ -98,11 +101,11 @@ def with_learn2learn(system: System, batch: Batch) -> list[Tensor]:
     network, training = system.network, system.config.training
     meta = MAML(network, lr=training.inner_lr)
     total = torch.zeros(())
-    for support, labels, query, wanted in zip(*(batch[key] for key in KEYS), strict=True):
+    for support, labels, query, target in zip(*(batch[key] for key in KEYS), strict=True):
         learner = meta.clone()
         for _ in range(training.inner_steps):
             learner.adapt(F.cross_entropy(learner(support), labels))
-        total = total + F.cross_entropy(learner(query), wanted)
+        total = total + F.cross_entropy(learner(query), target)
     return list(torch.autograd.grad(total / len(batch["query"]), list(network.parameters())))
 
 
@@ -122,8 +125,12 @@ def main(argv: list[str] | None = None) -> float:
     # An untrained last layer is zero and would hide the rest.
     torch.nn.init.normal_(system.network.head.weight, 0, 0.1)
     ways = {
-        "ours": ours, "ours, bf16": ours_bf16, "vmap": vmap, "loop": loop, "loop, bf16": loop_bf16,
-    }  # fmt: skip
+        "ours": ours,
+        "ours, bf16": ours_bf16,
+        "vmap": vmap,
+        "loop": loop,
+        "loop, bf16": loop_bf16,
+    }
     reference = loop(system, batch)
     for name, way in (("higher", with_higher), ("learn2learn", with_learn2learn)):
         try:

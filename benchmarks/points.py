@@ -18,9 +18,9 @@ import torch
 import trimesh
 from scipy.spatial import cKDTree
 
-from triform.geometry.farthest import farthest_points
 from triform.geometry.mesh import Mesh
-from triform.geometry.sample import sample_surface
+from triform.geometry.sampling.farthest import farthest_point_sample
+from triform.geometry.sampling.surface_points import sample_surface
 
 
 def main():
@@ -35,13 +35,13 @@ def main():
 
 
 def compare_farthest(num_candidates, count, rounds):
-    cloud = np.random.default_rng(0).normal(size=(num_candidates, 3))
-    farthest_points(cloud[:100], 10)  # compiles
-    ways = {"ours": farthest_points, "numpy": farthest_numpy, "torch": farthest_torch}
+    points_tensor = np.random.default_rng(0).normal(size=(num_candidates, 3))
+    farthest_point_sample(points_tensor[:100], 10)  # compiles
+    ways = {"ours": farthest_point_sample, "numpy": farthest_numpy, "torch": farthest_torch}
     print(f"farthest points, {num_candidates} -> {count}, one core")
     times, answers = {}, {}
     for name, way in ways.items():
-        tries = [timed(way, cloud, count) for _ in range(rounds if name == "ours" else 1)]
+        tries = [timed(way, points_tensor, count) for _ in range(rounds if name == "ours" else 1)]
         times[name], answers[name] = min(seconds for seconds, _ in tries), tries[0][1]
         same = np.array_equal(answers[name], answers["ours"])
         print(
@@ -86,8 +86,8 @@ def compare_samplers(count, rounds):
 
 def timed(call, *arguments):
     start = time.process_time()
-    answer = call(*arguments)
-    return time.process_time() - start, np.asarray(answer)
+    result = call(*arguments)
+    return time.process_time() - start, np.asarray(result)
 
 
 def plain(mesh):
@@ -101,23 +101,23 @@ def trimesh_farthest(mesh, count):
 
 def farthest_numpy(points, count):
     nearest = np.full(len(points), np.inf)
-    chosen = np.zeros(count, dtype=np.int64)
+    selected = np.zeros(count, dtype=np.int64)
     for k in range(1, count):
-        x, y, z = (points - points[chosen[k - 1]]).T
+        x, y, z = (points - points[selected[k - 1]]).T
         nearest = np.minimum(nearest, x * x + y * y + z * z)
-        chosen[k] = nearest.argmax()
-    return chosen
+        selected[k] = nearest.argmax()
+    return selected
 
 
 def farthest_torch(points, count):
-    cloud = torch.from_numpy(points)
-    nearest = torch.full((len(cloud),), torch.inf, dtype=cloud.dtype)
-    chosen = torch.zeros(count, dtype=torch.int64)
+    points_tensor = torch.from_numpy(points)
+    nearest = torch.full((len(points_tensor),), torch.inf, dtype=points_tensor.dtype)
+    selected = torch.zeros(count, dtype=torch.int64)
     for k in range(1, count):
-        x, y, z = (cloud - cloud[chosen[k - 1]]).unbind(1)
+        x, y, z = (points_tensor - points_tensor[selected[k - 1]]).unbind(1)
         nearest = torch.minimum(nearest, x * x + y * y + z * z)
-        chosen[k] = nearest.argmax()
-    return chosen
+        selected[k] = nearest.argmax()
+    return selected
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
     python benchmarks/prepare.py --directory /usr/share/sweethome3d/furniture
 
 Of every model: views with depth as PNG files, points on the surface, solid voxels. The plain way
-is what a script in a notebook does: a ray for every pixel through trimesh, a picture through
+is what a script in a notebook does: a ray for every pixel through trimesh, an image through
 Pillow, `trimesh.sample`, `voxelized().fill()`. It takes one sample per pixel, no textures and
 random points; ours takes four samples per pixel, has textures and spaces the points (farthest
 first). A second plain way draws the views by VTK, where pyvista is installed and works. Reading the
 mesh is left out. Processor times; trimesh's views are timed on a few (--plain_views) and counted
 for all of them.
-"""  # fmt: skip
+"""
 
 import argparse
 import io
@@ -25,11 +25,11 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from triform.datasets.furniture import write_testdataset
-from triform.datasets.library import make
 from triform.datasets.library.config import PrepareSettings
-from triform.datasets.library.recipe import Recipe
+from triform.datasets.library.preparation import prepare_object
+from triform.datasets.library.preparation.recipe import Recipe
 from triform.datasets.shape import list_shapes
+from triform.datasets.testdataset import write_testdataset
 from triform.geometry.mesh import normalize
 
 
@@ -47,10 +47,14 @@ def main():
     args = parser.parse_args()
     recipe = Recipe.from_settings(
         PrepareSettings(
-            meshes=("-",), library="-", views=args.views, image_size=args.image_size,
-            points=args.points, voxel_size=(args.voxel_size,),
+            meshes=("-",),
+            library="-",
+            views=args.views,
+            image_size=args.image_size,
+            points=args.points,
+            voxel_size=(args.voxel_size,),
         )
-    )  # fmt: skip
+    )
     meshes = load_sample(args.directory, args.count)
     ours_of(meshes[0][1], Recipe(**{**vars(recipe), "views": 1}))  # compiles
     vtk = not args.no_vtk and vtk_works()
@@ -58,7 +62,7 @@ def main():
     for name, mesh in meshes:
         plain = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
         plain.visual.face_colors = face_colors(mesh)
-        cameras = make.place_cameras(mesh, recipe, 0)
+        cameras = prepare_object.camera_poses(mesh, recipe, 0)
         row = {
             "ours": sum(ours_of(mesh, recipe).values()),
             "rays": attempt(args, views_by_rays, plain, cameras, args),
@@ -77,9 +81,9 @@ def main():
 def ours_of(mesh, recipe):
     """Seconds for each part of ours, encoded as it would be written."""
     parts = {
-        "views": lambda: list(make._views(mesh, "x", recipe, 0)),
-        "points": lambda: list(make._points(mesh, "x", recipe, 0)),
-        "voxels": lambda: list(make._voxels(mesh, "x", recipe.voxel_sizes[0])),
+        "views": lambda: list(prepare_object._views(mesh, "x", recipe, 0)),
+        "points": lambda: list(prepare_object._points(mesh, "x", recipe, 0)),
+        "voxels": lambda: list(prepare_object._voxels(mesh, "x", recipe.voxel_sizes[0])),
     }
     return {name: seconds(call) for name, call in parts.items()}
 
@@ -99,7 +103,7 @@ def views_by_rays(plain, cameras, args):
             rgba = np.zeros((len(rays), 4), np.uint8)
             rgba[ray, :3] = plain.visual.face_colors[face, :3] * light[:, None]
             rgba[ray, 3] = 255
-            write_pictures(rgba, depth, args.image_size)
+            write_images(rgba, depth, args.image_size)
 
     return seconds(draw) * len(cameras) / len(few)
 
@@ -121,16 +125,16 @@ def views_by_vtk(mesh, cameras, args):
             plotter.camera.view_angle = float(np.degrees(camera.fov))
             plotter.camera.clipping_range = (1.0, 3.0)
             plotter.show(auto_close=False) if number == 0 else plotter.render()
-            picture = plotter.screenshot(transparent_background=True, return_img=True)
+            image = plotter.screenshot(transparent_background=True, return_img=True)
             depth = -plotter.get_image_depth(fill_value=np.nan) * 65536 / 5
             depth = np.nan_to_num(depth, nan=0xFFFF).astype(np.uint16)
-            write_pictures(picture.reshape(-1, 4), depth.ravel(), size)
+            write_images(image.reshape(-1, 4), depth.ravel(), size)
         plotter.close()
 
     return seconds(draw)
 
 
-def write_pictures(rgba, depth, size):
+def write_images(rgba, depth, size):
     for pixels in (rgba.reshape(size, size, 4), depth.reshape(size, size)):
         Image.fromarray(pixels).save(io.BytesIO(), "PNG")
 

@@ -53,21 +53,21 @@ def main():
 
 
 def warm(prompts, checkpoint, folder):
-    """Seconds of each prompt, and the resolution of the grid."""
-    from triform.geometry.export import save_mesh
+    """Seconds of each prompt, and the resolution of the voxels."""
+    from triform.geometry.io.export import save_mesh
     from triform.systems.voxel_gan.config import GenerateConfig
-    from triform.systems.voxel_gan.generation import Request, ShapeMaker
+    from triform.systems.voxel_gan.generation import Request, ShapeGenerator
 
-    maker = ShapeMaker(GenerateConfig(checkpoint=checkpoint))
+    shapes = ShapeGenerator(GenerateConfig(checkpoint=checkpoint))
 
     def make(prompt, number):
         start = time.perf_counter()
-        (grid,) = maker.grids([Request(prompt, number)])
-        save_mesh(maker.mesh(grid), folder / f"{number}.obj")
+        (voxels,) = shapes.generate([Request(prompt, number)])
+        save_mesh(shapes.mesh(voxels), folder / f"{number}.obj")
         return time.perf_counter() - start
 
     make("a warm stove", 0)
-    return [make(prompt, i + 1) for i, prompt in enumerate(prompts)], maker.trained.voxel_size
+    return [make(prompt, i + 1) for i, prompt in enumerate(prompts)], shapes.trained.voxel_size
 
 
 def cold(prompt, checkpoint, folder):

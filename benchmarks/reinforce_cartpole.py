@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from triform.base.config import parse
-from triform.datasets.playing import Game, Player, summarize
+from triform.base.settings.config import parse
 from triform.engine.fit import fit
-from triform.images.score_chart import WINDOW, rolling_mean
 from triform.systems.reinforce.config import Config
 from triform.systems.reinforce.system import System
 from triform.systems.reinforce.trained import Trained
+from triform.tasks.agents.rollout import EnvironmentSpec, EpisodeRunner, summarize
+from triform.tasks.agents.score_chart import WINDOW, rolling_mean
 
 GAME, SOLVED, UNSEEN = "CartPole-v1", 475, 20_000
 PRESETS = Path(__file__).parents[1] / "src" / "triform" / "systems" / "reinforce" / "presets"
@@ -51,11 +51,11 @@ def main():
                 if number >= WINDOW and mean >= SOLVED and steps <= args.steps
             ]
             solved += bool(reached)
-            player = Player(Game(GAME, UNSEEN))
+            runner = EpisodeRunner(EnvironmentSpec(GAME, UNSEEN))
             found = []
             for file in ("best.pth", "last.pth"):
                 agent = Trained(run / "checkpoints" / file, torch.device("cpu"))
-                found.append(summarize(player.play(agent.act, 100))["score"])
+                found.append(summarize(runner.run(agent.act, 100))["score"])
         print(
             f"seed {seed}: mean of {WINDOW} training episodes {SOLVED} after "
             f"{reached[0] if reached else 'never'} steps; in 100 unseen episodes: "

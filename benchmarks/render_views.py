@@ -19,11 +19,11 @@ import numpy as np
 import trimesh
 from voxelize import at_most
 
-from triform.datasets.furniture import write_testdataset
 from triform.datasets.shape import list_shapes
-from triform.geometry.cameras import FOV, even_cameras
+from triform.datasets.testdataset import write_testdataset
 from triform.geometry.mesh import normalize
-from triform.geometry.views import render_views
+from triform.geometry.render.cameras import FOV, even_cameras
+from triform.geometry.render.views import render_views
 
 
 def main():
@@ -102,8 +102,8 @@ def rasterize(mesh, cameras, size):
         plotter.camera.view_angle = np.degrees(FOV)
         plotter.camera.clipping_range = (1.0, 3.0)
         plotter.render()
-        picture = plotter.screenshot(return_img=True, transparent_background=True)
-        yield picture, plotter.get_image_depth()
+        image = plotter.screenshot(return_img=True, transparent_background=True)
+        yield image, plotter.get_image_depth()
     plotter.close()
 
 

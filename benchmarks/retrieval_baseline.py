@@ -2,11 +2,11 @@
 
     python benchmarks/retrieval_baseline.py --directory datasets/sweethome3d
 
-Queries are a catalogue's own preview pictures, made by other software; the gallery is the meshes of
+Queries are a catalogue's own preview images, made by other software; the gallery is the meshes of
 the same objects: those held out (validation and test, near copies on one side by voxels of 32^3),
-then all of them. A picture is cut to its object, described by HOG and 8x8 colours, and compared
+then all of them. An image is cut to its object, described by HOG and 8x8 colours, and compared
 with 36 rendered views of every mesh, of which the best counts. Printed for views in one colour per
-face (`render`) and for views with textures (`render_views`), with and without the colours.
+face and for views with textures, with and without the colours.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from triform.base.paths import cache_dir
 from triform.datasets.shape import list_shapes
 from triform.datasets.split import assign_splits
 from triform.datasets.voxels import voxelize_shapes
-from triform.systems.retrieval.framing import frame
-from triform.systems.retrieval.fusion import best_view, gallery_views
-from triform.systems.retrieval.hard_queries import FURTHER_KINDS, HARD_KINDS, harden
-from triform.systems.retrieval.plain import describe, plain_views
+from triform.images.framing import frame
+from triform.systems.retrieval.evaluation.hard_queries import FURTHER_KINDS, HARD_KINDS, corrupt
+from triform.systems.retrieval.evaluation.hog_baseline import hog_descriptors
+from triform.systems.retrieval.gallery.fusion import best_view, gallery_views
 
 SIZE, HARD_SIZE, RESOLUTION = 96, 128, 32
 NUM_COLORS = 192  # the last numbers of a descriptor: 8 x 8 x 3
@@ -41,24 +41,22 @@ def main():
     splits = assign_splits(voxels.shapes, voxels.packed, RESOLUTION)
     held_out = np.array([n for n, split in enumerate(splits) if split != "train"])
     print(f"{len(voxels.shapes)} objects, {len(held_out)} held out")
-    pictures = [
-        Image.open(io.BytesIO(voxels.shapes[n].preview())).convert("RGBA") for n in held_out
-    ]
+    images = [Image.open(io.BytesIO(voxels.shapes[n].preview())).convert("RGBA") for n in held_out]
     rows = range(len(voxels.shapes)) if args.all else held_out
     meshes = {
-        "one colour per face": lambda shape: plain_views(shape.load(), SIZE),
+        "one colour per face": lambda shape: gallery_views(shape.load(), SIZE),
         "textures": lambda shape: gallery_views(shape.load(appearance=True), SIZE),
     }
     for name, views in meshes.items():
         print(f"\nviews with {name}")
-        gallery = np.stack([describe(views(voxels.shapes[n])) for n in rows])
-        measure(pictures, gallery, held_out, np.array(rows), args.seed)
+        gallery = np.stack([hog_descriptors(views(voxels.shapes[n])) for n in rows])
+        measure(images, gallery, held_out, np.array(rows), args.seed)
 
 
-def measure(pictures, gallery, held_out, rows, seed):
+def measure(images, gallery, held_out, rows, seed):
     place = {number: place for place, number in enumerate(rows.tolist())}
     own = np.array([place[number] for number in held_out.tolist()])
-    clean = described(pictures)
+    clean = described(images)
     among = best_view(clean, gallery[own])
     right = np.arange(len(own))
     report("preview -> mesh", among, right)
@@ -70,14 +68,14 @@ def measure(pictures, gallery, held_out, rows, seed):
     found = {}
     for kind in (*HARD_KINDS, *FURTHER_KINDS):
         rng = np.random.default_rng(seed)
-        hard = [harden(frame(picture, HARD_SIZE), kind, rng) for picture in pictures]
+        hard = [corrupt(frame(image, HARD_SIZE), kind, rng) for image in images]
         found[kind] = report(f"hard: {kind}", best_view(described(hard), gallery[own]), right)
     mean = np.mean([found[kind] for kind in HARD_KINDS])
     print(f"  {'hard: mean of six':<34} R@1 {mean:.3f}")
 
 
-def described(pictures):
-    return describe(np.stack([frame(picture, SIZE) for picture in pictures]))
+def described(images):
+    return hog_descriptors(np.stack([frame(image, SIZE) for image in images]))
 
 
 def no_colors(descriptors):

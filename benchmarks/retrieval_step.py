@@ -25,7 +25,7 @@ import torch.nn.functional as F
 import trimesh
 from torch import nn
 
-from triform.base.config import parse
+from triform.base.settings.config import parse
 from triform.datasets.load import load_dataset
 from triform.datasets.shape import list_shapes
 from triform.engine.config import SchedulerConfig
@@ -34,8 +34,8 @@ from triform.engine.schedule import Schedule
 from triform.engine.update import Update
 from triform.systems.retrieval import system as retrieval
 from triform.systems.retrieval.config import Config
-from triform.systems.retrieval.objects import Objects
-from triform.systems.retrieval.recon import Block
+from triform.systems.retrieval.dataset import RetrievalDataset
+from triform.systems.retrieval.encoders.recon import Block
 from triform.systems.retrieval.system import System
 
 PRESETS = Path(retrieval.__file__).parent / "presets"
@@ -52,7 +52,7 @@ class PlainStep:
         # the decoder's blocks are those of the encoder; four of them, and its own positions
         plain = self.shape.__class__(self.shape.embed_dim, 4, self.shape.num_heads)
         self.decoder = nn.ModuleList(
-            Block(plain, 0.0, crossing=False, stop_grad=False) for _ in range(4)
+            Block(plain, 0.0, cross_attention=False, stop_grad=False) for _ in range(4)
         )
         width = self.shape.embed_dim
         self.positions = nn.Sequential(nn.Linear(3, 128), nn.GELU(), nn.Linear(128, width))
@@ -75,7 +75,7 @@ class PlainStep:
             cloud = np.full((len(points), 6), 0.5, np.float32)
             cloud[:, :3] = points
             clouds.append(torch.from_numpy(cloud))
-            features.append(torch.from_numpy(np.array(self.system.objects.features[number])))
+            features.append(torch.from_numpy(np.array(self.system.dataset.features[number])))
         return torch.stack(clouds), torch.stack(features)
 
     def groups(self, cloud):
@@ -218,7 +218,7 @@ def objects_of(shapes, points):
         mesh = shape.load()
         meshes.append(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False))
         clouds.append(trimesh.sample.sample_surface(meshes[-1], points, seed=0)[0])
-    objects = Objects(
+    objects = RetrievalDataset(
         ids=tuple(shape.object_id for shape in shapes),
         sources=tuple(shape.object_id for shape in shapes),
         splits=("train",) * len(shapes),

@@ -8,7 +8,7 @@ ways take turns in one process; the figures are medians of processor time, which
 the machine disturb less than a clock. Then every parameter's gradient against plain float32's: the
 lowest cosine and how far the norms are apart. Two parts: the VAE alone, and VAE with discriminator.
 
-`kept` asks the C library not to hand freed memory back to the system between steps (glibc only):
+`keep_freed_memory` tells glibc not to return freed memory to the system between steps:
 without it every large tensor begins with pages that the system has to fill with zeros.
 """
 
@@ -27,7 +27,7 @@ from triform.engine.processes import Processes
 from triform.engine.schedule import Schedule
 from triform.engine.update import Update
 from triform.systems.voxel_gan.config import Config, DataConfig, ModelConfig, VoxelTrainingConfig
-from triform.systems.voxel_gan.data import load_objects
+from triform.systems.voxel_gan.data import load_voxel_dataset
 from triform.systems.voxel_gan.system import System
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ class Way:
     layout: torch.memory_format | None = None
     precision: str = "float32"
     fused: bool = False
-    kept: bool = False
+    keep_freed_memory: bool = False
 
 
 PLAIN = "float32 contiguous"
@@ -52,7 +52,7 @@ WAYS = {
     "ours": Way(),
     "ours, bf16": Way(precision="bf16"),
     "ours, fused AdamW": Way(fused=True),
-    "ours, fused, kept": Way(fused=True, kept=True),
+    "ours, fused, kept": Way(fused=True, keep_freed_memory=True),
 }
 
 
@@ -89,14 +89,18 @@ class Contestant:
             SchedulerConfig(type="none"), warmup_steps=0, total_steps=0, epochs=1, mode="max"
         )
         self.update = Update(
-            system.networks, system.optimizers, schedule, config.training, way.precision,
+            system.networks,
+            system.optimizers,
+            schedule,
+            config.training,
+            way.precision,
             Processes(CPU),
-        )  # fmt: skip
+        )
 
     def rebuild_optimizers(self, *, fused):
         for name, optimizer in self.system.optimizers.items():
-            kept = ("params", "lr", "betas", "eps", "weight_decay")
-            groups = [{key: group[key] for key in kept} for group in optimizer.param_groups]
+            options = ("params", "lr", "betas", "eps", "weight_decay")
+            groups = [{key: group[key] for key in options} for group in optimizer.param_groups]
             self.system.optimizers[name] = type(optimizer)(groups, fused=fused)
 
     def step(self, batch, update=None):
@@ -107,7 +111,7 @@ class Contestant:
             self.system.step(batch, update or self.update)
 
     def seconds(self, batch):
-        keep_memory(self.way.kept)
+        keep_memory(self.way.keep_freed_memory)
         start = time.process_time()
         self.step(batch)
         return time.process_time() - start
@@ -130,10 +134,12 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     data = DataConfig(
-        dataset=(f"testdataset:{4 * args.batch_size}",), download_path=args.download_path,
-        voxel_size=args.voxel_size, batch_size=args.batch_size,
-    )  # fmt: skip
-    objects = load_objects(data)
+        dataset=(f"testdataset:{4 * args.batch_size}",),
+        download_path=args.download_path,
+        voxel_size=args.voxel_size,
+        batch_size=args.batch_size,
+    )
+    objects = load_voxel_dataset(data)
     model = ModelConfig(
         hidden_channels=args.hidden_channels, disc_hidden_channels=args.hidden_channels
     )
@@ -175,23 +181,23 @@ def compare(config, objects, rounds):
 CLOSENESS = "lowest cosine, norms' ratio from, to"
 
 
-def compare_gradients(seen, truth):
+def compare_gradients(computed, truth):
     """The worst parameter's cosine, and the range of the ratios of norms."""
     cosines, ratios = [], []
     for name, exact in truth.items():
-        pair = seen[name].flatten().double(), exact.flatten().double()
+        pair = computed[name].flatten().double(), exact.flatten().double()
         cosines.append(float(cosine_similarity(*pair, dim=0)))
         ratios.append(float(pair[0].norm() / pair[1].norm()))
     return f"{min(cosines):.6f}, {min(ratios):.4f}, {max(ratios):.4f}"
 
 
-def keep_memory(kept):
+def keep_memory(keep_freed_memory):
     """Tell glibc to keep freed memory, or to behave as it does by itself."""
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change is not None:
         trim_threshold, mmap_max = -1, -4
-        change(mmap_max, 0 if kept else 65536)
-        change(trim_threshold, -1 if kept else 128 * 1024)
+        change(mmap_max, 0 if keep_freed_memory else 65536)
+        change(trim_threshold, -1 if keep_freed_memory else 128 * 1024)
 
 
 if __name__ == "__main__":

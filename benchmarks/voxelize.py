@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import trimesh
 
-from triform.datasets.furniture import write_testdataset
 from triform.datasets.shape import list_shapes
+from triform.datasets.testdataset import write_testdataset
 from triform.geometry.mesh import Mesh, normalize
-from triform.geometry.voxelize import voxelize
+from triform.geometry.voxels.voxelize import voxelize
 
 
 def main():
@@ -90,7 +90,7 @@ def compare_truth(resolution):
                 voxelize(damaged, resolution),
                 voxelize(damaged, resolution, parity=True),
             )
-            pairs = [f"{iou(grid, touched):.3f} / {iou(grid, centre):.3f}" for grid in row]
+            pairs = [f"{iou(voxels, touched):.3f} / {iou(voxels, centre):.3f}" for voxels in row]
             print(f"  {solid:6} {damage:22} {pairs[0]:>13}  {pairs[1]:>13}  {pairs[2]:>13}")
 
 
@@ -105,8 +105,8 @@ def exact_voxels(inside, resolution, fine=6):
     return touched, inside(*np.meshgrid(center, center, center, indexing="ij"))
 
 
-def iou(grid, exact):
-    return (grid & exact).sum() / (grid | exact).sum()
+def iou(voxels, exact):
+    return (voxels & exact).sum() / (voxels | exact).sum()
 
 
 def damages(mesh):
@@ -114,9 +114,9 @@ def damages(mesh):
     faces, count = mesh.faces, len(mesh.faces)
     yield "none", mesh
     for share in (0.01, 0.1):
-        keep = random.random(count) >= share
-        keep[random.integers(count)] = False
-        yield f"{share:.0%} of faces removed", Mesh(mesh.vertices, faces[keep])
+        mask = random.random(count) >= share
+        mask[random.integers(count)] = False
+        yield f"{share:.0%} of faces removed", Mesh(mesh.vertices, faces[mask])
     flip = random.random(count) < 0.5
     yield "half flipped", Mesh(mesh.vertices, np.where(flip[:, None], faces[:, ::-1], faces))
     loose = np.arange(faces.size).reshape(-1, 3)
@@ -132,9 +132,9 @@ def trimesh_voxels(mesh, resolution):
     # Each of its cells goes to the voxel of ours that holds the cell's centre.
     points = voxels.points
     at = np.clip(np.floor((points + 0.5) * resolution + 1e-9).astype(int), 0, resolution - 1)
-    grid = np.zeros((resolution,) * 3, dtype=bool)
-    grid[tuple(at.T)] = True
-    return grid
+    voxels = np.zeros((resolution,) * 3, dtype=bool)
+    voxels[tuple(at.T)] = True
+    return voxels
 
 
 def make_table():
@@ -151,9 +151,13 @@ def in_table(x, y, z):
     inside = np.zeros(x.shape, dtype=bool)
     for low, high in np.array(TABLE) - (0.5, 0.36, 0.3):
         inside |= (
-            (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
-            & (z >= low[2]) & (z <= high[2])
-        )  # fmt: skip
+            (x >= low[0])
+            & (x <= high[0])
+            & (y >= low[1])
+            & (y <= high[1])
+            & (z >= low[2])
+            & (z <= high[2])
+        )
     return inside
 
 

@@ -5,10 +5,10 @@ python examples/voxelize_a_mesh.py chair.obj chair.glb
 
 import sys
 
-from triform.geometry.export import save_mesh
-from triform.geometry.load import load_mesh
-from triform.geometry.surface import voxels_to_mesh
-from triform.geometry.voxelize import voxelize
+from triform.geometry.io.export import save_mesh
+from triform.geometry.io.load import load_mesh
+from triform.geometry.voxels.surface import voxels_to_mesh
+from triform.geometry.voxels.voxelize import voxelize
 
 source, target = sys.argv[1:]
 grid = voxelize(load_mesh(source), 64)  # (64, 64, 64) booleans, +Y up

@@ -40,9 +40,11 @@ def main() -> int:
     parser.add_argument("--only", type=int, nargs="*", default=[], help="inputs to repeat")
     parser.add_argument("--no_training", action="store_true", help="no tiny checkpoints as seeds")
     parser.add_argument(
-        "--furniture", type=Path, help="folder of .sh3f files",
+        "--furniture",
+        type=Path,
+        help="folder of .sh3f files",
         default=Path(os.environ.get("TRIFORM_FURNITURE", ROOT / "datasets" / "sweethome3d")),
-    )  # fmt: skip
+    )
     options = parser.parse_args()
 
     import shutil

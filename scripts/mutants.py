@@ -1,4 +1,4 @@
-"""Change the source on purpose, one place at a time, and count which changes a test notices.
+"""Mutation testing: mutate the source, one site at a time, and count the mutants that tests kill.
 
 Changes are made by cosmic-ray in a copy of the repository; the repository itself stays as it is.
 """
@@ -41,29 +41,29 @@ LONGEST = 1200.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=int, default=0, help="places to change; 0 takes them all")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of places")
+    parser.add_argument("--sample", type=int, default=0, help="sites to mutate; 0 takes them all")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample of sites")
     parser.add_argument("--areas", nargs="+", default=[*AREAS], choices=[*AREAS])
     parser.add_argument("--report", type=Path, default=ROOT / "docs" / "mutants.md")
-    given = parser.parse_args()
+    args = parser.parse_args()
     os.nice(max(0, 10 - os.nice(0)))
     OPERATOR_PROVIDERS["triform"] = mutants_operators.Provider()
     with tempfile.TemporaryDirectory(prefix="triform-mutants-") as folder:
         copy = copied(Path(folder) / "triform")
         os.chdir(copy)
         os.environ |= {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
-        area_of = {path: area for area in given.areas for path in sorted(PACKAGE.glob(AREAS[area]))}
+        area_of = {path: area for area in args.areas for path in sorted(PACKAGE.glob(AREAS[area]))}
         with use_db(str(Path(folder) / "session.sqlite"), WorkDB.Mode.create) as session:
             init(list(area_of), session, {})
-            places = chosen(list(session.work_items), given.sample, given.seed)
-            outcomes = list(tried(places, area_of))
-    title = f"SAMPLE={given.sample} SEED={given.seed}" if given.sample else ""
-    areas = "" if given.areas == [*AREAS] else f"AREAS='{' '.join(given.areas)}'"
+            sites = selected(list(session.work_items), args.sample, args.seed)
+            outcomes = list(tried(sites, area_of))
+    title = f"SAMPLE={args.sample} SEED={args.seed}" if args.sample else ""
+    areas = "" if args.areas == [*AREAS] else f"AREAS='{' '.join(args.areas)}'"
     command = " ".join(filter(None, ["make mutants", title, areas]))
     machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    write_report(given.report, outcomes, f"{command}` ({machine}, {time.strftime('%Y-%m-%d')})")
-    missed = sum(not one.noticed and not one.reason for one in outcomes)
-    print(f"{len(outcomes)} changes, {missed} noticed by no test: {given.report}")
+    write_report(args.report, outcomes, f"{command}` ({machine}, {time.strftime('%Y-%m-%d')})")
+    survived = sum(not mutant.killed and not mutant.reason for mutant in outcomes)
+    print(f"{len(outcomes)} mutants, {survived} survived: {args.report}")
 
 
 def copied(target: Path) -> Path:
@@ -74,16 +74,16 @@ def copied(target: Path) -> Path:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-    for place in (ROOT / ".cache" / "sweethome3d", ROOT / "datasets" / "sweethome3d"):
-        if place.is_dir():
-            os.environ.setdefault("TRIFORM_FURNITURE", str(place))
+    for location in (ROOT / ".cache" / "sweethome3d", ROOT / "datasets" / "sweethome3d"):
+        if location.is_dir():
+            os.environ.setdefault("TRIFORM_FURNITURE", str(location))
     return target
 
 
-def chosen(items: list[WorkItem], sample: int, seed: int) -> list[MutationSpec]:
-    """One change of each place, or of so many places, in a random order that the seed decides."""
+def selected(items: list[WorkItem], sample: int, seed: int) -> list[MutationSpec]:
+    """One mutation of each site, or of a random sample of sites."""
     annotations = {}
-    places: dict[tuple[str, tuple[int, int]], list[MutationSpec]] = {}
+    sites: dict[tuple[str, tuple[int, int]], list[MutationSpec]] = {}
     for item in items:
         (change,) = item.mutations
         path = change.module_path
@@ -91,15 +91,15 @@ def chosen(items: list[WorkItem], sample: int, seed: int) -> list[MutationSpec]:
             annotations[path] = list(annotated(ast.parse(path.read_text(encoding="utf-8"))))
         start = tuple(change.start_pos)
         if not any(first <= start < last for first, last in annotations[path]):
-            places.setdefault((str(path), start), []).append(change)
+            sites.setdefault((str(path), start), []).append(change)
     dice = random.Random(seed)
-    picked = [dice.choice(sorted(places[key], key=str)) for key in sorted(places)]
+    picked = [dice.choice(sorted(sites[key], key=str)) for key in sorted(sites)]
     dice.shuffle(picked)
     return picked[: sample or None]
 
 
 def annotated(tree: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations stand: a change there is none while the program runs."""
+    """Positions of annotations: a mutation there changes nothing at run time."""
     for node in ast.walk(tree):
         for found in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if found is not None:
@@ -123,23 +123,25 @@ def tried(changes: list[MutationSpec], area_of: dict[Path, str]) -> Iterator[Out
         with use_mutation(path, operator, change.occurrence) as (before, after):
             if after is None or changes_nothing(before, after):
                 continue
-            noticed = not passes(tests, limits[frozenset(tests)])
+            killed = not passes(tests, limits[frozenset(tests)])
         pairs = zip(before.splitlines(), after.splitlines(), strict=False)
         line = next((new.strip() for old, new in pairs if old != new), "")
         kind = change.operator_name.partition("/")[2]
-        place = str(path.relative_to(PACKAGE))
-        one = Outcome(
+        location = str(path.relative_to(PACKAGE))
+        mutant = Outcome(
             area=area_of[path],
-            place=f"{place}:{change.start_pos[0]}",
+            location=f"{location}:{change.start_pos[0]}",
             kind=kind,
             before=source,
             after=line or "(removed)",
-            noticed=noticed,
-            reason=why_equivalent(place, source, kind),
+            killed=killed,
+            reason=why_equivalent(location, source, kind),
         )
-        word = "noticed" if one.noticed else "equivalent" if one.reason else "MISSED"
-        print(f"{number}/{len(changes)} {word} {one.place} {kind}: {one.after}", flush=True)
-        yield one
+        status = "killed" if mutant.killed else "equivalent" if mutant.reason else "SURVIVED"
+        print(
+            f"{number}/{len(changes)} {status} {mutant.location} {kind}: {mutant.after}", flush=True
+        )
+        yield mutant
 
 
 def tests_of(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The report of `make mutants`: a score for each area, and every change that no test noticed."""
+"""Report of `make mutants`: mutation score of each area, and every surviving mutant."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,74 +16,75 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.toml")
 
 
 class Outcome(NamedTuple):
-    """One change and what became of it.
+    """One mutant and whether a test killed it.
 
     Args:
-        area: Which part of the source.
-        place: File below the package, and line.
+        area: Area of the source.
+        location: File below the package, and line.
         kind: Name of the operator.
-        before: The line.
-        after: The line as it was changed.
-        noticed: Whether a test failed.
-        reason: Why the change is none, where it is known to be equivalent.
+        before: The original line.
+        after: The mutated line.
+        killed: Whether a test failed.
+        reason: Why the mutant is equivalent; empty if it is not.
     """
 
     area: str
-    place: str
+    location: str
     kind: str
     before: str
     after: str
-    noticed: bool
+    killed: bool
     reason: str
 
 
 def why_equivalent(file: str, line: str, operator: str) -> str:
-    """Why a change makes no difference; "" where it is not known to be so."""
-    for one in tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]:
-        is_place = one.get("file", file) == file and one.get("line", line) == line
-        if is_place and one["operator"] == operator and one.get("containing", "") in line:
-            return str(one["reason"])
+    """Why a mutant is equivalent; "" if it is not known to be."""
+    for mutant in tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]:
+        is_location = mutant.get("file", file) == file and mutant.get("line", line) == line
+        if is_location and mutant["operator"] == operator and mutant.get("containing", "") in line:
+            return str(mutant["reason"])
     return ""
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome], command: str) -> None:
-    """Write the page, survivors by place."""
+    """Write the page with scores and surviving mutants."""
     lines = [
-        "# Changes that tests notice",
+        "# Mutation testing",
         "",
         f"Written by `{command}.",
         "",
-        "One place of the source is changed at a time (a number, a sign, a comparison,",
-        "a condition, two arguments, a statement left out), and the tests of its folder run.",
-        "A change that makes no difference counts neither way; it stands below as equivalent.",
+        "One mutation of the source at a time (a number, a sign, a comparison, a condition,",
+        "two arguments, a deleted statement), then the tests of its folder run. Equivalent",
+        "mutants are not counted; they are listed below.",
         "",
-        "| area | changes | noticed | share | equivalent |",
+        "| area | mutants | killed | score | equivalent |",
         "|---|---|---|---|---|",
     ]
-    for area in [*dict.fromkeys(sorted(one.area for one in outcomes)), "all"]:
-        own = [one for one in outcomes if area in (one.area, "all")]
-        lines.append(_row(area, own))
-    missed = [one for one in outcomes if not one.noticed and not one.reason]
-    lines += ["", "## Noticed by no test", "", *_table(missed)]
-    same = [one for one in outcomes if not one.noticed and one.reason]
-    lines += ["", "## Equivalent", "", *_table(same)]
+    for area in [*dict.fromkeys(sorted(mutant.area for mutant in outcomes)), "all"]:
+        outcomes_of_area = [mutant for mutant in outcomes if area in (mutant.area, "all")]
+        lines.append(_row(area, outcomes_of_area))
+    survivors = [mutant for mutant in outcomes if not mutant.killed and not mutant.reason]
+    lines += ["", "## Survived", "", *_table(survivors)]
+    equivalent = [mutant for mutant in outcomes if not mutant.killed and mutant.reason]
+    lines += ["", "## Equivalent", "", *_table(equivalent)]
     with atomic_write(path, "w") as file:
         file.write("\n".join(lines) + "\n")
 
 
 def _row(area: str, outcomes: Sequence[Outcome]) -> str:
-    same = sum(not one.noticed and bool(one.reason) for one in outcomes)
-    noticed, counted = sum(one.noticed for one in outcomes), len(outcomes) - same
-    share = f"{noticed / counted:.0%}" if counted else "-"
-    return f"| {area} | {counted} | {noticed} | {share} | {same} |"
+    equivalent = sum(not mutant.killed and bool(mutant.reason) for mutant in outcomes)
+    killed, counted = sum(mutant.killed for mutant in outcomes), len(outcomes) - equivalent
+    share = f"{killed / counted:.0%}" if counted else "-"
+    return f"| {area} | {counted} | {killed} | {share} | {equivalent} |"
 
 
 def _table(outcomes: Iterable[Outcome]) -> list[str]:
     rows = [
-        f"| {one.place} | {_code(one.before)} | {_code(one.after)} | {one.reason or one.kind} |"
-        for one in sorted(outcomes)
+        f"| {mutant.location} | {_code(mutant.before)} | {_code(mutant.after)} "
+        f"| {mutant.reason or mutant.kind} |"
+        for mutant in sorted(outcomes)
     ]
-    return ["| place | line | changed to | |", "|---|---|---|---|", *rows] if rows else ["None."]
+    return ["| location | line | mutated to | |", "|---|---|---|---|", *rows] if rows else ["None."]
 
 
 def _code(line: str) -> str:

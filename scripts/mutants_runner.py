@@ -12,11 +12,29 @@ import pytest
 
 # What the tests import of others, and takes seconds; nothing of ours, which is what changes.
 HEAVY = (
-    "accelerate", "beartype", "hypothesis", "jaxtyping", "matplotlib.pyplot", "nltk", "numpy",
-    "PIL.Image", "pydantic", "sacrebleu", "safetensors.torch", "scipy.linalg", "scipy.stats",
-    "sklearn.datasets", "sklearn.metrics", "timm", "torch", "torch._dynamo", "torch.distributed",
-    "torch.utils.tensorboard", "torchvision", "transformers",
-)  # fmt: skip
+    "accelerate",
+    "beartype",
+    "hypothesis",
+    "jaxtyping",
+    "matplotlib.pyplot",
+    "nltk",
+    "numpy",
+    "PIL.Image",
+    "pydantic",
+    "sacrebleu",
+    "safetensors.torch",
+    "scipy.linalg",
+    "scipy.stats",
+    "sklearn.datasets",
+    "sklearn.metrics",
+    "timm",
+    "torch",
+    "torch._dynamo",
+    "torch.distributed",
+    "torch.utils.tensorboard",
+    "torchvision",
+    "transformers",
+)
 OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=short")
 PAUSE = 0.05
 

@@ -4,6 +4,7 @@ A new system gets these tests by being there. What only it can assert stands in 
 """
 
 import copy
+import inspect
 import json
 import os
 import re
@@ -22,13 +23,13 @@ import torch
 import yaml
 
 from triform import systems
-from triform.base.config import load, parse, to_yaml
 from triform.base.errors import UserError
-from triform.base.flags import FlagTable
-from triform.engine.checkpoint import best_weights, export_weights, load_weights
+from triform.base.settings.config import load, parse, to_yaml
+from triform.base.settings.flags import FlagTable
+from triform.engine.checkpoints.checkpoint import best_weights, export_weights, load_weights
 from triform.engine.fit import fit
 
-FILES = ("__init__.py", "README.md", "config.py", "data.py", "loss.py", "model.py", "system.py")
+FILES = ("__init__.py", "README.md", "config.py", "model.py", "system.py")
 PAPER = re.compile(r"arxiv|doi\.org|openreview", re.IGNORECASE)
 BOUNDS = re.compile(r"\[(-?[\d.]+), (-?[\d.]+)\]")
 NAMES = systems.names()
@@ -37,10 +38,8 @@ TINY = [
 ]
 GENERATING = [each for each in TINY if "generate" in systems.load(each[0]).config.VERBS]
 each_system = pytest.mark.parametrize("name", NAMES)
-each_preset = pytest.mark.parametrize(
-    "path", [p for name in NAMES for p in sorted(systems.load(name).presets.rglob("*.yaml"))],
-    ids=lambda path: f"{path.parents[1].name}-{path.stem}",
-)  # fmt: skip
+PRESETS = [path for name in NAMES for path in sorted(systems.load(name).presets.rglob("*.yaml"))]
+each_preset = pytest.mark.parametrize("path", PRESETS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Tiny:
     def train(self, *flags: str) -> tuple[Path, list[dict[str, Any]]]:
         """Train as the verb does; returns the run directory and the logged numbers."""
         before = set(self.folder.glob("runs/*/run_*"))
-        self.entry.system.train(self.config("--log_every", "1", *flags))
+        self.entry.verb("train")(self.config("--log_every", "1", *flags))
         (run,) = set(self.folder.glob("runs/*/run_*")) - before
         return run, numbers(run)
 
@@ -118,7 +117,7 @@ def test_files_verbs_and_paper(name):
     assert not missing
     assert entry.config.VERBS["train"] is entry.config.Config
     for verb, settings in entry.config.VERBS.items():
-        assert callable(getattr(entry.system, verb)) and settings.__doc__
+        assert callable(entry.verb(verb)) and settings.__doc__
     assert entry.system.System.name == name
     assert PAPER.search((entry.folder / "README.md").read_text(encoding="utf-8"))
     assert entry.summary and entry.example.startswith(f"triform {name} ")
@@ -167,12 +166,20 @@ def test_a_wrong_system_or_checkpoint_is_one_line(tmp_path):
         systems.from_checkpoint(path)
 
 
-def test_batches_are_as_data_py_says(tiny):
-    """Keys, axes, types and bounds equal the table in the docstring of `data.py`."""
-    source = (tiny.entry.folder / "data.py").read_text(encoding="utf-8")
-    docstring = source.split('"""')[1]
-    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\) (\w+) \| (.*) \|$", docstring, re.MULTILINE)
-    assert rows, "data.py holds no table `| `key` | (B, ...) type | values |`"
+def batch_documentation(entry: systems.Entry) -> str:
+    """Where the table of batch keys stands: `data.py`, or a base class of the task."""
+    data = entry.folder / "data.py"
+    own = data.read_text(encoding="utf-8") if data.is_file() else ""
+    return "\n".join([own, *(inspect.getdoc(base) or "" for base in entry.system.System.__mro__)])
+
+
+def test_batches_are_as_documented(tiny):
+    """Keys, axes, types and bounds equal the documented table."""
+    source = batch_documentation(tiny.entry)
+    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\) (\w+) \| (.*) \|$", source, re.MULTILINE)
+    assert rows, (
+        "neither data.py nor a base class holds a table `| `key` | (B, ...) type | values |`"
+    )
     batch = next(iter(tiny.system().batches()))
     assert set(batch) == {key for key, *_ in rows}
     sizes: dict[str, int] = {}
@@ -276,7 +283,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tiny, trained):
     with pytest.raises(KeyboardInterrupt):
         fit_as_verb(tiny, system)
     (run,) = set(tiny.folder.glob("runs/*/run_*")) - before
-    tiny.entry.system.train(tiny.config("--log_every", "1", "--resume_from", str(run)))
+    tiny.entry.verb("train")(tiny.config("--log_every", "1", "--resume_from", str(run)))
     assert len(steps) == len(trained[1]) // 2
     assert losses(numbers(run)) == losses(trained[1])
     checkpoints = [
@@ -292,7 +299,7 @@ def fit_as_verb(tiny: Tiny, system: Any) -> None:
     original = module.System
     module.System = lambda config: system
     try:
-        module.train(system.config)
+        tiny.entry.verb("train")(system.config)
     finally:
         module.System = original
 
@@ -331,12 +338,14 @@ def test_checkpoint_loads_safely_and_as_weights(tiny, trained, tmp_path):
     path = checkpoint(trained[0], "best")
     state = torch.load(path, weights_only=True)
     assert state["system"] == tiny.name
-    weights, config = load_weights(path)
+    weights, config, system, metadata = load_weights(path)
     shared = tmp_path / "weights.safetensors"
-    export_weights(shared, best_weights(state), state["config"], system=tiny.name)
-    again, config_again = load_weights(shared)
+    export_weights(
+        shared, best_weights(state), state["config"], system=tiny.name, metadata=metadata
+    )
+    again, *others = load_weights(shared)
     assert_equal(again, weights, "weights")
-    assert config == config_again and config["system"] == tiny.name
+    assert others == [config, system, metadata] and system == tiny.name
     for file in (path, shared):
         assert systems.from_checkpoint(file, device="cpu") is not None
 
@@ -361,7 +370,7 @@ def test_generate_makes_the_same_twice(tiny, trained, tmp_path):
 
 
 def test_samples_are_the_same_twice(tiny, tmp_path):
-    pictures = []
+    images = []
     for name in ("first", "second"):
         torch.manual_seed(0)
         system = tiny.system()
@@ -371,16 +380,16 @@ def test_samples_are_the_same_twice(tiny, tmp_path):
         torch.manual_seed(1)
         with torch.no_grad():
             system.sample(tmp_path / name, 3)
-        pictures.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))])
-    assert pictures[0] and pictures[0] == pictures[1]
+        images.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))])
+    assert images[0] and images[0] == images[1]
 
 
 @pytest.mark.slow
 def test_two_processes_train_together(tiny, tmp_path):
     """Both end, and the weights they share are finite after as many steps."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-               "-m", "triform", tiny.name, "train", "--config", tiny.preset, "--device", "cpu",
-               "--batch_size", "2", "--runs_dir", str(tmp_path), "--checkpoint", ""]  # fmt: skip
+    launcher = "-m torch.distributed.run --standalone --nproc_per_node=2 -m triform"
+    flags = f"train --config {tiny.preset} --device cpu --batch_size 2 --checkpoint= --runs_dir"
+    command = [sys.executable, *launcher.split(), tiny.name, *flags.split(), str(tmp_path)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert answer.returncode == 0, answer.stderr[-2000:]
     (path,) = tmp_path.rglob("checkpoints/last*")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from triform.datasets.furniture import write_testdataset
-from triform.geometry.load import load_mesh
-from triform.geometry.surface import is_watertight
+from triform.datasets.testdataset import write_testdataset
+from triform.geometry.io.load import load_mesh
+from triform.geometry.voxels.surface import is_watertight
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -26,8 +26,13 @@ def run(folder: Path, name: str, *words: str) -> str:
     """What an example prints."""
     answer = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *words],
-        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

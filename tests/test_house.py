@@ -21,7 +21,7 @@ else:
 
 from triform import cli, systems
 from triform.base.errors import UsageError
-from triform.base.flags import FlagTable
+from triform.base.settings.flags import FlagTable
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "triform"
@@ -263,9 +263,9 @@ def test_documents_hold_commands():
 )
 def test_command_in_a_document_exists(path, words):
     name, *rest = words
-    if name in cli.HOUSE_COMMANDS:
+    if name in cli.OTHER_COMMANDS:
         if rest and rest[0][0].islower():
-            assert rest[0].strip("[]<>,") in cli.HOUSE_COMMANDS[name] or name == "doctor"
+            assert rest[0].strip("[]<>,") in cli.OTHER_COMMANDS[name] or name == "doctor"
         return
     if name.startswith("-") or name in ("SYSTEM", "NAME"):
         return

@@ -11,9 +11,15 @@ HARMLESS = ("UnpicklingError", "PicklingError")
 PICKLERS = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal")
 BUILT_IN = ("eval", "exec", "print", "input")
 UNSAFE_ANYWHERE = (
-    "extractall", "unpack_archive", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all",
-    "read_pickle", "to_pickle",
-)  # fmt: skip
+    "extractall",
+    "unpack_archive",
+    "unsafe_load",
+    "unsafe_load_all",
+    "full_load",
+    "full_load_all",
+    "read_pickle",
+    "to_pickle",
+)
 UNSAFE_NAMES = ("os.system", "os.popen", "joblib.load", "torch.jit.load", "torch.hub.load")
 SAFE_LOADERS = ("SafeLoader", "CSafeLoader", "BaseLoader", "CBaseLoader")
 

@@ -19,14 +19,40 @@ LOCAL = Policy(("http", "https"), lambda address: address == "127.0.0.1")
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1",
-        "169.254.169.254", "100.64.0.1", "224.0.0.1", "239.1.1.1", "255.255.255.255", "240.0.0.1",
-        "192.0.2.1", "198.18.0.1", "::", "::1", "fe80::1", "fe80::1%1", "fc00::1", "fd12::1",
-        "ff02::1", "ff0e::1", "2001:db8::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-        "::ffff:169.254.169.254", "::ffff:224.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1",
-        "64:ff9b::a00:1", "2002:7f00:1::", "2002:a00:1::1",
+        "127.0.0.1",
+        "127.9.9.9",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "239.1.1.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%1",
+        "fc00::1",
+        "fd12::1",
+        "ff02::1",
+        "ff0e::1",
+        "2001:db8::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:224.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::",
+        "2002:a00:1::1",
     ],
-)  # fmt: skip
+)
 def test_not_public(address: str) -> None:
     assert not is_public(address)
 
@@ -72,10 +98,13 @@ def resolve_as(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
         return [
             (
                 socket.AF_INET6 if ":" in address else socket.AF_INET,
-                socket.SOCK_STREAM, 6, "", (address, port),
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (address, port),
             )
             for address in addresses
-        ]  # fmt: skip
+        ]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
@@ -141,11 +170,16 @@ def test_the_address_that_was_checked_is_connected_to(
 @pytest.mark.parametrize(
     "target",
     [
-        "ftp://example.com/file", "file:///etc/passwd", "data:text/plain,x", "gopher://example.com",
-        "https://10.0.0.1/file", "https://[::1]/file", "https://169.254.169.254/latest",
+        "ftp://example.com/file",
+        "file:///etc/passwd",
+        "data:text/plain,x",
+        "gopher://example.com",
+        "https://10.0.0.1/file",
+        "https://[::1]/file",
+        "https://169.254.169.254/latest",
         "//10.0.0.1/file",
     ],
-)  # fmt: skip
+)
 def test_a_redirect_leads_nowhere_else(
     server: tuple[int, list[str], dict[str, str]], target: str, tmp_path: Path
 ) -> None:

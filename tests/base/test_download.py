@@ -161,7 +161,7 @@ def test_wrong_range_is_refused(serve, tmp_path: Path) -> None:
     (tmp_path / "f.part").write_bytes(DATA[:HALF])
     (tmp_path / "f.part.version").write_text(TAG)
     url, _ = serve(lambda handler, _: handler.send(206, DATA[:10], Content_Range="bytes 0-9/100"))
-    with pytest.raises(UserError, match=r"asked for bytes from"):
+    with pytest.raises(UserError, match=r"requested bytes from"):
         download(url, tmp_path / "f")
 
 
@@ -302,5 +302,8 @@ def test_an_attempt_that_brings_nothing_is_the_last(serve, tmp_path: Path) -> No
     with pytest.raises(UserError, match="4,000 bytes are kept"):
         download(url, tmp_path / "g")
     assert [request.get("Range") for request in requests] == [
-        None, "bytes=1000-", "bytes=2000-", "bytes=3000-"
-    ]  # fmt: skip
+        None,
+        "bytes=1000-",
+        "bytes=2000-",
+        "bytes=3000-",
+    ]

@@ -13,7 +13,7 @@ from triform.base.logging import (
     get_logger,
     remove_log_file,
     set_up_console,
-    write_answer,
+    write_output,
 )
 
 
@@ -67,8 +67,8 @@ def test_loggers_belong_to_the_project() -> None:
 
 def test_answers(capsys: pytest.CaptureFixture[str]) -> None:
     """Text as it is, data as JSON that keeps its letters."""
-    write_answer("table")
-    write_answer({"name": "стол"}, as_json=True)
+    write_output("table")
+    write_output({"name": "стол"}, as_json=True)
     text = capsys.readouterr().out
     assert text.startswith("table\n") and json.loads(text[6:]) == {"name": "стол"}
     assert "стол" in text

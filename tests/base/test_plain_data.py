@@ -45,6 +45,13 @@ def test_what_is_refused(text: str, reason: str, tmp_path: Path) -> None:
         read_json(tmp_path / "a.json")
 
 
+def test_the_limit_of_values_is_the_callers() -> None:
+    text = "[" + "1," * 50_000 + "1]"
+    assert len(parse_json(text, 50_002)) == 50_001
+    with pytest.raises(ValueError, match="more than 50,001 values"):
+        parse_json(text, 50_001)
+
+
 def test_the_deepest_that_is_read() -> None:
     assert parse_json("[" * 33 + "]" * 33)
 

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from triform.base.printable import escape_json, printable, shortened
+from triform.base.printable import escape_json, printable, shorten_middle
 
 # What a terminal, a log or an eye acts upon, and how it is shown.
 DANGEROUS = [
@@ -67,6 +67,6 @@ def test_json_is_exact_and_shown(text: str) -> None:
 
 
 def test_shortened() -> None:
-    assert shortened("x" * 100, 100) == "x" * 100
-    text = shortened("a" * 500 + "b" * 500, 100)
+    assert shorten_middle("x" * 100, 100) == "x" * 100
+    text = shorten_middle("a" * 500 + "b" * 500, 100)
     assert len(text) == 100 and text.startswith("aaa") and text.endswith("bbb")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from triform.datasets.furniture import write_testdataset
+from triform.datasets.testdataset import write_testdataset
+from triform.engine.verbs import train
 from triform.systems.voxel_gan import system
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -48,13 +49,20 @@ def test_train_step(tmp_path: Path) -> None:
 
 
 def test_prompt_to_obj(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from triform.base.config import parse
+    from triform.base.settings.config import parse
     from triform.systems.voxel_gan.config import Config
 
     monkeypatch.chdir(tmp_path)
     presets = Path(system.__file__).parent / "presets"
     settings = parse(Config, ["--config", "tiny", "--max_steps", "1"], presets)
-    words = ("--checkpoint", system.train(settings)["run"], "--prompts", "2", "--commands", "1")
+    words = (
+        "--checkpoint",
+        train(system.System, settings)["run"],
+        "--prompts",
+        "2",
+        "--commands",
+        "1",
+    )
     said = run(tmp_path, "prompt_to_obj.py", *words)
     assert said.startswith("16^3, 2 prompts\n")
     medians = [float(number) for number in re.findall(r"median ([\d.]+) s", said)]
@@ -73,14 +81,6 @@ def test_points(tmp_path: Path) -> None:
     assert len(spread) == 12
     for name in ("ball", "torus"):
         assert spread[name, "ours, farthest"] < 0.2 < spread[name, "ours, stratified"]
-
-
-def test_library_read(tmp_path: Path) -> None:
-    small = ("--objects", "4", "--views", "2", "--image_size", "16", "--points", "32")
-    said = run(tmp_path, "library_read.py", *small, "--rounds", "1")
-    assert said.startswith("4 of 4 objects, 2 views of 16 pixels, 32 points")
-    ratios = [float(number) for number in re.findall(r"ratio +([\d.]+)", said)]
-    assert len(ratios) == 3 and ratios[0] == 1 and min(ratios) > 0
 
 
 def test_prepare(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triform.datasets.furniture import write_testdataset
+from triform.datasets.testdataset import write_testdataset
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -33,12 +33,12 @@ def test_retrieval_step(tmp_path: Path) -> None:
 
 
 def test_retrieval_baseline(tmp_path: Path) -> None:
-    """Each mesh has a picture of its own beside it."""
+    """Each mesh has an image of its own beside it."""
     write_testdataset(tmp_path / "meshes", 30)
     random = np.random.default_rng(0)
     for mesh in (tmp_path / "meshes").rglob("*.obj"):
-        picture = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(mesh.with_suffix(".png"))
+        image = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(image).save(mesh.with_suffix(".png"))
     said = run(tmp_path, "retrieval_baseline.py", "--directory", "meshes")
     assert said.startswith("30 objects") and said.count("views with") == 2
 

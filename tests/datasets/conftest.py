@@ -63,7 +63,7 @@ def make_library() -> Callable[..., Path]:
             "PluginFurnitureCatalog_ru.properties": rb"name#1=\u0421\u0442\u043e\u043b" + b"\n",
             "PluginFurnitureCatalog_fr.properties": "name#1=Table à café".encode("latin-1"),
             "PluginFurnitureCatalog_en_US.properties": b"name#1=Colored table",
-            "test/box.png": b"\x89PNG picture",
+            "test/box.png": b"\x89PNG image",
             "test/box/box.obj": cube_obj(1, 2, 3).encode(),
             "test/box/cube.mtl": CUBE_MTL.encode(),
             "test/box2/box.obj": cube_obj(1, 2, 3).encode(),

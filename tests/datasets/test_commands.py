@@ -40,8 +40,11 @@ def test_get_and_clear(
 def test_errors_are_the_callers_to_show(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="login"):
         main(["get", "shapenetcore", "--download_path", str(tmp_path)])
-    for wrong in ([], ["fetch"], ["get"]):
-        with pytest.raises(UsageError, match="triform data"):
+    for wrong, message in (
+        (["fetch"], "unknown verb of data 'fetch'"),
+        (["get"], "NAMES is needed"),
+    ):
+        with pytest.raises(UsageError, match=message):
             main(wrong)
 
 

@@ -20,6 +20,7 @@ from triform.base.addresses import Policy
 from triform.base.download import download
 from triform.base.errors import UsageError, UserError
 from triform.datasets import debian, load
+from triform.datasets.images import mnist
 from triform.datasets.load import (
     DATASET_LINKS,
     clear_dataset_cache,
@@ -27,7 +28,6 @@ from triform.datasets.load import (
     load_dataset,
     select_local_dataset,
 )
-from triform.datasets.pictures import numerals
 from triform.datasets.shape import list_shapes
 
 OFF = b"OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n"
@@ -65,8 +65,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]
         running.append(http_server)
         url = f"http://127.0.0.1:{http_server.server_port}/ModelNet10.zip"
         for name in ("modelnet10", "chairs", "tables"):
-            known = dataclasses.replace(load.KNOWN[name], url=url, size=None, sha256=None)
-            monkeypatch.setitem(load.KNOWN, name, known)
+            known = dataclasses.replace(load.DATASETS[name], url=url, size=None, sha256=None)
+            monkeypatch.setitem(load.DATASETS, name, known)
         policy = Policy(("http",), lambda address: address == "127.0.0.1")
         monkeypatch.setattr(load, "download", functools.partial(download, policy=policy))
         return requests
@@ -89,19 +89,19 @@ def test_known_names() -> None:
 
 
 def test_every_archive_has_a_size_and_a_checksum() -> None:
-    for known in (known for known in load.KNOWN.values() if known.url.endswith(".zip")):
+    for known in (known for known in load.DATASETS.values() if known.url.endswith(".zip")):
         assert known.size and re.fullmatch("[0-9a-f]{64}", known.sha256 or ""), known
-    files = [*numerals.MNIST_FILES.values(), *numerals.FASHION_FILES.values()]
+    files = [*mnist.MNIST_FILES.values(), *mnist.FASHION_FILES.values()]
     assert len(files) == 8 and all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256 in files)
-    assert all(url[:8] == "https://" for url in (numerals.MNIST_URL, numerals.FASHION_URL))
+    assert all(url[:8] == "https://" for url in (mnist.MNIST_URL, mnist.FASHION_URL))
 
 
 def test_another_archive_of_the_same_name_is_thrown_away(
     server: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server(ARCHIVE)
-    other = dataclasses.replace(load.KNOWN["modelnet10"], sha256="0" * 64)
-    monkeypatch.setitem(load.KNOWN, "modelnet10", other)
+    other = dataclasses.replace(load.DATASETS["modelnet10"], sha256="0" * 64)
+    monkeypatch.setitem(load.DATASETS, "modelnet10", other)
     with pytest.raises(UserError, match=r"0{64} is expected"):
         load_dataset("modelnet10", tmp_path)
     assert os.listdir(tmp_path) == [".modelnet10.lock"]
@@ -244,7 +244,7 @@ def test_login_is_explained(tmp_path: Path, name: str) -> None:
 def test_list(tmp_path: Path) -> None:
     load_dataset("testdataset:3", tmp_path)
     rows = {row["name"]: row for row in list_datasets(tmp_path)}
-    assert set(rows) == set(load.KNOWN)
+    assert set(rows) == set(load.DATASETS)
     assert rows["shapenetcore"]["state"] == "needs a login"
     assert rows["modelnet40"]["state"] == "to download"
     assert json.dumps(rows)
@@ -279,8 +279,8 @@ def test_pick_without_display_or_qt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("toolkit", ["PyQt5", "PyQt6"])
-@pytest.mark.parametrize(("chosen", "answer"), [("/x/meshes", Path("/x/meshes")), ("", None)])
-def test_pick(monkeypatch: pytest.MonkeyPatch, toolkit: str, chosen: str, answer: Path) -> None:
+@pytest.mark.parametrize(("chosen", "summary"), [("/x/meshes", Path("/x/meshes")), ("", None)])
+def test_pick(monkeypatch: pytest.MonkeyPatch, toolkit: str, chosen: str, summary: Path) -> None:
     class Application:
         def __init__(self, arguments: list[str]) -> None: ...
 
@@ -293,7 +293,7 @@ def test_pick(monkeypatch: pytest.MonkeyPatch, toolkit: str, chosen: str, answer
     monkeypatch.setitem(sys.modules, "PyQt6.QtWidgets", None)
     monkeypatch.setitem(sys.modules, toolkit, types.ModuleType(toolkit))
     monkeypatch.setitem(sys.modules, f"{toolkit}.QtWidgets", widgets)
-    assert select_local_dataset() == answer
+    assert select_local_dataset() == summary
 
 
 class TestDebian:
@@ -365,7 +365,7 @@ class TestDebian:
         monkeypatch.setattr(
             debian,
             "FURNITURE",
-            dataclasses.replace(debian.FURNITURE, installed=tmp_path / "installed"),
+            dataclasses.replace(debian.FURNITURE, installed_folder=tmp_path / "installed"),
         )
         assert load_dataset("SweetHome3D", tmp_path) == [tmp_path / "sweethome3d"]
         assert {path.name for path in clear_dataset_cache(tmp_path)} >= {"sweethome3d"}

@@ -30,9 +30,12 @@ def put(root: Path, *names: str) -> Path:
 def test_class_folders_with_splits(tmp_path: Path) -> None:
     put(
         tmp_path / "ModelNet10",
-        "chair/train/chair_0001.off", "chair/test/chair_0900.off",
-        "night_stand/train/night_stand_0001.OFF", "__MACOSX/chair/x.off", "chair/.hidden.off",
-    )  # fmt: skip
+        "chair/train/chair_0001.off",
+        "chair/test/chair_0900.off",
+        "night_stand/train/night_stand_0001.OFF",
+        "__MACOSX/chair/x.off",
+        "chair/.hidden.off",
+    )
     shapes = list_shapes([tmp_path / "ModelNet10"])
     assert [(s.object_id, s.captions, s.category, s.split) for s in shapes] == [
         ("ModelNet10/chair/test/chair_0900", ("chair",), "chair", "test"),
@@ -118,9 +121,9 @@ def test_fingerprint_notices_a_change(tmp_path: Path) -> None:
 
 def test_preview_beside_the_mesh(tmp_path: Path) -> None:
     put(tmp_path, "a.obj", "b.obj")
-    (tmp_path / "a.png").write_bytes(b"picture")
+    (tmp_path / "a.png").write_bytes(b"image")
     a, b = list_shapes([tmp_path])
-    assert (a.preview(), b.preview()) == (b"picture", None)
+    assert (a.preview(), b.preview()) == (b"image", None)
 
 
 def test_single_file_and_loops(tmp_path: Path) -> None:

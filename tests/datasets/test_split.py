@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from triform.datasets.shape import MeshFile, Shape
-from triform.datasets.split import _blocks, _candidates, assign_splits, copies
+from triform.datasets.split import _blocks, _candidates, assign_splits, group_copies, split_by_hash
 
 R = 16
 
@@ -17,8 +17,8 @@ def shape(object_id: str, split: str | None = None, source: str = "s") -> Shape:
     return Shape(object_id, source, (), (), "", "", "", MeshFile(Path("x.obj")), split)
 
 
-def packed(grids: list[np.ndarray]) -> np.ndarray:
-    return np.stack([np.packbits(grid.astype(bool)) for grid in grids])
+def packed(voxels: list[np.ndarray]) -> np.ndarray:
+    return np.stack([np.packbits(grid.astype(bool)) for grid in voxels])
 
 
 def blob(seed: int, resolution: int = R) -> np.ndarray:
@@ -50,11 +50,11 @@ def test_fixed_forever() -> None:
 
 @pytest.mark.parametrize("resolution", [16, 13, 64])
 def test_copies_are_found(resolution: int) -> None:
-    grids = [blob(seed, resolution) for seed in range(12)]
-    near = grids[3].copy()
-    near[tuple(np.argwhere(near)[0])] = False
-    grids += [near, grids[5][::-1], grids[7][:, ::-1]]
-    groups = copies(packed(grids), resolution)
+    voxels = [blob(seed, resolution) for seed in range(12)]
+    similar = voxels[3].copy()
+    similar[tuple(np.argwhere(similar)[0])] = False
+    voxels += [similar, voxels[5][::-1], voxels[7][:, ::-1]]
+    groups = group_copies(packed(voxels), resolution)
     assert groups[:14] == [*range(12), 3, 5]
     assert groups[14] == 14  # upside down is another thing
 
@@ -62,15 +62,15 @@ def test_copies_are_found(resolution: int) -> None:
 def test_no_copy_is_missed_by_the_shortcut() -> None:
     rng = np.random.default_rng(0)
     base = [blob(seed) for seed in range(8)]
-    grids = []
+    voxels = []
     for k in range(80):
         grid = base[k % 8].copy()
         flips = rng.integers(0, R, (rng.integers(0, 60), 3))
         grid[tuple(flips.T)] ^= True
-        grids.append(grid[::-1] if k % 3 == 0 else grid)
-    groups = copies(packed(grids), R, 0.9)
-    flat = [g.reshape(-1) for g in grids]
-    mirrored = [g[::-1].reshape(-1) for g in grids]
+        voxels.append(grid[::-1] if k % 3 == 0 else grid)
+    groups = group_copies(packed(voxels), R, 0.9)
+    flat = [g.reshape(-1) for g in voxels]
+    mirrored = [g[::-1].reshape(-1) for g in voxels]
     for i in range(80):
         for j in range(i):
             best = max((flat[i] & x).sum() / (flat[i] | x).sum() for x in (flat[j], mirrored[j]))
@@ -91,53 +91,63 @@ def test_counts_in_blocks_by_hand() -> None:
     # A side of 16 needs no padding: voxel (2, 5, 15) stands in the block (1, 2, 7).
     grid = np.zeros((16, 16, 16), bool)
     grid[2, 5, 15] = True
-    (place,) = np.argwhere(_blocks(packed([grid]), 16)[0].reshape(8, 8, 8))
-    assert place.tolist() == [1, 2, 7]
+    (position,) = np.argwhere(_blocks(packed([grid]), 16)[0].reshape(8, 8, 8))
+    assert position.tolist() == [1, 2, 7]
 
 
 def test_pairs_that_cannot_overlap_enough_are_not_looked_at() -> None:
     """9 of 10 voxels can be 0.9, 8 of 10 cannot; as many voxels elsewhere cannot either."""
-    grids = np.zeros((4, R, R, R), bool)
+    voxels = np.zeros((4, R, R, R), bool)
     for number, (row, count) in enumerate(((0, 10), (0, 9), (0, 8), (8, 10))):
-        grids[number, :count, row, 8] = True
-    found = _candidates(packed(list(grids)), R, 0.9)
+        voxels[number, :count, row, 8] = True
+    found = _candidates(packed(list(voxels)), R, 0.9)
     assert found == [(0, 1)]
     # Mirrored, the ten voxels begin at 6: blocks tell them apart from those that begin at 0.
-    assert copies(packed(list(grids)), R) == [0, 0, 2, 3]
-    assert copies(packed(list(grids)), R, 0.8) == [0, 0, 0, 3]
+    assert group_copies(packed(list(voxels)), R) == [0, 0, 2, 3]
+    assert group_copies(packed(list(voxels)), R, 0.8) == [0, 0, 0, 3]
 
 
 def test_the_smallest_hash_of_a_group_decides_for_all() -> None:
     """And a source that has a validation part of its own keeps all of its training part."""
     names = [f"s/{k}" for k in range(60)]
-    grids = [blob(k // 3) for k in range(60)]
+    voxels = [blob(k // 3) for k in range(60)]
     alone = {}
     for group in range(20):
         own = names[3 * group : 3 * group + 3]
         leader = min(own, key=lambda name: hashlib.sha256(name.encode()).digest())
         (alone[group],) = assign_splits([shape(leader)])
     assert len(set(alone.values())) == 3
-    splits = assign_splits([shape(name) for name in names], packed(grids), R)
+    splits = assign_splits([shape(name) for name in names], packed(voxels), R)
     assert splits == [alone[k // 3] for k in range(60)]
 
 
 def test_copies_are_on_one_side_and_shares_hold() -> None:
-    grids = [blob(k // 4) for k in range(800)]
+    voxels = [blob(k // 4) for k in range(800)]
     shapes = [shape(f"s/{k}") for k in range(800)]
-    splits = assign_splits(shapes, packed(grids), R)
+    splits = assign_splits(shapes, packed(voxels), R)
     for k in range(0, 800, 4):
         assert len(set(splits[k : k + 4])) == 1
     assert 0.7 < splits.count("train") / 800 < 0.9
 
 
 def test_the_sources_own_split_is_kept() -> None:
-    given = [shape(f"a/{k}", "test" if k % 5 == 0 else "train", "a") for k in range(500)]
+    shapes = [shape(f"a/{k}", "test" if k % 5 == 0 else "train", "a") for k in range(500)]
     full = [shape(f"b/{k}", ("train", "val", "test")[k % 3], "b") for k in range(300)]
-    splits = assign_splits([*given, *full])
-    for one, split in zip(given, splits, strict=False):
+    splits = assign_splits([*shapes, *full])
+    for one, split in zip(shapes, splits, strict=False):
         assert (split == "test") == (one.split == "test")
     assert 0.05 < splits[:500].count("val") / 400 < 0.16
     assert splits[500:] == [one.split for one in full]
+
+
+def test_split_by_hash_has_the_shares_and_is_stable() -> None:
+    splits = [split_by_hash(f"{k}".encode(), val_share=0.05, test_share=0.2) for k in range(4000)]
+    assert abs(splits.count("test") / 4000 - 0.2) < 0.02
+    assert abs(splits.count("val") / 4000 - 0.05) < 0.01
+    # The sha256 of b"0" begins with 5f.
+    assert split_by_hash(b"0", test_share=0x60 / 256, val_share=0) == "test"
+    assert split_by_hash(b"0", test_share=0x5F / 256, val_share=1 / 256) == "val"
+    assert split_by_hash(b"0", test_share=0x5F / 256, val_share=0) == "train"
 
 
 def test_empty() -> None:
@@ -153,7 +163,7 @@ def test_near_copies_of_the_real_furniture(furniture_dir: Path, tmp_path: Path) 
 
     table = voxelize_shapes(list_shapes([furniture_dir]), 64, cache=tmp_path)
     assert table.failed == []
-    sizes = Counter(copies(table.packed, 64))
+    sizes = Counter(group_copies(table.packed, 64))
     assert 20 <= sum(size > 1 for size in sizes.values()) <= 35
     assert max(sizes.values()) <= 8
     splits = assign_splits(table.shapes, table.packed, 64)

@@ -25,8 +25,14 @@ def test_properties() -> None:
     text = "# c\n! c\na=1\nb : 2\nc 3\n  d\\ e = f\\u0041\\n\\\n   g\\\\\nh#1=#x\nempty=\nü=é\n"
     data = text.encode("latin-1")
     assert dict(parse_properties(data)) == {
-        "a": "1", "b": "2", "c": "3", "d e": "fA\ng\\", "h#1": "#x", "empty": "", "ü": "é",
-    }  # fmt: skip
+        "a": "1",
+        "b": "2",
+        "c": "3",
+        "d e": "fA\ng\\",
+        "h#1": "#x",
+        "empty": "",
+        "ü": "é",
+    }
 
 
 def test_catalogue(tmp_path: Path, make_library: MakeLibrary) -> None:
@@ -36,7 +42,7 @@ def test_catalogue(tmp_path: Path, make_library: MakeLibrary) -> None:
     assert table.tags == ("Round", "Oak")
     assert table.size == (100.0, 25.0, 50.5)
     assert table.licence == "Creative Commons Attribution"
-    assert table.preview() == b"\x89PNG picture"
+    assert table.preview() == b"\x89PNG image"
     assert stand.names[0] == ("en", "Étagère 10€ stand")
     assert stand.preview() is None
 
@@ -74,8 +80,8 @@ def test_fingerprint_notices_mesh_and_size(tmp_path: Path, make_library: MakeLib
     def fingerprints(name: str, **extra: bytes) -> list[str]:
         return [model.fingerprint for model in read_library(make_library(tmp_path / name, **extra))]
 
-    same, again = fingerprints("a.sh3f"), fingerprints("b.sh3f")
-    assert same == again
+    same, second_run = fingerprints("a.sh3f"), fingerprints("b.sh3f")
+    assert same == second_run
     other = fingerprints("c.sh3f", **{"test/box/box.obj": b"v 0 0 0\n"})
     assert other[0] != same[0] and other[1] == same[1]
 
@@ -116,7 +122,7 @@ def test_bomb_and_damage_stop_at_the_member(
 @pytest.mark.parametrize(
     ("files", "textured"),
     [
-        # One name that is nowhere and one picture that nobody names: they belong together.
+        # One name that is nowhere and one image that nobody names: they belong together.
         ({"rug.png": b"map_Kd /Users/me/Living room rug.jpg"}, True),
         ({"wood.png": rb"map_Kd C:\\Users\\me\\wood.png"}, True),
         ({"sub/wood.png": b"map_Kd wood.png"}, False),
@@ -127,14 +133,14 @@ def test_bomb_and_damage_stop_at_the_member(
 def test_textures_under_another_name(
     tmp_path: Path, make_library: MakeLibrary, files: dict[str, bytes], textured: bool
 ) -> None:
-    picture = io.BytesIO()
-    Image.new("RGB", (2, 2), (0, 0, 255)).save(picture, "PNG")
+    image = io.BytesIO()
+    Image.new("RGB", (2, 2), (0, 0, 255)).save(image, "PNG")
     obj = (
         b"mtllib missing.mtl\nusemtl red\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\n"
         b"f 1/1 2/1 3/1\nf 1/1 2/1 4/1\n"
     )
     material = b"newmtl red\nKd 1 0 0\n" + b"\n".join(files.values())
-    extra = {f"test/box/{name}": picture.getvalue() for name in files}
+    extra = {f"test/box/{name}": image.getvalue() for name in files}
     members = {"test/box/box.obj": obj, "test/box/cube.mtl": material, **extra}
     model = read_library(make_library(tmp_path / "a.sh3f", **members))[0]
     look = model.load(appearance=True).appearance
@@ -162,8 +168,10 @@ class TestRealFurniture:
         assert len(shapes) == len({shape.object_id for shape in shapes}) == 820
         assert len({shape.fingerprint for shape in shapes}) == 820
         assert Counter(shape.category for shape in shapes).most_common(3) == [
-            ("Living room", 147), ("Miscellaneous", 146), ("Kitchen", 127),
-        ]  # fmt: skip
+            ("Living room", 147),
+            ("Miscellaneous", 146),
+            ("Kitchen", 127),
+        ]
         for shape in shapes:
             assert shape.licence
             assert shape.languages[0] == "en"
@@ -173,7 +181,7 @@ class TestRealFurniture:
         names = {shape.captions[0] for shape in shapes}
         assert {"bill 10€", "parking slot 90°", "frame hôi an"} <= names
 
-    def test_all_previews_are_pictures(self, furniture_dir: Path) -> None:
+    def test_all_previews_are_images(self, furniture_dir: Path) -> None:
         heads = Counter((shape.preview() or b"")[:4] for shape in list_shapes([furniture_dir])[::4])
         assert set(heads) <= {b"\x89PNG", b"\xff\xd8\xff\xe0", b"GIF8"}
 

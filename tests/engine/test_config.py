@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from triform.base.config import Group, load, parse, to_yaml
 from triform.base.errors import UsageError
+from triform.base.settings.config import Group, load, parse, to_yaml
 from triform.engine.config import (
     EarlyStoppingConfig,
     FinetuningConfig,
@@ -124,5 +124,9 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_no_torch_behind_the_settings() -> None:
     """Checked in the modules themselves; base/test_config.py checks a fresh process."""
-    for name in ("triform.engine.config", "triform.base.config", "triform.base.flags"):
+    for name in (
+        "triform.engine.config",
+        "triform.base.settings.config",
+        "triform.base.settings.flags",
+    ):
         assert "torch" not in vars(sys.modules[name])

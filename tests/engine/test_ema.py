@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from triform.base.seeding import generator
-from triform.engine.ema import MovingAverage
+from triform.engine.ema import ExponentialMovingAverage
 
 
 def moved(network: nn.Module, number: int) -> None:
@@ -26,7 +26,7 @@ def test_it_is_the_weighted_mean_of_the_past() -> None:
     """Step by step, with the decay growing from the start; counters and the like are the newest."""
     network = make_network()
     network.register_buffer("constant", torch.zeros(2))
-    average = MovingAverage({"model": network}, decay=0.7)
+    average = ExponentialMovingAverage({"model": network}, decay=0.7)
     followed = ("0.weight", "1.running_mean", "1.running_var")
     expected = {name: network.state_dict()[name].clone() for name in followed}
     for step in range(1, 30):
@@ -45,7 +45,7 @@ def test_it_is_the_weighted_mean_of_the_past() -> None:
 def test_averaged_weights_have_statistics_that_fit_them() -> None:
     """Where weights swing from step to step, norms of the averaged ones still give deviation 1."""
     network = make_network()
-    average = MovingAverage({"model": network}, decay=0.98)
+    average = ExponentialMovingAverage({"model": network}, decay=0.98)
     inputs = torch.randn(512, 3, generator=generator("inputs"))
     for step in range(1, 600):
         sign = -1 if step // 10 % 2 else 1  # stays for as long as the statistics remember
@@ -56,7 +56,7 @@ def test_averaged_weights_have_statistics_that_fit_them() -> None:
         average.update(step)
     newest = copy.deepcopy(network[1])
     network.eval()
-    with average.in_place(), torch.no_grad():
+    with average.swapped_in(), torch.no_grad():
         averaged = network(inputs).mean().abs()
         network[1].load_state_dict(newest.state_dict())
         stale = network(inputs).mean().abs()
@@ -66,11 +66,11 @@ def test_averaged_weights_have_statistics_that_fit_them() -> None:
 def test_it_changes_places_and_back() -> None:
     """Also where something goes wrong in between."""
     network = make_network()
-    average = MovingAverage({"model": network}, decay=0.5)
+    average = ExponentialMovingAverage({"model": network}, decay=0.5)
     moved(network, 1)
     before = copy.deepcopy(network.state_dict())
     try:
-        with average.in_place():
+        with average.swapped_in():
             assert torch.equal(network[0].weight, average.averages["model"]["0.weight"])
             raise KeyError
     except KeyError:
@@ -82,27 +82,27 @@ def test_it_changes_places_and_back() -> None:
 def test_off_is_off() -> None:
     """No copies, and the weights themselves are evaluated."""
     network = make_network()
-    average = MovingAverage({"model": network}, decay=0)
+    average = ExponentialMovingAverage({"model": network}, decay=0)
     average.update(1)
-    with average.in_place():
+    with average.swapped_in():
         assert average.state_dict() == {}
 
 
 def test_half_precision_weights_are_averaged_in_float32() -> None:
     """bf16 would swallow steps of a thousandth."""
     network = nn.Linear(2, 2).bfloat16()
-    average = MovingAverage({"model": network}, decay=0.999)
+    average = ExponentialMovingAverage({"model": network}, decay=0.999)
     assert average.averages["model"]["weight"].dtype == torch.float32
     moved(network, 1)
     average.update(10**6)
-    with average.in_place():
+    with average.swapped_in():
         assert network.weight.dtype == torch.bfloat16
 
 
 def test_a_run_saved_without_averages_starts_from_its_weights() -> None:
     """When ema_decay is switched on at a resume."""
     network = make_network()
-    average = MovingAverage({"model": network}, decay=0.9)
+    average = ExponentialMovingAverage({"model": network}, decay=0.9)
     moved(network, 1)
     average.load_state_dict({})
     assert torch.equal(average.averages["model"]["0.weight"], network[0].weight)

@@ -12,10 +12,10 @@ import yaml
 from toy_systems import TOYS, Acting, Supervised, TwoPlayers, toy_config
 
 from triform.base.errors import UserError
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 from triform.engine.fit import fit
 from triform.engine.protocol import Context, Hook
-from triform.engine.tracking import read_metrics
+from triform.engine.runs.tracking import read_metrics
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_best_is_the_best_and_holds_the_averages(tmp_path: Path) -> None:
     toy.evaluate = evaluate  # type: ignore[method-assign]
     result = fit(toy)
     assert result.best == {"value": 1.0, "monitor": "val/loss", "epoch": 2, "step": 24}
-    weights, _ = checkpoint.load_weights(result.run_dir / "checkpoints/best.pth")
+    weights = checkpoint.load_weights(result.run_dir / "checkpoints/best.pth").networks
     assert torch.equal(weights["model"]["0.weight"], seen[1])
     state = checkpoint.load(result.run_dir / "checkpoints/best.pth")
     assert not torch.equal(state["networks"]["model"]["0.weight"], seen[1])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from toy_systems import NUM_SAMPLES
 
-from triform.engine import checkpoint
-from triform.engine.tracking import read_metrics
+from triform.engine.checkpoints import checkpoint
+from triform.engine.runs.tracking import read_metrics
 
 PROGRAM = str(Path(__file__).with_name("train_toy.py"))
 

@@ -18,10 +18,10 @@ import torch
 from toy_systems import InnerLoop, Supervised, Toy, TwoPlayers, toy_config
 
 from triform.base.errors import UserError
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 from triform.engine.fit import fit
 from triform.engine.resume import resume_point
-from triform.engine.tracking import read_metrics
+from triform.engine.runs.tracking import read_metrics
 from triform.engine.update import Update
 
 PROGRAM = str(Path(__file__).with_name("train_toy.py"))

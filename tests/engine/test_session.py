@@ -11,8 +11,8 @@ from torch import nn
 from toy_systems import Supervised, toy_config
 
 from triform.engine.fit import fit
+from triform.engine.runs.tracking import read_metrics
 from triform.engine.session import Session
-from triform.engine.tracking import read_metrics
 
 
 def session(folder: Path, changes: dict[str, Any] | None = None) -> Session:
@@ -66,7 +66,7 @@ def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:
     one = session(tmp_path, {"training.ema_decay": 0.9})
     model = one.system.networks["model"]
     one.system.frozen["judge"] = nn.Dropout()
-    one.average.averages["model"]["0.weight"].fill_(7.0)
+    one.ema.averages["model"]["0.weight"].fill_(7.0)
     torch.manual_seed(0)
     expected = torch.rand(2)
     torch.manual_seed(0)
@@ -136,9 +136,13 @@ def test_a_summary_is_valid_json(tmp_path: Path) -> None:
     minutes = seen.pop("minutes")
     assert minutes == round(minutes, 3) and 1.234 <= minutes < 1.4
     assert seen == {
-        "system": "supervised", "epoch": 2, "step": 5, "best": one.best,
-        "metrics": {"a": 1.5, "b": None, "c": None}, "reason": "because",
-    }  # fmt: skip
+        "system": "supervised",
+        "epoch": 2,
+        "step": 5,
+        "best": one.best,
+        "metrics": {"a": 1.5, "b": None, "c": None},
+        "reason": "because",
+    }
     assert (context.step, context.epoch, context.is_best, context.reason) == (5, 2, True, "why")
     assert context.metrics == one.metrics and context.metrics is not one.metrics
     assert context.run_dir == one.run.path and context.system is one.system

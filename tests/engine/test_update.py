@@ -13,7 +13,7 @@ from toy_systems import Supervised, ToyTraining, TwoPlayers, toy_config
 
 from triform.base.errors import UserError
 from triform.base.seeding import generator
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 from triform.engine.config import SchedulerConfig
 from triform.engine.device import autocast
 from triform.engine.fit import fit

@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triform.base.config import Group
 from triform.base.seeding import generator, seed_everything
+from triform.base.settings.config import Group
 from triform.engine.config import LoggingConfig, SystemConfig, TrainingConfig
+from triform.engine.epoch_loader import EpochLoader
 from triform.engine.protocol import Batch, Scalars, System
-from triform.engine.sampler import EpochLoader
 from triform.engine.update import Update
 
 NUM_SAMPLES, WIDTH = 96, 4

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
 
 
 def serve() -> None:
-    """Answer each line with the process that trains, then with how it ended.
+    """CommandResult each line with the process that trains, then with how it ended.
 
     Importing torch takes seconds; a process forked from this one has it already.
     """

@@ -25,9 +25,19 @@ LARGEST_FILE = 2**30
 MOST_TEXT = 20_000
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGING = {
-    "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.chmod",
-    "os.chown", "os.truncate", "shutil.rmtree", "shutil.move", "shutil.copyfile",
-}  # fmt: skip
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.chown",
+    "os.truncate",
+    "shutil.rmtree",
+    "shutil.move",
+    "shutil.copyfile",
+}
 _STARTING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn"}
 _HARMLESS = ("/dev/null", "/dev/urandom")
 
@@ -109,6 +119,8 @@ def _child(
     try:
         os.chdir(folder)
         os.environ["TRIFORM_CACHE"] = str(folder / "cache")
+        # torch makes this folder when its compiler is imported, which nothing here asks for.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "cache" / "inductor")
         tempfile.tempdir = str(folder)
         output = os.open(folder / ".output", os.O_RDWR | os.O_CREAT, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)

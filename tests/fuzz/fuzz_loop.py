@@ -156,9 +156,15 @@ class Fuzzer:
         place = _place(outcome)
         self.findings.places[f"{name}: {place}"] += 1
         row = {
-            "seed": self._seed, "number": number, "reader": name, "file": victim,
-            "kind": outcome.kind, "place": place, "text": outcome.text, "seconds": outcome.seconds,
-        }  # fmt: skip
+            "seed": self._seed,
+            "number": number,
+            "reader": name,
+            "file": victim,
+            "kind": outcome.kind,
+            "place": place,
+            "text": outcome.text,
+            "seconds": outcome.seconds,
+        }
         self.findings.found.append(row)
         if self.findings.places[f"{name}: {place}"] <= 3:  # of one kind a few are enough
             kept = self._work / "findings" / f"{self._seed}-{number}"

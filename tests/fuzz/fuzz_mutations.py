@@ -6,6 +6,7 @@ so archives, weights, JSON, YAML, gzip and SQLite are opened, changed inside and
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
@@ -24,13 +25,51 @@ from mutants import mutate as mutate_bytes
 
 Mutation = Callable[[bytes, random.Random], bytes]
 ODD: tuple[Any, ...] = (
-    None, True, 0, -1, 1, 2**31, 2**63, 10**30, -(10**30), 1e308, float("nan"), float("inf"),
-    "", " ", "..", "../../canary", "/etc/passwd", "/dev/zero", "/dev/stdin", "file:///etc/passwd",
-    "https://127.0.0.1/x", "a\x00b", "\x1b]0;title\x07\x1b[2J", "a\nb", "\u202egnp.exe", "\ud800",
-    "x" * 70_000, "=1+1", "$x^{", "%s{0}", [], {}, [[]], {"": {}}, [0] * 5000, "hf-hub:a/b",
-    {"auto_map": {"AutoModel": "m.M"}}, {"trust_remote_code": True},
-)  # fmt: skip
+    None,
+    True,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    10**30,
+    -(10**30),
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    " ",
+    "..",
+    "../../canary",
+    "/etc/passwd",
+    "/dev/zero",
+    "/dev/stdin",
+    "file:///etc/passwd",
+    "https://127.0.0.1/x",
+    "a\x00b",
+    "\x1b]0;title\x07\x1b[2J",
+    "a\nb",
+    "\u202egnp.exe",
+    "\ud800",
+    "x" * 70_000,
+    "=1+1",
+    "$x^{",
+    "%s{0}",
+    [],
+    {},
+    [[]],
+    {"": {}},
+    [0] * 5000,
+    "hf-hub:a/b",
+    {"auto_map": {"AutoModel": "m.M"}},
+    {"trust_remote_code": True},
+)
 MOST_PACKED = 2**24
+
+
+def _odd(chance: random.Random) -> Any:
+    """A copy of an odd value: later changes inside it must not reach other inputs."""
+    return copy.deepcopy(chance.choice(ODD))
 
 
 def mutate(data: bytes, name: str, chance: random.Random) -> bytes:
@@ -39,8 +78,18 @@ def mutate(data: bytes, name: str, chance: random.Random) -> bytes:
     if inside is not None and chance.random() < 0.75:
         try:
             return inside(data, chance)
-        except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, yaml.YAMLError,
-                sqlite3.Error, struct.error, zipfile.LargeZipFile, UnicodeError):  # fmt: skip
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            RecursionError,
+            zipfile.BadZipFile,
+            yaml.YAMLError,
+            sqlite3.Error,
+            struct.error,
+            zipfile.LargeZipFile,
+            UnicodeError,
+        ):
             pass  # damaged before it came here: then the bytes alone
     return mutate_bytes(data, chance.randrange(2**32)) if data else b"\0"
 
@@ -50,17 +99,23 @@ def _inside(data: bytes, name: str) -> Mutation | None:
     if data[:4] == b"PK\x03\x04":
         return mutate_zip
     if data[:2] == b"\x1f\x8b":
-        return lambda old, chance: gzip.compress(mutate_bytes(gzip.decompress(old), chance.random()
-                                                              .__hash__()), mtime=0)  # fmt: skip
+        return lambda old, chance: gzip.compress(
+            mutate_bytes(gzip.decompress(old), chance.random().__hash__()), mtime=0
+        )
     if data[:15] == b"SQLite format 3":
         return mutate_sqlite
     if data[:6] == b"\x93NUMPY":
         return mutate_npy
     return {
-        "safetensors": mutate_safetensors, "json": mutate_json, "gltf": mutate_json,
-        "yaml": mutate_yaml, "jsonl": mutate_lines, "csv": mutate_lines, "txt": mutate_lines,
+        "safetensors": mutate_safetensors,
+        "json": mutate_json,
+        "gltf": mutate_json,
+        "yaml": mutate_yaml,
+        "jsonl": mutate_lines,
+        "csv": mutate_lines,
+        "txt": mutate_lines,
         "properties": mutate_lines,
-    }.get(suffix)  # fmt: skip
+    }.get(suffix)
 
 
 def mutate_tree(tree: Any, chance: random.Random) -> Any:
@@ -68,7 +123,7 @@ def mutate_tree(tree: Any, chance: random.Random) -> Any:
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         places = list(_places(tree))
         if not places:
-            return chance.choice(ODD)
+            return _odd(chance)
         holder, key = chance.choice(places)
         match chance.randrange(8):
             case 0:
@@ -86,10 +141,10 @@ def mutate_tree(tree: Any, chance: random.Random) -> Any:
                 holder[key] = holder[key] * chance.choice((-1, 0, 0.5, 2, 1000, 10**9))
             case 4 if isinstance(holder, dict):
                 holder[chance.choice(("", "..", "auto_map", "tokenizer_kwargs", "x\x1b[2J"))] = (
-                    chance.choice(ODD)
+                    _odd(chance)
                 )
             case _:
-                holder[key] = chance.choice(ODD)
+                holder[key] = _odd(chance)
     return tree
 
 
@@ -140,7 +195,7 @@ def mutate_lines(data: bytes, chance: random.Random) -> bytes:
         lines[at] = mutate_json(lines[at], chance)
     else:
         cells = lines[at].split(chance.choice((b",", b"=", b" ")))
-        odd = str(chance.choice(ODD)).encode("utf-8", "surrogatepass")
+        odd = str(_odd(chance)).encode("utf-8", "surrogatepass")
         cells[chance.randrange(len(cells))] = odd
         lines[at] = b",".join(cells)
     if chance.random() < 0.2:
@@ -177,9 +232,21 @@ def mutate_npy(data: bytes, chance: random.Random) -> bytes:
             (b"(", b"<", b"|", b"False", b"fortran", b"f4", b"u1", b", ", b"1", b"2")
         )
         new = chance.choice(
-            (b"(1000000, 1000000, ", b"O", b"True", b"<c16", b"|V99", b"-1", b"99999999999", b">",
-             b"()", b"(0,", b"__import__('os')", b"((((((((((")
-        )  # fmt: skip
+            (
+                b"(1000000, 1000000, ",
+                b"O",
+                b"True",
+                b"<c16",
+                b"|V99",
+                b"-1",
+                b"99999999999",
+                b">",
+                b"()",
+                b"(0,",
+                b"__import__('os')",
+                b"((((((((((",
+            )
+        )
         header = header.replace(old, new, 1)
     body = data[end:]
     if chance.random() < 0.5 and body:

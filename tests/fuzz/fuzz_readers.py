@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from triform import cli, systems
-from triform.base import config
 from triform.base.archive import unpack
 from triform.base.errors import UserError
+from triform.base.settings import config
 from triform.datasets.captioned.csv_file import load_csv
-from triform.datasets.pictures import folder as picture_folder
+from triform.datasets.images import folder as image_folder
 from triform.datasets.shape import list_shapes
-from triform.engine.tracking import read_metrics
-from triform.geometry import cad
-from triform.geometry.load import load_mesh
-from triform.geometry.sample import sample_surface
-from triform.geometry.voxelize import voxelize
+from triform.engine.runs.tracking import read_metrics
+from triform.geometry.io import cad
+from triform.geometry.io.load import load_mesh
+from triform.geometry.sampling.surface_points import sample_surface
+from triform.geometry.voxels.voxelize import voxelize
 from triform.images.read import read_image
 from triform.pretrained.text_encoder import read_cache
 from triform.search.gallery import open_gallery
-from triform.systems.retrieval.embedding_file import read_embeddings
+from triform.systems.retrieval.documented.embedding_file import read_embeddings
 from triform.text.vocabulary import Vocabulary
 
 cad.SECONDS_PER_FILE = 3
@@ -41,16 +41,18 @@ def victim(folder: Path) -> Path:
 
 def read_mesh(folder: Path) -> None:
     """A mesh with its colours, and what is done with meshes."""
-    mesh = load_mesh(victim(folder) if victim(folder).suffix not in (".mtl", ".png") else
-                     folder / "painted.obj", appearance=True)  # fmt: skip
+    mesh = load_mesh(
+        victim(folder) if victim(folder).suffix not in (".mtl", ".png") else folder / "painted.obj",
+        appearance=True,
+    )
     voxelize(mesh, 16)
     sample_surface(mesh, 64, 0)
 
 
-def read_picture(folder: Path) -> None:
-    """A picture alone, and in a folder of pictures."""
+def read_images(folder: Path) -> None:
+    """An image alone, and in a folder of images."""
     read_image(victim(folder))
-    picture_folder.load(folder, size=16)
+    image_folder.load(folder, size=16)
 
 
 def read_library(folder: Path) -> None:
@@ -73,10 +75,25 @@ def read_library(folder: Path) -> None:
 def prepare_library(folder: Path) -> None:
     """A library that is there already, added to."""
     command(
-        "shapes", "prepare", "--meshes", "meshes", "--library", "library", "--views", "1",
-        "--image_size", "8", "--points", "16", "--voxel_size", "8", "--workers", "1",
-        "--spacing", "stratified",
-    )  # fmt: skip
+        "shapes",
+        "prepare",
+        "--meshes",
+        "meshes",
+        "--library",
+        "library",
+        "--views",
+        "1",
+        "--image_size",
+        "8",
+        "--points",
+        "16",
+        "--voxel_size",
+        "8",
+        "--workers",
+        "1",
+        "--spacing",
+        "stratified",
+    )
 
 
 def read_checkpoint(folder: Path) -> None:
@@ -87,9 +104,17 @@ def read_checkpoint(folder: Path) -> None:
 def generate(folder: Path) -> None:
     """A checkpoint used by the verb that writes."""
     command(
-        "voxel_gan", "generate", "--checkpoint", str(victim(folder)), "--prompt", "a chair",
-        "--output", "made.obj", "--device", "cpu",
-    )  # fmt: skip
+        "voxel_gan",
+        "generate",
+        "--checkpoint",
+        str(victim(folder)),
+        "--prompt",
+        "a chair",
+        "--output",
+        "made.obj",
+        "--device",
+        "cpu",
+    )
 
 
 def read_gallery(folder: Path) -> None:
@@ -133,8 +158,8 @@ def read_archive(folder: Path) -> None:
 
 
 def read_captions(folder: Path) -> None:
-    """A table of captions with its pictures."""
-    load_csv(folder / "pictures", folder / "captions.csv", val_split=0.5, seed=0)
+    """A table of captions with its images."""
+    load_csv(folder / "images", folder / "captions.csv", val_split=0.5, seed=0)
 
 
 def read_text_cache(folder: Path) -> None:
@@ -148,7 +173,7 @@ def read_text_cache(folder: Path) -> None:
 
 READERS: dict[str, Callable[[Path], object]] = {
     "mesh": read_mesh,
-    "picture": read_picture,
+    "image": read_images,
     "library": read_library,
     "library, added to": prepare_library,
     "checkpoint": read_checkpoint,

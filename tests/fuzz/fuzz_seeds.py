@@ -18,17 +18,17 @@ from mutants import companions, originals
 from PIL import Image, features
 
 from triform import cli, systems
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.seating import chair
-from triform.pretrained.weights import FOLDER as WEIGHTS
+from triform.pretrained.shipped_weights import FOLDER as WEIGHTS
 from triform.search.gallery import create_gallery
-from triform.systems.retrieval.embedding_file import ImageEmbeddings, write_embeddings
+from triform.systems.retrieval.documented.embedding_file import ImageEmbeddings, write_embeddings
 from triform.text.vocabulary import Vocabulary
 
 LARGEST = 12 * 2**20
 _LIBRARY_MODELS = 3
 # Read by the metrics, which take no file of a user.
-_OTHER_WEIGHTS = ("picture_features", "voxel_judge")
+_OTHER_WEIGHTS = ("image_features", "voxel_classifier")
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ def seeds(work: Path, furniture: Path | None) -> Iterator[Seed]:
         furniture: folder of real `.sh3f` libraries, where there are any.
     """
     yield from _meshes()
-    pictures = _pictures()
-    yield from (one_file("picture", name, data) for name, data in pictures.items())
+    images = _images()
+    yield from (one_file("image", name, data) for name, data in images.items())
     yield from _libraries(work)
     yield from _checkpoints(work)
     yield _gallery(work)
-    yield from _shapes(pictures["rgb.png"], furniture)
+    yield from _shapes(images["rgb.png"], furniture)
     yield from _settings()
     yield _runs(work)
-    yield from _archives(pictures)
-    yield from _tables(work, pictures)
+    yield from _archives(images)
+    yield from _tables(work, images)
 
 
 def _meshes() -> Iterator[Seed]:
@@ -79,15 +79,23 @@ def _meshes() -> Iterator[Seed]:
     yield Seed("mesh", painted, tuple(beside))
 
 
-def _pictures() -> dict[str, bytes]:
+def _images() -> dict[str, bytes]:
     rgb = Image.fromarray((np.arange(24 * 16 * 3) % 251).astype(np.uint8).reshape(24, 16, 3))
     deep = Image.fromarray((np.arange(24 * 16) * 160).astype(np.uint16).reshape(24, 16))
     kinds = {
-        "rgb.png": rgb, "rgba.png": rgb.convert("RGBA"), "grey.png": rgb.convert("L"),
-        "palette.png": rgb.quantize(8), "deep.png": deep, "rgb.jpg": rgb,
-        "cmyk.jpg": rgb.convert("CMYK"), "rgb.gif": rgb.quantize(8), "rgb.bmp": rgb,
-        "rgb.tif": rgb, "rgb.webp": rgb, **({"rgb.avif": rgb} if features.check("avif") else {}),
-    }  # fmt: skip
+        "rgb.png": rgb,
+        "rgba.png": rgb.convert("RGBA"),
+        "grey.png": rgb.convert("L"),
+        "palette.png": rgb.quantize(8),
+        "deep.png": deep,
+        "rgb.jpg": rgb,
+        "cmyk.jpg": rgb.convert("CMYK"),
+        "rgb.gif": rgb.quantize(8),
+        "rgb.bmp": rgb,
+        "rgb.tif": rgb,
+        "rgb.webp": rgb,
+        **({"rgb.avif": rgb} if features.check("avif") else {}),
+    }
     found = {}
     for name, image in kinds.items():
         memory = io.BytesIO()
@@ -99,7 +107,7 @@ def _pictures() -> dict[str, bytes]:
 
 
 def _obj() -> bytes:
-    mesh = chair(Dice(0, 1, 2))[0].mesh()
+    mesh = chair(Sampler(0, 1, 2))[0].mesh()
     lines = [f"v {x:.4g} {y:.4g} {z:.4g}" for x, y, z in mesh.vertices]
     lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces]
     return "\n".join(lines).encode()
@@ -122,11 +130,26 @@ def _libraries(work: Path) -> Iterator[Seed]:
     library = work / "library"
     status = cli.main(
         (
-            "shapes", "prepare", "--meshes", str(meshes), "--library", str(library), "--views",
-            "2", "--image_size", "16", "--points", "32", "--voxel_size", "8", "--workers", "1",
-            "--spacing", "stratified",
+            "shapes",
+            "prepare",
+            "--meshes",
+            str(meshes),
+            "--library",
+            str(library),
+            "--views",
+            "2",
+            "--image_size",
+            "16",
+            "--points",
+            "32",
+            "--voxel_size",
+            "8",
+            "--workers",
+            "1",
+            "--spacing",
+            "stratified",
         )
-    )  # fmt: skip
+    )
     assert status == 0, "the library of the seeds could not be made"
     tree = _tree(library, "library")
     tables = tuple(name for name in tree if name.endswith((".json", ".csv")))
@@ -157,9 +180,19 @@ def train_tiny(work: Path) -> None:
     try:
         for name in systems.names():
             words = (
-                name, "train", "--config", "tiny", "--device", "cpu", "--checkpoint", "",
-                "--epochs", "1", "--max_steps", "2",
-            )  # fmt: skip
+                name,
+                "train",
+                "--config",
+                "tiny",
+                "--device",
+                "cpu",
+                "--checkpoint",
+                "",
+                "--epochs",
+                "1",
+                "--max_steps",
+                "2",
+            )
             if cli.main(words):
                 continue
             found = sorted(work.glob(f"runs/{name}/run_*/checkpoints/last.pth"))
@@ -179,7 +212,7 @@ def _gallery(work: Path) -> Seed:
     return one_file("gallery", path.name, path.read_bytes())
 
 
-def _shapes(picture: bytes, furniture: Path | None) -> Iterator[Seed]:
+def _shapes(image: bytes, furniture: Path | None) -> Iterator[Seed]:
     captions = b"object_id,caption,category,split\none,a chair,chair,train\n"
     tree = {"shapes/one.obj": _obj(), "shapes/captions.csv": captions}
     yield Seed("shapes", tree, ("shapes/captions.csv",))
@@ -188,7 +221,7 @@ def _shapes(picture: bytes, furniture: Path | None) -> Iterator[Seed]:
         "creator#1=me\nmodelRotation#1=1 0 0 0 1 0 0 0 1\ncategory#1=Chairs\n"
     )
     made = _zipped(
-        {"PluginFurnitureCatalog.properties": catalog.encode(), "m.obj": _obj(), "i.png": picture}
+        {"PluginFurnitureCatalog.properties": catalog.encode(), "m.obj": _obj(), "i.png": image}
     )
     yield one_file("shapes", "made.sh3f", made)
     for path in sorted(furniture.glob("*.sh3f")) if furniture else ():
@@ -252,8 +285,8 @@ def _runs(work: Path) -> Seed:
     return Seed("runs", {**tree, **second}, victims)
 
 
-def _archives(pictures: dict[str, bytes]) -> Iterator[Seed]:
-    members = {"folder/a.obj": _obj(), "folder/deep/b.png": pictures["rgb.png"], "c.txt": b"text"}
+def _archives(images: dict[str, bytes]) -> Iterator[Seed]:
+    members = {"folder/a.obj": _obj(), "folder/deep/b.png": images["rgb.png"], "c.txt": b"text"}
     yield one_file("archive", "a.zip", _zipped(members))
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as archive:
@@ -265,10 +298,10 @@ def _archives(pictures: dict[str, bytes]) -> Iterator[Seed]:
     yield one_file("archive", "a.tar.gz", gzip.compress(memory.getvalue(), mtime=0))
 
 
-def _tables(work: Path, pictures: dict[str, bytes]) -> Iterator[Seed]:
-    chosen = {name: pictures[name] for name in ("rgb.png", "rgb.jpg", "grey.png")}
-    rows = "".join(f"{name},a picture of {name}\n" for name in chosen)
-    tree = {f"pictures/{name}": data for name, data in chosen.items()}
+def _tables(work: Path, images: dict[str, bytes]) -> Iterator[Seed]:
+    chosen = {name: images[name] for name in ("rgb.png", "rgb.jpg", "grey.png")}
+    rows = "".join(f"{name},an image of {name}\n" for name in chosen)
+    tree = {f"images/{name}": data for name, data in chosen.items()}
     yield Seed(
         "captions", {**tree, "captions.csv": f"image,caption\n{rows}".encode()}, ("captions.csv",)
     )

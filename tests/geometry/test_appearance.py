@@ -5,11 +5,11 @@ import pytest
 import trimesh
 from PIL import Image
 
-from triform.geometry.appearance import Appearance, Material, join
-from triform.geometry.load import load_mesh
+from triform.geometry.appearance import Appearance, Material, concatenate_appearances
+from triform.geometry.io.load import load_mesh
+from triform.geometry.io.mtl import _file_name, read_materials
 from triform.geometry.mesh import Mesh, MeshError, normalize, weld
-from triform.geometry.mtl import _file_name, read_materials
-from triform.geometry.surface import select_faces
+from triform.geometry.voxels.surface import select_faces
 
 RED, WHITE = np.uint8([255, 0, 0]), np.uint8([255, 255, 255])
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
@@ -45,7 +45,7 @@ def test_colors_of_a_texture():
     found = look.colors_at(np.zeros(3, int), near)
     assert found.tolist() == [[0, 0, 255], [255, 255, 0], [0, 255, 0]]
     assert look.colors_at(np.ones(1, int), near[2:]).tolist() == [[255, 0, 0]]
-    assert look.opacity_at(np.zeros(3, int), near).tolist() == [1, 1, 1]
+    assert look.rgba_at(np.zeros(3, int), near)[:, 3].tolist() == [1, 1, 1]
     away = Appearance(np.zeros(2, int), (Material(WHITE, FOUR),), UV + np.array([3, -5]))
     assert np.array_equal(away.colors_at(np.zeros(3, int), near), found)
 
@@ -58,7 +58,7 @@ def test_everything_multiplies():
     look = Appearance(np.array([0, 1]), materials, UV, corners)
     third = np.full((2, 3), 1 / 3)
     assert look.colors_at(np.arange(2), third).tolist() == [[200, 100, 50], [43, 0, 0]]
-    assert look.opacity_at(np.arange(2), third) == pytest.approx([1, 0.251], abs=1e-3)
+    assert look.rgba_at(np.arange(2), third)[:, 3] == pytest.approx([1, 0.251], abs=1e-3)
     turned = look.take(np.array([1, 0, 1]))
     assert turned.colors_at(np.arange(3), third[[0, 0, 0]])[:, 0].tolist() == [43, 200, 43]
 
@@ -87,8 +87,10 @@ def test_a_mesh_refuses_what_does_not_fit(look, say):
 def test_coordinates_that_are_not_finite_become_zero():
     wild = np.array([[[np.nan, np.inf], [-np.inf, 1e300], [2, 3]]] * 2)
     assert Appearance(np.zeros(2, int), (Material(RED, FOUR),), wild).uv[0].tolist() == [
-        [0, 0], [0, 0], [2, 3],
-    ]  # fmt: skip
+        [0, 0],
+        [0, 0],
+        [2, 3],
+    ]
 
 
 def test_joined_appearances():
@@ -98,8 +100,8 @@ def test_joined_appearances():
         (1, None),
         (1, Appearance(np.zeros(1, int), (Material(RED),), None, corners)),
     ]
-    whole = join(parts, (9, 9, 9))
-    assert whole.problem(4) == "" and whole.material.tolist() == [0, 0, 1, 2]
+    whole = concatenate_appearances(parts, (9, 9, 9))
+    assert whole.validation_error(4) == "" and whole.material.tolist() == [0, 0, 1, 2]
     colors = whole.colors_at(np.arange(4), np.full((4, 3), 1 / 3))
     assert colors[2:].tolist() == [[9, 9, 9], [0, 0, 0]]
 
@@ -109,7 +111,7 @@ def test_obj_keeps_its_texture_and_the_same_face_colors():
     assert plain.appearance is None and np.array_equal(plain.face_colors, rich.face_colors)
     look = rich.appearance
     assert look.colors_at(np.zeros(1, int), np.array([[0.8, 0.1, 0.1]])).tolist() == [[0, 0, 255]]
-    missing = obj(files={"t.png": b"no picture"}, appearance=True)
+    missing = obj(files={"t.png": b"no image"}, appearance=True)
     assert missing.appearance.colors_at(np.zeros(1, int), np.eye(3)[:1]).tolist() == [[255, 0, 0]]
     assert obj(b"", appearance=True).face_colors is None
 
@@ -152,9 +154,15 @@ def test_transparency_in_a_material_library():
     found = {name: looks[0] for name, looks in read_materials(library, files.get).items()}
     opacities = {name: look.opacity for name, look in found.items()}
     assert opacities == {
-        "solid": 1, "glass": 0.25, "wrong": 0.25, "halo": 0.5, "bad": 1, "leaf": 1, "masked": 1,
+        "solid": 1,
+        "glass": 0.25,
+        "wrong": 0.25,
+        "halo": 0.5,
+        "bad": 1,
+        "leaf": 1,
+        "masked": 1,
         "cut": 1,
-    }  # fmt: skip
+    }
     assert np.array_equal(found["leaf"].texture, leaf)
     assert found["masked"].texture[..., 3].tolist() == [[0, 255], [255, 0]]
     # White, and blue by its material: one array serves materials of all colours.
@@ -186,15 +194,15 @@ def glb(visual):
 
 
 def test_gltf_textures_factors_and_alpha():
-    picture = Image.fromarray(np.dstack([FOUR, np.uint8([[0, 255], [255, 255]])]))
+    image = Image.fromarray(np.dstack([FOUR, np.uint8([[0, 255], [255, 255]])]))
     for mode, opacity in (("OPAQUE", [1, 1]), ("MASK", [1, 0])):
         material = trimesh.visual.material.PBRMaterial(
-            baseColorTexture=picture, baseColorFactor=[255, 255, 255, 255], alphaMode=mode
+            baseColorTexture=image, baseColorFactor=[255, 255, 255, 255], alphaMode=mode
         )
         mesh = glb(trimesh.visual.TextureVisuals(uv=SQUARE[:, :2], material=material))
         at = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
         assert mesh.appearance.colors_at(np.arange(2), at).tolist() == [[0, 0, 255], [255, 0, 0]]
-        assert mesh.appearance.opacity_at(np.arange(2), at).tolist() == opacity
+        assert mesh.appearance.rgba_at(np.arange(2), at)[:, 3].tolist() == opacity
     glass = trimesh.visual.material.PBRMaterial(baseColorFactor=[255, 0, 0, 64], alphaMode="BLEND")
     mesh = glb(trimesh.visual.TextureVisuals(uv=SQUARE[:, :2], material=glass))
     assert mesh.appearance.materials[0].opacity == pytest.approx(0.25, abs=0.01)

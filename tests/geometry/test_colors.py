@@ -17,8 +17,14 @@ def test_transfer_curves_are_inverse_and_standard():
 
 def test_to_bytes_clips_and_survives_nan():
     assert to_bytes(np.array([-1, 0, 0.5, 1, 7, np.nan, np.inf])).tolist() == [
-        0, 0, 128, 255, 255, 0, 255,
-    ]  # fmt: skip
+        0,
+        0,
+        128,
+        255,
+        255,
+        0,
+        255,
+    ]
 
 
 def test_texture_means_average_the_area_of_the_face():
@@ -31,7 +37,7 @@ def test_texture_means_average_the_area_of_the_face():
 
 
 def test_the_first_row_is_the_top():
-    picture = np.array([[[255, 0, 0]], [[0, 0, 255]]], dtype=np.uint8)
-    assert texture_means(picture, np.full((1, 3, 2), 0.9)).tolist() == [[255, 0, 0]]
-    assert texture_means(picture, np.full((1, 3, 2), 0.1)).tolist() == [[0, 0, 255]]
-    assert texture_means(picture, np.full((1, 3, 2), np.nan)).shape == (1, 3)
+    image = np.array([[[255, 0, 0]], [[0, 0, 255]]], dtype=np.uint8)
+    assert texture_means(image, np.full((1, 3, 2), 0.9)).tolist() == [[255, 0, 0]]
+    assert texture_means(image, np.full((1, 3, 2), 0.1)).tolist() == [[0, 0, 255]]
+    assert texture_means(image, np.full((1, 3, 2), np.nan)).shape == (1, 3)

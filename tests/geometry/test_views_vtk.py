@@ -9,15 +9,15 @@ import pytest
 import trimesh
 
 from triform.datasets.sweethome3d import read_library
-from triform.geometry.cameras import FOV, even_cameras
 from triform.geometry.mesh import Mesh, normalize
-from triform.geometry.views import render_views
+from triform.geometry.render.cameras import FOV, even_cameras
+from triform.geometry.render.views import render_views
 
 SIZE = 224
 
 
 def depths_by_vtk(folder, meshes, cameras):
-    """VTK's depth pictures by (name, camera); skips the test where VTK cannot draw."""
+    """VTK's depth images by (name, camera); skips the test where VTK cannot draw."""
     arrays = {"names": np.array(list(meshes)), "size": SIZE, "fov": FOV}
     arrays["cameras"] = np.array([[c.origin, c.x, c.y, c.z] for c in cameras])
     for name, mesh in meshes.items():
@@ -26,8 +26,12 @@ def depths_by_vtk(folder, meshes, cameras):
     program = Path(__file__).with_name("vtk_depths.py")
     done = subprocess.run(
         [sys.executable, str(program), "scenes.npz", "depths.npz"],
-        cwd=folder, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     if done.returncode != 0:
         pytest.skip(f"hardware: VTK draws nothing on this machine: {done.stderr[-300:]}")
     found = np.load(folder / "depths.npz")
@@ -72,9 +76,11 @@ def compare(folder, meshes, cameras, least_overlap):
 
 def test_solids_look_the_same_to_vtk(tmp_path, solids):
     meshes = {
-        "ball": solids.sphere(), "torus": solids.torus(), "table": solids.table()[0],
+        "ball": solids.sphere(),
+        "torus": solids.torus(),
+        "table": solids.table()[0],
         "soup": solids.soup(0),
-    }  # fmt: skip
+    }
     meshes = {name: normalize(mesh) for name, mesh in meshes.items()}
     compare(tmp_path, meshes, even_cameras(3), 0.98)
 

@@ -1,7 +1,7 @@
 """Draw meshes by VTK, in a process of its own: without OpenGL on the machine VTK ends the process.
 
-    python vtk_depths.py SCENES.npz DEPTHS.npz
-"""  # fmt: skip
+python vtk_depths.py SCENES.npz DEPTHS.npz
+"""
 
 import sys
 

@@ -57,9 +57,11 @@ def _run(call: Callable[[], object], pipe: int) -> None:
     except BaseException as error:
         kind, text = type(error).__name__, str(error)[:300]
     facts = {
-        "kind": kind, "text": text, "bytes": _peak() - before,
+        "kind": kind,
+        "text": text,
+        "bytes": _peak() - before,
         "seconds": time.monotonic() - started,
-    }  # fmt: skip
+    }
     os.write(pipe, json.dumps(facts).encode())
     os._exit(0)
 

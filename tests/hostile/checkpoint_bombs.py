@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from triform import systems
 from triform.base.errors import UserError
-from triform.engine import checkpoint
-from triform.layers.picture_facts import PictureFacts
+from triform.engine.checkpoints import checkpoint
+from triform.layers.image_spec import ImageSpec
+from triform.text.vocabulary import SPECIAL_TOKENS
 
 ROOM = 4 * 2**30
 """Address space beyond what the process has at the start: a bomb that goes off stays small."""
@@ -40,44 +41,44 @@ def settings(system: str, **groups: dict[str, Any]) -> dict[str, Any]:
 
 def state(system: str, networks: Any, config: Any) -> dict[str, Any]:
     """What a checkpoint holds."""
-    return {"system": system, "config": config, "networks": networks, "ema": {}, "optimizers": {},
-            "step": 1, "epoch": 1}  # fmt: skip
+    return {
+        "system": system,
+        "config": config,
+        "networks": networks,
+        "ema": {},
+        "optimizers": {},
+        "step": 1,
+        "epoch": 1,
+        "metadata": METADATA.get(system, ImageSpec(1, 28).metadata()),
+    }
 
 
-def facts() -> dict[str, Tensor]:
-    """The part that networks of pictures are built from."""
-    own = PictureFacts(1, 28)
-    return {"facts.shape": own.shape, "facts.names": own.names}
-
-
-def words() -> dict[str, Tensor]:
-    """The part that a captioner is built from."""
-    from triform.systems.captioner.model import pack, pack_words
-    from triform.text.vocabulary import SPECIAL, Vocabulary
-
-    vocabulary = Vocabulary({word: number for number, word in enumerate(SPECIAL)}, 1)
-    return {"words": pack_words(vocabulary), "known": pack([]),
-            "project.weight": torch.zeros(1, 2048, 1, 1)}  # fmt: skip
+METADATA = {
+    "captioner": {
+        "vocabulary": {"words": list(SPECIAL_TOKENS), "freq_threshold": 1},
+        "captions": [],
+    },
+}
 
 
 LAYERS = {f"network.{2 * layer}.weight": torch.zeros(1, 1) for layer in range(5)}
 HEAD = {"head.linear.weight": torch.zeros(1, 1)}
 HUGE: dict[str, tuple[Weights, dict[str, Any]]] = {
-    "autoencoder": ({"autoencoder": facts()}, {"hidden_dims": [11_000, 11_000]}),
+    "autoencoder": ({"autoencoder": {}}, {"hidden_dims": [11_000, 11_000]}),
     "captioner": (
-        {"captioner": words()},
+        {"captioner": {"feature_proj.weight": torch.zeros(1, 2048, 1, 1)}},
         {"encoder": "small", "encoder_width": 512, "encoder_blocks": 4, "decoder_dim": 4096},
     ),
-    "cycle_gan": ({"a2b": facts(), "b2a": {}}, {"width": 256, "levels": 2, "blocks": 8}),
-    "dcgan": ({"generator": facts()}, {"width": 1024, "latent_dim": 1024}),
-    "diffusion": ({"unet": facts()}, {"width": 768, "multipliers": [1, 2]}),
+    "cycle_gan": ({"a2b": {}, "b2a": {}}, {"width": 256, "levels": 2, "blocks": 8}),
+    "dcgan": ({"generator": {}}, {"width": 1024, "latent_dim": 1024}),
+    "diffusion": ({"unet": {}}, {"width": 768, "multipliers": [1, 2]}),
     "dqn": ({"q": LAYERS}, {"hidden_size": 10_000, "num_layers": 4}),
     "maml": ({"classifier": {}}, {"hidden_channels": 4096, "num_blocks": 3}),
     "protonet": ({"protonet": {}}, {"hidden_channels": 4096, "num_blocks": 3}),
     "reinforce": ({"policy": LAYERS}, {"hidden_size": 10_000, "num_layers": 4}),
     "retrieval": ({"images": HEAD, "points": {}}, {"image_width": 1024}),
-    "style_gan": ({"generator": facts()}, {"width": 1024}),
-    "vae": ({"vae": facts()}, {"width": 1024, "blocks": 3}),
+    "style_gan": ({"generator": {}}, {"width": 1024}),
+    "vae": ({"vae": {}}, {"width": 1024, "blocks": 3}),
     "voxel_gan": ({"cvae": {}}, {"hidden_channels": 512}),
 }
 """System -> weights that are as good as none, and settings of a network of a gigabyte or more."""
@@ -96,7 +97,7 @@ def huge(system: str) -> Callable[[Path], None]:
 def many_layers(path: Path) -> None:
     model = {"hidden_dims": [1] * 40_000}
     config = settings("autoencoder", model=model)
-    checkpoint.save(path, state("autoencoder", {"autoencoder": facts()}, config))
+    checkpoint.save(path, state("autoencoder", {"autoencoder": {}}, config))
 
 
 def a_million_layers(path: Path) -> None:
@@ -110,12 +111,14 @@ def a_thousand_million_layers(path: Path) -> None:
 
 
 def original_with_a_layer_number(path: Path) -> None:
-    tensors = {"encoder.conv1.weight": torch.zeros(1, 1, 4, 4, 4),
-               f"encoder.conv{10**10}.weight": torch.zeros(1, 1, 4, 4, 4),
-               "decoder.deconv1.weight": torch.zeros(1, 1, 4, 4, 4),
-               "encoder.fc_mu.bias": torch.zeros(1),
-               "encoder.fc_mu.weight": torch.zeros(1, 8),
-               "decoder.fc.weight": torch.zeros(1, 2)}  # fmt: skip
+    tensors = {
+        "encoder.conv1.weight": torch.zeros(1, 1, 4, 4, 4),
+        f"encoder.conv{10**10}.weight": torch.zeros(1, 1, 4, 4, 4),
+        "decoder.deconv1.weight": torch.zeros(1, 1, 4, 4, 4),
+        "encoder.fc_mu.bias": torch.zeros(1),
+        "encoder.fc_mu.weight": torch.zeros(1, 8),
+        "decoder.fc.weight": torch.zeros(1, 2),
+    }
     torch.save(tensors, path)
 
 
@@ -125,14 +128,13 @@ def generator(width: int) -> tuple[nn.Module, dict[str, Any]]:
     from triform.systems.dcgan.model import Generator
 
     with torch.device("meta"):
-        network = Generator(ModelConfig(width=width), PictureFacts(1, 28))
+        network = Generator(ModelConfig(width=width), ImageSpec(1, 28))
     return network, settings("dcgan", model={"width": width})
 
 
 def shown(network: nn.Module, show: Callable[[Tensor], Tensor]) -> Weights:
-    """Tensors of the network's shapes, those of the picture facts real."""
-    own = {name: show(tensor) for name, tensor in network.state_dict().items()}
-    return {"generator": own | facts()}
+    """Tensors of the network's shapes."""
+    return {"generator": {name: show(tensor) for name, tensor in network.state_dict().items()}}
 
 
 def expanded(path: Path) -> None:
@@ -179,7 +181,8 @@ def long_header(path: Path) -> None:
 def scales(path: Path) -> None:
     """Eight bits (1, N) by N scales would be (N, N)."""
     tensors = {"a": torch.zeros(1, 30_000, dtype=torch.int8), "a@scale": torch.ones(30_000)}
-    checkpoint.export_weights(path, {"generator": tensors}, settings("dcgan"), system="dcgan")
+    checkpoint.export_weights(path, {"generator": tensors}, settings("dcgan"), system="dcgan",
+                              metadata=ImageSpec(1, 28).metadata())  # fmt: skip
 
 
 def metadata(text: str) -> Callable[[Path], None]:
@@ -198,8 +201,14 @@ def laughs(path: Path) -> None:
     for _ in range(30):
         level = [level] * 10
     config = settings("autoencoder") | {"model": {"hidden_dims": level}}
-    torch.save({"format": checkpoint.FORMAT, "version": checkpoint.VERSION,
-                **state("autoencoder", {"autoencoder": facts()}, config)}, path)  # fmt: skip
+    torch.save(
+        {
+            "format": checkpoint.FORMAT,
+            "version": checkpoint.VERSION,
+            **state("autoencoder", {"autoencoder": {}}, config),
+        },
+        path,
+    )
 
 
 BOMBS: dict[str, Callable[[Path], None]] = {
@@ -243,7 +252,7 @@ def open_all(folder: Path, names: list[str]) -> None:
         before, began = memory("VmRSS"), time.perf_counter()
         try:
             if name == "original.pth":
-                systems.load("voxel_gan").system.from_checkpoint(path, "cpu")
+                systems.load("voxel_gan").system.Trained.from_checkpoint(path, "cpu")
             else:
                 systems.from_checkpoint(path, "cpu")
             said = ""

@@ -15,7 +15,7 @@ CANARY = "canary.png"
 
 @pytest.fixture
 def lib(place: Path) -> Path:
-    """A small library, a mesh folder that fits it, and a picture that is none of its business."""
+    """A small library, a mesh folder that fits it, and an image that is none of its business."""
     (place / "boxes").mkdir()
     (place / "boxes" / "box0.obj").write_text(BOX)
     Image.new("RGBA", (16, 16), (255, 0, 0, 255)).save(place / CANARY)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from triform import cli
-from triform.base.config import load
-from triform.engine import checkpoint
+from triform.base.settings.config import load
+from triform.engine.checkpoints import checkpoint
 from triform.systems.voxel_gan.config import Config
 from triform.systems.voxel_gan.model import build_cvae
 from triform.systems.voxel_gan.system import System

@@ -11,20 +11,21 @@ import numpy as np
 import torch
 
 from triform.base.errors import UserError
-from triform.datasets.captioned.table import FilePictures
-from triform.datasets.few_examples import _find
+from triform.datasets.captioned.table import FileImages
+from triform.datasets.images.folder import read_pixels
+from triform.datasets.images.load import load_images
+from triform.datasets.images.table import with_channels
 from triform.datasets.library.decoding import decode_image
-from triform.datasets.pictures.folder import read_pixels
-from triform.datasets.pictures.load import load_pictures
-from triform.datasets.pictures.table import with_channels
-from triform.geometry.load import load_mesh
+from triform.geometry.io.load import load_mesh
+from triform.images.find import find_images
 from triform.images.read import on_background
 from triform.systems.captioner import trained as captioner
 from triform.systems.cycle_gan import trained as cycle_gan
-from triform.systems.retrieval import embedding
-from triform.systems.retrieval.gallery_items import _from_picture, _only_pictures
-from triform.systems.retrieval.searching import read_questions
-from triform.systems.retrieval.verbs import SearchConfig
+from triform.systems.retrieval.documented import embed_images
+from triform.systems.retrieval.gallery.entries import _image_entry, _only_images
+from triform.systems.retrieval.gallery.queries import read_queries
+from triform.systems.retrieval.verb_config import SearchConfig
+from triform.tasks.few_shot.classify import _find_images
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\n"
 
@@ -45,16 +46,16 @@ def texture(path, **options):
 
 
 def dataset_folder(path):
-    return load_pictures(path.parent, channels=3).images[0]
+    return load_images(path.parent, channels=3).images[0]
 
 
 def classify(path):
-    (found,) = _find([path.parent])
+    (found,) = _find_images([path.parent])
     return on_white(read_pixels(found))
 
 
-def captioner_pictures(path):
-    (found,) = captioner._files([str(path.parent)])
+def captioner_images(path):
+    (found,) = find_images([str(path.parent)])
     image = captioner._read(found)
     if isinstance(image, str):
         raise UserError(image)
@@ -62,33 +63,35 @@ def captioner_pictures(path):
 
 
 def captioner_csv(path):
-    return FilePictures(path.parent, [path.name]).picture(0)
+    return FileImages(path.parent, [path.name]).image(0)
 
 
-def cycle_gan_pictures(path):
-    network = SimpleNamespace(config=SimpleNamespace(model=SimpleNamespace()))
-    kept, cycle_gan.smallest_size = cycle_gan.smallest_size, lambda model: 1
+def cycle_gan_images(path):
+    network = SimpleNamespace(
+        config=SimpleNamespace(model=SimpleNamespace()), spec=SimpleNamespace(channels=3)
+    )
+    kept, cycle_gan.min_image_size = cycle_gan.min_image_size, lambda model: 1
     try:
-        (found,) = cycle_gan._files([str(path.parent)])
-        return cycle_gan._read(found, 3, 1024, network)[0].permute(1, 2, 0).numpy()
+        (found,) = find_images([str(path.parent)])
+        return cycle_gan._read_image(found, 1024, network)[0].permute(1, 2, 0).numpy()
     finally:
-        cycle_gan.smallest_size = kept
+        cycle_gan.min_image_size = kept
 
 
-def retrieval_picture(path):
-    ((_, _, content),) = read_questions(SearchConfig(gallery=("a",), picture=(str(path),)))
-    return np.asarray(on_background(content.pictures[0]))
+def retrieval_image(path):
+    (query,) = read_queries(SearchConfig(gallery=("a",), image=(str(path),)))
+    return np.asarray(on_background(query.content.images[0]))
 
 
 def retrieval_gallery(path):
-    (found,) = _only_pictures(path.parent)
-    (image,) = _from_picture(path.parent, found).read().pictures
+    (found,) = _only_images(path.parent)
+    (image,) = _image_entry(path.parent, found).read().images
     return np.asarray(on_background(image))
 
 
 def retrieval_embed(path):
     encoder = SimpleNamespace(transform=lambda image: torch.tensor(np.array(on_background(image))))
-    (batch,) = embedding._batches(encoder, embedding._pictures_of_folder(path.parent), 1)
+    (batch,) = embed_images._batches(encoder, embed_images._images_of_folder(path.parent), 1)
     return batch[0].numpy()
 
 
@@ -112,25 +115,36 @@ def obj_mask(path):
 def gltf_tree(image, size):
     """A textured triangle; its 60 bytes of numbers come first in the only buffer."""
     return {
-        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}],
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [
-            {"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "material": 0}
-        ]}],
-        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}},
-                       "alphaMode": "BLEND"}],
-        "textures": [{"source": 0}], "images": [image],
+        "meshes": [
+            {"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "material": 0}]}
+        ],
+        "materials": [
+            {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}, "alphaMode": "BLEND"}
+        ],
+        "textures": [{"source": 0}],
+        "images": [image],
         "accessors": [
-            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3",
-             "min": [0, 0, 0], "max": [1, 1, 0]},
+            {
+                "bufferView": 0,
+                "componentType": 5126,
+                "count": 3,
+                "type": "VEC3",
+                "min": [0, 0, 0],
+                "max": [1, 1, 0],
+            },
             {"bufferView": 1, "componentType": 5126, "count": 3, "type": "VEC2"},
         ],
         "bufferViews": [
-            {"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 24},
+            {"buffer": 0, "byteLength": 36},
+            {"buffer": 0, "byteOffset": 36, "byteLength": 24},
             {"buffer": 0, "byteOffset": 60, "byteLength": size},
         ],
         "buffers": [{"byteLength": 60 + size}],
-    }  # fmt: skip
+    }
 
 
 NUMBERS = struct.pack("<15f", 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0)
@@ -235,9 +249,15 @@ def three_mf(path):
 
 
 IMAGE_ROADS = (
-    dataset_folder, classify, captioner_pictures, captioner_csv, cycle_gan_pictures,
-    retrieval_picture, retrieval_gallery, retrieval_embed,
-)  # fmt: skip
+    dataset_folder,
+    classify,
+    captioner_images,
+    captioner_csv,
+    cycle_gan_images,
+    retrieval_image,
+    retrieval_gallery,
+    retrieval_embed,
+)
 TEXTURE_ROADS = (obj, glb, gltf, dae, ply, wrl)
 
 

@@ -21,19 +21,42 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "geometry"))
 
 from step_files import Part, iges_file, step_file
 
-from triform.geometry import cad
-from triform.geometry.load import load_mesh
+from triform.geometry.io import cad
+from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh, MeshError
-from triform.geometry.sample import sample_surface
-from triform.geometry.voxelize import voxelize
+from triform.geometry.sampling.surface_points import sample_surface
+from triform.geometry.voxels.voxelize import voxelize
 
 # Of addresses, of which the libraries alone take one or two.
 LARGEST_MEMORY = 5 * 2**30
 WORDS = (
-    b"nan", b"1e30", b"-1", b"0", b"99999999", b"-2147483648", b"4294967295", b"1e999", b"18446744"
-    b"073709551616", b"\xff\xff\xff\xff", b"\0\0\0\0", b"{", b"}", b"[", b"]", b"<", b">", b'"',
-    b"#", b"\n", b" ", b"/", b"f 1 2 3\n", b"element face 9\n", b"children [", b"USE A",
-)  # fmt: skip
+    b"nan",
+    b"1e30",
+    b"-1",
+    b"0",
+    b"99999999",
+    b"-2147483648",
+    b"4294967295",
+    b"1e999",
+    b"18446744073709551616",
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\0",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"<",
+    b">",
+    b'"',
+    b"#",
+    b"\n",
+    b" ",
+    b"/",
+    b"f 1 2 3\n",
+    b"element face 9\n",
+    b"children [",
+    b"USE A",
+)
 
 
 def originals() -> dict[str, bytes]:
@@ -44,10 +67,10 @@ def originals() -> dict[str, bytes]:
         colored, vertex_colors=np.arange(42 * 4, dtype=np.uint8).reshape(42, 4)
     )
     textured = trimesh.creation.box()
-    picture = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     textured.visual = trimesh.visual.TextureVisuals(
         uv=np.random.default_rng(0).random((8, 2)),
-        material=trimesh.visual.material.PBRMaterial(baseColorTexture=picture),
+        material=trimesh.visual.material.PBRMaterial(baseColorTexture=image),
     )
     scene = trimesh.Scene([textured, colored])
     scene.add_geometry(ball, transform=trimesh.transformations.translation_matrix([3, 0, 0]))
@@ -87,14 +110,14 @@ vt 1 1
 vn 0 0 1
 usemtl red
 f 1/1/1 2/2/1 3/3/1 4/1/1
-usemtl picture
+usemtl image
 f 1/1 2/2 5/3
 g \\
 group
 f -1 -2 -3
 l 1 2
 """
-MTL = "newmtl red\nKd 1 0 0\nd 0.5\nnewmtl picture\nmap_Kd -s 1 1 1 p.png\nmap_d p.png\n"
+MTL = "newmtl red\nKd 1 0 0\nd 0.5\nnewmtl image\nmap_Kd -s 1 1 1 p.png\nmap_d p.png\n"
 VRML = """#VRML V2.0 utf8
 PROTO Leg [ field SFVec3f at 0 0 0 exposedField SFColor paint 1 0 0 ] {
   Transform { translation IS at children Shape {
@@ -146,9 +169,9 @@ def mutate(data: bytes, seed: int) -> bytes:
 
 def companions() -> dict[str, bytes]:
     """The files that the originals name."""
-    picture = io.BytesIO()
-    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(picture, "png")
-    return {"m.mtl": MTL.encode(), "p.png": picture.getvalue()}
+    image = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(image, "png")
+    return {"m.mtl": MTL.encode(), "p.png": image.getvalue()}
 
 
 def use(path: Path) -> str:

@@ -89,13 +89,13 @@ MAY_CHANGE = ("datasets/ModelNet10.zip", "datasets/.modelnet10.lock")
 
 
 @pytest.fixture
-def any_archive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ModelNet10 without the checksum and the size that keep other archives away."""
-    known = dataclasses.replace(load.KNOWN["modelnet10"], sha256=None, size=None)
-    monkeypatch.setitem(load.KNOWN, "modelnet10", known)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without size and checksum, which would refuse any other archive before it is opened."""
+    known = dataclasses.replace(load.DATASETS["modelnet10"], size=None, sha256=None)
+    monkeypatch.setitem(load.DATASETS, "modelnet10", known)
 
 
-@pytest.mark.usefixtures("any_archive")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_hostile_archive_is_named_and_leaves_nothing(
     refused: Callable[..., str], place: Path, name: str
@@ -106,7 +106,7 @@ def test_hostile_archive_is_named_and_leaves_nothing(
     assert not Path("/tmp/triform-escaped.obj").exists()
 
 
-@pytest.mark.usefixtures("any_archive")
+@pytest.mark.usefixtures("unchecked")
 def test_archive_of_something_else_is_named(refused: Callable[..., str], place: Path) -> None:
     (place / "datasets").mkdir()
     with zipfile.ZipFile(place / "datasets" / "ModelNet10.zip", "w") as archive:
@@ -116,7 +116,7 @@ def test_archive_of_something_else_is_named(refused: Callable[..., str], place: 
     refused("data", "get", "modelnet10", status=1, names="modelnet10", may_change=allowed)
 
 
-@pytest.mark.usefixtures("any_archive")
+@pytest.mark.usefixtures("unchecked")
 def test_folder_of_the_user_is_not_replaced(refused: Callable[..., str], place: Path) -> None:
     (place / "datasets" / "modelnet10").mkdir(parents=True)
     (place / "datasets" / "modelnet10" / "mine.obj").write_text(BOX)
@@ -180,7 +180,7 @@ COUNTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "long name in a tar": (lambda: long_header(2**28, tarfile.GNUTYPE_LONGNAME), "a header of"),
     "long extension": (lambda: long_header(2**28, tarfile.XHDTYPE), "a header of"),
     "packed oddly": (lambda: lzma_zip(), "packs"),
-}  # fmt: skip
+}
 
 
 def lzma_zip() -> bytes:

@@ -35,10 +35,13 @@ def sh3f(
 @pytest.mark.parametrize(
     ("catalogue", "members"),
     [
-        ("", {}), (ONE, {}), ("name=Nothing\n", {"box.obj": b"x"}), ("\0\xff" * 500, {}),
+        ("", {}),
+        (ONE, {}),
+        ("name=Nothing\n", {"box.obj": b"x"}),
+        ("\0\xff" * 500, {}),
         ("id#1=one\nmodel#1=/box.obj\n", {"box.obj": b"x"}),
     ],
-)  # fmt: skip
+)
 def test_a_library_without_models_is_one_line(
     refused: Refused, place: Path, catalogue: str, members: dict[str, bytes]
 ) -> None:
@@ -61,9 +64,13 @@ def test_an_empty_library_beside_others_is_left_out(
 def test_properties_are_read_in_linear_time(kind: str) -> None:
     """A line that went on was copied for each of its pieces: twice the length, four times."""
     pieces = {
-        "letters": "a\\\n", "nothing": "\\\n", "comments": "\\\n#\n", "escapes": "\\\\\\\n",
-        "spaces": "a \\\n ", "keys": "a:\n",
-    }  # fmt: skip
+        "letters": "a\\\n",
+        "nothing": "\\\n",
+        "comments": "\\\n#\n",
+        "escapes": "\\\\\\\n",
+        "spaces": "a \\\n ",
+        "keys": "a:\n",
+    }
 
     def seconds(count: int) -> float:
         data = (pieces[kind] * count).encode()
@@ -172,4 +179,4 @@ def test_the_archive_is_read_anew_when_it_changes(place: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"a\.sh3f"):
         read_library(path)
-    assert sweethome3d._opened.cache_info().maxsize == 2
+    assert sweethome3d._cached_archive.cache_info().maxsize == 2

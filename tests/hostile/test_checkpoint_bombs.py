@@ -33,9 +33,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     here = Path(__file__).parent
     done = subprocess.run(
         [sys.executable, here / "checkpoint_bombs.py", tmp_path_factory.mktemp("bombs")],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == len(BOMBS), done.stderr[-2000:]
     return {line["name"]: line for line in lines}
@@ -54,7 +57,7 @@ def test_bombs_are_refused_cheaply(opened: dict[str, dict[str, Any]], name: str)
 
 REASONS = {
     **{f"{name}.pth": "its weights do not fit its settings: " for name in HUGE},
-    "many_layers.pth": "far more parts than the file's 2 tensors",
+    "many_layers.pth": "far more parts than the file's 0 tensors",
     "a_million_layers.pth": "far more parts than the file's 0 tensors",
     "a_thousand_million_layers.pth": "model.prior_layers is 1000000000",
     "expanded.pth": "more memory than the file has numbers",
@@ -77,8 +80,16 @@ def test_bombs_are_refused_for_the_right_reason(
 def test_a_verb_says_it_in_one_line(refused: Callable[..., str], place: Path, system: str) -> None:
     path = place / f"{system}.pth"
     checkpoint_bombs.huge(system)(path)
-    refused(system, "generate", "--checkpoint", path.name, "--output", "x.png", status=1,
-            names=f"{path.name}: its weights do not fit its settings")  # fmt: skip
+    refused(
+        system,
+        "generate",
+        "--checkpoint",
+        path.name,
+        "--output",
+        "x.png",
+        status=1,
+        names=f"{path.name}: its weights do not fit its settings",
+    )
 
 
 def test_a_compressed_member_is_refused_before_it_is_read(

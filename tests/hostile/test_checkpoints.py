@@ -11,7 +11,7 @@ import pytest
 import torch
 from hostile_place import Evil
 
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 
 GENERATE = ("voxel_gan", "generate", "--output", "new.obj", "--checkpoint")
 Write = Callable[[Path, dict[str, Any]], None]
@@ -48,10 +48,10 @@ WEIGHTS: dict[str, Write] = {
     "list.pth": lambda path, _: torch.save([1, 2, 3], path),
     "other_system.pth": lambda path, state: checkpoint.save(path, {**state, "system": "faces"}),
     "newer.pth": lambda path, state: torch.save(
-        {**state, "format": checkpoint.FORMAT, "version": 2}, path
+        {**state, "format": checkpoint.FORMAT, "version": checkpoint.VERSION + 1}, path
     ),
     "torn.pth": lambda path, state: torch.save(
-        {"format": checkpoint.FORMAT, "version": 1, "system": "voxel_gan"}, path
+        {"format": checkpoint.FORMAT, "version": checkpoint.VERSION, "system": "voxel_gan"}, path
     ),
     "newer_config.pth": lambda path, state: checkpoint.save(
         path, changed_config(state, "model", quantum=True)
@@ -73,9 +73,7 @@ WEIGHTS: dict[str, Write] = {
     ),
     "empty.safetensors": lambda path, _: path.write_bytes(b""),
     "pickle.safetensors": lambda path, _: path.write_bytes(pickle.dumps(Evil())),
-    "long_header.safetensors": lambda path, _: path.write_bytes(
-        safetensors(b"{}", length=2**62)
-    ),
+    "long_header.safetensors": lambda path, _: path.write_bytes(safetensors(b"{}", length=2**62)),
     "no_json.safetensors": lambda path, _: path.write_bytes(safetensors(b"{'cvae")),
     "deep_json.safetensors": lambda path, _: path.write_bytes(safetensors(b"[" * 100_000)),
     "outside.safetensors": lambda path, _: path.write_bytes(
@@ -101,7 +99,7 @@ WEIGHTS: dict[str, Write] = {
             b"\0" * 16,
         )
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

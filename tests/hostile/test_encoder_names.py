@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from triform import cli
-from triform.base.config import load, write_yaml
-from triform.engine import checkpoint
-from triform.pretrained.weights import shipped
+from triform.base.settings.config import load, write_yaml
+from triform.engine.checkpoints import checkpoint
+from triform.pretrained.shipped_weights import shipped
 from triform.systems.voxel_gan.config import Config as VoxelConfig
 
 State = dict[str, Any]
@@ -26,10 +26,15 @@ TINY_CLIP = {
     "embed_dim": 12,
     "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "patch_size": 8, "head_width": 8},
     "text_cfg": {
-        "context_length": 16, "vocab_size": 128, "width": 16, "heads": 2, "layers": 1,
-        "hf_tokenizer_name": "somebody/tokenizer", "tokenizer_kwargs": {"trust_remote_code": True},
+        "context_length": 16,
+        "vocab_size": 128,
+        "width": 16,
+        "heads": 2,
+        "layers": 1,
+        "hf_tokenizer_name": "somebody/tokenizer",
+        "tokenizer_kwargs": {"trust_remote_code": True},
     },
-}  # fmt: skip
+}
 
 
 def write_clip(folder: Path, **settings: object) -> Path:
@@ -60,8 +65,7 @@ def renamed(state: State, **model: object) -> State:
 
 def shipped_weights(name: str, path: Path, drop: str = "", **model: object) -> Path:
     """Weights that ship, with other settings of the model; the tensors of `drop` left out."""
-    networks, config = checkpoint.load_weights(shipped(name))
-    system = config.pop("system")
+    networks, config, system, metadata = checkpoint.load_weights(shipped(name))
     config["model"] |= model
     if "image_encoder" in model:  # a frozen one is trained on a file of features
         config["data"] |= {"image_embeddings": "features.npz"}
@@ -69,7 +73,7 @@ def shipped_weights(name: str, path: Path, drop: str = "", **model: object) -> P
         network: {key: each for key, each in state.items() if not key.startswith(drop or "\0")}
         for network, state in networks.items()
     }
-    checkpoint.export_weights(path, kept, config, system=system)
+    checkpoint.export_weights(path, kept, config, system=system, metadata=metadata)
     return path
 
 
@@ -174,9 +178,16 @@ def meshes(place: Path) -> Path:
 
 def search(*words: str) -> tuple[str, ...]:
     return (
-        "retrieval", "search", "--gallery", "meshes", "--views", "false", "--checkpoint",
-        "model.safetensors", *words,
-    )  # fmt: skip
+        "retrieval",
+        "search",
+        "--gallery",
+        "meshes",
+        "--views",
+        "false",
+        "--checkpoint",
+        "model.safetensors",
+        *words,
+    )
 
 
 def test_search_by_text_loads_no_encoder_that_weights_name(
@@ -198,21 +209,21 @@ def test_search_answers_with_the_encoder_that_the_user_names(
 
 
 def frozen_retrieval(path: Path, encoder: str) -> None:
-    """Weights whose picture side reads features of a frozen encoder."""
+    """Weights whose image side reads features of a frozen encoder."""
     shipped_weights("retrieval", path, drop="encoder.", image_encoder=encoder)
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8), "red").save(path)
 
 
-def test_search_by_picture_loads_no_encoder_that_weights_name(
+def test_search_by_image_loads_no_encoder_that_weights_name(
     refused: Refused, place: Path, clip: Path, meshes: Path
 ) -> None:
     frozen_retrieval(place / "model.safetensors", "open_clip:./clip_folder")
-    picture(place / "query.png")
-    words = search("--picture", "query.png")
+    image(place / "query.png")
+    words = search("--image", "query.png")
     refused(*words, status=1, names="--image_encoder")
     refused(*words, "--image_encoder", "clip_folder", status=1, names="tokenizer_kwargs")
 
@@ -221,47 +232,56 @@ def test_submit_loads_no_encoder_that_weights_name(
     refused: Refused, place: Path, clip: Path
 ) -> None:
     frozen_retrieval(place / "model.safetensors", "./clip_folder")
-    picture(place / "test/queries_image_to_mesh/a.png")
-    picture(place / "test/gallery_image_for_mesh/a_0.png")
+    image(place / "test/queries_image_to_mesh/a.png")
+    image(place / "test/gallery_image_for_mesh/a_0.png")
     for name in ("gallery_mesh_for_image", "queries_mesh_to_image"):
         (place / "test" / name).mkdir()
         (place / "test" / name / "a.obj").write_text(BOX)
     refused(
-        "retrieval", "submit", "--model", "model.safetensors", "--data", "test",
-        status=1, names="--image_encoder",
-    )  # fmt: skip
+        "retrieval",
+        "submit",
+        "--model",
+        "model.safetensors",
+        "--data",
+        "test",
+        status=1,
+        names="--image_encoder",
+    )
 
 
 def test_embed_runs_no_code(refused: Refused, place: Path, clip: Path) -> None:
-    picture(place / "pictures/a_0.png")
-    embed = ("retrieval", "embed", "--library", "pictures", "--image_encoder")
+    image(place / "images/a_0.png")
+    embed = ("retrieval", "embed", "--library", "images", "--image_encoder")
     refused(*embed, "clip_folder", status=1, names="tokenizer_kwargs")
     refused(*embed, "open_clip:clip_folder", status=1, names="tokenizer_kwargs")
 
 
-@pytest.mark.parametrize("settings", [
-    {"pretrained_cfg": {"hf_hub_id": "somebody/model"}},
-    {"pretrained_cfg": {"url": "https://example.org/weights.pth"}},
-    {"pretrained_cfg": {"custom_load": True}},
-    {"pretrained_cfg": {}, "model_args": {"backbone_name": "hf-hub:somebody/model"}},
-    {"architecture": "hf-hub:somebody/model", "pretrained_cfg": {}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pretrained_cfg": {"hf_hub_id": "somebody/model"}},
+        {"pretrained_cfg": {"url": "https://example.org/weights.pth"}},
+        {"pretrained_cfg": {"custom_load": True}},
+        {"pretrained_cfg": {}, "model_args": {"backbone_name": "hf-hub:somebody/model"}},
+        {"architecture": "hf-hub:somebody/model", "pretrained_cfg": {}},
+    ],
+)
 def test_timm_is_told_no_other_place(
     refused: Refused, place: Path, settings: dict[str, object]
 ) -> None:
-    picture(place / "pictures/a_0.png")
+    image(place / "images/a_0.png")
     folder = place / "net"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"architecture": "test_vit", **settings}))
     torch.save({"weight": Evil()}, folder / "pytorch_model.bin")
-    embed = ("retrieval", "embed", "--library", "pictures", "--image_encoder", "net")
+    embed = ("retrieval", "embed", "--library", "images", "--image_encoder", "net")
     refused(*embed, status=1, names="is refused")
 
 
 def test_pickles_of_timm_and_open_clip_are_not_executed(
     refused: Refused, place: Path, clip: Path
 ) -> None:
-    picture(place / "pictures/a_0.png")
+    image(place / "images/a_0.png")
     torch.save({"weight": Evil()}, place / "evil.pth")
     folder = place / "net"
     folder.mkdir()
@@ -272,33 +292,43 @@ def test_pickles_of_timm_and_open_clip_are_not_executed(
     plain = {**TINY_CLIP, "text_cfg": {"context_length": 16, "width": 16, "heads": 2, "layers": 1}}
     (clip / "open_clip_config.json").write_text(json.dumps({"model_cfg": plain}))
     (clip / "tokenizer_config.json").unlink()
-    embed = ("retrieval", "embed", "--library", "pictures", "--image_encoder")
-    refused(*embed, "net", status=1, names="none was executed")
-    refused(*embed, "clip_folder", status=1, names="none was executed")
-    refused(*embed, "test_vit", "--image_weights", "evil.pth", status=1, names="none was executed")
+    embed = ("retrieval", "embed", "--library", "images", "--image_encoder")
+    refused(*embed, "net", status=1, names="nothing in it was executed")
+    refused(*embed, "clip_folder", status=1, names="nothing in it was executed")
+    refused(
+        *embed,
+        "test_vit",
+        "--image_weights",
+        "evil.pth",
+        status=1,
+        names="nothing in it was executed",
+    )
 
 
 def frozen_captioner(path: Path, **model: object) -> None:
     shipped_weights("captioner", path, drop="encoder.", **model)
 
 
-@pytest.mark.parametrize(("model", "flag"), [
-    ({"encoder": "eva_giant_patch14_560"}, "--encoder"),
-    ({"encoder": "./clip_folder"}, "--encoder"),
-    ({"encoder_weights": "evil.pth"}, "--encoder_weights"),
-    ({"encoder_weights": "their_run"}, "--encoder_weights"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "flag"),
+    [
+        ({"encoder": "eva_giant_patch14_560"}, "--encoder"),
+        ({"encoder": "./clip_folder"}, "--encoder"),
+        ({"encoder_weights": "evil.pth"}, "--encoder_weights"),
+        ({"encoder_weights": "their_run"}, "--encoder_weights"),
+    ],
+)
 def test_caption_loads_no_encoder_that_weights_name(
     refused: Refused, place: Path, model: dict[str, str], flag: str
 ) -> None:
     frozen_captioner(place / "model.safetensors", **model)
-    picture(place / "picture.png")
+    image(place / "image.png")
     torch.save({"weight": Evil()}, place / "evil.pth")
-    caption = ("captioner", "caption", "--checkpoint", "model.safetensors", "--pictures")
-    said = refused(*caption, "picture.png", status=1, names=f"with {flag}\n")
+    caption = ("captioner", "caption", "--checkpoint", "model.safetensors", "--images")
+    said = refused(*caption, "image.png", status=1, names=f"with {flag}\n")
     assert repr(next(iter(model.values()))) in said
-    words = (*caption, "picture.png", "--encoder", "test_vit", "--encoder_weights", "evil.pth")
-    refused(*words, status=1, names="none was executed")
+    words = (*caption, "image.png", "--encoder", "test_vit", "--encoder_weights", "evil.pth")
+    refused(*words, status=1, names="nothing in it was executed")
 
 
 def test_nothing_was_executed(place: Path, clip: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from triform.base.errors import UserError
 from triform.datasets.captioned.csv_file import load_csv
 from triform.pretrained.text_encoder import read_cache
-from triform.systems.retrieval.embedding_file import (
+from triform.systems.retrieval.documented.embedding_file import (
     ImageEmbeddings,
     read_embeddings,
     write_embeddings,
@@ -69,7 +69,7 @@ def test_kept_texts_that_are_none_are_made_anew(texts: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["a\0.png", "a\x1b[2J.png", "\u202egnp.a"])
-def test_names_of_pictures_that_cannot_be_names(
+def test_names_of_images_that_cannot_be_names(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
@@ -78,5 +78,5 @@ def test_names_of_pictures_that_cannot_be_names(
     (tmp_path / "b.png").write_bytes(memory.getvalue())
     table = tmp_path / "captions.csv"
     table.write_text(f"image,caption\nb.png,a chair\n{name},a table\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"row 3: .* cannot be the name of a picture"):
+    with pytest.raises(UserError, match=r"row 3: .* cannot be the name of an image"):
         load_csv(tmp_path, table, val_split=0.5, seed=0)

@@ -13,7 +13,7 @@ import pytest
 
 from triform import cli
 from triform.base.files import atomic_write
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 
 BYTES = 4096
 
@@ -37,9 +37,12 @@ def full_disk() -> Iterator[None]:
     ],
 )
 def test_generate_and_export(
-    refused: Callable[..., str], model: Path, words: tuple[str, ...], name: str,
+    refused: Callable[..., str],
+    model: Path,
+    words: tuple[str, ...],
+    name: str,
     request: pytest.FixtureRequest,
-) -> None:  # fmt: skip
+) -> None:
     run = model.parent / "runs" / "voxel_gan" / "run_1"
     (run / "checkpoints").mkdir(parents=True)
     (run / "config.yaml").write_text("seed: 3\n")
@@ -90,9 +93,12 @@ def test_other_errors_stay_as_they_are(place: Path) -> None:
     ],
 )
 def test_what_the_machine_refuses_is_no_crash(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    error: Exception, said: str,
-) -> None:  # fmt: skip
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
+) -> None:
     def fail(_: object) -> int:
         raise error
 

@@ -22,7 +22,7 @@ from triform.base.errors import UserError
 from triform.search import gallery_file
 from triform.search.exact import ExactGallery
 from triform.search.gallery import open_gallery
-from triform.systems.retrieval.gallery_items import TILE, packed_tile, unpacked_tile
+from triform.systems.retrieval.gallery.tiles import TILE, decode_tile, encode_tile
 
 DIM = 4
 GALLERY = "things.gallery"
@@ -33,8 +33,12 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of three vectors as we write it."""
     path = tmp_path_factory.mktemp("galleries") / GALLERY
     gallery = ExactGallery(encoder="toy", path=path)
-    gallery.add(["a", "b", "c"], np.eye(3, DIM, dtype=np.float32), [{"n": n} for n in range(3)],
-                encoder="toy")  # fmt: skip
+    gallery.add(
+        ["a", "b", "c"],
+        np.eye(3, DIM, dtype=np.float32),
+        [{"n": n} for n in range(3)],
+        encoder="toy",
+    )
     gallery.save()
     return path
 
@@ -74,7 +78,9 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
     "index": ("CREATE INDEX i ON rows (record)",),
     "index of an expression": ("CREATE INDEX i ON rows (hex(zeroblob(n)))",),
     "generated column": (
-        "DROP TABLE facts", GENERATED, "ALTER TABLE facts2 RENAME TO facts",
+        "DROP TABLE facts",
+        GENERATED,
+        "ALTER TABLE facts2 RENAME TO facts",
         "INSERT INTO facts (name) VALUES ('format')",
     ),
     "column with a default": ("ALTER TABLE rows ADD COLUMN more TEXT DEFAULT 'x'",),
@@ -82,7 +88,8 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
         "ALTER TABLE chunks RENAME TO old",
         "CREATE TABLE chunks (first INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, "
         "vectors BLOB NOT NULL CHECK (length(vectors) > 0))",
-        "INSERT INTO chunks SELECT * FROM old", "DROP TABLE old",
+        "INSERT INTO chunks SELECT * FROM old",
+        "DROP TABLE old",
     ),
     "without rowid": (
         "DROP TABLE facts",
@@ -90,7 +97,7 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
     ),
     "table renamed": ("ALTER TABLE chunks RENAME TO c", "ALTER TABLE c RENAME TO Chunks"),
     "statistics": ("ANALYZE",),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -105,7 +112,7 @@ def test_a_schema_of_many_tables_is_not_even_read(evil: Path, monkeypatch: Any) 
     gallery_file._schema()
     monkeypatch.setattr(sqlite3, "connect", None)
     with pytest.raises(UserError, match="not the file of a gallery"):
-        gallery_file._look(evil)
+        gallery_file._file_size(evil)
 
 
 def test_a_long_schema_is_refused(evil: Path) -> None:
@@ -122,11 +129,18 @@ def test_a_long_schema_is_refused(evil: Path) -> None:
 @pytest.mark.parametrize(
     ("fact", "value"),
     [
-        ("dim", "1000000000"), ("dim", "16384"), ("dim", "-4"), ("count", "99999999999999"),
-        ("count", "-1"), ("count", "9" * 4000), ("dim", "9" * 5000), ("count", "2"),
-        ("encoder", "x" * 2**20), ("rows", "x"),
+        ("dim", "1000000000"),
+        ("dim", "16384"),
+        ("dim", "-4"),
+        ("count", "99999999999999"),
+        ("count", "-1"),
+        ("count", "9" * 4000),
+        ("dim", "9" * 5000),
+        ("count", "2"),
+        ("encoder", "x" * 2**20),
+        ("rows", "x"),
     ],
-)  # fmt: skip
+)
 def test_facts_that_claim_much(evil: Path, fact: str, value: str) -> None:
     change(evil, ("UPDATE facts SET value = ? WHERE name = ?", (value, fact)))
     refused(evil)
@@ -210,25 +224,25 @@ def test_pipes_and_devices_are_refused(place: Path) -> None:
 
 
 def test_tiles_are_ours_or_white() -> None:
-    """The pictures in a gallery's records: one size, one format."""
+    """The images in a gallery's records: one size, one format."""
 
-    def text(picture: Image.Image, kind: str) -> str:
+    def text(image: Image.Image, kind: str) -> str:
         file = io.BytesIO()
-        picture.save(file, kind, lossless=True)
+        image.save(file, kind, lossless=True)
         return base64.b64encode(file.getvalue()).decode()
 
     tile = Image.new("RGB", (TILE, TILE), (200, 30, 30))
-    assert np.abs(np.asarray(unpacked_tile(packed_tile(tile)), int) - (200, 30, 30)).max() < 20
+    assert np.abs(np.asarray(decode_tile(encode_tile(tile)), int) - (200, 30, 30)).max() < 20
     white = np.full((TILE, TILE, 3), 255)
     large = text(Image.new("RGB", (3000, 3000)), "WEBP")
     for odd in (large, text(tile, "PNG"), text(tile.resize((8, 8)), "WEBP"), "", "no base 64 é"):
-        assert np.array_equal(np.asarray(unpacked_tile(odd)), white)
-    assert run_bounded(lambda: unpacked_tile(large))["kind"] == "done"
+        assert np.array_equal(np.asarray(decode_tile(odd)), white)
+    assert run_bounded(lambda: decode_tile(large))["kind"] == "done"
 
 
 def test_no_more_numbers_than_can_be_read_again(place: Path) -> None:
     gallery = ExactGallery(encoder="toy", path=place / GALLERY)
-    wide = np.ones((1, gallery_file.LARGEST_DIM + 1), np.float32)
+    wide = np.ones((1, gallery_file.MAX_DIM + 1), np.float32)
     with pytest.raises(UserError, match="16385 numbers"):
         gallery.add(["a"], wide, [{}], encoder="toy")
 

@@ -12,12 +12,12 @@ import image_roads
 import numpy as np
 import pytest
 from image_roads import IMAGE_ROADS, TEXTURE_ROADS, lone
-from measured_reading import MEGABYTES, SECONDS, flat_png, measured
-from odd_images import chunk, encoded, odd_images, raw_png
+from odd_images import chunk, encoded, flat_png, odd_images, raw_png
 from PIL import Image
+from reading_cost import MEGABYTES, SECONDS, measured
 
 from triform.base.errors import UserError
-from triform.datasets.pictures.load import load_pictures
+from triform.datasets.images.load import load_images
 from triform.images import read
 
 EPS = (
@@ -52,13 +52,14 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "road", [*ROADS, image_roads.library, image_roads.obj_mask, image_roads.three_mf],
+    "road",
+    [*ROADS, image_roads.library, image_roads.obj_mask, image_roads.three_mf],
     ids=names_of([*ROADS, image_roads.library, image_roads.obj_mask, image_roads.three_mf]),
-)  # fmt: skip
+)
 @pytest.mark.parametrize("name", ["texture.png"])
 def test_an_eps_by_another_name_starts_no_ghostscript(road, name, tmp_path, ghostscript):
     path = lone(tmp_path / "images" / "a", name, EPS)
-    with pytest.raises(UserError, match=r"damaged or no picture|no texture") as caught:
+    with pytest.raises(UserError, match=r"damaged or no image|no texture") as caught:
         road(path)
     assert "\n" not in str(caught.value)
     assert not ghostscript.exists()
@@ -67,19 +68,18 @@ def test_an_eps_by_another_name_starts_no_ghostscript(road, name, tmp_path, ghos
 @pytest.mark.parametrize(
     ("words", "status"),
     [
-        ("captioner caption --pictures FOLDER", 1),
-        ("cycle_gan translate --pictures FOLDER --output out", 1),
+        ("captioner caption --images FOLDER", 1),
+        ("cycle_gan translate --images FOLDER --output out", 1),
         ("dcgan train --config tiny --dataset FOLDER", 1),
-        ("protonet classify --examples FOLDER/.. --pictures FOLDER", 1),
-        ("retrieval search --gallery boxes --picture FOLDER/texture.png", 1),
+        ("protonet classify --examples FOLDER/.. --images FOLDER", 1),
+        ("retrieval search --gallery boxes --image FOLDER/texture.png", 1),
     ],
 )
 def test_commands_refuse_an_eps_in_a_line(words, status, place, boxes, refused, ghostscript):
     folder = lone(place / "eps" / "a", "texture.png", EPS).parent
     lone(place / "eps" / "b", "good.png", encoded(np.zeros((8, 8), np.uint8), "PNG"))
     words = words.replace("FOLDER", str(folder)).split()
-    refused(*words, status=status, names="texture.png: damaged or no picture",
-            may_change=("out",))  # fmt: skip
+    refused(*words, status=status, names="texture.png: damaged or no image", may_change=("out",))
     assert not ghostscript.exists()
 
 
@@ -114,12 +114,19 @@ def test_odd_images_are_the_same_in_a_library(name, tmp_path):
 
 def test_an_image_that_is_cut_off_is_refused_on_every_road(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    for kind, name in (("PNG", "a.png"), ("JPEG", "a.jpg"), ("GIF", "a.gif"), ("BMP", "a.bmp"),
-                       ("TIFF", "a.tif"), ("WEBP", "a.webp"), ("AVIF", "a.avif")):  # fmt: skip
+    for kind, name in (
+        ("PNG", "a.png"),
+        ("JPEG", "a.jpg"),
+        ("GIF", "a.gif"),
+        ("BMP", "a.bmp"),
+        ("TIFF", "a.tif"),
+        ("WEBP", "a.webp"),
+        ("AVIF", "a.avif"),
+    ):
         data = encoded(noise, kind)
         for road in ROADS:
             path = lone(tmp_path / kind / road.__name__ / "a", name, data[: len(data) * 6 // 10])
-            with pytest.raises(UserError, match=r"damaged or no picture|no texture"):
+            with pytest.raises(UserError, match=r"damaged or no image|no texture"):
                 road(path)
 
 
@@ -157,16 +164,22 @@ def bombs():
         "side.png": (flat_png(40_000, 1000), "40000 x 1000 pixels are too many"),
         "text.png": (
             raw_png(1, 1, 0, 8, zlib.compress(b"\0\0"), chunk(b"zTXt", b"a\0\0" + zeros)),
-            "damaged or no picture",
+            "damaged or no image",
         ),
         "texts.png": (
-            raw_png(1, 1, 0, 8, zlib.compress(b"\0\0"),
-                    *[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6)))] * 80),
-            "damaged or no picture",
+            raw_png(
+                1,
+                1,
+                0,
+                8,
+                zlib.compress(b"\0\0"),
+                *[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6)))] * 80,
+            ),
+            "damaged or no image",
         ),
         "profile.png": (
             raw_png(1, 1, 0, 8, zlib.compress(b"\0\0"), chunk(b"iCCP", b"a\0\0" + zeros)),
-            "damaged or no picture",
+            "damaged or no image",
         ),
         "chunks.png": (
             raw_png(1, 1, 0, 8, zlib.compress(b"\0\0"), *[chunk(b"tEXt", b"")] * 500_000),
@@ -176,7 +189,8 @@ def bombs():
         "tile.tif": (tile, "are too large"),
         "exif.jpg": (jpeg_with((0xE1, b"Exif\0\0" + tags(4000, 40_000))), "its tags promise"),
         "exifs.jpg": (
-            jpeg_with(*[(0xE1, b"Exif\0\0" + bytes(65_000))] * 500), "EXIF block is too large",
+            jpeg_with(*[(0xE1, b"Exif\0\0" + bytes(65_000))] * 500),
+            "EXIF block is too large",
         ),
         "frames.jpg": (jpeg_with((0xE2, b"MPF\0" + tags(4000, 40_000))), "its tags promise"),
         "segments.jpg": (jpeg_with(*[(0xFE, b"")] * 500_000), "too much besides its pixels"),
@@ -187,7 +201,7 @@ def bombs():
             "16777216 x 16777216 pixels are too many",
         ),
         "plain.ppm": (b"P3\n4000 4000\n255\n" + b"1 " * 10**7, "decimal numbers"),
-    }  # fmt: skip
+    }
 
 
 def test_bombs_are_refused_at_once(tmp_path):
@@ -213,22 +227,22 @@ def test_a_folder_is_shrunk_while_it_is_read(tmp_path, monkeypatch):
     for number in range(1, 6):
         (folder / f"{number}.png").write_bytes((folder / "0.png").read_bytes())
     held = []
-    real = load_pictures.__globals__["folder"].read_pixels
+    real = load_images.__globals__["folder"].read_pixels
 
     def noted(path, size=None):
         held.append(real(path, size))
         return held[-1]
 
-    monkeypatch.setattr("triform.datasets.pictures.folder.read_pixels", noted)
-    assert load_pictures(tmp_path, size=32).images.shape == (6, 32, 32, 1)
+    monkeypatch.setattr("triform.datasets.images.folder.read_pixels", noted)
+    assert load_images(tmp_path, size=32).images.shape == (6, 32, 32, 1)
     assert [each.base.nbytes if each.base is not None else each.nbytes for each in held] == (
         [1024] * 6
     )
     # Whole ones are counted from the first on, not when memory is full.
-    monkeypatch.setattr("triform.datasets.pictures.folder.LARGEST_TABLE", 40 * 10**6)
+    monkeypatch.setattr("triform.datasets.images.folder.LARGEST_TABLE", 40 * 10**6)
     held.clear()
     with pytest.raises(UserError, match="need more than 0 GB in memory"):
-        load_pictures(tmp_path)
+        load_images(tmp_path)
     assert len(held) == 1
 
 
@@ -244,22 +258,28 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_a_folder_counts_images_of_every_suffix(tmp_path):
     """`.jfif` and `.avif` beside `.jpg` were left out without a word."""
     pixels = np.full((16, 16, 3), 128, np.uint8)
-    kinds = {"a.JPG": "JPEG", "b.jfif": "JPEG", "c.avif": "AVIF", "d.WebP": "WEBP", "e.bmp": "BMP",
-             "f.tif": "TIFF", "g.Png": "PNG"}  # fmt: skip
+    kinds = {
+        "a.JPG": "JPEG",
+        "b.jfif": "JPEG",
+        "c.avif": "AVIF",
+        "d.WebP": "WEBP",
+        "e.bmp": "BMP",
+        "f.tif": "TIFF",
+        "g.Png": "PNG",
+    }
     (tmp_path / "class").mkdir()
     for name, kind in kinds.items():
         (tmp_path / "class" / name).write_bytes(encoded(pixels, kind))
-    table = load_pictures(tmp_path)
+    table = load_images(tmp_path)
     assert len(table) == 7 and table.classes == ("class",)
     assert np.abs(table.images.astype(int) - 128).max() <= 3
-    for files in (image_roads.captioner._files, image_roads.cycle_gan._files):
-        assert len(files([str(tmp_path)])) == 7
-    assert len(image_roads.embedding._pictures_of_folder(tmp_path / "class")) == 7
-    assert len(image_roads._only_pictures(tmp_path)) == len(image_roads._find([tmp_path])) == 7
+    assert len(image_roads.find_images([str(tmp_path)])) == 7
+    assert len(image_roads.embed_images._images_of_folder(tmp_path / "class")) == 7
+    assert len(image_roads._only_images(tmp_path)) == len(image_roads._find_images([tmp_path])) == 7
 
 
 def test_a_tile_of_a_gallery_is_no_larger_than_tiles_are():
-    from triform.systems.retrieval.gallery_items import TILE, unpacked_tile
+    from triform.systems.retrieval.gallery.tiles import TILE, decode_tile
 
     text = base64.b64encode(flat_png(4000, 4000)).decode()
-    assert unpacked_tile(text).size == (TILE, TILE)
+    assert decode_tile(text).size == (TILE, TILE)

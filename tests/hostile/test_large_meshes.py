@@ -10,10 +10,10 @@ import pytest
 
 BIG = """
 import resource, sys
-from triform.geometry.load import load_mesh
+from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import MeshError
-from triform.geometry.sample import sample_surface
-from triform.geometry.voxelize import voxelize
+from triform.geometry.sampling.surface_points import sample_surface
+from triform.geometry.voxels.voxelize import voxelize
 try:
     mesh = load_mesh(sys.argv[1], appearance=True)
 except MeshError as error:
@@ -34,8 +34,11 @@ def test_two_and_a_half_million_faces_fit_into_three_gigabytes(tmp_path: Path, s
     answer = subprocess.run(
         [sys.executable, "-c", BIG, str(path)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
     assert answer.returncode == 0, answer.stderr
     said, memory = answer.stdout.splitlines()
     assert int(memory) < 3 * 2**30
@@ -78,9 +81,13 @@ def write_wave(path: Path, side: int) -> int:
             ".off": (counts, "{} {} {}\n", "", "3 {} {} {}\n", "", 0),
             ".wrl": (
                 "#VRML V2.0 utf8\nShape { geometry IndexedFaceSet { coord Coordinate { point [\n",
-                "{} {} {},\n", "] } coordIndex [", "{} {} {} -1\n", "] } }\n", 0,
+                "{} {} {},\n",
+                "] } coordIndex [",
+                "{} {} {} -1\n",
+                "] } }\n",
+                0,
             ),
-        }[path.suffix]  # fmt: skip
+        }[path.suffix]
         with path.open("w") as file:
             file.write(before)
             file.writelines(of_vertex.format(*row) for row in vertices.round(6).tolist())

@@ -13,19 +13,32 @@ from PIL import Image
 
 from triform import cli
 from triform.base.errors import UserError
-from triform.datasets.library import check, prepare
+from triform.datasets.library.checking import check
 from triform.datasets.library.config import PrepareSettings
-from triform.datasets.library.ids import id_fault, path_fault
-from triform.datasets.library.journal import Journal
-from triform.datasets.library.layout import Library
+from triform.datasets.library.ids import id_problem, path_problem
+from triform.datasets.library.library import Library
+from triform.datasets.library.preparation import prepare
+from triform.datasets.library.preparation.journal import Journal
 from triform.datasets.library.store import OutsideError, Store
-from triform.systems.retrieval.gallery_items import list_items
+from triform.systems.retrieval.gallery.entries import list_entries
 
 Refused = Callable[..., str]
 PREPARE = (
-    "shapes", "prepare", "boxes", "lib", "--views", "1", "--image_size", "16", "--points", "16",
-    "--voxel_size", "8", "--workers", "1",
-)  # fmt: skip
+    "shapes",
+    "prepare",
+    "boxes",
+    "lib",
+    "--views",
+    "1",
+    "--image_size",
+    "16",
+    "--points",
+    "16",
+    "--voxel_size",
+    "8",
+    "--workers",
+    "1",
+)
 
 
 EVIL_PATHS = {
@@ -77,12 +90,12 @@ def test_ids_that_lead_out_are_refused_and_nothing_is_written(
 ) -> None:
     write_table(lib, object_id)
     refused(*PREPARE, status=1, names="metadata.json", may_change=("lib/.lock",))
-    assert id_fault(object_id)
+    assert id_problem(object_id)
 
 
 @pytest.mark.parametrize("name", ["ä b.c", "chair(1)", "стул", "a-_1", "a..b", "…", "ab:c"])
 def test_odd_names_that_are_harmless_stay(name: str) -> None:
-    assert id_fault(name) == path_fault(f"images/{name}_view1.png") == ""
+    assert id_problem(name) == path_problem(f"images/{name}_view1.png") == ""
 
 
 def test_ids_in_failed_csv_are_checked(refused: Refused, lib: Path) -> None:
@@ -182,12 +195,12 @@ def test_temporary_names_cannot_be_foreseen(lib: Path, place: Path) -> None:
     assert stat.S_IMODE((lib / "metadata.json").stat().st_mode) & 0o400
 
 
-def test_show_shows_no_picture_from_elsewhere(
+def test_show_shows_no_image_from_elsewhere(
     lib: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = lib / "images" / f"{ID}_view1.png"
-    picture.unlink()
-    picture.symlink_to(place / CANARY)
+    image = lib / "images" / f"{ID}_view1.png"
+    image.unlink()
+    image.symlink_to(place / CANARY)
     cli.main(("shapes", "show", "lib", "--output", "sheet.png"))
     err = capsys.readouterr().err
     assert "leads out" in err and "Traceback" not in err
@@ -196,13 +209,13 @@ def test_show_shows_no_picture_from_elsewhere(
         assert not (sheet == (255, 0, 0)).all(axis=-1).any()
 
 
-def test_check_and_search_read_no_picture_from_elsewhere(lib: Path, place: Path) -> None:
-    picture = lib / "images" / f"{ID}_view1.png"
-    picture.unlink()
-    picture.symlink_to(place / CANARY)
+def test_check_and_search_read_no_image_from_elsewhere(lib: Path, place: Path) -> None:
+    image = lib / "images" / f"{ID}_view1.png"
+    image.unlink()
+    image.symlink_to(place / CANARY)
     problems = check.check_library(str(lib), workers=1).problems
     assert any(one.kind == "unreadable" and "leads out" in one.problem for one in problems)
-    (item,) = list_items([str(lib)], "datasets")
+    (item,) = list_entries([str(lib)], "datasets")
     with pytest.raises(UserError, match="leads out"):
         item.read()
 
@@ -216,7 +229,7 @@ def test_names_of_files_are_checked_too(lib: Path) -> None:
     library = Library.open(str(lib))
     assert {entry.object_id for entry in library.objects} == {ID, "a"}
     kinds = {one.kind for one in check.check_library(str(lib), workers=1).problems}
-    assert {"unsafe name", "grid size"} <= kinds
+    assert {"unsafe name", "voxels size"} <= kinds
 
 
 def test_a_strangers_library_that_is_honest_goes_on(lib: Path, place: Path) -> None:
@@ -224,15 +237,24 @@ def test_a_strangers_library_that_is_honest_goes_on(lib: Path, place: Path) -> N
     write_table(lib, images=[f"images/{ID}_view1.png", "images/old.png"])
     (lib / "images" / "old.png").write_bytes(b"old")
     settings = PrepareSettings(
-        meshes=("boxes",), library="lib", views=1, image_size=16, points=16, voxel_size=(8,),
+        meshes=("boxes",),
+        library="lib",
+        views=1,
+        image_size=16,
+        points=16,
+        voxel_size=(8,),
         workers=1,
     )  # fmt: skip
-    assert prepare.run(settings)["made"] == 1
+    assert prepare.run(settings)["prepared"] == 1
     assert not (lib / "images" / "old.png").exists() and (place / CANARY).is_file()
     (entry,) = Library.open("lib").objects
     assert entry.files == (
-        f"images/{ID}_view1.png", f"images/{ID}_view1.depth.png", f"cameras/{ID}_view1.json",
-        f"points/{ID}.npy", f"points/{ID}.colors.npy", f"points/{ID}.normals.npy",
+        f"images/{ID}_view1.png",
+        f"images/{ID}_view1.depth.png",
+        f"cameras/{ID}_view1.json",
+        f"points/{ID}.npy",
+        f"points/{ID}.colors.npy",
+        f"points/{ID}.normals.npy",
         f"voxels/{ID}_8.npz",
-    )  # fmt: skip
+    )
     assert not [path for path in lib.rglob("*.part")]

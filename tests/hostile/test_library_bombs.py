@@ -12,11 +12,13 @@ from hostile_library import ID, write_table
 
 from triform import cli
 from triform.base.errors import UserError
-from triform.datasets.library import check, decoding
-from triform.datasets.library.journal import Journal
-from triform.datasets.library.layout import Library, LibraryObject
+from triform.datasets.library import decoding
+from triform.datasets.library.checking import check
+from triform.datasets.library.layout import LibraryObject
+from triform.datasets.library.library import Library
+from triform.datasets.library.preparation.journal import Journal
 from triform.datasets.library.store import Store
-from triform.systems.retrieval.gallery_items import list_items
+from triform.systems.retrieval.gallery.entries import list_entries
 
 
 @pytest.mark.parametrize("table", ["metadata.json", "captions.csv", "failed.csv"])
@@ -27,10 +29,10 @@ def test_pipes_as_tables_are_refused(lib: Path, table: str) -> None:
 
 
 def test_pipes_and_devices_as_files_are_refused(lib: Path) -> None:
-    picture, points = lib / "images" / f"{ID}_view1.png", lib / "points" / f"{ID}.npy"
-    picture.unlink()
+    image, points = lib / "images" / f"{ID}_view1.png", lib / "points" / f"{ID}.npy"
+    image.unlink()
     points.unlink()
-    os.mkfifo(picture)
+    os.mkfifo(image)
     points.symlink_to("/dev/zero")
     library = Library.open(str(lib))
     (entry,) = library.objects
@@ -135,7 +137,7 @@ def test_voxel_files_of_many_members(lib: Path) -> None:
 
 
 def test_damaged_voxels_leave_the_split_by_copies_standing(lib: Path) -> None:
-    from triform.datasets.library.splitting import split_objects
+    from triform.datasets.library.preparation.splitting import split_objects
 
     path = f"voxels/{ID}_8.npz"
     voxel_file(lib / path, header((2**32,)), 2**28)
@@ -147,17 +149,21 @@ def test_damaged_voxels_leave_the_split_by_copies_standing(lib: Path) -> None:
 @pytest.mark.parametrize(
     "points",
     [
-        header((0, 3), "<f4"), header((2**40, 3), "<f4"), header((2**62, 3), "<f4"),
-        header((3, 3), "|S2000000000"), header((4, 3), "<U4") + bytes(192),
-        header((-1, 3), "<f4") + bytes(48), header((4, 3), "<f4") + b"\xff" * 48,
+        header((0, 3), "<f4"),
+        header((2**40, 3), "<f4"),
+        header((2**62, 3), "<f4"),
+        header((3, 3), "|S2000000000"),
+        header((4, 3), "<U4") + bytes(192),
+        header((-1, 3), "<f4") + bytes(48),
+        header((4, 3), "<f4") + b"\xff" * 48,
     ],
     ids=["empty", "cut", "too long", "text", "letters", "negative", "NaN"],
-)  # fmt: skip
+)
 def test_clouds_of_nothing_are_one_line(
     lib: Path, points: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (lib / "points" / f"{ID}.npy").write_bytes(points)
-    (item,) = list_items([str(lib)], "datasets")
+    (item,) = list_entries([str(lib)], "datasets")
     assert f"points/{ID}.npy" in refused_cheaply(item.read)
     show = ("shapes", "show", "lib", "--output", "sheet.png", "--points", "true")
     cli.main(show)
@@ -178,7 +184,7 @@ def test_a_long_mapped_cloud_is_refused(lib: Path) -> None:
 def test_colours_of_another_number_are_one_line(lib: Path) -> None:
     np.save(lib / "points" / f"{ID}.colors.npy", np.zeros((3, 3), np.uint8))
     write_table(lib, colors=f"points/{ID}.colors.npy")
-    (item,) = list_items([str(lib)], "datasets")
+    (item,) = list_entries([str(lib)], "datasets")
     with pytest.raises(UserError, match=r"3 colours for 20 points"):
         item.read()
 
@@ -199,8 +205,8 @@ def test_a_library_is_listed_with_one_look_at_its_folder(
     for number in range(50):
         np.save(lib / "points" / f"x{number}.npy", np.zeros((2, 3), np.float32))
     calls = []
-    facts = Store.facts
-    monkeypatch.setattr(Store, "facts", lambda self, f: calls.append(f) or facts(self, f))
-    items = list_items([str(lib)], "datasets")
+    facts = Store.fingerprints
+    monkeypatch.setattr(Store, "fingerprints", lambda self, f: calls.append(f) or facts(self, f))
+    items = list_entries([str(lib)], "datasets")
     assert len(items) == 51 and calls == ["points"]
     assert len({item.fingerprint for item in items}) == 51

@@ -102,7 +102,7 @@ BAD_MESHES: dict[str, bytes] = {
     "pickle.stl": pickle.dumps([Evil()] * 40),
     "pickle.ply": pickle.dumps(Evil()),
     "pickle.glb": pickle.dumps(Evil()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_MESHES)
@@ -137,7 +137,7 @@ def nothing(folder: Path) -> None:
     pass
 
 
-def pictures(folder: Path) -> None:
+def images(folder: Path) -> None:
     (folder / "a.png").write_bytes(b"\x89PNG")
 
 
@@ -155,7 +155,7 @@ def only_bad(folder: Path) -> None:
         (folder_named_like_a_mesh, "no meshes in it"),
         (folder_loop, "no meshes in it"),
         (nothing, "no meshes in it"),
-        (pictures, "no meshes in it"),
+        (images, "no meshes in it"),
         (only_bad, "none of 5 meshes can be used"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_closed_file_is_named(
         b"object_id,caption\nbox," + b"x" * 1_000_000 + b"\n",
     ],
     ids=["header", "empty", "binary", "not utf-8", "huge field"],
-)  # fmt: skip
+)
 def test_bad_captions_are_named(refused: Callable[..., str], place: Path, content: bytes) -> None:
     (place / "meshes").mkdir()
     (place / "meshes" / "box.obj").write_text(BOX)

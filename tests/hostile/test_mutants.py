@@ -22,8 +22,11 @@ def read_all(folder: Path, timeout: float) -> dict[str, dict[str, object]]:
     answer = subprocess.run(
         [sys.executable, str(program), str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
     done = [json.loads(line) for line in answer.stdout.splitlines()]
     names = sorted(path.name for path in folder.iterdir() if path.name not in companions())
     assert answer.returncode == 0, f"{names[len(done)]}: {answer.stderr[-2000:]}"

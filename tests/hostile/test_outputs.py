@@ -36,7 +36,7 @@ def test_bad_output_is_named(
     status: int,
     names: str,
 ) -> None:
-    # A model that was saved before its picture could not be is whole.
+    # A model that was saved before its image could not be is whole.
     saved = ("new.obj",) if "--sheet" in words else ()
     refused(*words, status=status, names=names, may_change=saved)
 

@@ -10,7 +10,7 @@ import pytest
 
 from triform import cli
 from triform.base.errors import UserError
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 
 DEEP = "[" * 50_000 + "]" * 50_000
 SUMMARIES: dict[str, str] = {

@@ -14,7 +14,7 @@ from hostile_place import BOX
 
 from triform import cli
 from triform.base.logging import add_log_file, get_logger, remove_log_file
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 
 # An escape that clears the screen, an 8-bit one, a forged line, a name turned round.
 EVIL = "\x1b[2J\x9b31m\u202eexe"
@@ -84,9 +84,23 @@ def test_names_of_files_in_errors(run: Run, words: tuple[str, ...]) -> None:
 def test_prepare_check_and_show_a_library(run: Run, shapes: Path, place: Path) -> None:
     """Ids, captions and reasons go through tables, JSON and CSV."""
     status, _, _ = run(
-        "shapes", "prepare", "--meshes", str(shapes), "--library", "library", "--views", "1",
-        "--image_size", "8", "--points", "16", "--voxel_size", "8", "--workers", "1",
-    )  # fmt: skip
+        "shapes",
+        "prepare",
+        "--meshes",
+        str(shapes),
+        "--library",
+        "library",
+        "--views",
+        "1",
+        "--image_size",
+        "8",
+        "--points",
+        "16",
+        "--voxel_size",
+        "8",
+        "--workers",
+        "1",
+    )
     assert status in (0, 1)
     for words in (("check", "--workers", "1"), ("show", "--output", "s.png")):
         for flags in ((), ("--json",)):
@@ -132,9 +146,15 @@ def test_texts_of_an_analysis(run: Run, place: Path) -> None:
     """A report for a spreadsheet: neither escapes nor formulas."""
     Path("texts.txt").write_text(f"=1+1\na chair {EVIL}\n@x\n")
     status, _, err = run(
-        "voxel_gan", "analyze", "--text_file", "texts.txt", "--text_encoder", "minilm",
-        "--output", "analysis",
-    )  # fmt: skip
+        "voxel_gan",
+        "analyze",
+        "--text_file",
+        "texts.txt",
+        "--text_encoder",
+        "minilm",
+        "--output",
+        "analysis",
+    )
     assert status == 0, err
     rows = list(csv.reader((place / "analysis" / "pca.csv").open(encoding="utf-8")))
     assert [row[0] for row in rows] == ["text", "'=1+1", r"a chair \x1b[2J\x9b31m\u202eexe", "'@x"]

@@ -1,4 +1,4 @@
-"""Textures of strangers: decoded once, bounded together, left out where they are bombs."""
+"""Textures of untrusted meshes: bombs are refused, shared images read once, pixels right."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,15 @@ import image_roads
 import numpy as np
 import pytest
 from image_roads import NUMBERS, SQUARE, TEXTURE_ROADS, gltf_tree, lone, packed_glb
-from measured_reading import MEGABYTES, SECONDS, flat_png, measured
-from odd_images import encoded, raw_png
+from odd_images import encoded, flat_png, raw_png
+from reading_cost import MEGABYTES, SECONDS, measured
 
 from triform.base.errors import UserError
 from triform.images import read
+
+
+def names_of(roads):
+    return [road.__name__ for road in roads]
 
 
 def write_obj(folder: Path, materials: list[str], libraries: str = "mtllib m.mtl\n") -> None:
@@ -23,8 +27,8 @@ def write_obj(folder: Path, materials: list[str], libraries: str = "mtllib m.mtl
 
 
 def test_one_texture_of_many_materials_is_kept_once(tmp_path):
-    from triform.geometry.load import load_mesh
-    from triform.geometry.paint import paint_of
+    from triform.geometry.io.load import load_mesh
+    from triform.geometry.render.face_attributes import build_face_attributes
 
     pixels = np.zeros((1024, 1024), np.uint8)
     pixels[:8] = 9
@@ -52,11 +56,11 @@ def test_one_texture_of_many_materials_is_kept_once(tmp_path):
         mesh = load_mesh(tmp_path / kind / "m.obj", appearance=True)
         shown = [each.texture for each in mesh.appearance.materials if each.texture is not None]
         assert len(shown) == 300 and len({id(each) for each in shown}) == 1, kind
-        assert len(paint_of(mesh).atlas.counts) == 1, kind
+        assert len(build_face_attributes(mesh).atlas.counts) == 1, kind
 
 
 def test_many_materials_of_a_glb_share_one_texture(tmp_path):
-    from triform.geometry.load import load_mesh
+    from triform.geometry.io.load import load_mesh
 
     data = encoded(np.full((512, 512, 4), 99, np.uint8), "PNG")
     tree = gltf_tree({"bufferView": 2}, len(data))
@@ -72,7 +76,7 @@ def test_many_materials_of_a_glb_share_one_texture(tmp_path):
 
 
 def test_one_library_named_twenty_thousand_times_is_read_once(tmp_path):
-    from triform.geometry.obj import read_obj
+    from triform.geometry.io.obj import read_obj
 
     asked = []
     texts = {"m.mtl": b"newmtl m0\nKd 1 0 0\n" + b"Ks 0 0 0\n" * 10_000}
@@ -92,7 +96,7 @@ def test_one_library_named_twenty_thousand_times_is_read_once(tmp_path):
 
 
 def test_the_last_of_two_libraries_counts():
-    from triform.geometry.obj import read_obj
+    from triform.geometry.io.obj import read_obj
 
     texts = {"a": b"newmtl m\nKd 1 0 0\n", "b": b"newmtl m\nKd 0 1 0\n"}
     for order, color in (("ab", [0, 255, 0]), ("ba", [255, 0, 0]), ("aba", [255, 0, 0])):
@@ -123,7 +127,7 @@ def test_a_glb_of_bombs_is_refused_before_one_is_decoded(tmp_path):
     assert memory < MEGABYTES and seconds < SECONDS
 
 
-@pytest.mark.parametrize("road", TEXTURE_ROADS, ids=lambda road: road.__name__)
+@pytest.mark.parametrize("road", TEXTURE_ROADS, ids=names_of(TEXTURE_ROADS))
 def test_a_texture_that_is_a_bomb_is_left_out(road, tmp_path):
     path = lone(tmp_path / "a", "t.png", raw_png(60_000, 60_000, 2, 8, b""))
     with pytest.raises(UserError, match="no texture"):
@@ -139,7 +143,7 @@ def test_textures_may_be_strips(tmp_path):
 
 
 def test_a_texture_of_16_bits_colors_its_faces(tmp_path):
-    from triform.geometry.load import load_mesh
+    from triform.geometry.io.load import load_mesh
 
     deep = np.full((4, 4), 200 * 257, np.uint16)
     path = lone(tmp_path / "a", "wood.png", encoded(deep, "PNG"))
@@ -149,11 +153,19 @@ def test_a_texture_of_16_bits_colors_its_faces(tmp_path):
 
 @pytest.mark.parametrize(
     "image",
-    [{"bufferView": 99}, {"bufferView": "two"}, {"bufferView": -1}, {"uri": "none.png"}, {},
-     {"uri": "data:image/png;base64,!"}, {"uri": "../../../etc/passwd"}, 7],
-)  # fmt: skip
+    [
+        {"bufferView": 99},
+        {"bufferView": "two"},
+        {"bufferView": -1},
+        {"uri": "none.png"},
+        {},
+        {"uri": "data:image/png;base64,!"},
+        {"uri": "../../../etc/passwd"},
+        7,
+    ],
+)
 def test_images_that_a_glb_does_not_have_leave_it_without(image, tmp_path):
-    from triform.geometry.load import load_mesh
+    from triform.geometry.io.load import load_mesh
 
     (tmp_path / "m.glb").write_bytes(packed_glb(gltf_tree(image, 0), NUMBERS))
     mesh = load_mesh(tmp_path / "m.glb", appearance=True)

@@ -140,3 +140,11 @@ def odd_images():
         found[name] = encoded(COLORS, kind), COLORS, 0
     found["lossless.webp"] = encoded(COLORS, "WEBP", lossless=True), COLORS, 0
     return found
+
+
+def flat_png(width, height, color=0, bits=8):
+    """A PNG of zeros, packed without ever being whole."""
+    row = bytes(1 + width * {0: 1, 2: 3, 6: 4}[color] * bits // 8)
+    packer = zlib.compressobj(1)
+    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    return raw_png(width, height, color, bits, body)

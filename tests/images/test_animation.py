@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from triform.base.errors import UserError
-from triform.images.animation import save_animation, thin_out
-from triform.images.score_chart import draw_scores, rolling_mean
+from triform.images.animation import frame_stride, save_animation
+from triform.tasks.agents.score_chart import draw_scores, rolling_mean
 
 
 def moving_square(count=10, height=40, width=61):
@@ -25,8 +25,8 @@ def test_gif_reads_back(tmp_path):
     save_animation(frames, tmp_path / "a.gif", 20)
     with Image.open(tmp_path / "a.gif") as film:
         assert film.n_frames == 10 and film.info["loop"] == 0 and film.info["duration"] == 50
-        for frame, picture in zip(frames, ImageSequence.Iterator(film), strict=True):
-            assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - frame).max() < 16
+        for frame, image in zip(frames, ImageSequence.Iterator(film), strict=True):
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - frame).max() < 16
     first = (tmp_path / "a.gif").read_bytes()
     save_animation(frames, tmp_path / "a.gif", 20)
     assert (tmp_path / "a.gif").read_bytes() == first
@@ -43,8 +43,8 @@ def test_mp4_reads_back(tmp_path):
     about = next(reader)
     seen = [np.frombuffer(frame, np.uint8).reshape(40, 60, 3) for frame in reader]
     assert about["size"] == (60, 40) and about["fps"] == 10 and len(seen) == 10
-    for frame, picture in zip(frames, seen, strict=True):
-        assert np.abs(picture.astype(int) - frame[:, :60]).mean() < 6
+    for frame, image in zip(frames, seen, strict=True):
+        assert np.abs(image.astype(int) - frame[:, :60]).mean() < 6
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
@@ -58,7 +58,7 @@ def test_wrong_files_are_told_in_one_line(tmp_path, monkeypatch):
 
 def test_thinning_keeps_the_speed():
     frames = moving_square(100)
-    assert thin_out(frames, 50, 25) == (2, 25) and thin_out(frames, 30, 60) == (1, 30)
+    assert frame_stride(frames, 50, 25) == (2, 25) and frame_stride(frames, 30, 60) == (1, 30)
 
 
 def test_rolling_mean_is_the_plain_one(tmp_path):

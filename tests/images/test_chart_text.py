@@ -1,4 +1,4 @@
-"""Texts in charts: letter by letter."""
+"""Texts in charts are drawn literally."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from triform.images.chart_text import as_written
+from triform.images.chart_text import disable_math_text
 from triform.images.latent_map import save_latent_map
-from triform.images.score_chart import draw_scores
+from triform.tasks.agents.score_chart import draw_scores
 
 BROKEN = r"$\frac{$ costs $5 and \undefined$"
 
@@ -24,15 +24,15 @@ def test_every_text_of_a_figure(tmp_path: Path) -> None:
     axes.set_xticks([0, 1], [BROKEN, "$x^2$"], rotation=40)
     axes.annotate(BROKEN, (0, 0))
     figure.suptitle(BROKEN)
-    as_written(figure)
+    disable_math_text(figure)
     figure.savefig(tmp_path / "a.png")
     texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]
     assert len(texts) == 10 and not any(text.get_parse_math() for text in texts)
 
 
 def test_names_of_classes_and_games(tmp_path: Path) -> None:
-    codes = np.random.default_rng(0).normal(size=(20, 3))
-    save_latent_map(codes, np.arange(20) % 2, [BROKEN, "$x$"], tmp_path / "map.png")
+    latents = np.random.default_rng(0).normal(size=(20, 3))
+    save_latent_map(latents, np.arange(20) % 2, [BROKEN, "$x$"], tmp_path / "map.png")
     draw_scores([1.0, 2.0], tmp_path / "scores.png", title=BROKEN)
     assert (tmp_path / "map.png").stat().st_size > 1000
     assert (tmp_path / "scores.png").stat().st_size > 1000

@@ -18,9 +18,9 @@ from triform.images.png import encode_png
 def test_pillow_reads_back_what_was_written(shape: tuple[int, ...], dtype: str, level: int) -> None:
     pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
     data = encode_png(pixels, level=level)
-    picture = Image.open(io.BytesIO(data))
-    picture.load()
-    np.testing.assert_array_equal(np.asarray(picture).reshape(shape), pixels)
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    np.testing.assert_array_equal(np.asarray(image).reshape(shape), pixels)
     assert data == encode_png(pixels.copy(), level=level)
     assert b"tIME" not in data and b"tEXt" not in data
 
@@ -32,9 +32,14 @@ def test_strided_and_big_endian_pixels() -> None:
 
 @pytest.mark.parametrize(
     "pixels",
-    [np.zeros((4, 4)), np.zeros((4, 4, 5), "u1"), np.zeros((0, 4), "u1"), np.zeros(3, "u1"),
-     np.zeros((4, 4, 3), "u2")],
-)  # fmt: skip
-def test_what_is_no_picture_is_refused(pixels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="no picture"):
+    [
+        np.zeros((4, 4)),
+        np.zeros((4, 4, 5), "u1"),
+        np.zeros((0, 4), "u1"),
+        np.zeros(3, "u1"),
+        np.zeros((4, 4, 3), "u2"),
+    ],
+)
+def test_what_is_no_image_is_refused(pixels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="cannot be written as an image"):
         encode_png(pixels)

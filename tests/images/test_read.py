@@ -1,4 +1,4 @@
-"""Pictures of every common format, and what is none."""
+"""Images of every common format, and what is none."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ SOURCES = Path(read.__file__).parents[1]
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "WEBP"])
 def test_lossless_formats(format, tmp_path):
-    path = tmp_path / "a.picture"
+    path = tmp_path / "a.image"
     path.write_bytes(
         encoded(Image.fromarray(COLORS), format, **{"lossless": True} if format == "WEBP" else {})
     )
@@ -59,14 +59,14 @@ def test_background_shows_where_it_is_transparent():
     assert abs(int(result[1, 1, 0]) - 127) <= 1
 
 
-def test_what_is_no_picture_is_one_line(tmp_path, monkeypatch):
+def test_what_is_no_image_is_one_line(tmp_path, monkeypatch):
     whole = encoded(Image.fromarray(COLORS), "PNG")
     cases = {
         "empty.png": (b"", "empty"),
-        "text.png": (b"I am a chair", "damaged or no picture; expected PNG"),
-        "half.png": (whole[: len(whole) // 2], "damaged or no picture"),
-        "vector.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture"),
-        "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+        "text.png": (b"I am a chair", "damaged or no image; expected PNG"),
+        "half.png": (whole[: len(whole) // 2], "damaged or no image"),
+        "vector.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image"),
+        "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
     }
     for name, (data, message) in cases.items():
         (tmp_path / name).write_bytes(data)
@@ -171,7 +171,7 @@ def test_heic_is_not_imported_for_other_images():
 def test_a_tga_is_one_by_its_name_only():
     data = encoded(COLORS, "TGA")
     np.testing.assert_array_equal(np.asarray(read_image(data, "a.TGA")), COLORS)
-    with pytest.raises(UserError, match="damaged or no picture"):
+    with pytest.raises(UserError, match="damaged or no image"):
         read_image(data, "a.png")
 
 
@@ -180,7 +180,7 @@ def test_depth_maps_keep_their_numbers():
     np.testing.assert_array_equal(read.read_depth_map(encoded(deep, "PNG"), "d.png"), deep)
     with pytest.raises(UserError, match=r"d\.png: .*expected 16-bit grey"):
         read.read_depth_map(encoded(GREY, "PNG"), "d.png")
-    with pytest.raises(UserError, match=r"d\.png: damaged or no picture; expected PNG$"):
+    with pytest.raises(UserError, match=r"d\.png: damaged or no image; expected PNG$"):
         read.read_depth_map(encoded(GREY, "TIFF"), "d.png")
 
 
@@ -208,6 +208,8 @@ def test_images_are_opened_here_and_nowhere_else():
             if "Image.open(" in line:
                 opened.setdefault(path.relative_to(SOURCES).as_posix(), []).append(line)
     assert set(opened) == {
-        "datasets/pictures/emoji.py", "images/read.py", "systems/retrieval/hard_queries.py",
-    }  # fmt: skip
+        "datasets/images/emoji.py",
+        "images/read.py",
+        "systems/retrieval/evaluation/hard_queries.py",
+    }
     assert all("formats=" in line for lines in opened.values() for line in lines)

@@ -109,12 +109,12 @@ def test_views_that_repeat_change_the_summed_loss_by_nothing():
     torch.testing.assert_close(loss, twice)
 
 
-def test_alike_objects_are_not_told_apart():
+def test_ignored_pairs_are_no_negatives():
     """Two objects with the same caption: their texts are equal, and that costs nothing."""
     texts = torch.eye(4)[[0, 1, 1, 2]]
-    alike = (texts @ texts.T) > 0.5
+    same_text = (texts @ texts.T) > 0.5
     assert float(info_nce(texts, texts, 100.0)) == pytest.approx(math.log(2) / 2, rel=1e-4)
-    assert float(info_nce(texts, texts, 100.0, alike=alike)) == pytest.approx(0, abs=1e-6)
+    assert float(info_nce(texts, texts, 100.0, ignore=same_text)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("positives", VARIANTS)

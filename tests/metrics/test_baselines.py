@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from triform.metrics.episodes import accuracy_of, nearest_pixels
-from triform.metrics.picture_quality import gaussian_pictures
+from triform.metrics.image_quality import gaussian_images
+from triform.tasks.few_shot.evaluation import mean_accuracy, nearest_pixels
 
 
 def episode(support: list[list[float]], labels: list[int], query: list[list[float]]):
@@ -35,17 +35,17 @@ def test_nearest_pixels_in_every_task_of_a_batch():
     both = {name: torch.cat([one[name], two[name]]) for name in one}
     assert nearest_pixels(both).tolist() == [[0, 1], [1, 0]]
     # of the queries' labels, all 0, half are right in either task
-    assert accuracy_of(nearest_pixels, lambda *_: both, 2, 0)["accuracy"] == 50
+    assert mean_accuracy(nearest_pixels, lambda *_: both, 2, 0)["accuracy"] == 50
 
 
-def test_gaussian_pictures_have_mean_and_covariance_of_the_training():
+def test_gaussian_images_have_mean_and_covariance_of_the_training():
     random = torch.Generator().manual_seed(0)
     first, second = torch.randn(2, 4000, generator=random)
     known = torch.stack([100 + 20 * first, 120 - 10 * first + 5 * second], 1).view(-1, 1, 1, 2)
-    made = gaussian_pictures(known.round().byte(), 4000).float().view(-1, 2)
-    assert made.mean(0).tolist() == pytest.approx([100, 120], abs=1.5)
-    covariance = torch.cov(made.T)
+    generated = gaussian_images(known.round().byte(), 4000).float().view(-1, 2)
+    assert generated.mean(0).tolist() == pytest.approx([100, 120], abs=1.5)
+    covariance = torch.cov(generated.T)
     assert covariance[0, 0].item() == pytest.approx(400, rel=0.1)
     assert covariance[0, 1].item() == pytest.approx(-200, rel=0.1)
     assert covariance[1, 1].item() == pytest.approx(125, rel=0.1)
-    assert torch.equal(gaussian_pictures(known.byte(), 5), gaussian_pictures(known.byte(), 5))
+    assert torch.equal(gaussian_images(known.byte(), 5), gaussian_images(known.byte(), 5))

@@ -9,6 +9,7 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer
 
 from triform.metrics.bleu import bleu
 from triform.metrics.cider import cider_d
+from triform.metrics.meteor import meteor
 from triform.metrics.rouge import rouge_l
 
 WORDS = [
@@ -30,38 +31,38 @@ WORDS = [
 
 def corpus(seed: int = 0, count: int = 40) -> tuple[list[str], list[list[str]]]:
     """Sentences that share some words with their one to five references."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
 
     def sentence() -> str:
-        return " ".join(dice.choices(WORDS, k=dice.randint(4, 12)))
+        return " ".join(rng.choices(WORDS, k=rng.randint(4, 12)))
 
-    references = [[sentence() for _ in range(dice.randint(1, 5))] for _ in range(count)]
-    said = [" ".join(dice.choice(own).split()[: dice.randint(5, 12)]) for own in references]
-    return said, references
+    references = [[sentence() for _ in range(rng.randint(1, 5))] for _ in range(count)]
+    hypotheses = [" ".join(rng.choice(own).split()[: rng.randint(5, 12)]) for own in references]
+    return hypotheses, references
 
 
 def test_bleu_is_that_of_sacrebleu():
     from sacrebleu.metrics import BLEU
 
-    said, references = corpus()
+    hypotheses, references = corpus()
     streams = [[own[k] if k < len(own) else None for own in references] for k in range(5)]
-    expected = BLEU(tokenize="none", smooth_method="none").corpus_score(said, streams)
-    scores = bleu(said, references)
+    expected = BLEU(tokenize="none", smooth_method="none").corpus_score(hypotheses, streams)
+    scores = bleu(hypotheses, references)
     assert scores["bleu4"] == pytest.approx(expected.score, abs=1e-6)
     assert scores["bleu1"] >= scores["bleu2"] >= scores["bleu3"] >= scores["bleu4"] > 0
     assert "tok:none" in scores["signature"] and "smooth:none" in scores["signature"]
 
 
 def test_nltk_gives_the_same_numbers():
-    said, references = corpus(1)
-    ours, theirs = (bleu(said, references, use_sacrebleu=which) for which in (True, False))
+    hypotheses, references = corpus(1)
+    ours, theirs = (bleu(hypotheses, references, use_sacrebleu=which) for which in (True, False))
     for order in (1, 2, 3, 4):
         assert theirs[f"bleu{order}"] == pytest.approx(ours[f"bleu{order}"], abs=1e-6)
     nothing = bleu(["x y z w"], [["a b c d"]], use_sacrebleu=False)
     assert [nothing[f"bleu{order}"] for order in (1, 2, 3, 4)] == [0, 0, 0, 0]
 
 
-def test_bleu_is_left_out_where_nothing_can_count_it(monkeypatch):
+def test_bleu_is_empty_without_its_libraries(monkeypatch):
     original = builtins.__import__
 
     def without(name, *args, **kwargs):
@@ -73,24 +74,24 @@ def test_bleu_is_left_out_where_nothing_can_count_it(monkeypatch):
     assert bleu(["a"], [["a"]]) == {}
 
 
-@pytest.mark.parametrize(("said", "own"), [([], []), (["a"], []), (["a"], [[]])])
-def test_bleu_wants_a_reference_for_each(said, own):
+@pytest.mark.parametrize(("hypotheses", "references"), [([], []), (["a"], []), (["a"], [[]])])
+def test_bleu_needs_references_for_each_hypothesis(hypotheses, references):
     with pytest.raises(ValueError, match="sets of references"):
-        bleu(said, own)
+        bleu(hypotheses, references)
 
 
 def test_rouge_by_hand():
     """Common: "the cat on mat", 4 of 5 and of 6 words."""
     precision, recall = 4 / 5, 4 / 6
     expected = (1 + 1.44) * precision * recall / (recall + 1.44 * precision)
-    said, own = "the cat lay on mat", "the cat sat on the mat"
-    assert rouge_l([said], [[own]]) == pytest.approx(expected)
-    assert rouge_l([own, "x"], [["y", own], ["y"]]) == pytest.approx(0.5)
+    hypothesis, reference = "the cat lay on mat", "the cat sat on the mat"
+    assert rouge_l([hypothesis], [[reference]]) == pytest.approx(expected)
+    assert rouge_l([reference, "x"], [["y", reference], ["y"]]) == pytest.approx(0.5)
     assert rouge_l([""], [["a"]]) == 0
 
 
 def test_cider_by_hand():
-    """Two pictures, no word in common: every n-gram weighs log 2, a right sentence scores 10."""
+    """Two images, no word in common: every n-gram weighs log 2, a right sentence scores 10."""
     references = [["a b c d e"], ["v w x y z"]]
     assert cider_d(["a b c d e", "v w x y z"], references) == pytest.approx(10)
     assert cider_d(["v w x y z", "a b c d e"], references) == 0
@@ -99,7 +100,7 @@ def test_cider_by_hand():
     assert cider_d(["a b", "q"], references) == pytest.approx(expected / 2)
 
 
-def test_saying_it_again_and_again_gains_nothing():
+def test_repeated_words_gain_nothing():
     references = [["a b c d e"], ["v w x y z"]]
     once = cider_d(["a b c d e", "v"], references)
     assert cider_d(["a a a a a", "v"], references) < once / 4
@@ -107,14 +108,14 @@ def test_saying_it_again_and_again_gains_nothing():
 
 def test_cider_is_that_of_its_authors():
     for seed in range(3):
-        said, references = corpus(seed)
+        hypotheses, references = corpus(seed)
         scorer = CiderScorer(n=4, sigma=6.0)
-        for one, own in zip(said, references, strict=True):
-            scorer += (one, own)
-        assert cider_d(said, references) == pytest.approx(float(scorer.compute_score()[0]))
+        for hypothesis, targets in zip(hypotheses, references, strict=True):
+            scorer += (hypothesis, targets)
+        assert cider_d(hypotheses, references) == pytest.approx(float(scorer.compute_score()[0]))
 
 
-def test_repeating_counts_as_often_as_the_reference_says_it():
+def test_counts_are_clipped_at_those_of_the_reference():
     """ "a a a b" against "a b": words weigh log 2; of the three "a" one counts.
 
     Words: (1 * 1 + 1 * 1) / (sqrt(9 + 1) * sqrt(2)); pairs: "a a" twice and "a b" once against
@@ -123,3 +124,20 @@ def test_repeating_counts_as_often_as_the_reference_says_it():
     references = [["a b"], ["v w x y z"]]
     expected = 10 * (2 / math.sqrt(20) + 1 / math.sqrt(5)) / 4 * math.exp(-4 / 72)
     assert cider_d(["a a a b", "q"], references) == pytest.approx(expected / 2)
+
+
+def test_meteor_is_the_mean_over_sentences(monkeypatch):
+    """Of sentences and of all references of each; None without WordNet."""
+    from nltk.translate import meteor_score
+
+    def fraction(references, hypothesis):
+        return max(len(set(words) & set(hypothesis)) for words in references) / len(hypothesis)
+
+    monkeypatch.setattr(meteor_score, "meteor_score", fraction)
+    assert meteor(["a b", "c d"], [["a x", "a b"], ["c y"]]) == pytest.approx((1 + 0.5) / 2)
+
+    def without_wordnet(references, hypothesis):
+        raise LookupError
+
+    monkeypatch.setattr(meteor_score, "meteor_score", without_wordnet)
+    assert meteor(["a"], [["a"]]) is None

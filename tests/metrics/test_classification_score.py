@@ -1,4 +1,4 @@
-"""Real pictures teach a classifier, shuffled labels teach nothing."""
+"""Real images teach a classifier, shuffled labels teach nothing."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from triform.metrics import classification_score as scored
 from triform.metrics.classification_score import classification_score
 
 
-def test_real_pictures_score_high_and_wrong_labels_low():
+def test_real_images_score_high_and_wrong_labels_low():
     digits = load_digits()
     images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))[:, None]
     labels = torch.from_numpy(digits.target).long()
@@ -34,15 +34,15 @@ class Linear(torch.nn.Module):
         self.modes: list[bool] = []
         Linear.made.append(self)
 
-    def forward(self, pictures):
+    def forward(self, images):
         self.modes.append(self.training)
-        return self.layer(pictures.flatten(1))
+        return self.layer(images.flatten(1))
 
 
 def test_training_is_as_written_out(monkeypatch):
     """AdamW with decay 0.01, one cycle to 0.01 and back, batches of 64 in the order of the seed."""
     monkeypatch.setattr(scored, "FeatureNet", Linear)
-    monkeypatch.setattr(scored, "as_seen", lambda pictures: pictures.float() / 255)
+    monkeypatch.setattr(scored, "preprocess", lambda images: images.float() / 255)
     random = torch.Generator().manual_seed(1)
     made = torch.randint(256, (150, 1, 2, 2), generator=random).byte()
     labels = torch.randint(3, (150,), generator=random)
@@ -69,5 +69,5 @@ def test_training_is_as_written_out(monkeypatch):
             cycle.step()
     for name, weights in plain.state_dict().items():
         torch.testing.assert_close(network.state_dict()[name], weights)
-    said = plain(real.float() / 255).argmax(1)
-    assert score == np.float32((said == real_labels).sum().item() / 1100)
+    predictions = plain(real.float() / 255).argmax(1)
+    assert score == np.float32((predictions == real_labels).sum().item() / 1100)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from triform.metrics.retrieval import (
+    chance_metrics,
     mean_reciprocal_rank,
-    random_floor,
     ranks,
     recall_at,
     retrieval_metrics,
@@ -64,7 +64,7 @@ def test_agrees_with_scikit_learn():
 def test_floor_is_what_guessing_reaches():
     random = np.random.default_rng(0)
     found = ranks(random.random((40_000, 17)), random.integers(17, size=40_000))
-    expected = random_floor(17)
+    expected = chance_metrics(17)
     for k in (1, 3, 5, 10):
         # three standard errors of a share of 40,000
         assert recall_at(found, k) == pytest.approx(expected[f"recall@{k}"], abs=0.0075)
@@ -79,7 +79,7 @@ def test_floor_is_what_guessing_reaches():
         (np.zeros(3), np.zeros(3, int), "shape"),
         (np.zeros((2, 3, 3)), np.zeros(2, int), "shape"),
         (np.array([[np.nan, 1.0]]), np.array([0]), "not a number"),
-        (np.zeros((2, 2)), np.array([[True, True], [False, False]]), "query 1 has no right"),
+        (np.zeros((2, 2)), np.array([[True, True], [False, False]]), "query 1 has no relevant"),
     ],
 )
 def test_what_cannot_be_ranked_is_told(similarity, relevant, words):

@@ -58,15 +58,15 @@ def test_another_file_is_refused(monkeypatch):
 def test_photographs_are_what_they_are(number, classes):
     """What no wrong order of tensors would survive."""
     photograph = Image.fromarray(load_sample_images().images[number]).resize((224, 224))
-    picture = torch.tensor(np.asarray(photograph)).permute(2, 0, 1)[None] / 127.5 - 1
+    image = torch.tensor(np.asarray(photograph)).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
-        assert int(_timms_own()(picture).argmax()) in classes
+        assert int(_timms_own()(image).argmax()) in classes
 
 
 @needs_package
 def test_maps_come_from_these_weights():
     maps = load_feature_maps("tf_efficientnet_lite0")
-    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = _timms_own().forward_features(picture * 2 - 1)
-        torch.testing.assert_close(maps.eval()(picture), expected, rtol=1e-4, atol=1e-4)
+        expected = _timms_own().forward_features(image * 2 - 1)
+        torch.testing.assert_close(maps.eval()(image), expected, rtol=1e-4, atol=1e-4)

@@ -89,9 +89,13 @@ def model(tmp_path) -> Path:
     transformers.BertTokenizer(vocab=vocab).save_pretrained(folder)
     torch.manual_seed(0)
     config = transformers.BertConfig(
-        vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=16,
-    )  # fmt: skip
+        vocab_size=7,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    )
     transformers.BertModel(config).save_pretrained(folder)
     (folder / "pytorch_model.bin").write_bytes(b"never asked for")
     (folder / "modeling.py").write_text("raise SystemExit('code of a model was run')")
@@ -112,8 +116,11 @@ def load(name: str, home: Path, port: int, offline: str = "0") -> subprocess.Com
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, name],
         env={**os.environ, **settings, "HF_HUB_OFFLINE": offline, "HF_HUB_DISABLE_XET": "1"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_model_is_brought_once_and_then_found_offline(hub, model, tmp_path):

@@ -10,18 +10,22 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from triform.base.errors import UserError
-from triform.pretrained import image_encoder
+from triform.pretrained import hub, image_encoder
 from triform.pretrained.image_encoder import load_image_encoder
 
 timm = pytest.importorskip("timm")
 SIZE = 32
 TINY_VIT = {
-    "img_size": SIZE, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2,
-}  # fmt: skip
+    "img_size": SIZE,
+    "patch_size": 8,
+    "embed_dim": 24,
+    "depth": 2,
+    "num_heads": 2,
+}
 ARCHITECTURE = "vit_tiny_patch16_224"
 
 
-def pictures(count=5):
+def images(count=5):
     random = np.random.default_rng(0)
     sizes = [(40, 30), (17, 61), (32, 32), (100, 90), (8, 8)]
     return [
@@ -37,17 +41,26 @@ def folder(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     model = timm.create_model(ARCHITECTURE, num_classes=7, **TINY_VIT)
     timm.models.save_for_hf(
-        model, path, safe_serialization="both", model_args=TINY_VIT,
+        model,
+        path,
+        safe_serialization="both",
+        model_args=TINY_VIT,
         model_config={
             "num_classes": 7,
             "pretrained_cfg": {
-                "input_size": [3, SIZE, SIZE], "mean": [0.2, 0.4, 0.6], "std": [0.5, 0.25, 0.2],
-                "crop_mode": "squash", "crop_pct": 1.0, "interpolation": "bicubic",
-                "fixed_input_size": True, "num_classes": 7, "classifier": "head",
+                "input_size": [3, SIZE, SIZE],
+                "mean": [0.2, 0.4, 0.6],
+                "std": [0.5, 0.25, 0.2],
+                "crop_mode": "squash",
+                "crop_pct": 1.0,
+                "interpolation": "bicubic",
+                "fixed_input_size": True,
+                "num_classes": 7,
+                "classifier": "head",
                 "first_conv": "patch_embed.proj",
             },
         },
-    )  # fmt: skip
+    )
     return path
 
 
@@ -58,7 +71,7 @@ def reference(folder):
     config = timm.data.resolve_model_data_config(model)
     transform = timm.data.create_transform(**config, is_training=False)
     with torch.inference_mode():
-        return model(torch.stack([transform(p) for p in pictures()])).numpy(), config
+        return model(torch.stack([transform(p) for p in images()])).numpy(), config
 
 
 def test_folder_of_timm(folder):
@@ -66,7 +79,7 @@ def test_folder_of_timm(folder):
     expected, config = reference(folder)
     assert (config["crop_mode"], config["mean"][0]) == ("squash", 0.2)
     assert (encoder.dim, encoder.size) == (24, SIZE)
-    np.testing.assert_allclose(encoder.encode(pictures()), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(images()), expected, atol=1e-6)
     assert encoder.encode([]).shape == (0, 24)
 
 
@@ -88,11 +101,11 @@ def test_what_is_transparent_is_white(folder):
     assert encoder.transform(Image.new("L", (9, 9))).shape == (3, SIZE, SIZE)
 
 
-def test_the_same_picture_gives_the_same_features_in_any_batch(folder, monkeypatch):
+def test_the_same_image_gives_the_same_features_in_any_batch(folder, monkeypatch):
     encoder = load_image_encoder(str(folder))
-    together = encoder.encode(pictures(40))
+    together = encoder.encode(images(40))
     monkeypatch.setattr(image_encoder, "BATCH_SIZE", 3)
-    np.testing.assert_allclose(encoder.encode(pictures(40)), together, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(images(40)), together, atol=1e-6)
 
 
 def test_weights_from_a_file(folder, tmp_path):
@@ -101,7 +114,7 @@ def test_weights_from_a_file(folder, tmp_path):
     for name in ("model.safetensors", "pytorch_model.bin"):
         encoder = load_image_encoder(f"timm:{folder}", weights=folder / name)
         assert encoder.fingerprint == expected.fingerprint
-        np.testing.assert_array_equal(encoder.encode(pictures()), expected.encode(pictures()))
+        np.testing.assert_array_equal(encoder.encode(images()), expected.encode(images()))
 
 
 def test_published_name_with_a_local_file(tmp_path):
@@ -115,8 +128,8 @@ def test_published_name_with_a_local_file(tmp_path):
         **timm.data.resolve_model_data_config(model), is_training=False
     )
     with torch.inference_mode():
-        expected = model(torch.stack([transform(p) for p in pictures()])).numpy()
-    np.testing.assert_allclose(encoder.encode(pictures()), expected, atol=1e-6)
+        expected = model(torch.stack([transform(p) for p in images()])).numpy()
+    np.testing.assert_allclose(encoder.encode(images()), expected, atol=1e-6)
     assert (encoder.name, encoder.size) == ("test_vit.r160_in1k", 160)
 
 
@@ -130,7 +143,7 @@ def test_weights_from_the_hub(folder, tmp_path, monkeypatch):
         asked.update(repo=repo, required=required, **words)
         return tmp_path
 
-    monkeypatch.setattr(image_encoder, "hub_folder", hub_folder)
+    monkeypatch.setattr(hub, "hub_folder", hub_folder)
     encoder = load_image_encoder("timm:test_vit.r160_in1k")
     assert encoder.name == "test_vit.r160_in1k" and asked["repo"] == "timm/test_vit.r160_in1k"
     assert "--image_weights" in asked["alternatives"] and asked["kind"] == "image encoder"
@@ -204,7 +217,7 @@ def test_weights_that_do_not_fit_are_refused(folder, tmp_path):
     witness = tmp_path / "ran"
     payload = tmp_path / "weights.pth"
     payload.write_bytes(f"cbuiltins\nopen\n(V{witness}\nVw\ntR.".encode())
-    refused(payload, "cannot be read")
+    refused(payload, "nothing in it was executed")
     assert not witness.exists()
     refused(tmp_path / "none.pth", "--image_weights .*none.pth: not there")
 
@@ -276,15 +289,15 @@ def test_folder_of_open_clip(clip_folder):
 
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{clip_folder}")
     with torch.inference_mode():
-        images = torch.stack([transform(picture) for picture in pictures()])
-        expected = model.eval().encode_image(images).numpy()
+        tensors = torch.stack([transform(image) for image in images()])
+        expected = model.eval().encode_image(tensors).numpy()
     for name in (str(clip_folder), f"open_clip:{clip_folder}"):
         encoder = load_image_encoder(name)
         assert (encoder.dim, encoder.size) == (12, 16)
-        np.testing.assert_allclose(encoder.encode(pictures()), expected, atol=1e-6)
+        np.testing.assert_allclose(encoder.encode(images()), expected, atol=1e-6)
 
 
-def test_open_clip_weights_without_pictures_are_refused(clip_folder):
+def test_open_clip_weights_without_images_are_refused(clip_folder):
     path = clip_folder / "open_clip_model.safetensors"
     state = {key: value for key, value in load_file(path).items() if key != "visual.proj"}
     save_file(state, path)

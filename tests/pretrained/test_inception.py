@@ -7,7 +7,7 @@ import torch
 
 from triform.base.checksum import file_sha256
 from triform.base.errors import UsageError, UserError
-from triform.metrics.picture_quality import picture_quality
+from triform.metrics.image_quality import image_quality
 from triform.pretrained import inception
 
 fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
@@ -32,7 +32,7 @@ def published(tmp_path_factory):
 
 @pytest.fixture
 def trusted(published, monkeypatch):
-    monkeypatch.setattr(inception, "SHA256_BEGINS", file_sha256(published[0])[:8])
+    monkeypatch.setattr(inception, "SHA256_PREFIX", file_sha256(published[0])[:8])
     return published[0]
 
 
@@ -62,21 +62,21 @@ class Harmful:
 def test_nothing_is_unpickled(contents, tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.write_bytes(contents)
-    monkeypatch.setattr(inception, "SHA256_BEGINS", file_sha256(path)[:8])
+    monkeypatch.setattr(inception, "SHA256_PREFIX", file_sha256(path)[:8])
     with pytest.raises(UserError, match="no weights of Inception"):
         inception.load_inception(path)
 
 
 def test_fid_is_called_fid_only_with_inception(tmp_path, monkeypatch):
-    """Features that stand in for Inception's: eight means of parts of the pictures."""
-    monkeypatch.setattr("triform.metrics.picture_quality.load_inception", lambda path: path)
+    """Features that stand in for Inception's: eight means of parts of the images."""
+    monkeypatch.setattr("triform.metrics.image_quality.load_inception", lambda path: path)
     monkeypatch.setattr(
-        "triform.metrics.picture_quality.inception_features",
+        "triform.metrics.image_quality.inception_features",
         lambda network, images: images.float().flatten(1).unflatten(1, (8, -1)).mean(2) / 255,
     )
     random = torch.Generator().manual_seed(0)
     real, train, made = torch.randint(256, (3, 200, 1, 8, 8), generator=random).byte()
-    plain = picture_quality(made // 2, real, train)
-    said = picture_quality(made // 2, real, train, inception_weights=tmp_path)
+    plain = image_quality(made // 2, real, train)
+    said = image_quality(made // 2, real, train, inception_weights=tmp_path)
     assert set(said) - set(plain) == {"kid", "kid_std", "kid_floor", "fid", "fid_floor"}
     assert said["fid"] > 10 * said["fid_floor"] and said["kid"] > abs(said["kid_floor"])

@@ -39,9 +39,14 @@ def names(copy: Path) -> list[str]:
 
 
 NEEDED = [
-    "1_Pooling/config.json", "config.json", "model.safetensors", "modules.json", "tokenizer.json",
-    "tokenizer_config.json", "vocab.txt",
-]  # fmt: skip
+    "1_Pooling/config.json",
+    "config.json",
+    "model.safetensors",
+    "modules.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+]
 
 
 def test_settings_words_and_weights_alone(folder):
@@ -53,8 +58,9 @@ def test_settings_words_and_weights_alone(folder):
     with checked_copy(folder, pickled=True) as copy:
         assert names(copy) == NEEDED
         assert json.loads((copy / "config.json").read_text()) == {
-            "model_type": "bert", "hidden": 3,
-        }  # fmt: skip
+            "model_type": "bert",
+            "hidden": 3,
+        }
         assert json.loads((copy / "tokenizer_config.json").read_text()) == {
             "tokenizer_class": "BertTokenizer"
         }
@@ -80,11 +86,20 @@ def test_copies_where_links_cannot_be_made(folder, monkeypatch):
         assert load_file(copy / "model.safetensors")["a"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("name", [
-    "config.json", "tokenizer_config.json", "open_clip_config.json", "preprocessor_config.json",
-    "generation_config.json", "special_tokens_map.json", "sentence_bert_config.json",
-    "config.4.0.0.json", "1_Pooling/config.json",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "tokenizer_config.json",
+        "open_clip_config.json",
+        "preprocessor_config.json",
+        "generation_config.json",
+        "special_tokens_map.json",
+        "sentence_bert_config.json",
+        "config.4.0.0.json",
+        "1_Pooling/config.json",
+    ],
+)
 def test_every_file_of_settings_is_checked(folder, name):
     (folder / name).write_text(json.dumps({"deep": [{"auto_map": {"AutoModel": "a.B"}}]}))
     with (
@@ -103,10 +118,16 @@ def test_adapters_and_pipelines_are_refused(folder, name):
         check_folder(folder)
 
 
-@pytest.mark.parametrize(("content", "match"), [
-    ("[" * 100_000, "no JSON"), ("{", "no JSON"), ("3", "settings by name"), ("\udcff", "no JSON"),
-    (f'{{"a": {"9" * 5000}}}', "no JSON"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("[" * 100_000, "no JSON"),
+        ("{", "no JSON"),
+        ("3", "settings by name"),
+        ("\udcff", "no JSON"),
+        (f'{{"a": {"9" * 5000}}}', "no JSON"),
+    ],
+)
 def test_what_is_no_settings(folder, content, match):
     (folder / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with (

@@ -13,13 +13,28 @@ from triform.pretrained.named_models import (
     is_known,
     select_model,
 )
-from triform.systems.retrieval.verbs import DOCUMENTED_ENCODER
+from triform.systems.retrieval.verb_config import DOCUMENTED_ENCODER
 
 FOREIGN = (
-    "./folder", "folder", "/tmp/folder", "~/folder", "../minilm", "hf-hub:minilm", "minilm/",
-    "somebody/model", "local-dir:minilm", "MINILM", "minilm ", "", "clip\n", "open_clip:./folder",
-    "random:hf-hub:a/b", "random:/tmp", "timm:hf-hub:a/b", "https://example.org/minilm",
-)  # fmt: skip
+    "./folder",
+    "folder",
+    "/tmp/folder",
+    "~/folder",
+    "../minilm",
+    "hf-hub:minilm",
+    "minilm/",
+    "somebody/model",
+    "local-dir:minilm",
+    "MINILM",
+    "minilm ",
+    "",
+    "clip\n",
+    "open_clip:./folder",
+    "random:hf-hub:a/b",
+    "random:/tmp",
+    "timm:hf-hub:a/b",
+    "https://example.org/minilm",
+)
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -72,7 +87,7 @@ BY_THE_USER = {
     ("voxel_gan/system.py", "__init__"): "settings of train, see Config.named_models",
     ("voxel_gan/analysis.py", "analyze"): "--text_encoder",
     ("retrieval/system.py", "__init__"): "settings of train, see Config.named_models",
-    ("retrieval/embedding.py", "embed"): "--image_encoder",
+    ("retrieval/documented/embed_images.py", "embed"): "--image_encoder",
     ("captioner/encoders.py", "load_encoder"): "settings of train, or what load_frozen selected",
 }
 """Functions that load an encoder without asking `select_model`: whose word the name is."""
@@ -83,9 +98,10 @@ def called(node: ast.AST) -> set[str]:
     return {
         call.func.id
         for call in ast.walk(node)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-        and not any(word.arg == "empty" for word in call.keywords)
-    }  # fmt: skip
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and not any(word.arg in ("empty", "pretrained") for word in call.keywords)
+    }
 
 
 def test_every_system_asks_before_it_loads():
@@ -100,10 +116,15 @@ def test_every_system_asks_before_it_loads():
     assert unasked == set(BY_THE_USER) and len(seen) > len(unasked)
 
 
-@pytest.mark.parametrize(("system", "name"), [
-    ("voxel_gan", "text_encoder"), ("retrieval", "text_encoder"), ("captioner", "encoder"),
-    ("captioner", "encoder_weights"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("system", "name"),
+    [
+        ("voxel_gan", "text_encoder"),
+        ("retrieval", "text_encoder"),
+        ("captioner", "encoder"),
+        ("captioner", "encoder_weights"),
+    ],
+)
 def test_settings_that_name_a_model_are_declared(system, name):
     """So that a run that is gone on with cannot name one; the flag is the one of train."""
     config = systems.load(system).config.Config

@@ -137,10 +137,17 @@ def test_unreachable_hub_is_one_line_soon(hub, tmp_path):
         started = time.monotonic()
         answer = subprocess.run(
             [sys.executable, "-c", program],
-            env={**os.environ, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path),
-                 "HF_ENDPOINT": f"http://127.0.0.1:{port}"},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "0",
+                "HF_HOME": str(tmp_path),
+                "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert answer.stderr.startswith("UserError: text encoder 'organisation/model': the hub cannot")
     assert "use minilm" in answer.stderr and answer.stderr.count("\n") == 1
     assert time.monotonic() - started < 30
@@ -158,9 +165,13 @@ def bert_folder(tmp_path) -> Path:
     words = {word: number for number, word in enumerate(vocab)}
     transformers.BertTokenizer(vocab=words).save_pretrained(tmp_path)
     config = transformers.BertConfig(
-        vocab_size=len(vocab), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=24,
-    )  # fmt: skip
+        vocab_size=len(vocab),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=24,
+    )
     transformers.BertModel(config).save_pretrained(tmp_path)
     return tmp_path
 
@@ -176,9 +187,11 @@ def test_transformers_folder_is_the_mean_over_tokens(bert_folder):
     with torch.inference_mode():
         expected = [
             model(**tokenizer(text, return_tensors="pt", truncation=True, max_length=24))
-            .last_hidden_state[0].mean(0).numpy()
+            .last_hidden_state[0]
+            .mean(0)
+            .numpy()
             for text in texts
-        ]  # fmt: skip
+        ]
     assert encoder.dim == 16
     np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-5)
 
@@ -189,9 +202,14 @@ def test_sentence_transformers_folder(bert_folder):
     plain = load_text_encoder(str(bert_folder)).fingerprint
     (bert_folder / "1_Pooling").mkdir()
     (bert_folder / "1_Pooling" / "config.json").write_text(
-        json.dumps({"word_embedding_dimension": 16, "pooling_mode_cls_token": True,
-                    "pooling_mode_mean_tokens": False})
-    )  # fmt: skip
+        json.dumps(
+            {
+                "word_embedding_dimension": 16,
+                "pooling_mode_cls_token": True,
+                "pooling_mode_mean_tokens": False,
+            }
+        )
+    )
     names = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
     modules = [
         {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -252,18 +270,30 @@ def test_two_tower_folder_uses_its_projection(tmp_path):
         single="<s> $A </s>", special_tokens=[("<s>", 4), ("</s>", 5)]
     )
     transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>",
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
         model_input_names=["input_ids", "attention_mask"],
-    ).save_pretrained(tmp_path)  # fmt: skip
+    ).save_pretrained(tmp_path)
     torch.manual_seed(0)
-    tower = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
-             "num_attention_heads": 2}  # fmt: skip
+    tower = {
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     config = transformers.CLIPConfig(
-        text_config={**tower, "vocab_size": 6, "max_position_embeddings": 7,
-                     "bos_token_id": 4, "eos_token_id": 5, "pad_token_id": 0},
+        text_config={
+            **tower,
+            "vocab_size": 6,
+            "max_position_embeddings": 7,
+            "bos_token_id": 4,
+            "eos_token_id": 5,
+            "pad_token_id": 0,
+        },
         vision_config={**tower, "image_size": 8, "patch_size": 4},
         projection_dim=6,
-    )  # fmt: skip
+    )
     model = transformers.CLIPModel(config).eval()
     model.save_pretrained(tmp_path)
     encoder = load_text_encoder(str(tmp_path))

@@ -40,8 +40,9 @@ def test_pickles_become_safetensors(tmp_path, wrapper, legacy):
     with as_safetensors(path) as seen:
         assert seen.suffix == ".safetensors"
         assert {k: v.tolist() for k, v in load_file(seen).items()} == {
-            "a.weight": [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], "a.count": 7,
-        }  # fmt: skip
+            "a.weight": [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]],
+            "a.count": 7,
+        }
     assert not seen.exists()
 
 
@@ -63,10 +64,12 @@ def test_tied_weights_are_kept_twice(tmp_path):
 def test_objects_are_refused_and_not_made(tmp_path, protocol, legacy):
     mark, path = tmp_path / "mark", tmp_path / "x.pth"
     torch.save(
-        {"a": Evil(mark)}, path, pickle_protocol=protocol,
+        {"a": Evil(mark)},
+        path,
+        pickle_protocol=protocol,
         _use_new_zipfile_serialization=not legacy,
-    )  # fmt: skip
-    with pytest.raises(UserError, match=r"x\.pth: .*none was executed") as seen:
+    )
+    with pytest.raises(UserError, match=r"x\.pth: .*nothing in it was executed") as seen:
         read_pickled(path)
     assert not mark.exists() and "\n" not in str(seen.value)
 
@@ -82,7 +85,7 @@ def test_packed_records_are_refused_before_they_are_read(tmp_path, monkeypatch):
             target.writestr(name, source.read(name))
     assert packed.stat().st_size < plain.stat().st_size / 100
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("was read"))
-    with pytest.raises(UserError, match="packed"):
+    with pytest.raises(UserError, match="is compressed"):
         read_pickled(packed)
 
 
@@ -96,10 +99,17 @@ def test_flipped_bit_is_noticed(tmp_path):
         read_pickled(path)
 
 
-@pytest.mark.parametrize("content", [
-    [torch.zeros(1)], torch.zeros(1), {}, {"a": 1}, {3: torch.zeros(1)},
-    {"a": {"b": torch.ones(1)}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        [torch.zeros(1)],
+        torch.zeros(1),
+        {},
+        {"a": 1},
+        {3: torch.zeros(1)},
+        {"a": {"b": torch.ones(1)}},
+    ],
+)
 def test_what_is_no_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(UserError, match=r"x\.pth: .*no tensor"):
@@ -109,5 +119,5 @@ def test_what_is_no_state_dict(tmp_path, content):
 @pytest.mark.parametrize("content", [b"", b"noise" * 99, b"PK\x03\x04" + bytes(200)])
 def test_what_is_no_file_of_torch(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
-    with pytest.raises(UserError, match=r"x\.pth: cannot be read as tensors alone"):
+    with pytest.raises(UserError, match=r"x\.pth: .*(file of weights|not a file that torch wrote)"):
         read_pickled(tmp_path / "x.pth")

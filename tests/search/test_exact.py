@@ -209,6 +209,7 @@ def test_a_view_in_the_file_is_not_run(saved):
         ("dim", "8", "damaged"),
         ("dim", "many", "damaged"),
         ("rows", "1", "do not match their checksum"),
+        ("metric", "manhattan", "'manhattan' is not known"),
     ],
 )
 def test_facts_that_lie(saved, fact, value, message):
@@ -217,6 +218,16 @@ def test_facts_that_lie(saved, fact, value, message):
     database.commit()
     database.close()
     assert message in refused(saved)
+
+
+def test_a_file_that_names_no_metric_holds_cosines(saved):
+    """Files of before 2026-11-29."""
+    database = sqlite3.connect(saved)
+    database.execute("DELETE FROM facts WHERE name = 'metric'")
+    database.commit()
+    database.close()
+    gallery = open_gallery(saved)
+    assert (gallery.metric, gallery.dim) == ("cosine", 16)
 
 
 KILLED = """

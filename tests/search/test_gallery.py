@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from triform.base.errors import UsageError, UserError
+from triform.search.base_gallery import pad_to_unit_norm
 from triform.search.gallery import create_gallery, open_gallery
 
 DIM = 24
@@ -107,6 +108,42 @@ def test_removed_groups_are_gone(filled):
         filled.search(queries, 5, encoder="toy 1", where={"odd": False}),
         brute(queries, [n for n in [*range(5), *rows] if n % 2 == 0]),
     )
+
+
+def test_inner_products_of_short_vectors(place):
+    """Similarities are products with the query's direction, after saving as well."""
+    short = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
+    short *= RANDOM.uniform(0.1, 1, (400, 1)).astype(np.float32)
+    gallery = create_gallery(place, encoder="toy 1", metric="inner_product")
+    gallery.add(IDS, short, RECORDS, encoder="toy 1", groups=GROUPS)
+    assert (gallery.dim, gallery.metric) == (DIM, "inner_product")
+    queries = RANDOM.standard_normal((6, DIM))
+    products = queries @ short.T / np.linalg.norm(queries, axis=1, keepdims=True)
+    best = products.reshape(6, -1, 5).max(2)
+    order = np.argsort(-best, axis=1)[:, :5]
+    expected = [
+        [(f"object {n}", each[n]) for n in row] for row, each in zip(order, best, strict=True)
+    ]
+    same(gallery.search(queries, 5, encoder="toy 1"), expected)
+    gallery.save()
+    gallery.close()
+    again = open_gallery(place)
+    assert (again.dim, again.metric) == (DIM, "inner_product")
+    same(again.search(queries, 5, encoder="toy 1"), expected)
+    again.add(["one more"], short[:1], [{}], encoder="toy 1")
+    wrong(lambda: again.add(["x"], VECTORS[:1], [{}], encoder="toy 1"), "'x'", "longer than 1")
+    wrong(lambda: again.search(np.ones((1, DIM + 1)), 1, encoder="toy 1"), f"{DIM + 1} numbers")
+    again.close()
+
+
+def test_padded_vectors_keep_every_product():
+    rows = RANDOM.standard_normal((50, 8))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) * RANDOM.uniform(1, 3, (50, 1))
+    rows[0] /= np.linalg.norm(rows[0])
+    padded = pad_to_unit_norm(rows)
+    np.testing.assert_allclose(np.linalg.norm(padded, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(padded[:, :8], rows, atol=1e-6)
+    assert padded[0, 8] == 0
 
 
 def test_more_answers_than_there_are(place):

@@ -1,4 +1,4 @@
-"""Pictures whose brightness tells their split: a number says which of them it was measured on."""
+"""Images whose brightness tells their split: a number says which of them it was measured on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from triform.engine.checkpoint import export_weights
+from triform.engine.checkpoints.checkpoint import export_weights
+from triform.tasks.image_generation import generation
+from triform.tasks.image_generation import system as image_system
 
 BRIGHTNESS = {"train": 40, "val": 120, "test": 200}
 COUNTS = {"train": 24, "val": 10, "test": 14}
@@ -19,18 +21,18 @@ SIZE = 8
 
 @dataclass(frozen=True)
 class Tagged:
-    """A folder of grey pictures of two classes, as bright as their split says (within 15).
+    """A folder of grey images of two classes, as bright as their split says (within 15).
 
     Attributes:
         folder: Where they lie.
-        images: The pictures (N, 1, 8, 8) uint8 of each split, in the order of their reading.
+        images: The images (N, 1, 8, 8) uint8 of each split, in the order of their reading.
     """
 
     folder: Path
     images: dict[str, torch.Tensor]
 
     def split_of(self, images: torch.Tensor) -> str:
-        """The split of all of these pictures."""
+        """The split of all of these images."""
         (split,) = {
             min(BRIGHTNESS, key=lambda name: abs(BRIGHTNESS[name] - mean))
             for mean in images.double().flatten(1).mean(1).tolist()
@@ -67,7 +69,7 @@ def untrained(
         own = {**system.networks, **networks}
         config = system.config.model_dump(mode="json")
         weights = {name: network.state_dict() for name, network in own.items()}
-        export_weights(path, weights, config, system=system.name)
+        export_weights(path, weights, config, system=system.name, metadata=system.metadata())
         return path
 
     return write
@@ -75,24 +77,29 @@ def untrained(
 
 @pytest.fixture
 def measured(untrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict]:
-    """Evaluates a system that makes pictures, and returns what was measured against what."""
+    """Evaluates a system that makes images, and returns what was measured against what."""
 
-    def evaluate(system, module, verb, settings) -> dict:
-        """Report, and `made`, `real`, `train` as they were handed to the measure."""
+    def evaluate(system, verb, settings) -> dict:
+        """Report, and `generated`, `real`, `train` as they were handed to the measure."""
         seen: list[dict] = []
 
-        def quality(made, real, train, *, inception_weights=None):
-            given = {"made": made, "real": real, "train": train, "weights": inception_weights}
+        def quality(generated, real, train, *, inception_weights=None):
+            given = {
+                "generated": generated,
+                "real": real,
+                "train": train,
+                "weights": inception_weights,
+            }
             seen.append(given)
             return {"kernel_distance": 0.25}
 
-        def sheet(made, train, path):
-            seen.append({"above": made, "below": train, "path": path})
+        def sheet(generated, train, path):
+            seen.append({"above": generated, "below": train, "path": path})
 
-        monkeypatch.setattr(module, "picture_quality", quality)
-        monkeypatch.setattr(module, "save_beside_nearest", sheet)
+        monkeypatch.setattr(generation, "image_quality", quality)
+        monkeypatch.setattr(generation, "save_nearest_neighbors", sheet)
         clock = SimpleNamespace(perf_counter=iter((10.0, 12.0)).__next__)
-        monkeypatch.setattr(module, "time", clock)  # two seconds for 200 pictures
+        monkeypatch.setattr(generation, "time", clock)  # two seconds for 200 images
         given = {"checkpoint": str(untrained(system)), "device": "cpu", "num_samples": 200}
         given |= {"output": tmp_path / "sheet.png", "inception_weights": tmp_path / "weights.pth"}
         report = verb(settings.model_validate({**given, "seed": 5, "batch_size": 64}))
@@ -101,26 +108,23 @@ def measured(untrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
             found |= {key: value for key, value in some.items() if key not in found}
         assert found["weights"] == tmp_path / "weights.pth"
         assert found["path"] == tmp_path / "sheet.png"
-        assert report["kernel_distance"] == 0.25 and report["pictures"] == 200
-        assert report["milliseconds_per_picture"] == 10
+        assert report["kernel_distance"] == 0.25 and report["images"] == 200
+        assert report["milliseconds_per_image"] == 10
         return found
 
     return evaluate
 
 
 @pytest.fixture
-def watched_kernel_distance(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list]:
-    """Lets a system's module measure pictures themselves, and keeps what it compared."""
+def watched_kernel_distance(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Measures images themselves in place of their features, and records the compared pairs."""
 
-    def watch(module) -> list:
-        pairs: list[tuple[torch.Tensor, torch.Tensor, int]] = []
+    pairs: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
-        def distance(made, real, subsets=0):
-            pairs.append((made, real, subsets))
-            return 0.25, 0.5
+    def distance(generated, real, subsets=0):
+        pairs.append((generated, real, subsets))
+        return 0.25, 0.5
 
-        monkeypatch.setattr(module, "picture_features", lambda images: images)
-        monkeypatch.setattr(module, "kernel_distance", distance)
-        return pairs
-
-    return watch
+    monkeypatch.setattr(image_system, "image_features", lambda images: images)
+    monkeypatch.setattr(image_system, "kernel_distance", distance)
+    return pairs

@@ -6,11 +6,11 @@ import pickle
 import pytest
 
 from triform.base.errors import UserError
-from triform.text.vocabulary import SPECIAL, Vocabulary, words_of
+from triform.text.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 
 
 def test_words():
-    assert words_of("A red T-shirt, don't you see; №5_x!") == [
+    assert tokenize("A red T-shirt, don't you see; №5_x!") == [
         "a",
         "red",
         "t-shirt",
@@ -20,12 +20,12 @@ def test_words():
         "5",
         "x",
     ]
-    assert words_of("Стул из дуба") == ["стул", "из", "дуба"]
+    assert tokenize("Стул из дуба") == ["стул", "из", "дуба"]
 
 
 def test_rare_words_are_unknown():
     vocabulary = Vocabulary.build(["a b", "a b", "a c"], freq_threshold=2)
-    assert vocabulary.words == (*SPECIAL, "a", "b")
+    assert vocabulary.words == (*SPECIAL_TOKENS, "a", "b")
     numbers = vocabulary.encode("b c a")
     assert vocabulary.decode(numbers) == "b <UNK> a"
     assert vocabulary.decode([*numbers, 0, 0, 4]) == "b <UNK> a"

@@ -1,8 +1,8 @@
-"""Which machines a download may connect to: public ones, over https, checked at every step.
+"""Restrict downloads to public addresses over https, also after redirects.
 
-A redirect or a name under a stranger's control must not make this machine ask its own services
-or its neighbours': the address is looked at after the name is resolved, and it is that very address
-which is connected to, so that a second answer of the name server changes nothing.
+A redirect or a host name under an attacker's control must not make this machine send requests to
+its own services or its network. The address is checked after the name is resolved, and the
+connection goes to that address, so that a second DNS response changes nothing.
 """
 
 import contextlib
@@ -19,45 +19,45 @@ from typing import IO, Any
 
 from triform.base.errors import UserError
 
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the public internet, whatever it is wrapped in.
+    """Whether an IP address belongs to the public internet.
 
     Loopback, link-local, private, shared (carrier NAT), multicast, reserved and unspecified
     addresses are not; nor are IPv6 forms that carry such an IPv4 address (mapped, 6to4, Teredo,
     NAT64).
     """
     ip = ipaddress.ip_address(address)
-    carried: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [ip]
+    addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [ip]
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None or ip in _NAT64:
-            # Python calls the wrapping itself reserved; what is in it counts.
-            carried = [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
-        carried += [ip.sixtofour] if ip.sixtofour is not None else []
-        carried += ip.teredo or ()
+            # Python calls the IPv6 form reserved; the IPv4 address in it counts.
+            addresses = [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
+        addresses += [ip.sixtofour] if ip.sixtofour is not None else []
+        addresses += ip.teredo or ()
     return all(
         each.is_global and not (each.is_multicast or each.is_reserved or each.is_unspecified)
-        for each in carried
+        for each in addresses
     )
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What may be connected to.
+    """Schemes and addresses that downloads may use.
 
     Attributes:
-        schemes: of addresses and of every redirect.
-        is_allowed: says of an IP address whether it may be connected to.
+        schemes: allowed for URLs and for every redirect.
+        is_allowed: whether an IP address may be connected to.
     """
 
     schemes: tuple[str, ...] = ("https",)
     is_allowed: Callable[[str], bool] = is_public
 
     def check_url(self, url: str) -> None:
-        """Refuse an address of another scheme or without a host.
+        """Refuse a URL of another scheme or without a host.
 
         Raises:
             UserError: names the address and what is allowed.
@@ -78,21 +78,23 @@ class Policy:
             UserError: one of them is not allowed.
             OSError: the name is not known.
         """
-        found: list[tuple[Any, ...]] = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        for *_, where in found:
-            if not self.is_allowed(str(where[0])):
+        addresses: list[tuple[Any, ...]] = list(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        for *_, endpoint in addresses:
+            if not self.is_allowed(str(endpoint[0])):
                 raise UserError(
-                    f"{host}: leads to {where[0]}, an address of this machine or of a private "
+                    f"{host}: leads to {endpoint[0]}, an address of this machine or of a private "
                     "network, from which nothing is downloaded; download the file yourself"
                 )
-        return found
+        return addresses
 
 
 PUBLIC = Policy()
 
 
 def opener(policy: Policy) -> urllib.request.OpenerDirector:
-    """What opens addresses under a policy: no file, ftp or data addresses, few redirects."""
+    """Build a URL opener for a policy: no file, ftp or data URLs, few redirects."""
     director = urllib.request.OpenerDirector()
     handlers: list[urllib.request.BaseHandler] = [
         urllib.request.ProxyHandler(),
@@ -111,7 +113,7 @@ def opener(policy: Policy) -> urllib.request.OpenerDirector:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a few redirects, each to an allowed scheme."""
 
-    max_redirections = _MOST_REDIRECTS
+    max_redirections = _MAX_REDIRECTS
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -136,11 +138,11 @@ class _Https(urllib.request.HTTPSHandler):
         self._policy = policy
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        """Open one address."""
+        """Open one URL."""
 
         def connect(host: str, **settings: Any) -> http.client.HTTPSConnection:
             connection = http.client.HTTPSConnection(host, **settings)
-            _watch(connection, self._policy)
+            _restrict_connection(connection, self._policy)
             return connection
 
         return self.do_open(connect, req, context=self._context)  # type: ignore
@@ -154,44 +156,44 @@ class _Http(urllib.request.HTTPHandler):
         self._policy = policy
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        """Open one address."""
+        """Open one URL."""
 
         def connect(host: str, **settings: Any) -> http.client.HTTPConnection:
             connection = http.client.HTTPConnection(host, **settings)
-            _watch(connection, self._policy)
+            _restrict_connection(connection, self._policy)
             return connection
 
         return self.do_open(connect, req)
 
 
-def _watch(connection: Any, policy: Policy) -> None:
-    """Make a connection go to checked addresses alone."""
+def _restrict_connection(connection: Any, policy: Policy) -> None:
+    """Make a connection use checked addresses only."""
 
     def create(
-        where: tuple[str, int], timeout: Any = None, source_address: Any = None
+        address: tuple[str, int], timeout: Any = None, source_address: Any = None
     ) -> socket.socket:
         if connection._tunnel_host:
-            # The user's own proxy, which may well be private, resolves the name itself. Where this
-            # machine can resolve it too, the answer is held against the policy all the same.
+            # The user's own proxy may be private and resolves the name itself. Where this machine
+            # can resolve the name too, its address is checked against the policy as well.
             with contextlib.suppress(OSError):
                 policy.resolve(connection._tunnel_host, connection._tunnel_port)
-            return socket.create_connection(where, timeout, source_address)
-        return _connect(policy.resolve(*where), timeout)
+            return socket.create_connection(address, timeout, source_address)
+        return _connect(policy.resolve(*address), timeout)
 
     connection._create_connection = create
 
 
 def _connect(addresses: list[tuple[Any, ...]], timeout: Any) -> socket.socket:
-    """A connection to the first of some addresses that answers."""
-    failed: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, where in addresses:
-        endpoint = socket.socket(family, kind, protocol)
+    """Connect to the first address that accepts."""
+    last_error: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in addresses:
+        connection = socket.socket(family, kind, protocol)
         try:
             if isinstance(timeout, int | float):
-                endpoint.settimeout(timeout)
-            endpoint.connect(where)
-            return endpoint
+                connection.settimeout(timeout)
+            connection.connect(address)
+            return connection
         except OSError as error:
-            endpoint.close()
-            failed = error
-    raise failed
+            connection.close()
+            last_error = error
+    raise last_error

@@ -1,4 +1,4 @@
-"""CSV files: one line for each record, nothing in them that a spreadsheet would run.
+"""Write CSV: one line per record, no formulas that a spreadsheet would run.
 
 Two kinds are written. *Reports* are for people, who open them in a spreadsheet: a cell that begins
 like a formula gets an apostrophe in front, as spreadsheets themselves mark text. *Data* (captions,
@@ -20,10 +20,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 
 def csv_text(rows: Iterable[Sequence[Any]], *, report: bool) -> str:
-    """Rows as CSV with plain line ends, one line for each.
+    """Format rows as CSV with plain line ends, one line each.
 
     Args:
-        rows: Cells; what is no text is written as Python writes it.
+        rows: Cells; other values than strings are written as Python writes them.
         report: For people: text that begins like a formula gets an apostrophe in front.
     """
     text = io.StringIO(newline="")

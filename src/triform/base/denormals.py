@@ -1,4 +1,4 @@
-"""Numbers too small for a processor's fast path."""
+"""Flush denormal numbers to zero, which a CPU computes slowly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,21 +9,21 @@ DENORMAL = 1e-40
 
 
 def are_flushed() -> bool:
-    """Whether results too small for a normal float32 become zero."""
+    """Whether denormal float32 results become zero."""
     return float(torch.tensor(DENORMAL) * torch.tensor(1.0)) == 0
 
 
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Let denormal results become zero for a while.
+    """Flush denormal results to zero for a block of code.
 
-    Adam's second moments of weights that have fallen silent decay into denormal numbers, with
-    which a processor computes many times slower. The setting holds for all that a thread
-    computes, so it is put back.
+    Adam's second moments of weights without gradients decay into denormal numbers, with which a
+    processor computes many times slower. The setting holds for the whole thread, so it is
+    restored.
     """
-    before = are_flushed()
+    previous = are_flushed()
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(before)
+        torch.set_flush_denormal(previous)

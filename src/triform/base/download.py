@@ -1,9 +1,8 @@
-"""Downloads that resume, check what they get, and never leave half a file under its final name."""
+"""Download files: resumable, checked, and never half a file under the final name."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -16,8 +15,9 @@ from typing import IO
 from tqdm import tqdm
 
 from triform.base.addresses import PUBLIC, Policy, opener
+from triform.base.checksum import file_sha256
 from triform.base.errors import UserError
-from triform.base.files import atomic_write, give_usual_mode, read_regular, refuse_special
+from triform.base.files import atomic_write, read_regular, refuse_special, set_default_mode
 from triform.base.logging import get_logger
 from triform.base.printable import printable
 
@@ -27,7 +27,7 @@ _CHUNK = 2**18
 _TIMEOUT = 60.0
 _ATTEMPTS = 4
 MAX_BYTES = 16 * 2**30
-_MAX_MARK = 2**16
+_MAX_VALIDATOR = 2**16
 
 
 def download(
@@ -39,18 +39,18 @@ def download(
     max_bytes: int = MAX_BYTES,
     policy: Policy = PUBLIC,
 ) -> Path:
-    """Downloads a file; a later call goes on where an interrupted one stopped.
+    """Download a file; a later call resumes an interrupted one.
 
-    What has arrived is kept beside the target as ``NAME.part`` until it is complete and checked.
-    The part is never a link and never somebody else's file.
+    The data is kept beside the target as `NAME.part` until it is complete and checked. The part is
+    never a link and never another user's file.
 
     Args:
-        url: https address; redirects lead to https as well, and to public machines only.
-        path: where the file shall be; a file that is there (and passes the checks) is kept.
-        sha256: hexadecimal checksum, where it is known.
-        size: bytes, where they are known.
-        max_bytes: most bytes that are taken where the size is not known.
-        policy: what may be connected to.
+        url: https address; redirects must lead to https and to public machines too.
+        path: target; an existing file that passes the checks is kept.
+        sha256: hexadecimal checksum, if known.
+        size: number of bytes, if known.
+        max_bytes: most bytes to accept if the size is not known.
+        policy: allowed addresses.
 
     Returns:
         The path.
@@ -64,7 +64,7 @@ def download(
     policy.check_url(url)
     refuse_special(path)
     if path.is_file():
-        problem = _problem(path, sha256, size)
+        problem = _mismatch(path, sha256, size)
         if not problem:
             return path
         logger.warning("%s: %s; it is downloaded again", path, problem)
@@ -72,25 +72,25 @@ def download(
     part = path.with_name(f"{path.name}.part")
     refuse_special(part)
     _discard_foreign(part)
-    with _reported(url, part):
-        _fetch(_Wanted(url, part, size, sha256 is not None, max_bytes, policy))
-    if problem := _problem(part, sha256, size):
+    with _download_errors(url, part):
+        _fetch(_Download(url, part, size, sha256 is not None, max_bytes, policy))
+    if problem := _mismatch(part, sha256, size):
         part.unlink()
-        _validator(part).unlink(missing_ok=True)
+        _validator_file(part).unlink(missing_ok=True)
         raise UserError(
             f"{url}: {problem}; the download is thrown away, try again later or report the address"
         )
     with part.open("rb+") as stream:
-        give_usual_mode(stream.fileno(), part)
+        set_default_mode(stream.fileno(), part)
         os.fsync(stream.fileno())
     os.replace(part, path)
-    _validator(part).unlink(missing_ok=True)
+    _validator_file(part).unlink(missing_ok=True)
     return path
 
 
 @contextlib.contextmanager
-def _reported(url: str, part: Path) -> Iterator[None]:
-    """Says in one line what went wrong on the way."""
+def _download_errors(url: str, part: Path) -> Iterator[None]:
+    """Raise errors of the network as one line."""
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -99,18 +99,18 @@ def _reported(url: str, part: Path) -> Iterator[None]:
         ) from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        have = part.stat().st_size if part.exists() else 0
-        kept = (
-            f"; {have:,} bytes are kept, the same command goes on from there"
-            if have
+        size_on_disk = part.stat().st_size if part.exists() else 0
+        advice = (
+            f"; {size_on_disk:,} bytes are kept, the same command goes on from there"
+            if size_on_disk
             else "; check the connection"
         )
-        raise UserError(f"{url}: the download failed: {reason}{kept}") from None
+        raise UserError(f"{url}: the download failed: {reason}{advice}") from None
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What is downloaded, where to, and under which conditions."""
+class _Download:
+    """One download: address, target and limits."""
 
     url: str
     part: Path
@@ -120,74 +120,79 @@ class _Wanted:
     policy: Policy
 
 
-def _fetch(wanted: _Wanted) -> None:
-    """Brings the part to completeness, as long as every attempt brings something."""
-    part = wanted.part
+def _fetch(job: _Download) -> None:
+    """Complete the part, as long as every attempt makes progress."""
+    part = job.part
     for attempt in range(_ATTEMPTS):
-        before = part.stat().st_size if part.exists() else 0
+        size_before = part.stat().st_size if part.exists() else 0
         try:
-            _attempt(wanted)
+            _attempt(job)
             return
         except urllib.error.HTTPError:
             raise
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            after = part.stat().st_size if part.exists() else 0
-            if attempt + 1 == _ATTEMPTS or after <= before:
+            size_after = part.stat().st_size if part.exists() else 0
+            if attempt + 1 == _ATTEMPTS or size_after <= size_before:
                 raise
-            logger.info("%s: connection lost at %d bytes (%s), going on", wanted.url, after, error)
+            logger.info(
+                "%s: connection lost at %d bytes (%s), going on", job.url, size_after, error
+            )
 
 
-def _attempt(wanted: _Wanted) -> None:
-    part, size = wanted.part, wanted.size
-    have = part.stat().st_size if part.exists() else 0
-    if size is not None and have >= size:
-        if have == size:
+def _attempt(job: _Download) -> None:
+    part, size = job.part, job.size
+    size_on_disk = part.stat().st_size if part.exists() else 0
+    if size is not None and size_on_disk >= size:
+        if size_on_disk == size:
             return
         part.unlink()
-        have = 0
-    mark = _read_mark(part) if have else ""
+        size_on_disk = 0
+    validator = _read_validator(part) if size_on_disk else ""
     headers = {"User-Agent": "triform", "Accept-Encoding": "identity"}
-    # Only a version mark or a checksum tells whether the server's file is still the same.
-    if have and (mark or wanted.checked):
-        headers["Range"] = f"bytes={have}-"
-    if have and mark:
-        headers["If-Range"] = mark
-    request = urllib.request.Request(wanted.url, headers=headers)
+    # Only a validator or a checksum tells whether the server's file is still the same.
+    if size_on_disk and (validator or job.checked):
+        headers["Range"] = f"bytes={size_on_disk}-"
+    if size_on_disk and validator:
+        headers["If-Range"] = validator
+    request = urllib.request.Request(job.url, headers=headers)
     try:
-        response = opener(wanted.policy).open(request, timeout=_TIMEOUT)
+        response = opener(job.policy).open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing lies beyond what we have: start anew
+        if error.code == 416 and size_on_disk:  # nothing lies beyond what we have: start again
             part.unlink()
-            return _attempt(wanted)
+            return _attempt(job)
         raise
     with response:
         resumed = (
             response.status == 206
-            and _range_start(response.headers.get("Content-Range", "")) == have
+            and _range_start(response.headers.get("Content-Range", "")) == size_on_disk
         )
         if response.status == 206 and not resumed:
+            content_range = response.headers.get("Content-Range")
             raise http.client.HTTPException(
-                f"asked for bytes from {have} on, got {response.headers.get('Content-Range')!r}"
+                f"requested bytes from {size_on_disk} on, received {content_range!r}"
             )
-        _receive(response, wanted, have if resumed else 0)
+        _receive(response, job, size_on_disk if resumed else 0)
 
 
-def _receive(response: http.client.HTTPResponse, wanted: _Wanted, start: int) -> None:
-    """Writes what a server sends into the part, from a place on, within the limits."""
-    part, size = wanted.part, wanted.size
-    left = _length(response.headers.get("Content-Length"))
-    total = size if size is not None else None if left is None else start + left
-    if size is not None and left is not None and start + left != size:
-        raise ValueError(f"the server's file has {start + left:,} bytes, {size:,} are expected")
-    most = wanted.max_bytes if size is None else size
-    if total is not None and total > most:
-        raise ValueError(f"the server's file has {total:,} bytes, more than {most:,}")
+def _receive(response: http.client.HTTPResponse, job: _Download, start: int) -> None:
+    """Write a response into the part from an offset on, within the limits."""
+    part, size = job.part, job.size
+    remaining = _length(response.headers.get("Content-Length"))
+    total = size if size is not None else None if remaining is None else start + remaining
+    if size is not None and remaining is not None and start + remaining != size:
+        raise ValueError(
+            f"the server's file has {start + remaining:,} bytes, {size:,} are expected"
+        )
+    limit = job.max_bytes if size is None else size
+    if total is not None and total > limit:
+        raise ValueError(f"the server's file has {total:,} bytes, more than {limit:,}")
     tag = response.headers.get("ETag", "")
-    new_mark = (
+    new_validator = (
         tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
     )
-    with atomic_write(_validator(part)) as file:
-        file.write(new_mark[:_MAX_MARK].encode("utf-8", "replace"))
+    with atomic_write(_validator_file(part)) as file:
+        file.write(new_validator[:_MAX_VALIDATOR].encode("utf-8", "replace"))
     bar = tqdm(
         total=total,
         initial=start,
@@ -197,32 +202,32 @@ def _receive(response: http.client.HTTPResponse, wanted: _Wanted, start: int) ->
         disable=None,
     )
     with _open_part(part, start) as stream, bar:
-        got = 0
+        received = 0
         while chunk := response.read(_CHUNK):
-            got += len(chunk)
-            if total is not None and start + got > total:
+            received += len(chunk)
+            if total is not None and start + received > total:
                 raise ValueError(f"more than the {total:,} bytes that were promised arrive")
-            if start + got > most:
-                raise ValueError(f"more than {most:,} bytes arrive")
+            if start + received > limit:
+                raise ValueError(f"more than {limit:,} bytes arrive")
             stream.write(chunk)
             bar.update(len(chunk))
-    if left is not None and got < left:
-        raise http.client.IncompleteRead(b"", left - got)
+    if remaining is not None and received < remaining:
+        raise http.client.IncompleteRead(b"", remaining - received)
 
 
 def _discard_foreign(part: Path) -> None:
-    """Removes a part that is not ours alone: somebody could change it after it was checked."""
+    """Remove a part of another user, who could change it after it was checked."""
     try:
-        there = part.lstat()
+        status = part.lstat()
     except OSError:
         return
-    is_ours = not hasattr(os, "getuid") or there.st_uid == os.getuid()
-    if not is_ours or there.st_nlink != 1:
+    belongs_to_user = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    if not belongs_to_user or status.st_nlink != 1:
         part.unlink()
 
 
 def _open_part(part: Path, start: int) -> IO[bytes]:
-    """Opens the part to write from a place on; a new one is private and new indeed."""
+    """Open the part to write from an offset on; a new one is created private."""
     flags = os.O_RDWR | sum(
         getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
     )
@@ -235,16 +240,16 @@ def _open_part(part: Path, start: int) -> IO[bytes]:
     return stream
 
 
-def _read_mark(part: Path) -> str:
-    """The version mark of a part, "" where there is none."""
-    if not _validator(part).exists():
+def _read_validator(part: Path) -> str:
+    """The validator of a part, "" if there is none."""
+    if not _validator_file(part).exists():
         return ""
-    text = read_regular(_validator(part), _MAX_MARK).decode("utf-8", "replace").strip()
+    text = read_regular(_validator_file(part), _MAX_VALIDATOR).decode("utf-8", "replace").strip()
     return text if text.isprintable() else ""
 
 
-def _validator(part: Path) -> Path:
-    """Remembers which version of the server's file the part belongs to."""
+def _validator_file(part: Path) -> Path:
+    """File of the validator (ETag or date): which version the part belongs to."""
     return part.with_name(f"{part.name}.version")
 
 
@@ -260,16 +265,11 @@ def _length(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
 
 
-def _problem(path: Path, sha256: str | None, size: int | None) -> str:
-    """What is wrong with a file, or "" where nothing is."""
-    have = path.stat().st_size
-    if size is not None and have != size:
-        return f"it has {have:,} bytes, {size:,} are expected"
-    if sha256 is not None:
-        with path.open("rb") as stream:
-            digest = hashlib.sha256()
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-        if digest.hexdigest() != sha256.lower():
-            return f"its sha256 is {digest.hexdigest()}, {sha256.lower()} is expected"
+def _mismatch(path: Path, sha256: str | None, size: int | None) -> str:
+    """How a file differs from what is expected, or ""."""
+    size_on_disk = path.stat().st_size
+    if size is not None and size_on_disk != size:
+        return f"it has {size_on_disk:,} bytes, {size:,} are expected"
+    if sha256 is not None and (digest := file_sha256(path)) != sha256.lower():
+        return f"its sha256 is {digest}, {sha256.lower()} is expected"
     return ""

@@ -1,4 +1,4 @@
-"""Files that are either the old version or the new one, never something in between."""
+"""Write files atomically and privately; read and append to regular files only."""
 
 import contextlib
 import errno
@@ -11,24 +11,24 @@ from typing import IO, Any
 
 from triform.base.errors import UserError
 
-_DISK_REFUSES = {
-    number
+_DISK_ERRNOS = {
+    code
     for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS")
-    if (number := getattr(errno, name, None)) is not None
+    if (code := getattr(errno, name, None)) is not None
 }
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file that takes its name only when it is complete and on the disk.
+    """Open a file that gets its name only when it is complete and synced to disk.
 
     The data goes to a temporary file in the same folder, is synced, and is renamed. A process
     killed at any moment leaves the old file whole; an exception leaves the old file and nothing
-    else. Folders that are missing are made. The temporary file has a name that nobody can guess,
-    is made by this call (`O_EXCL`, never through a link) and is private until it is complete.
+    else. Missing folders are created. The temporary file has an unguessable name,
+    is created by this call (`O_EXCL`, never through a link) and is private until it is complete.
 
     Args:
-        path: Where the file shall be.
+        path: The target.
         mode: `"wb"` for bytes, `"w"` for text (UTF-8, line ends as written).
 
     Yields:
@@ -36,7 +36,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
     Raises:
         ValueError: The mode does not write a file anew.
-        UserError: What has the name is a link, a device, a pipe or a socket: that is not replaced.
+        UserError: The target is a link, a device, a pipe or a socket, which is not replaced.
         OSError: The folder cannot be written.
     """
     if mode not in ("wb", "w"):
@@ -44,34 +44,34 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path = Path(path)
     refuse_special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A dot in front: whoever lists `*.pth` in the folder must not meet half a file.
+    # A dot in front: a listing of `*.pth` in the folder must not find half a file.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
         with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
-            # mkstemp makes files that only their owner can read; give them the usual rights.
-            give_usual_mode(file.fileno(), name)
+            # mkstemp creates files that only their owner can read; set the default permissions.
+            set_default_mode(file.fileno(), name)
             os.fsync(file.fileno())
         refuse_special(path)
         os.replace(name, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-        if reason := disk_refusal(error):
+        if reason := disk_error(error):
             # The system does not say for which file, and libraries put errors of their own on top.
             raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise
     _sync_folder(path.parent)
 
 
-def disk_refusal(error: BaseException | None) -> OSError | None:
-    """The error of a disk that takes no more, in an error or in what led to it; else None."""
+def disk_error(error: BaseException | None) -> OSError | None:
+    """The error of a full or broken disk in a chain of errors; None if there is none."""
     for _ in range(10):
         if error is None:
             break
-        if isinstance(error, OSError) and error.errno in _DISK_REFUSES:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
             return error
         error = error.__cause__ or error.__context__
     return None
@@ -115,7 +115,7 @@ def read_regular(path: str | Path, limit: int) -> bytes:
 
 
 def _check_regular(path: str | Path, mode: int) -> None:
-    """Refuse what is no regular file."""
+    """Refuse everything but regular files."""
     if stat.S_ISDIR(mode):
         raise UserError(f"{path}: a folder, expected a file")
     if not stat.S_ISREG(mode):
@@ -123,17 +123,17 @@ def _check_regular(path: str | Path, mode: int) -> None:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse to write where something is that is neither a plain file nor a folder.
+    """Refuse to write to what is neither a regular file nor a folder.
 
-    Replacing `/dev/null` breaks the machine of whoever may do it; a link in a shared folder leads
-    wherever somebody else wants; a pipe waits for ever. (A folder ends in the system's own error.)
+    Replacing `/dev/null` breaks a machine; a link in a shared folder leads wherever another user
+    wants; a pipe blocks for ever. (A folder ends in the system's own error.)
 
     Raises:
-        UserError: Names what is there and what to do.
+        UserError: The path is a link, a device, a pipe or a socket.
     """
     try:
         mode = os.lstat(path).st_mode
-    except (OSError, ValueError):  # not there, or no name at all: whoever opens it says so
+    except (OSError, ValueError):  # not there, or not a valid name: opening it says so
         return
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
@@ -142,20 +142,20 @@ def refuse_special(path: Path) -> None:
 
 
 def open_append(path: str | Path, *, text: bool) -> IO[Any]:
-    """Open a file to add to its end, never through a link and never a device or a pipe.
+    """Open a file to append to, never through a link and never a device or a pipe.
 
     Args:
-        path: The file; made where it is missing, its folder must exist.
+        path: The file; created if missing, its folder must exist.
         text: UTF-8 text with line ends as written, each line at once; else unbuffered bytes.
 
     Raises:
-        UserError: What has the name is no plain file.
+        UserError: It is not a regular file.
         OSError: The file cannot be opened.
     """
     refuse_special(Path(path))
     names = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    # Between the look and the opening somebody may have put something else there.
+    # Another user may have replaced it between the check and the opening.
     handle = os.open(path, flags | sum(getattr(os, name, 0) for name in names), 0o666)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -169,9 +169,9 @@ def open_append(path: str | Path, *, text: bool) -> IO[Any]:
 
 
 def write_private(prefix: str, suffix: str, text: str) -> Path:
-    """Write a new file that only its owner can read into the folder for temporary files.
+    """Write a new file into the folder for temporary files, readable by its owner only.
 
-    Its name has a part that nobody can guess, and it is never one that was there before.
+    Its name has an unguessable part, and it never replaces another file.
 
     Returns:
         The file.
@@ -185,13 +185,13 @@ def write_private(prefix: str, suffix: str, text: str) -> Path:
     return Path(name)
 
 
-def give_usual_mode(handle: int, name: str | Path) -> None:
-    """Give a private open file the rights of any new file, by its handle where the system can."""
+def set_default_mode(handle: int, name: str | Path) -> None:
+    """Set the permissions of an open private file to those of any new file."""
     os.chmod(handle if os.chmod in os.supports_fd else name, 0o666 & ~_umask())
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can sync folders."""
+    """Sync a folder, so that a rename survives a power cut."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -201,7 +201,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The rights that new files of this process do not get."""
-    mask = os.umask(0o077)  # what another thread makes meanwhile is private, not open to all
+    """The umask of this process."""
+    mask = os.umask(0o077)  # a file that another thread creates meanwhile is private
     os.umask(mask)
     return mask

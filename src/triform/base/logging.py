@@ -1,8 +1,8 @@
-"""What the program says while it works.
+"""Console and file logging, and output of results.
 
-Messages go to standard error, answers to standard output, so that `triform ... --json | jq`
-works. Without a terminal only warnings are shown; a log file always gets everything. A message is
-one line of printable characters, whatever names of a stranger's file stand in it.
+Messages go to standard error, results to standard output, so that `triform ... --json | jq`
+works. Without a terminal only warnings are shown; a log file gets every message. A message is one
+line of printable characters, whatever untrusted names it contains.
 """
 
 import json
@@ -27,7 +27,7 @@ def set_up_console(level: int | None = None) -> None:
     """Show messages on standard error, once per process.
 
     Args:
-        level: Least level shown; by default INFO on a terminal and WARNING where the output is
+        level: Lowest level shown; by default INFO on a terminal and WARNING where the output is
             piped into a file or another program.
     """
     logger = logging.getLogger(ROOT)
@@ -49,7 +49,7 @@ def set_up_console(level: int | None = None) -> None:
 
 
 def add_log_file(path: Path) -> logging.Handler:
-    """Write every message, DEBUG included, to a file as well (appending).
+    """Append every message, DEBUG included, to a file as well.
 
     Args:
         path: The file; its folder must exist.
@@ -75,26 +75,25 @@ def remove_log_file(handler: logging.Handler) -> None:
     handler.close()
 
 
-def write_answer(answer: Any, *, as_json: bool = False) -> None:
-    """Write an answer to standard output: text as it is, anything else as JSON on request.
+def write_output(result: Any, *, as_json: bool = False) -> None:
+    """Write a result to standard output, as text or as JSON.
 
     Args:
-        answer: A string, or plain data where `as_json` is set.
-        as_json: Write JSON. It holds the data exactly: characters that a terminal would act upon
-            are escapes in it.
+        result: A string, or plain data for JSON.
+        as_json: Write JSON. It holds the data exactly; control characters are escaped.
     """
     if as_json:
-        text = escape_json(json.dumps(answer, indent=2, ensure_ascii=False))
+        text = escape_json(json.dumps(result, indent=2, ensure_ascii=False))
     else:
-        text = printable(str(answer), line_breaks=True)
+        text = printable(str(result), line_breaks=True)
     sys.stdout.write(text + "\n")
 
 
 class PrintableFormatter(logging.Formatter):
-    """Messages as single lines of printable characters; a traceback below one is indented."""
+    """Format messages as single lines of printable characters, tracebacks indented below."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record; the record itself stays as it is for other handlers."""
+        """Format one record; the record itself stays as it is for other handlers."""
         line = printable(self._style.format(self._with_text(record)))
         parts = [self.formatException(record.exc_info)] if record.exc_info else []
         parts += [self.formatStack(record.stack_info)] if record.stack_info else []
@@ -102,7 +101,7 @@ class PrintableFormatter(logging.Formatter):
         return "\n    ".join([line, *trace])
 
     def _with_text(self, record: logging.LogRecord) -> logging.LogRecord:
-        """The record with the texts that its line is made of."""
+        """Set the texts of a record that its line is made of."""
         record.message = record.getMessage()
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
@@ -116,12 +115,12 @@ def _format_warning(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning of Python or of a library in one line."""
+    """Format a warning of Python or of a library as one line."""
     return printable(f"{filename}:{lineno}: {category.__name__}: {message}") + "\n"
 
 
 class _LogFile(logging.StreamHandler[Any]):
-    """A file that is closed with its handler."""
+    """Handler of a file, which is closed with the handler."""
 
     def close(self) -> None:
         """Close the file."""
@@ -130,7 +129,7 @@ class _LogFile(logging.StreamHandler[Any]):
 
 
 class _Console(logging.Handler):
-    """Standard error, without tearing a progress bar apart."""
+    """Handler of standard error that does not break a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one message; above INFO with its level in front."""

@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept."""
+"""Folder of the cache."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from platformdirs import user_cache_path
 def cache_dir() -> Path:
     """Folder for downloads and computed tables: `$TRIFORM_CACHE`, else the user's cache folder.
 
-    The folder is not made here. Deleting it loses time, never work.
+    The folder is not created here. Deleting it loses time, never work.
     """
-    chosen = os.environ.get("TRIFORM_CACHE", "")
-    return Path(chosen).expanduser() if chosen else user_cache_path("triform", appauthor=False)
+    path = os.environ.get("TRIFORM_CACHE", "")
+    return Path(path).expanduser() if path else user_cache_path("triform", appauthor=False)

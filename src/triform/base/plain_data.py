@@ -1,4 +1,4 @@
-"""Plain data out of files: JSON of bounded depth and size, with finite numbers."""
+"""Read untrusted JSON: bounded depth and size, finite numbers."""
 
 import json
 import math
@@ -14,8 +14,12 @@ MAX_INTEGER = 2**64
 MAX_BYTES = 1_000_000
 
 
-def parse_json(text: str | bytes) -> Any:
-    """What JSON says; NaN and infinity, which are no JSON but are often written, become None.
+def parse_json(text: str | bytes, max_values: int = MAX_VALUES) -> Any:
+    """Parse JSON; NaN and infinity, which JSON does not have but many programs write, become None.
+
+    Args:
+        text: JSON.
+        max_values: Most values that it may have.
 
     Raises:
         ValueError: Not JSON, or not plain data as `check_plain` wants it.
@@ -24,12 +28,12 @@ def parse_json(text: str | bytes) -> Any:
         content = json.loads(text, parse_constant=lambda _: None)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    check_plain(content)
+    check_plain(content, max_values)
     return content
 
 
 def read_json(path: str | Path, limit: int = MAX_BYTES) -> Any:
-    """What a JSON file says.
+    """Read a JSON file.
 
     Args:
         path: A regular file.
@@ -46,20 +50,26 @@ def read_json(path: str | Path, limit: int = MAX_BYTES) -> Any:
         raise UserError(f"{path}: not a JSON file that can be read: {reason}") from error
 
 
-def check_plain(content: Any) -> None:
-    """Refuse what is no tree of dicts, lists, texts, booleans, None and finite numbers.
+def check_plain(content: Any, max_values: int = MAX_VALUES) -> None:
+    """Refuse anything but dicts, lists, strings, booleans, None and finite numbers.
 
-    The same object at many places counts each time: what walks the tree would meet it as often.
+    An object that is referenced several times counts each time, since a walk visits it as often.
+
+    Args:
+        content: The tree.
+        max_values: Most values that it may have.
 
     Raises:
         ValueError: Something else in it, nested too deep, too many values, or too large a number.
     """
-    left, waiting = MAX_VALUES, [(content, 0)]
-    while waiting:
-        value, depth = waiting.pop()
-        left -= 1
-        if depth > MAX_DEPTH or left < 0:
-            raise ValueError("nested too deep" if left >= 0 else f"more than {MAX_VALUES:,} values")
+    remaining, pending = max_values, [(content, 0)]
+    while pending:
+        value, depth = pending.pop()
+        remaining -= 1
+        if depth > MAX_DEPTH or remaining < 0:
+            raise ValueError(
+                "nested too deep" if remaining >= 0 else f"more than {max_values:,} values"
+            )
         match value:
             case None | bool() | str():
                 continue
@@ -70,11 +80,11 @@ def check_plain(content: Any) -> None:
             case int() | float():
                 raise ValueError("a number that is too large or not finite")
             case dict() if all(isinstance(key, str) for key in value):
-                inside = list(value.values()) if len(value) <= left else None
+                children = list(value.values()) if len(value) <= remaining else None
             case list() | tuple():
-                inside = list(value) if len(value) <= left else None
+                children = list(value) if len(value) <= remaining else None
             case _:
                 raise ValueError(f"{type(value).__name__} in it, which is no plain data")
-        if inside is None or len(waiting) + len(inside) > MAX_VALUES:
-            raise ValueError(f"more than {MAX_VALUES:,} values")
-        waiting += [(one, depth + 1) for one in inside]
+        if children is None or len(pending) + len(children) > max_values:
+            raise ValueError(f"more than {max_values:,} values")
+        pending += [(child, depth + 1) for child in children]

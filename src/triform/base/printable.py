@@ -1,9 +1,9 @@
-"""Text of strangers made fit for a terminal, a log and a table.
+"""Make untrusted text safe for terminals, logs and tables.
 
 Names, ids and captions come out of files that anybody may have made. Printed as they are, an escape
 sequence in one of them moves the cursor, renames the window or paints a line that this program
 never wrote; a line break forges a line of a log; a bidirectional control makes `exe.jpg` look like
-what it is not. Whatever is shown to a person goes through here; JSON stays exact.
+what it is not. Everything shown to people is escaped here; JSON stays exact.
 """
 
 import re
@@ -14,7 +14,7 @@ _SPACES = re.compile(r"[^\S\r\n\t\v\f\x1c-\x1f\x85\u2028\u2029]")
 
 
 def printable(text: str, *, line_breaks: bool = False) -> str:
-    r"""A text in which every character can be seen: the others are written as `\x1b` or `\u202e`.
+    r"""Escape every character that cannot be seen, as `\x1b` or `\u202e`.
 
     Control characters of both sets (C0 and C1), bidirectional controls, other invisible format
     characters, separators of lines and paragraphs, lone surrogates, private and unassigned code
@@ -29,21 +29,26 @@ def printable(text: str, *, line_breaks: bool = False) -> str:
     """
     if text.isprintable():
         return text
-    kept = _JOINERS + "\n\t" if line_breaks else _JOINERS
+    allowed = _JOINERS + "\n\t" if line_breaks else _JOINERS
     text = _SPACES.sub(" ", text)
-    return "".join(c if c.isprintable() or c in kept else _escaped(c) for c in text)
+    return "".join(c if c.isprintable() or c in allowed else _escaped(c) for c in text)
 
 
-def shortened(text: str, most: int) -> str:
-    """A text of at most `most` characters: of a longer one the beginning and the end."""
-    if len(text) <= most:
+def shorten(text: str, length: int = 80) -> str:
+    """The beginning of a text, at most `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def shorten_middle(text: str, length: int) -> str:
+    """A text of at length `length` characters: of a longer one the beginning and the end."""
+    if len(text) <= length:
         return text
-    last = most // 4
-    return f"{text[: most - last - 5]} ... {text[-last:]}"
+    tail = length // 4
+    return f"{text[: length - tail - 5]} ... {text[-tail:]}"
 
 
 def escape_json(text: str) -> str:
-    r"""JSON with every character that is not printable as `\uXXXX`: the same data, safe to show."""
+    r"""Escape unprintable characters of JSON as `\uXXXX`: the same data, safe to show."""
     return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in text)
 
 

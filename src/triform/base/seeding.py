@@ -1,7 +1,7 @@
-"""Random numbers that come out the same again.
+"""Reproducible random numbers.
 
-One seed for the process, and generators of their own for everything whose numbers must not
-depend on what else has drawn before (`generator("shuffle", seed, epoch)`).
+One seed for the process, and separate generators for everything whose numbers must not depend on
+other draws (`generator("shuffle", seed, epoch)`).
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def seed_everything(seed: int) -> None:
 
 
 def generator(*keys: str | int | float, device: str | torch.device = "cpu") -> torch.Generator:
-    """A torch generator whose numbers depend on the keys alone.
+    """Torch generator whose numbers depend on the keys alone.
 
     Example:
         `torch.randn(4, generator=generator("prior", seed))`.
@@ -59,7 +59,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what `random_state` returned.
+    """Restore a state that `random_state` returned.
 
     Args:
         state: As returned; a state from a machine with more GPUs sets those that are here.

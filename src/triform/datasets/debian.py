@@ -1,7 +1,7 @@
-"""Data from Debian's packages, without installing them.
+"""Download of data from Debian packages, without installing them.
 
-Needs nothing but Python and Debian's own tools, so that it also runs before the project is set up:
-``python -m triform.datasets.debian FOLDER`` brings the furniture of Sweet Home 3D.
+Needs only Python and Debian's tools, so that it runs before the project is set up:
+`python -m triform.datasets.debian FOLDER` downloads the furniture of Sweet Home 3D.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from triform.base.errors import UserError
 
 @dataclass(frozen=True)
 class Package:
-    """A package that holds data.
+    """A Debian package of data.
 
     Attributes:
-        name: its name in Debian.
-        pattern: which of its files are the data.
-        installed: where they are where the package is installed.
-        sha256: of versions known; others are held against the sum in the (signed) package index.
-        instead: what to do where there is no such package.
+        name: of the package.
+        pattern: glob pattern of the data files.
+        installed_folder: their folder if the package is installed.
+        sha256: of known versions; others are compared with the (signed) package index.
+        alternative: how to get the data without the package.
     """
 
     name: str
     pattern: str
-    installed: Path
+    installed_folder: Path
     sha256: Mapping[str, str]
-    instead: str
+    alternative: str
 
 
 FURNITURE = Package(
@@ -51,40 +51,42 @@ FURNITURE = Package(
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """Puts the data of a package into a folder; nothing is done where they are already.
+    """Download the data of a package into a folder, unless they are there already.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: no apt here, no such package, no connection, or a wrong checksum.
+        UserError: apt is missing, no such package, no connection, or a wrong checksum.
     """
     if any(folder.glob(package.pattern)):
         return folder
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise UserError(
-            f"{package.name}: this system has no apt-get and dpkg-deb; {package.instead}"
+            f"{package.name}: this system has no apt-get and dpkg-deb; {package.alternative}"
         )
-    folder = folder.absolute()  # Debian's tools are run in a folder of their own
+    folder = folder.absolute()  # Debian's tools run in another folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         work = Path(temporary)
-        os.chmod(work, 0o755)  # apt downloads as a user of its own
+        os.chmod(work, 0o755)  # apt downloads as another user
         archive = _download(package, work)
         _run(package, ["dpkg-deb", "-x", str(archive), str(work / "content")], work)
-        found = sorted((work / "content").rglob(package.pattern))
-        if not found:
-            raise UserError(f"{archive.name}: no {package.pattern} files in it; {package.instead}")
+        data_files = sorted((work / "content").rglob(package.pattern))
+        if not data_files:
+            raise UserError(
+                f"{archive.name}: no {package.pattern} files in it; {package.alternative}"
+            )
         ready = work / "ready"
         ready.mkdir()
-        notes = (work / "content").rglob("copyright")
-        for path in [*found, *notes]:
+        copyright_files = (work / "content").rglob("copyright")
+        for path in [*data_files, *copyright_files]:
             shutil.move(path, ready / path.name)
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
         if folder.exists():
             raise UserError(
-                f"{folder}: is there, but holds no {package.pattern} files; "
+                f"{folder}: exists, but has no {package.pattern} files; "
                 "remove it or choose another folder"
             )
         os.replace(ready, folder)
@@ -92,7 +94,7 @@ def fetch(package: Package, folder: Path) -> Path:
 
 
 def _download(package: Package, work: Path) -> Path:
-    """Downloads the package; where the index is missing, with an index of our own (no root)."""
+    """Download the package; without a package index, with a temporary one (needs no root)."""
     if _try(["apt-get", "-qq", "download", package.name], work):
         index: list[str] = []
     else:
@@ -107,16 +109,16 @@ def _download(package: Package, work: Path) -> Path:
         _run(package, ["apt-get", "-qq", *index, "download", package.name], work)
     archive = next(work.glob(f"{package.name}_*.deb"), None)
     if archive is None:
-        raise UserError(f"{package.name}: apt-get downloaded nothing; {package.instead}")
+        raise UserError(f"{package.name}: apt-get downloaded nothing; {package.alternative}")
     version = archive.name.split("_")[1].replace("%3a", ":")
     record = _run(package, ["apt-cache", *index, "show", f"{package.name}={version}"], work)
-    listed = re.findall(r"^SHA256: ([0-9a-f]{64})$", record, re.MULTILINE)
-    expected = package.sha256.get(version) or (listed[0] if listed else "")
+    index_sums = re.findall(r"^SHA256: ([0-9a-f]{64})$", record, re.MULTILINE)
+    expected = package.sha256.get(version) or (index_sums[0] if index_sums else "")
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != expected:
         raise UserError(
             f"{archive.name}: its sha256 is {digest}, "
-            f"{expected or 'one from the index'} is expected; {package.instead}"
+            f"{expected or 'one from the index'} is expected; {package.alternative}"
         )
     return archive
 
@@ -126,13 +128,14 @@ def _try(command: Sequence[str], work: Path) -> bool:
 
 
 def _run(package: Package, command: Sequence[str], work: Path) -> str:
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or [
-            f"exit status {done.returncode}"
-        ]
-        raise UserError(f"{package.name}: {command[0]} failed: {said[-1]}; {package.instead}")
-    return done.stdout
+    result = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        messages = lines or [f"exit status {result.returncode}"]
+        raise UserError(
+            f"{package.name}: {command[0]} failed: {messages[-1]}; {package.alternative}"
+        )
+    return result.stdout
 
 
 if __name__ == "__main__":

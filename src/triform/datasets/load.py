@@ -1,16 +1,13 @@
-"""Data sets by name or path: downloaded, unpacked or made, whatever each needs."""
+"""Data sets of shapes by name or path, downloaded or generated if needed."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import os
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +17,40 @@ from tqdm import tqdm
 from triform.base.archive import ArchiveError, unpack
 from triform.base.download import download
 from triform.base.errors import UsageError, UserError
-from triform.base.files import atomic_write
 from triform.base.logging import get_logger
+from triform.base.settings.nearest import nearest
 from triform.datasets import debian
-from triform.datasets.furniture import write_testdataset
-from triform.datasets.shape import LIBRARY_SUFFIX, MARKER, read_marker
+from triform.datasets.managed_folder import is_managed, make_folder
+from triform.datasets.shape import LIBRARY_SUFFIX, read_marker
+from triform.datasets.testdataset import write_testdataset
 
 logger = get_logger(__name__)
 
 DEFAULT_OBJECTS = 600
 _MAX_OBJECTS = 1_000_000
-# Raised when the same seed gives other objects: what was made before is then made again.
+# Raised when the same seed gives other objects; older folders are then replaced.
 TESTDATASET_VERSION = 1
-_MODELNET_LICENCE = "for academic research only; the models belong to their makers"
-_SHAPENET_HOW = (
+_MODELNET_LICENCE = "for academic research only; the models belong to their authors"
+_SHAPENET_LOGIN = (
     "sign in at https://shapenet.org (an academic account is free), download the archive, unpack "
     "it and give its folder: --dataset path/to/{name}"
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
-    """A data set with a name.
+class DatasetInfo:
+    """A known data set.
 
     Attributes:
-        about: what it is, in a few words.
-        objects: how many; 0 where it depends.
-        licence: in a few words.
-        url: where its archive is.
+        about: short description.
+        objects: number of objects.
+        licence: short name.
+        url: of its archive.
         size: of the archive, bytes.
         sha256: of the archive.
-        folder: the folder inside the archive that holds the meshes.
-        shares: the data set whose archive and folder it is a part of.
-        login: how to get it where a login is needed.
+        folder: folder of the meshes inside the archive.
+        archive_of: the data set whose archive contains it.
+        login: how to get it, if a login is needed.
     """
 
     about: str
@@ -62,7 +60,7 @@ class Known:
     size: int | None = None
     sha256: str | None = None
     folder: str = ""
-    shares: str = ""
+    archive_of: str = ""
     login: str = ""
 
 
@@ -74,19 +72,19 @@ _MODELNET40_SIZE = 2_039_180_837
 _MODELNET40_SHA256 = "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"
 _SHAPENET_URL = "https://shapenet.org"
 
-KNOWN: dict[str, Known] = {
-    "testdataset": Known(
-        "furniture, people and vehicles made from parameters (testdataset:4000 for 4000)",
+DATASETS: dict[str, DatasetInfo] = {
+    "testdataset": DatasetInfo(
+        "parametric furniture, people and vehicles (testdataset:4000 for 4000)",
         DEFAULT_OBJECTS,
         "Apache-2.0",
     ),
-    "sweethome3d": Known(
+    "sweethome3d": DatasetInfo(
         "real furniture models with names in 20 languages",
         820,
         "CC0, CC BY 3.0",
         url="https://packages.debian.org/sweethome3d-furniture",
     ),
-    "modelnet10": Known(
+    "modelnet10": DatasetInfo(
         "CAD models of ten kinds of furniture",
         4899,
         _MODELNET_LICENCE,
@@ -95,7 +93,7 @@ KNOWN: dict[str, Known] = {
         sha256=_MODELNET10_SHA256,
         folder="ModelNet10",
     ),
-    "modelnet40": Known(
+    "modelnet40": DatasetInfo(
         "CAD models of forty kinds of things",
         12311,
         _MODELNET_LICENCE,
@@ -104,7 +102,7 @@ KNOWN: dict[str, Known] = {
         sha256=_MODELNET40_SHA256,
         folder="ModelNet40",
     ),
-    "chairs": Known(
+    "chairs": DatasetInfo(
         "the chairs of modelnet10",
         989,
         _MODELNET_LICENCE,
@@ -112,9 +110,9 @@ KNOWN: dict[str, Known] = {
         size=_MODELNET10_SIZE,
         sha256=_MODELNET10_SHA256,
         folder="ModelNet10/chair",
-        shares="modelnet10",
+        archive_of="modelnet10",
     ),
-    "tables": Known(
+    "tables": DatasetInfo(
         "the tables of modelnet10",
         492,
         _MODELNET_LICENCE,
@@ -122,39 +120,39 @@ KNOWN: dict[str, Known] = {
         size=_MODELNET10_SIZE,
         sha256=_MODELNET10_SHA256,
         folder="ModelNet10/table",
-        shares="modelnet10",
+        archive_of="modelnet10",
     ),
-    "shapenetcore": Known(
+    "shapenetcore": DatasetInfo(
         "51,300 models of 55 kinds",
         51300,
         "ShapeNet terms of use",
         url=_SHAPENET_URL,
-        login=_SHAPENET_HOW,
+        login=_SHAPENET_LOGIN,
     ),
-    "shapenetsem": Known(
-        "12,000 models with much about each",
+    "shapenetsem": DatasetInfo(
+        "12,000 models with metadata",
         12000,
         "ShapeNet terms of use",
         url=_SHAPENET_URL,
-        login=_SHAPENET_HOW,
+        login=_SHAPENET_LOGIN,
     ),
 }
-DATASET_LINKS: dict[str, str] = {name: known.url for name, known in KNOWN.items() if known.url}
+DATASET_LINKS: dict[str, str] = {name: info.url for name, info in DATASETS.items() if info.url}
 
 
 def load_dataset(
     source: str | Path | Sequence[str | Path], download_path: str | Path = "datasets"
 ) -> list[Path]:
-    """Finds, downloads or makes data sets.
+    """Find, download or generate data sets.
 
     Args:
-        source: a folder, a library (``.sh3f``) or a mesh file; a known name in any case
-            ("testdataset:4000" for another number of objects); or a list of these. A text with
+        source: a folder, a furniture library (`.sh3f`) or a mesh file; a known name in any case
+            ("testdataset:4000" for another number of objects); or a list of these. A string with
             commas is a list.
-        download_path: folder for what has to be downloaded or made.
+        download_path: folder of downloaded and generated data sets.
 
     Returns:
-        A folder (or library) for each, ready for `triform.datasets.shape.list_shapes`.
+        A folder (or library) for each, as `triform.datasets.shape.list_shapes` takes them.
 
     Raises:
         UsageError: neither a path nor a known name.
@@ -162,37 +160,29 @@ def load_dataset(
     """
     if isinstance(source, (str, Path)):
         if not isinstance(source, str) or "," not in source or os.path.exists(source):
-            return [_load_one(source, Path(download_path))]
+            return [_resolve(source, Path(download_path))]
         source = [part.strip() for part in source.split(",") if part.strip()]
     if not source:
         raise UsageError(
             "dataset: no data set is given; give a folder or a name from `triform data list`"
         )
-    return list(dict.fromkeys(_load_one(one, Path(download_path)) for one in source))
+    return list(dict.fromkeys(_resolve(part, Path(download_path)) for part in source))
 
 
 def list_datasets(download_path: str | Path = "datasets") -> list[dict[str, Any]]:
-    """Every known data set with its size, licence, address and state, as plain data."""
+    """Known data sets with size, licence, URL and state."""
     rows = []
-    for name, known in KNOWN.items():
+    for name, info in DATASETS.items():
         ready = _find(name, Path(download_path))
-        state = (
-            "ready"
-            if ready
-            else "needs a login"
-            if known.login
-            else "made here"
-            if not known.url
-            else "to download"
-        )
+        missing = "needs a login" if info.login else "to download" if info.url else "made here"
         rows.append(
             {
                 "name": name,
-                "objects": known.objects,
-                "state": state,
-                "licence": known.licence,
-                "about": known.about,
-                "url": known.url,
+                "objects": info.objects,
+                "state": "ready" if ready else missing,
+                "licence": info.licence,
+                "about": info.about,
+                "url": info.url,
                 "path": str(ready or ""),
             }
         )
@@ -200,10 +190,10 @@ def list_datasets(download_path: str | Path = "datasets") -> list[dict[str, Any]
 
 
 def clear_dataset_cache(download_path: str | Path = "datasets") -> list[Path]:
-    """Removes every data set that was downloaded or made here; folders of the user's own stay.
+    """Remove all downloaded and generated data sets; folders of the user stay.
 
     Returns:
-        What was removed.
+        The removed paths.
     """
     removed = cached_datasets(download_path)
     for path in removed:
@@ -212,27 +202,29 @@ def clear_dataset_cache(download_path: str | Path = "datasets") -> list[Path]:
 
 
 def cached_datasets(download_path: str | Path = "datasets") -> list[Path]:
-    """What `clear_dataset_cache` would remove: marked folders, and downloads under way."""
+    """Paths that `clear_dataset_cache` removes: marked folders, and unfinished downloads."""
     root = Path(download_path)
     if not root.is_dir():
         return []
-    archives = {Path(known.url).name for known in KNOWN.values() if known.url.endswith(".zip")}
-    ours = {f"{name}{end}" for name in archives for end in ("", ".part", ".part.version")}
-    ours |= {f".{name}.lock" for name in KNOWN}
-    # What a killed process was making; the part in the middle is drawn by lot.
-    making = re.compile(rf"\.({'|'.join(KNOWN)})\.(\w+\.)?making")
+    archives = {Path(info.url).name for info in DATASETS.values() if info.url.endswith(".zip")}
+    managed_names = {f"{name}{end}" for name in archives for end in ("", ".part", ".part.version")}
+    managed_names |= {f".{name}.lock" for name in DATASETS}
+    # Unfinished folders of killed processes; the part in the middle is random.
+    partial = re.compile(rf"\.({'|'.join(DATASETS)})\.(\w+\.)?making")
     return sorted(
-        path for path in root.iterdir()
-        if path.name in ours or making.fullmatch(path.name)
-        or (not path.is_symlink() and _is_ours(path))
-    )  # fmt: skip
+        path
+        for path in root.iterdir()
+        if path.name in managed_names
+        or partial.fullmatch(path.name)
+        or (not path.is_symlink() and is_managed(path))
+    )
 
 
 def select_local_dataset() -> Path | None:
-    """Lets the user pick a folder in a window; None where the window was closed without a choice.
+    """Let the user pick a folder in a window; None if it was closed without a choice.
 
     Raises:
-        UserError: no PyQt6 or PyQt5 here, or no display to open a window on.
+        UserError: PyQt6 and PyQt5 are missing, or there is no display.
     """
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -252,52 +244,47 @@ def select_local_dataset() -> Path | None:
                 "without it give the folder: --dataset path/to/folder"
             ) from None
     application = QApplication.instance() or QApplication([])
-    chosen = QFileDialog.getExistingDirectory(None, "Choose a folder of 3D models")
-    del application  # kept until here: without it there is no window
-    return Path(chosen) if chosen else None
+    selected = QFileDialog.getExistingDirectory(None, "Choose a folder of 3D models")
+    del application  # must live until here: without it there is no window
+    return Path(selected) if selected else None
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether this program made or downloaded a folder."""
-    return folder.is_dir() and read_marker(folder).get("made_by") == "triform"
-
-
-def _load_one(source: str | Path, root: Path) -> Path:
-    # Unlike Path.exists, this says no to what cannot be a path at all.
+def _resolve(source: str | Path, root: Path) -> Path:
+    """Path of one data set; downloaded or generated if needed."""
+    # Unlike Path.exists, this returns false for a string that cannot be a path.
     if os.path.exists(os.path.expanduser(source)) and str(source).strip():
         return Path(source).expanduser()
     name, _, count = str(source).strip().lower().partition(":")
-    if name not in KNOWN or (count and name != "testdataset"):
-        nearest = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.6)
-        hint = f"perhaps you meant {nearest[0]}" if nearest else f"known names: {', '.join(KNOWN)}"
+    if name not in DATASETS or (count and name != "testdataset"):
+        hint = nearest(name, DATASETS) or f"; known names: {', '.join(DATASETS)}"
         raise UsageError(
-            f"dataset: {str(source)[:200]!r} is neither a folder that exists "
-            f"nor a known name; {hint}"
+            f"dataset: {str(source)[:200]!r} is neither a folder that exists nor a known name{hint}"
         )
-    if KNOWN[name].login and not _find(name, root):
+    if DATASETS[name].login and not _find(name, root):
         raise UserError(
             f"{name}: needs a login, so it cannot be downloaded for you; "
-            f"{KNOWN[name].login.format(name=name)}"
+            f"{DATASETS[name].login.format(name=name)}"
         )
-    number = _objects(count)
-    if found := _find(name, root, number):
-        return found
+    num_objects = _parse_num_objects(count)
+    if path := _find(name, root, num_objects):
+        return path
     root.mkdir(parents=True, exist_ok=True)
-    owner = KNOWN[name].shares or name
+    owner = DATASETS[name].archive_of or name
     with FileLock(root / f".{owner}.lock"):
-        # Another process may have brought it while this one waited.
-        if not _find(name, root, number):
-            _bring(owner, root, number)
-    found = _find(name, root, number)
-    if not found:
+        # Another process may have finished it while this one waited.
+        if not _find(name, root, num_objects):
+            _fetch(owner, root, num_objects)
+    path = _find(name, root, num_objects)
+    if not path:
         raise UserError(
-            f"{name}: its archive has no folder {KNOWN[name].folder}; "
-            f"remove {root / owner} and report the address"
+            f"{name}: its archive has no folder {DATASETS[name].folder}; "
+            f"remove {root / owner} and report its URL"
         )
-    return found
+    return path
 
 
-def _objects(count: str) -> int:
+def _parse_num_objects(count: str) -> int:
+    """Number of objects after the colon of "testdataset:4000"."""
     if not count:
         return DEFAULT_OBJECTS
     if not count.isdecimal() or not 1 <= int(count) <= _MAX_OBJECTS:
@@ -309,38 +296,37 @@ def _objects(count: str) -> int:
 
 
 def _find(name: str, root: Path, objects: int = DEFAULT_OBJECTS) -> Path | None:
-    """Where a known data set is, if it is complete."""
+    """Path of a known data set, if it is complete."""
     if name == "testdataset":
         folder = _testdataset_folder(root, objects)
         marker = read_marker(folder)
-        return (
-            folder
-            if marker.get("objects") == objects and marker.get("version") == TESTDATASET_VERSION
-            else None
-        )
+        expected = {"objects": objects, "version": TESTDATASET_VERSION}
+        return folder if expected.items() <= marker.items() else None
     if name == "sweethome3d":
-        places = (root / name, debian.FURNITURE.installed)
-        return next((place for place in places if any(place.glob(f"*{LIBRARY_SUFFIX}"))), None)
-    known = KNOWN[name]
-    folder = root / (known.shares or name)
+        folders = (root / name, debian.FURNITURE.installed_folder)
+        return next((path for path in folders if any(path.glob(f"*{LIBRARY_SUFFIX}"))), None)
+    info = DATASETS[name]
+    folder = root / (info.archive_of or name)
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
-    inside = folder / known.folder
-    # A folder that the user has put there himself may lack the archive's own top folder.
-    without_top = folder.joinpath(*Path(known.folder).parts[1:])
-    there = [place for place in (inside, without_top) if place.is_dir()]
-    # The folder of any other archive has no meshes of this data set in it.
-    return next((place for place in there if next(place.rglob("*.[oO][fF][fF]"), None)), None)
+    in_archive = folder / info.folder
+    # A folder unpacked by the user may lack the top folder of the archive.
+    without_top = folder.joinpath(*Path(info.folder).parts[1:])
+    candidates = [path for path in (in_archive, without_top) if path.is_dir()]
+    # The folder of another archive has no meshes of this data set.
+    return next((path for path in candidates if next(path.rglob("*.[oO][fF][fF]"), None)), None)
 
 
 def _testdataset_folder(root: Path, objects: int) -> Path:
     return root / ("testdataset" if objects == DEFAULT_OBJECTS else f"testdataset_{objects}")
 
 
-def _bring(name: str, root: Path, objects: int) -> None:
-    """Downloads or makes one data set; its folder appears when it is complete."""
+def _fetch(name: str, root: Path, objects: int) -> None:
+    """Download or generate one data set; its folder appears when it is complete."""
+    metadata: dict[str, object] = {"licence": DATASETS[name].licence}
     if name == "testdataset":
         target = _testdataset_folder(root, objects)
+        metadata |= {"objects": objects, "version": TESTDATASET_VERSION}
 
         def make(folder: Path) -> None:
             with tqdm(
@@ -348,53 +334,19 @@ def _bring(name: str, root: Path, objects: int) -> None:
             ) as bar:
                 write_testdataset(folder, objects, progress=bar.update)
 
-        _complete(name, target, make, objects=objects, version=TESTDATASET_VERSION)
+        make_folder(name, target, make, metadata)
     elif name == "sweethome3d":
-        logger.info("%s: bringing Debian's package %s, 114 MB", name, debian.FURNITURE.name)
-        _complete(name, root / name, lambda folder: debian.fetch(debian.FURNITURE, folder))
-    else:
-        known = KNOWN[name]
-        archive = download(
-            known.url, root / Path(known.url).name, sha256=known.sha256, size=known.size
+        logger.info("%s: downloading the Debian package %s, 114 MB", name, debian.FURNITURE.name)
+        make_folder(
+            name, root / name, lambda folder: debian.fetch(debian.FURNITURE, folder), metadata
         )
+    else:
+        info = DATASETS[name]
+        archive = download(info.url, root / Path(info.url).name, sha256=info.sha256, size=info.size)
         try:
-            _complete(name, root / name, lambda folder: unpack(archive, folder), url=known.url)
+            metadata["url"] = info.url
+            make_folder(name, root / name, lambda folder: unpack(archive, folder), metadata)
         except ArchiveError:
-            archive.unlink()  # or the next call would find the same bad file again
+            archive.unlink()  # or the next call would find the same damaged file
             raise
         archive.unlink()
-
-
-def _complete(name: str, target: Path, make: Callable[[Path], object], **facts: object) -> None:
-    if target.exists() and any(target.iterdir()) and not _is_ours(target):
-        raise UserError(
-            f"{target}: is in the way and not from this program; "
-            "move it, or choose another download folder"
-        )
-    _remove_unfinished(name, target.parent)
-    # A folder that this call makes, in which nobody else can lay links: `making` is not there yet.
-    private = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{name}.", suffix=".making"))
-    making = private / target.name
-    try:
-        _fill(name, target, making, make, facts)
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
-
-
-def _remove_unfinished(name: str, parent: Path) -> None:
-    """Removes what a killed process was making; called by the one that holds the lock."""
-    for left in parent.glob(f".{name}.*making"):
-        shutil.rmtree(left, ignore_errors=True)  # which follows no link
-
-
-def _fill(
-    name: str, target: Path, making: Path, make: Callable[[Path], object], facts: dict[str, object]
-) -> None:
-    """Makes a data set in a folder and gives it its name."""
-    make(making)
-    marker = {"name": name, "made_by": "triform", "licence": KNOWN[name].licence, **facts}
-    with atomic_write(making / MARKER) as stream:
-        stream.write(json.dumps(marker, indent=2).encode())
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(making, target)

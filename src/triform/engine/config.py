@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field
 
-from triform.base.config import Group, Settings
+from triform.base.settings.config import Group, Settings
 from triform.pretrained.named_models import Kind, check_named, check_named_file
 
 NamedKind = Kind | Literal["file of weights"]
@@ -18,7 +18,7 @@ Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 
 def _check_device(name: str) -> str:
-    """Let through what `engine.device` understands."""
+    """Validate the name of a device."""
     if not re.fullmatch(r"auto|cpu|gpu|cuda(:\d+)?", name):
         raise ValueError("auto, cpu, gpu, cuda or cuda:N")
     return name
@@ -28,10 +28,10 @@ DeviceName = Annotated[str, AfterValidator(_check_device)]
 
 
 class TrainingConfig(Group):
-    """How long and how fast to train, and what to keep."""
+    """Length of training, learning rate, precision and checkpoints."""
 
     memory_knobs: ClassVar[tuple[str, ...]] = ("batch_size",)
-    """Settings that cost memory, the first to lower first; named when memory runs out."""
+    """Settings to lower when memory runs out, in this order."""
 
     epochs: int = Field(default=50, ge=0, description="Passes over the training data, at most.")
     lr: float = Field(default=1e-3, gt=0, description="Learning rate, before warm-up and schedule.")
@@ -97,27 +97,27 @@ class TrainingConfig(Group):
 
 
 class FinetuningConfig(TrainingConfig):
-    """Training of a system with a part that was trained before."""
+    """Training with a pretrained part."""
 
     lr_mode: Literal["continue", "finetune"] = Field(
         default="continue",
-        description="Learning rate of the part that was trained before: `continue` "
-        "takes lr, `finetune` takes finetune_lr.",
+        description="Learning rate of the pretrained part: `continue` takes lr, "
+        "`finetune` takes finetune_lr.",
     )
     finetune_lr: float = Field(
         default=1e-5,
         gt=0,
-        description="Learning rate of the part that was trained before, where lr_mode is finetune.",
+        description="Learning rate of the pretrained part if lr_mode is finetune.",
     )
 
     @property
     def pretrained_lr(self) -> float:
-        """Learning rate for the parameters that were trained before."""
+        """Learning rate of the pretrained parameters."""
         return self.finetune_lr if self.lr_mode == "finetune" else self.lr
 
 
 class SchedulerConfig(Group):
-    """How the learning rate changes over the run."""
+    """Learning-rate schedule."""
 
     show_prefix: ClassVar[bool] = True
 
@@ -130,8 +130,8 @@ class SchedulerConfig(Group):
     patience: int = Field(
         default=2,
         ge=0,
-        description="Evaluations without improvement that ReduceLROnPlateau bears "
-        "before it reduces.",
+        description="Evaluations without improvement before ReduceLROnPlateau reduces "
+        "the learning rate.",
     )
     step_size: int = Field(default=10, ge=1, description="Epochs between two reductions of StepLR.")
     min_lr: float = Field(
@@ -140,7 +140,7 @@ class SchedulerConfig(Group):
 
 
 class EarlyStoppingConfig(Group):
-    """When to stop before the last epoch."""
+    """Early stopping."""
 
     show_prefix: ClassVar[bool] = True
 
@@ -162,8 +162,26 @@ class EarlyStoppingConfig(Group):
     )
 
 
+class ConstantSchedulerConfig(SchedulerConfig):
+    """Learning-rate schedule."""
+
+    type: Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"] = "none"
+
+
+class CosineSchedulerConfig(SchedulerConfig):
+    """Learning-rate schedule."""
+
+    type: Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"] = "CosineAnnealingLR"
+
+
+class NoEarlyStoppingConfig(EarlyStoppingConfig):
+    """Early stopping."""
+
+    enabled: bool = False
+
+
 class WandbConfig(Group):
-    """Where Weights & Biases files the run."""
+    """Weights & Biases."""
 
     project: str = Field(
         default="triform", min_length=1, description="Project at Weights & Biases."
@@ -172,7 +190,7 @@ class WandbConfig(Group):
 
 
 class LoggingConfig(Group):
-    """Where the run and its numbers are written."""
+    """Run directories and logging."""
 
     runs_dir: str = Field(
         default="runs", min_length=1, description="Folder of the run directories."
@@ -192,10 +210,10 @@ class LoggingConfig(Group):
 
 
 class SystemConfig(Settings):
-    """What every trainable system can be told; a system adds `data`, `model` and `metrics`."""
+    """Settings of every trainable system; a system adds `data`, `model` and `metrics`."""
 
     named_models: ClassVar[Mapping[tuple[str, str], tuple[NamedKind, str]]] = {}
-    """Settings that name a pretrained model to load, by group and name: its kind, its flag."""
+    """Settings that name a pretrained model: (group, name) -> (kind, flag)."""
 
     device: DeviceName = Field(
         default="auto",
@@ -210,9 +228,9 @@ class SystemConfig(Settings):
     logging: LoggingConfig = LoggingConfig()
 
     @classmethod
-    def base_file(cls, given: Mapping[tuple[str, ...], Any]) -> Path | None:
-        """A run that is continued keeps its own settings: `--resume_from RUN` alone is enough."""
-        source = given.get(("training", "resume_from"))
+    def base_file(cls, flag_values: Mapping[tuple[str, ...], Any]) -> Path | None:
+        """A resumed run keeps its own settings: `--resume_from RUN` alone is enough."""
+        source = flag_values.get(("training", "resume_from"))
         if not source:
             return None
         path = Path(source)
@@ -222,26 +240,30 @@ class SystemConfig(Settings):
     @classmethod
     def check_file(
         cls,
-        layer: Mapping[str, Any],
-        given: Mapping[tuple[str, ...], Any],
+        file_values: Mapping[str, Any],
+        flag_values: Mapping[tuple[str, ...], Any],
         path: Path,
         *,
-        chosen: bool,
+        is_explicit: bool,
     ) -> None:
-        """The settings of a run may be somebody else's: they do not say what is loaded.
+        """Refuse pretrained models that the settings of a run name: they may be from a stranger.
 
         Raises:
             UserError: They name a pretrained model that does not come with Triform.
         """
         is_run = path.name == "config.yaml" and (path.parent / "training.log").exists()
-        if chosen and not is_run:
+        if is_explicit and not is_run:
             return  # a file that the user gave as settings of their own
         for (group, name), (kind, flag) in cls.named_models.items():
-            values = layer.get(group)
-            named = values.get(name) if isinstance(values, Mapping) else None
-            if not named or not isinstance(named, str) or (group, name) in given:
+            values = file_values.get(group)
+            name_in_file = values.get(name) if isinstance(values, Mapping) else None
+            if (
+                not name_in_file
+                or not isinstance(name_in_file, str)
+                or (group, name) in flag_values
+            ):
                 continue
             if kind == "file of weights":
-                check_named_file(named, source=path, flag=flag)
+                check_named_file(name_in_file, source=path, flag=flag)
             else:
-                check_named(named, kind, source=path, flag=flag)
+                check_named(name_in_file, kind, source=path, flag=flag)

@@ -1,4 +1,4 @@
-"""Where to compute, and in which number format."""
+"""Devices and precision: choose them, describe them, move batches."""
 
 import os
 import platform
@@ -55,7 +55,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def processor_name() -> str:
-    """What the processor calls itself."""
+    """Model name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -65,7 +65,7 @@ def processor_name() -> str:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bf16 with instructions of its own."""
+    """Whether the device has bf16 instructions."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -73,7 +73,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def pick_precision(training: TrainingConfig, device: torch.device) -> NumberFormat:
-    """The number format of the forward pass."""
+    """The precision of the forward pass."""
     if training.precision != "auto":
         return training.precision
     if not training.use_amp:
@@ -84,7 +84,7 @@ def pick_precision(training: TrainingConfig, device: torch.device) -> NumberForm
 
 
 def autocast(device: torch.device, precision: NumberFormat) -> AbstractContextManager[None]:
-    """Mixed precision for a block of code; nothing for float32."""
+    """Autocast for a block of code; off for float32."""
     return torch.autocast(device.type, DTYPES[precision], enabled=precision != "float32")
 
 

@@ -1,4 +1,4 @@
-"""When to stop before the last epoch: no improvement for long, or overfitting for long."""
+"""Early stopping: no improvement or overfitting for several evaluations."""
 
 import math
 from typing import Any, Literal
@@ -7,11 +7,11 @@ from triform.engine.config import EarlyStoppingConfig, SchedulerConfig
 
 
 class EarlyStopping:
-    """Counts evaluations that bring nothing.
+    """Count evaluations without improvement and evaluations that overfit.
 
     Args:
         config: The settings.
-        mode: Whether less or more of the monitored number is better.
+        mode: Whether a lower or higher monitored metric is better.
     """
 
     def __init__(self, config: EarlyStoppingConfig, mode: Literal["min", "max"] = "min"):
@@ -23,22 +23,22 @@ class EarlyStopping:
     def on_evaluation(
         self, value: float, *, train_loss: float | None = None, val_loss: float | None = None
     ) -> str:
-        """Take in one evaluation.
+        """Update the counters with one evaluation.
 
         Args:
-            value: The monitored number.
-            train_loss: Loss on training data in evaluation mode, for the overfitting watch.
+            value: The monitored metric.
+            train_loss: Loss on training data in evaluation mode, to detect overfitting.
             val_loss: Loss on validation data.
 
         Returns:
-            Why to stop, or an empty string.
+            The reason to stop, or an empty string.
         """
         if not self.config.enabled:
             return ""
         value = value if self.mode == "min" else -value
-        gain, least = self.best - value, self.config.min_delta
-        # 2.5 - 2.4999 is a little more than 1e-4 in binary; nobody would call it so.
-        if gain > least and not math.isclose(gain, least, rel_tol=1e-9):
+        improvement, min_delta = self.best - value, self.config.min_delta
+        # 2.5 - 2.4999 is slightly more than 1e-4 in binary; it must not count as more.
+        if improvement > min_delta and not math.isclose(improvement, min_delta, rel_tol=1e-9):
             self.best, self.num_bad = value, 0
         else:
             self.num_bad += 1
@@ -68,15 +68,15 @@ class EarlyStopping:
         return {"best": self.best, "num_bad": self.num_bad, "num_overfitting": self.num_overfitting}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from saved counters."""
+        """Restore saved counters."""
         self.best, self.num_bad = state["best"], state["num_bad"]
         self.num_overfitting = state["num_overfitting"]
 
 
 def patience_warning(scheduler: SchedulerConfig, stopping: EarlyStoppingConfig) -> str:
-    """What is wrong with the two patiences together, or an empty string.
+    """A warning if the two patiences do not fit together, else an empty string.
 
-    A schedule that waits as long as early stopping never gets to lower the learning rate.
+    A schedule with the patience of early stopping never lowers the learning rate.
     """
     if scheduler.type != "ReduceLROnPlateau" or not stopping.enabled:
         return ""

@@ -1,7 +1,7 @@
-"""A moving average of the weights, often better than the weights themselves.
+"""Exponential moving average (EMA) of the weights, often better than the weights themselves.
 
-Polyak averaging; the decay grows from 0.1 in the first steps, so that the random start is
-forgotten quickly.
+The decay grows from 0.1 in the first steps, so that the random initial weights are forgotten
+quickly.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 WARMUP = 10
 RUNNING = ("running_mean", "running_var")
-"""Statistics of batch norm. The newest ones belong to the newest weights: where these swing, they
-fit the averaged weights now and again, and averages of both fit together."""
+"""Statistics of batch norm, averaged too: the newest ones belong to the newest weights and fit the
+averaged weights only by chance."""
 
 
-class MovingAverage:
-    """Averages of all trained weights and norms' statistics of some networks, in float32.
+class ExponentialMovingAverage:
+    """EMA of the weights and batch-norm statistics of several networks, in float32.
 
     Args:
-        networks: The networks; their present weights are the start.
-        decay: Weight of the past in [0, 1); 0 switches the average off.
+        networks: The networks; their current weights are the initial averages.
+        decay: Decay in [0, 1); 0 switches the EMA off.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float):
@@ -32,7 +32,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step (counted from 1), and statistics of norms.
+        """Update the averages after a step (counted from 1).
 
         Other buffers are copied as they are.
         """
@@ -43,15 +43,15 @@ class MovingAverage:
             averages = self.averages[name]
             trained = dict(network.named_parameters())
             for key, value in network.state_dict(keep_vars=True).items():
-                follows = key in trained or key.endswith(RUNNING)
-                if follows and value.is_floating_point():
+                is_averaged = key in trained or key.endswith(RUNNING)
+                if is_averaged and value.is_floating_point():
                     averages[key].lerp_(value.detach().to(averages[key].dtype), 1 - decay)
                 else:
                     averages[key].copy_(value)
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Let the networks hold the averages for a while."""
+    def swapped_in(self) -> Iterator[None]:
+        """Put the averages into the networks for a block of code."""
         if not self.decay:
             yield
             return
@@ -67,7 +67,7 @@ class MovingAverage:
         return self.averages
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Go on from saved averages; a run saved without them starts from the weights."""
+        """Restore saved averages; without them start from the current weights."""
         for name, averages in self.averages.items():
             source = state.get(name) or self.networks[name].state_dict()
             for key, value in source.items():
@@ -79,7 +79,7 @@ class MovingAverage:
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
-    """A network's weights and buffers, apart from it; low precision becomes float32."""
+    """Copy a network's weights and buffers; low precision becomes float32."""
     return {
         key: value.detach().clone().float()
         if value.is_floating_point() and value.dtype.itemsize < 4

@@ -1,9 +1,8 @@
-"""The loop that trains everything.
+"""The training loop.
 
-Reading it top to bottom is reading what training means here: step until the epoch is over,
-measure, remember the best, save, and stop for a reason that can be said in one line. What a
-step computes is the system's business (`protocol.py`); how a loss becomes a change of weights is
-`update.py`; what is saved and brought back is `session.py`.
+Step until the epoch is over, evaluate, keep the best weights, save, and stop with a reason. A
+step is computed by the system (`protocol.py`), the optimizers step in `update.py`, and
+`session.py` holds the state of the run.
 """
 
 import math
@@ -20,7 +19,7 @@ from triform.base.logging import get_logger
 from triform.engine.config import SystemConfig
 from triform.engine.device import autocast, to_device
 from triform.engine.interrupts import Interrupts
-from triform.engine.memory import is_out_of_memory, memory_advice
+from triform.engine.out_of_memory import is_out_of_memory, memory_advice
 from triform.engine.progress import Progress
 from triform.engine.protocol import System
 from triform.engine.session import Session
@@ -31,14 +30,14 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a run.
+    """Result of a run.
 
     Attributes:
         run_dir: The run directory.
         best: The best value of the monitored number: `value`, `monitor`, `epoch`, `step`; None
             where nothing was evaluated.
         metrics: Last value of every number.
-        reason: Why training ended.
+        reason: Reason of the end.
     """
 
     run_dir: Path
@@ -47,23 +46,23 @@ class Result:
     reason: str
 
 
-def fit(system: System, config: SystemConfig | None = None) -> Result:
+def fit(system: System[Any], config: SystemConfig | None = None) -> Result:
     """Train a system.
 
     Args:
-        system: What to train; its networks hold the last weights afterwards.
+        system: The system; its networks hold the last weights afterwards.
         config: The settings; those of the system by default.
 
     Returns:
-        Where the run is, and how well it went.
+        The run directory and the results.
 
     Raises:
         UserError: Training cannot start or go on, in one line.
-        KeyboardInterrupt: Somebody wanted to stop; the run is saved and the log says how to
-            go on.
+        KeyboardInterrupt: Training was interrupted; the run is saved and the log says how to
+            resume.
     """
     config = config or system.config
-    with Session(system, config) as session, advice(session), Interrupts() as interrupts:
+    with Session(system, config) as session, user_errors(session), Interrupts() as interrupts:
         if finished := session.stopped or session.limit():
             logger.warning(
                 "%s is finished (%s): nothing to do; to train on, raise the limit or "
@@ -81,12 +80,12 @@ def fit(system: System, config: SystemConfig | None = None) -> Result:
                 train_epoch(session, bar, interrupts)
                 reason = session.processes.gather(session.limit())[0]
                 reason = finish_epoch(session, reason)
-        say_goodbye(session, reason)
+        log_summary(session, reason)
         return Result(session.run.path, session.best, session.metrics, reason)
 
 
 def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None:
-    """Step through the rest of the present epoch, or up to a limit of the settings."""
+    """Train for the rest of the current epoch, or up to a limit of the settings."""
     system, update = session.system, session.update
     minutes = session.config.training.save_every_minutes
     log_every = session.config.logging.log_every
@@ -95,18 +94,19 @@ def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None
         with autocast(session.device, session.precision):
             scalars = system.step(to_device(batch, session.device), update)
         session.step += 1
-        session.average.update(session.step)
+        system.num_steps = session.step
+        session.ema.update(session.step)
         session.collect(scalars)
         due = session.step % log_every == 0
         bar.step(session.epoch, session.log_training() if due else None)
 
         overdue = minutes > 0 and time.monotonic() - session.last_save > 60 * minutes
-        stop, save, enough = session.processes.any(
-            interrupts.wanted, overdue and update.is_healthy, bool(session.limit())
+        interrupted, save, limit_reached = session.processes.any(
+            interrupts.requested, overdue and update.is_healthy, bool(session.limit())
         )
-        if stop:
-            stop_politely(session)
-        if enough:
+        if interrupted:
+            handle_interrupt(session)
+        if limit_reached:
             return
         if save:
             session.save("last")
@@ -114,10 +114,10 @@ def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None
 
 
 def finish_epoch(session: Session, reason: str) -> str:
-    """Measure, remember the best, adapt the learning rate, save; returns why to stop, if so."""
+    """Evaluate, keep the best, adapt the learning rate, save; return the reason to stop."""
     training, is_best, names = session.config.training, False, ["last"]
     session.log_training()
-    share_statistics(session)
+    average_statistics(session)
     if reason or session.epoch % training.evaluate_every == 0:
         is_best, session.stopped = evaluate(session)
         reason = reason or session.stopped
@@ -125,7 +125,7 @@ def finish_epoch(session: Session, reason: str) -> str:
         names.insert(0, f"epoch_{session.epoch:03d}")
     if is_best:
         names.insert(0, "best")
-    # After a failed step the last good checkpoint stays, unless the weights have just proved good.
+    # After a failed step the last good checkpoint stays, unless these weights are the best.
     if session.update.is_healthy or is_best:
         session.save(*names)
     every = session.config.logging.sample_every
@@ -137,15 +137,15 @@ def finish_epoch(session: Session, reason: str) -> str:
 
 
 def evaluate(session: Session) -> tuple[bool, str]:
-    """Measure on validation data (and on training data, for the overfitting watch).
+    """Evaluate on validation data (and on training data, to detect overfitting).
 
     Returns:
-        Whether this was the best so far, and why to stop early, if so.
+        Whether this is the best so far, and the reason to stop early or an empty string.
     """
     system, stopping = session.system, session.stopping
     values = session.measure("val")
     if not values:
-        # Nothing to choose by: the newest weights are the best there are.
+        # Without a metric the newest weights count as the best.
         return True, ""
     if system.monitor not in values:
         raise UserError(
@@ -173,21 +173,21 @@ def evaluate(session: Session) -> tuple[bool, str]:
         }
     if session.schedule.on_evaluation(value):
         logger.info("no improvement: learning rate times %g", session.schedule.config.factor)
-    why = stopping.on_evaluation(
+    stop_reason = stopping.on_evaluation(
         value, train_loss=values.get("train_eval/loss"), val_loss=values.get("val/loss")
     )
-    return is_best, why
+    return is_best, stop_reason
 
 
 def is_better(value: float, best: dict[str, Any] | None, mode: str) -> bool:
-    """Whether a value beats the best so far; what is not a number beats nothing."""
+    """Whether a value is better than the best so far; never for nan."""
     if math.isnan(value):
         return False
     return best is None or (value < best["value"] if mode == "min" else value > best["value"])
 
 
-def share_statistics(session: Session) -> None:
-    """Give all processes the mean of their running statistics, so that they measure alike."""
+def average_statistics(session: Session) -> None:
+    """Average running statistics over all processes, so that all evaluate the same networks."""
     session.processes.average_(
         [
             buffer
@@ -199,15 +199,15 @@ def share_statistics(session: Session) -> None:
 
 
 def draw_samples(session: Session) -> None:
-    """Let the system show what it can do so far."""
+    """Write samples of the current weights."""
     if session.config.logging.sample_every and session.processes.is_main:
         with session.evaluation("sample"):
             session.system.sample(session.run.samples, session.step)
-    session.processes.wait()
+    session.processes.barrier()
 
 
 def call_hooks(session: Session, *, is_best: bool, reason: str) -> None:
-    """Let the system's hooks see the end of an epoch, and of training."""
+    """Call the hooks of the system after an epoch and at the end of training."""
     if session.processes.is_main and session.system.hooks:
         context = session.context(is_best=is_best, reason=reason)
         with session.evaluation("hooks"):
@@ -215,11 +215,11 @@ def call_hooks(session: Session, *, is_best: bool, reason: str) -> None:
                 hook.on_epoch_end(context)
                 if reason:
                     hook.on_end(context)
-    session.processes.wait()
+    session.processes.barrier()
 
 
-def say_goodbye(session: Session, reason: str) -> None:
-    """Say how it went, and write the model card."""
+def log_summary(session: Session, reason: str) -> None:
+    """Log the best result and write the model card."""
     if session.processes.is_main:
         best = session.best
         if best:
@@ -230,8 +230,8 @@ def say_goodbye(session: Session, reason: str) -> None:
         session.run.write_model_card(session.system.name, session.metrics, best, reason)
 
 
-def stop_politely(session: Session) -> None:
-    """Save, say how to go on, and stop."""
+def handle_interrupt(session: Session) -> None:
+    """Save, log the command that resumes, and raise KeyboardInterrupt."""
     if session.update.is_healthy:
         session.save("last")
     logger.warning("stopped at step %d; to go on: %s", session.step, resume_command(session))
@@ -239,7 +239,7 @@ def stop_politely(session: Session) -> None:
 
 
 def resume_command(session: Session) -> str:
-    """The command that goes on with this run."""
+    """The command that resumes this run."""
     count = session.processes.count
     program = "triform" if count == 1 else f"torchrun --nproc_per_node {count} -m triform.cli"
     path = shlex.quote(str(session.run.path))
@@ -247,15 +247,15 @@ def resume_command(session: Session) -> str:
 
 
 @contextmanager
-def advice(session: Session) -> Iterator[None]:
-    """Turn what nobody can act on into one line that says what to do."""
+def user_errors(session: Session) -> Iterator[None]:
+    """Turn non-finite gradients and lack of memory into one line with advice."""
     try:
         yield
     except NonFiniteError as error:
         last, lr = session.run.checkpoint("last"), session.config.training.lr
-        kept = f"the last good checkpoint is {last}; " if last.is_file() else ""
+        checkpoint = f"the last good checkpoint is {last}; " if last.is_file() else ""
         raise UserError(
-            f"stopped at step {session.step}: {error}; {kept}"
+            f"stopped at step {session.step}: {error}; {checkpoint}"
             f"try --lr {lr / 10:g}, --grad_clip 1 or --precision float32"
         ) from error
     except (RuntimeError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""Ctrl-C and polite termination: finish the step, save, then stop."""
+"""Handle Ctrl-C and SIGTERM: finish the step, save, then stop."""
 
 import signal
 import threading
@@ -11,30 +11,30 @@ logger = get_logger(__name__)
 
 
 class Interrupts:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish that the loop reads between two steps.
+    """Signal handler that records the first Ctrl-C or SIGTERM for the loop to read.
 
     A second one stops at once. Outside the main thread, where Python allows no handlers, nothing
-    is changed.
+    changes.
 
     Attributes:
-        wanted: Whether somebody wants training to stop.
+        requested: Whether a stop was requested.
     """
 
     def __init__(self) -> None:
-        self.wanted = False
-        self._before: dict[signal.Signals, Any] = {}
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+    def _handle(self, signal_number: int, frame: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.wanted = True
+        self.requested = True
         logger.info("stopping after this step; once more to stop at once")
 
     def __enter__(self) -> "Interrupts":
-        """Take over."""
+        """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[signal_number] = signal.signal(signal_number, self._handle)
         return self
 
     def __exit__(
@@ -43,6 +43,6 @@ class Interrupts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Hand back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        """Restore the previous handlers."""
+        for signal_number, handler in self._previous.items():
+            signal.signal(signal_number, handler)

@@ -1,4 +1,4 @@
-"""What this machine is: versions, processor, memory. For `environment.json` and the doctor."""
+"""Describe this machine: versions, processor, memory. For `environment.json` and the doctor."""
 
 import os
 import platform
@@ -24,7 +24,6 @@ PACKAGES = (
     "scipy",
     "numba",
     "pydantic",
-    "tyro",
     "trimesh",
     "transformers",
     "tokenizers",
@@ -32,7 +31,7 @@ PACKAGES = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """Everything that a result may depend on, as plain data."""
+    """Versions and hardware that results may depend on, as plain data."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -49,16 +48,16 @@ def describe_machine() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """Commit that this code was run from, with `+changes` where files differ from it.
+    """Git commit of the running code, with `+changes` if files differ from it.
 
-    None where the code is not in a git checkout, as after an ordinary installation.
+    None if the code is not in a git checkout, as after an ordinary installation.
     """
     git, folder = shutil.which("git"), Path(__file__).parent
     if git is None:
         return None
 
-    def ask(*arguments: str) -> str | None:
-        """Output of git; None where it fails. It must not look for a user to ask."""
+    def run_git(*arguments: str) -> str | None:
+        """Output of git; None if it fails. It never asks the user."""
         result = subprocess.run(
             [git, "-C", str(folder), *arguments],
             capture_output=True,
@@ -70,7 +69,9 @@ def git_revision() -> str | None:
         return result.stdout.strip() if result.returncode == 0 else None
 
     # A package installed into somebody else's checkout is not under its version control.
-    if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
+    if run_git("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
-    revision = ask("rev-parse", "HEAD")
-    return revision and revision + ("+changes" if ask("status", "--porcelain", "--", ".") else "")
+    revision = run_git("rev-parse", "HEAD")
+    return revision and revision + (
+        "+changes" if run_git("status", "--porcelain", "--", ".") else ""
+    )

@@ -1,4 +1,4 @@
-"""What is installed, asked without importing it. No torch here."""
+"""Versions of installed packages, without importing them. No torch here."""
 
 import importlib.metadata
 
@@ -6,7 +6,7 @@ GIGABYTE = 1e9
 
 
 def package_version(name: str) -> str | None:
-    """Version of an installed package; None where it is not installed."""
+    """Version of an installed package; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""One process or many.
+"""Distributed training with one process or several.
 
-`torchrun` and `accelerate launch` start the processes and say who is who in the environment;
+`torchrun` and `accelerate launch` start the processes and set their ranks in the environment;
 accelerate wraps the networks so that gradients are averaged. A single process needs neither.
 """
 
@@ -17,23 +17,23 @@ from triform.base.errors import UserError
 
 
 def process_index() -> int:
-    """Number of this process, from 0."""
+    """Rank of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def process_count() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class Processes:
-    """The processes that train together, seen from one of them.
+    """The processes that train together, from the view of one of them.
 
     Attributes:
-        index: Number of this process.
-        count: How many there are.
-        is_main: Whether this one writes files and talks.
-        device: Where this one computes.
+        index: Rank of this process.
+        count: Number of processes.
+        is_main: Whether this one writes files and logs.
+        device: Device of this process.
     """
 
     def __init__(self, device: torch.device):
@@ -46,7 +46,7 @@ class Processes:
             self.device = self._accelerator.device
 
     def prepare(self, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
-        """The networks as they must be called in training."""
+        """Wrap trained networks for distributed training."""
         if self._accelerator is None:
             return networks
         trained = {
@@ -72,14 +72,14 @@ class Processes:
                 tensor.copy_(part.view_as(tensor))
 
     def average_scalars(self, scalars: Mapping[str, float]) -> dict[str, float]:
-        """Mean over all processes of numbers that each of them has."""
+        """Average numbers by name over all processes."""
         if self.count == 1:
             return dict(scalars)
         gathered = self.gather(dict(scalars))
         return {name: sum(each[name] for each in gathered) / self.count for name in scalars}
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """For each flag, whether it is set on some process: all of them take the same turn."""
+        """For each flag, whether it is set on any process, so that all decide alike."""
         if self.count == 1:
             return flags
         votes = torch.tensor(flags, dtype=torch.int32, device=self.device)
@@ -87,24 +87,24 @@ class Processes:
         return tuple(bool(vote) for vote in votes.tolist())
 
     def gather(self, value: Any) -> list[Any]:
-        """The value of every process, in order."""
+        """Gather the value of every process, in order."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
         torch.distributed.all_gather_object(values, value)
         return values
 
-    def wait(self) -> None:
-        """Go on when everybody is here."""
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.count > 1:
             torch.distributed.barrier()
 
 
 @contextmanager
-def networks_as(
+def replaced_networks(
     system_networks: dict[str, nn.Module], networks: Mapping[str, nn.Module]
 ) -> Iterator[None]:
-    """Let a system see other modules under its networks' names for a while."""
+    """Replace a system's networks for a block of code."""
     before = dict(system_networks)
     system_networks.update(networks)
     try:
@@ -114,7 +114,7 @@ def networks_as(
 
 
 def _connect(device: torch.device) -> Any:
-    """Join the other processes."""
+    """Connect to the other processes."""
     try:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs, DistributedType
@@ -124,7 +124,7 @@ def _connect(device: torch.device) -> Any:
         ) from error
     # Precision is the engine's business (torch.autocast around the step), hence "no". Buffers
     # sent before each forward pass would change under a backward pass that still needs them
-    # when a network is called twice; `share_statistics` evens them out instead.
+    # when a network is called twice; `average_statistics` evens them out instead.
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no",

@@ -1,4 +1,4 @@
-"""The bar that shows loss, speed and time left; silent where nobody watches."""
+"""Progress bar with loss, speed and remaining time; hidden without a terminal."""
 
 import sys
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from tqdm import tqdm
 
 
 class Progress:
-    """One bar for the whole run.
+    """Progress bar of the whole run.
 
     Args:
-        total: Steps of the run; 0 where nobody can say.
-        done: Steps done already.
-        show: Whether to show it at all; it also stays away where standard error is no terminal.
+        total: Steps of the run; 0 if unknown.
+        done: Steps already done.
+        show: Whether to show it; it is always hidden if standard error is no terminal.
     """
 
     def __init__(self, total: int, done: int = 0, *, show: bool = True):
@@ -29,7 +29,7 @@ class Progress:
         )
 
     def step(self, epoch: int, values: Mapping[str, float] | None = None) -> None:
-        """One step more; numbers where there are new ones."""
+        """Advance by one step, with new values if there are any."""
         if values is not None:
             loss = {name: f"{value:.4g}" for name, value in values.items() if name == "loss"}
             self._bar.set_postfix({"epoch": epoch + 1, **loss}, refresh=False)
@@ -45,5 +45,5 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Close the bar."""
         self._bar.close()

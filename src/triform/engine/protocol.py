@@ -1,8 +1,8 @@
-"""What the engine asks of a system, and what a system gets from the engine.
+"""The interface between the engine and a system.
 
-The loop owns *when* and *how safely*, the system owns *what*: it pulls its own batches and
-pushes its losses through `update`. That is enough for one optimizer or several, for gradients
-that the system computes itself, and for batches that are collected by acting.
+The engine runs the loop; the system gives batches and computes losses, which it passes to
+`update`. That is enough for one optimizer or several, for gradients that the system computes
+itself, and for batches that are collected by acting.
 
     losses = compute(self.networks["model"](batch["inputs"]), batch)     # supervised
     update(losses["loss"])
@@ -17,47 +17,49 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from triform.base.seeding import seed_everything
 from triform.engine.config import SystemConfig
+from triform.engine.device import pick_device
+from triform.engine.epoch_loader import EpochLoader
+from triform.engine.update import Update
 
-if TYPE_CHECKING:
-    from triform.engine.update import Update
-
+ConfigT = TypeVar("ConfigT", bound=SystemConfig)
 Batch = Any
 Scalars = Mapping[str, float | Tensor]
 
 
 class Stateful(Protocol):
-    """Something that a run must put back to go on where it stopped: tensors and plain data."""
+    """An object whose state is saved with the run: tensors and plain data."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state."""
+        """Return the state."""
 
     def load_state_dict(self, state: dict[str, Any]) -> object:
-        """Put a state back."""
+        """Restore a state."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where a run stands, for hooks.
+    """Progress of a run, for hooks.
 
     Attributes:
         system: The system; its networks are in evaluation mode and hold the averaged weights
             where `ema_decay` is set.
         run_dir: The run directory.
-        checkpoint_dir: Where the checkpoints are.
+        checkpoint_dir: Folder of the checkpoints.
         step: Steps done.
         epoch: Epochs done.
-        metrics: Newest value of every number logged.
+        metrics: Last value of every metric.
         is_best: Whether the last evaluation was the best one so far.
-        reason: Why training ended; empty while it goes on.
+        reason: Reason of the end; empty during training.
     """
 
-    system: "System"
+    system: "System[Any]"
     run_dir: Path
     checkpoint_dir: Path
     step: int
@@ -68,28 +70,32 @@ class Context:
 
 
 class Hook:
-    """Something small that happens beside training; called on the main process only."""
+    """Callback at the end of epochs and of training, on the main process only."""
 
     def on_epoch_end(self, context: Context) -> None:
-        """After an epoch, its evaluation and its checkpoint."""
+        """Called after an epoch, its evaluation and its checkpoint."""
 
     def on_end(self, context: Context) -> None:
-        """After the last epoch, with the reason for the end."""
+        """Called after the last epoch, with the reason of the end."""
 
 
-class System(ABC):
-    """A trainable thing: networks, optimizers, batches, a step, an evaluation.
+class System(ABC, Generic[ConfigT]):
+    """A trainable system: networks, optimizers, batches, training step, evaluation.
+
+    Random numbers are seeded before a subclass builds its networks.
 
     Attributes:
         name: Name on the command line and of the folder of its runs.
-        monitor: The number of `evaluate` that decides which weights are best.
-        monitor_mode: Whether less or more of it is better.
-        networks: What is trained: moved to the device, saved, averaged. In `step` they must be
-            called (`self.networks["model"](x)`), because several processes meet there.
-        frozen: What is used but never trained nor saved; always in evaluation mode.
+        monitor: The metric of `evaluate` that selects the best weights.
+        monitor_mode: Whether lower or higher is better.
+        networks: Trained networks: moved to the device, saved, averaged. `step` must call them
+            (`self.networks["model"](x)`), because distributed training synchronises there.
+        frozen: Networks that are neither trained nor saved; always in evaluation mode.
         optimizers: By name. The learning rate that a parameter group has when training starts
             is its base; schedule and warm-up scale it.
-        stateful: Whatever else a run needs to go on where it stopped, by name: samplers, buffers.
+        loader: Training batches, saved with the run; None if `batches` makes its own.
+        stateful: Other objects whose state is saved, by name: buffers, counters.
+        num_steps: Steps done; the engine counts.
         hooks: Called at the end of epochs and of training.
     """
 
@@ -97,8 +103,12 @@ class System(ABC):
     monitor: str = "val/loss"
     monitor_mode: Literal["min", "max"] = "min"
 
-    def __init__(self, config: SystemConfig):
+    def __init__(self, config: ConfigT):
+        pick_device(config.device)  # a wrong name is refused before data is read
+        seed_everything(config.seed)  # initial weights
         self.config = config
+        self.loader: EpochLoader | None = None
+        self.num_steps = 0
         self.networks: dict[str, nn.Module] = {}
         self.frozen: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
@@ -107,7 +117,7 @@ class System(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         for network in self.networks.values():
             for parameter in network.parameters():
                 return parameter.device
@@ -115,37 +125,52 @@ class System(ABC):
 
     @property
     def num_batches(self) -> int | None:
-        """Batches in one epoch; None where nobody can say."""
-        return None
+        """Batches in one epoch; None if unknown."""
+        return None if self.loader is None else len(self.loader)
 
-    @abstractmethod
     def batches(self) -> Iterator[Batch]:
-        """The rest of the present epoch, from the position of the (stateful) sampler.
+        """Iterate over the rest of the current epoch, from the position of the loader.
 
         The engine moves tensors in dicts, lists and tuples to the device.
         """
+        if self.loader is None:
+            raise NotImplementedError(f"{self.name} has neither a loader nor batches of its own")
+        return iter(self.loader)
 
-    @abstractmethod
-    def step(self, batch: Batch, update: "Update") -> Scalars:
-        """Learn from one batch; networks are in training mode, under autocast.
-
-        Returns:
-            Numbers to log, by name without prefix: `{"loss": ...}`.
-        """
-
-    def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Measure on a split; networks are in evaluation mode, without gradients.
-
-        Random numbers are seeded anew before, and training does not notice what was drawn.
-
-        Args:
-            split: `"val"`, `"test"`, or `"train"` for the overfitting watch.
+    def metadata(self) -> dict[str, Any]:
+        """Metadata that building the trained networks needs besides weights and config.
 
         Returns:
-            Numbers by name; the engine puts `val/` in front where there is no slash yet. Empty
-            where there is nothing to measure.
+            Plain data (strings, numbers, lists, dicts), such as class names or a vocabulary.
+            A resumed run must have the same.
         """
         return {}
 
-    def sample(self, folder: Path, step: int) -> None:  # noqa: B027 - may stay empty
-        """Write a few results into a folder, named after the step; nothing by default."""
+    def stateful_parts(self) -> dict[str, Stateful]:
+        """Objects whose state is saved besides networks and optimizers: `stateful` and loader."""
+        return self.stateful if self.loader is None else {"loader": self.loader, **self.stateful}
+
+    @abstractmethod
+    def step(self, batch: Batch, update: Update) -> Scalars:
+        """Train on one batch; networks are in training mode, under autocast.
+
+        Returns:
+            Values to log, by name without prefix: `{"loss": ...}`.
+        """
+
+    def evaluate(self, split: str = "val") -> dict[str, float]:
+        """Evaluate on a split; networks are in evaluation mode, without gradients.
+
+        The random state is seeded before and restored afterwards.
+
+        Args:
+            split: `"val"`, `"test"`, or `"train"` to detect overfitting.
+
+        Returns:
+            Metrics by name; the engine puts `val/` in front of names without a slash. Empty if
+            there is nothing to evaluate.
+        """
+        return {}
+
+    def sample(self, folder: Path, step: int) -> None:
+        """Write samples into a folder, named after the step; nothing by default."""

@@ -1,29 +1,30 @@
-"""Going on where a run stopped: what has to be kept, and how it is put back."""
+"""Resume a run: find its checkpoint, check that it fits, restore random numbers and optimizers."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from triform.base.config import differences
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.base.printable import shorten
 from triform.base.seeding import hash_seed, seed_everything, set_random_state
-from triform.engine import checkpoint
+from triform.base.settings.config import differences
 from triform.engine.config import SystemConfig
-from triform.engine.run import Run
-
-if TYPE_CHECKING:
-    from triform.engine.session import Session
+from triform.engine.processes import Processes
+from triform.engine.protocol import System
+from triform.engine.runs.run import Run
 
 logger = get_logger(__name__)
 
 
 def resume_point(source: Path, config: SystemConfig) -> tuple[Path | None, Path | None]:
-    """What `resume_from` means.
+    """Find the run directory and the checkpoint that `resume_from` names.
 
     Returns:
-        The run directory to go on in (None for a new one), and the checkpoint (None where a run
+        The run directory to continue in (None for a new one), and the checkpoint (None where a run
         was killed before its first).
 
     Raises:
@@ -36,83 +37,77 @@ def resume_point(source: Path, config: SystemConfig) -> tuple[Path | None, Path 
         return source, last if last.is_file() else None
     if not source.is_file():
         raise UserError(f"--resume_from {source}: no such file or run directory")
-    # Going on from `best` or an epoch must not overwrite what the run did after it.
+    # Resuming from `best` or an epoch must not overwrite what the run did after it.
     run_dir = source.parent.parent
     is_last = source.name == config.training.checkpoint_file("last")
-    in_place = (
+    continues_run = (
         is_last
         and source.parent.name == "checkpoints"
         # Beside a folder of checkpoints that somebody named, config.yaml is that person's own.
         and all((run_dir / name).is_file() for name in ("config.yaml", "training.log"))
     )
-    return (run_dir if in_place else None), source
+    return (run_dir if continues_run else None), source
 
 
-def collect_state(session: "Session", random: list[dict[str, Any]]) -> checkpoint.State:
-    """Everything that going on needs."""
-    system = session.system
-    return {
-        "system": system.name,
-        "config": session.config.model_dump(mode="json"),
-        "networks": {name: net.state_dict() for name, net in session.networks.items()},
-        "ema": session.average.state_dict(),
-        "optimizers": {name: opt.state_dict() for name, opt in system.optimizers.items()},
-        "stateful": {name: each.state_dict() for name, each in system.stateful.items()},
-        "schedule": session.schedule.state_dict(),
-        "stopping": session.stopping.state_dict(),
-        "update": session.update.state_dict(),
-        "random": random,
-        "step": session.step,
-        "epoch": session.epoch,
-        "best": session.best,
-        "metrics": session.metrics,
-        "stopped": session.stopped,
-        "seconds": session.minutes * 60,
-    }
+Changes = Mapping[str, tuple[Any, Any]]
+"""Dotted name of a setting -> (old value, new value)."""
 
 
-def restore_state(session: "Session", state: checkpoint.State) -> None:
-    """Go on where a checkpoint stopped."""
-    system = session.system
+def check_resumable(state: Mapping[str, Any], system: System[Any], config: SystemConfig) -> Changes:
+    """Refuse a checkpoint of another system or of other data, and warn of changed settings.
+
+    Returns:
+        The settings that differ from those of the checkpoint.
+
+    Raises:
+        UserError: The system or its metadata differ.
+    """
+    source = config.training.resume_from
     if state["system"] != system.name:
+        raise UserError(f"{source}: a checkpoint of {state['system']}, not of {system.name}")
+    other = differences(state["metadata"], system.metadata())
+    if other:
+        name, (old, new) = next(iter(other.items()))
         raise UserError(
-            f"{session.config.training.resume_from}: a checkpoint of "
-            f"{state['system']}, not of {system.name}"
+            f"{source}: trained with another {name}: {shorten(str(old))} there, "
+            f"{shorten(str(new))} here; the data must be the same"
         )
-    changed = differences(state["config"], session.config.model_dump(mode="json"))
-    changed.pop("training.resume_from", None)
-    words = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
-    if changed:
-        logger.warning("resuming with changed settings: %s", words)
+    changes = differences(state["config"], config.model_dump(mode="json"))
+    changes.pop("training.resume_from", None)
+    if changes:
+        logger.warning("resuming with changed settings: %s", describe_changes(changes))
+    return changes
+
+
+def describe_changes(changes: Changes) -> str:
+    """Changed settings in one line."""
+    return ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changes.items())
+
+
+@contextmanager
+def mismatch_errors(source: str | None, changes: Changes) -> Iterator[None]:
+    """Turn the errors of loading a state that does not fit into one line.
+
+    Args:
+        source: The checkpoint, for the message.
+        changes: Settings that differ, a likely reason.
+
+    Raises:
+        UserError: Loading failed.
+    """
     try:
-        for name, network in session.networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in system.optimizers.items():
-            _load_optimizer(optimizer, state["optimizers"][name])
-        for name, each in system.stateful.items():
-            each.load_state_dict(state["stateful"][name])
-        session.average.load_state_dict(state["ema"])
-        session.schedule.load_state_dict(state["schedule"])
-        session.stopping.load_state_dict(state["stopping"])
-        session.update.load_state_dict(state["update"])
-        session.step, session.epoch, session.best = state["step"], state["epoch"], state["best"]
-        session.metrics, session.seconds_before = dict(state["metrics"]), state["seconds"]
-        # Whoever changes early stopping wants another decision.
-        again = any(name.startswith("early_stopping.") for name in changed)
-        session.stopped = "" if again else state["stopped"]
-        _restore_random(session, state["random"])
+        yield
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        first = (str(error).strip().splitlines() or [""])[-1].strip()
-        first = f"it lacks {first}" if isinstance(error, KeyError) else first
-        raise UserError(
-            f"{session.config.training.resume_from}: does not fit this system: "
-            f"{first}" + (f"; changed settings: {words}" if words else "")
-        ) from error
+        reason = (str(error).strip().splitlines() or [""])[-1].strip()
+        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        changed = f"; changed settings: {describe_changes(changes)}" if changes else ""
+        raise UserError(f"{source}: does not fit this system: {reason}{changed}") from error
 
 
-def _restore_random(session: "Session", states: list[dict[str, Any]]) -> None:
-    """Give each process its own random numbers back."""
-    processes = session.processes
+def restore_random_state(
+    states: list[dict[str, Any]], processes: Processes, seed: int, step: int
+) -> None:
+    """Restore each process's random state; other numbers where the count of processes differs."""
     if len(states) == processes.count:
         set_random_state(states[processes.index])
         return
@@ -121,15 +116,15 @@ def _restore_random(session: "Session", states: list[dict[str, Any]]) -> None:
         processes.count,
         len(states),
     )
-    seed_everything(hash_seed(session.config.seed, "fit", processes.index, session.step))
+    seed_everything(hash_seed(seed, "fit", processes.index, step))
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load what an optimizer remembers; its settings stay those of this run's config."""
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load an optimizer's state; its options stay those of this run's config."""
     options = [
         {key: value for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups
     ]
     optimizer.load_state_dict(state)
-    for group, mine in zip(optimizer.param_groups, options, strict=True):
-        group.update(mine)
+    for group, current in zip(optimizer.param_groups, options, strict=True):
+        group.update(current)

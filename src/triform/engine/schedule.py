@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step; only the plateau schedule remembers anything."""
+"""Learning-rate schedules as functions of the step; only the plateau schedule has state."""
 
 import math
 from typing import Any, Literal
@@ -9,15 +9,15 @@ from triform.engine.config import SchedulerConfig
 
 
 class Schedule:
-    """Learning rates for all optimizers of a run.
+    """Learning-rate schedule of all optimizers of a run.
 
     Args:
         config: The settings.
         warmup_steps: Steps in which the rate rises from 0.
-        total_steps: Steps of the whole run, for the cosine; 0 where nobody can say, then
+        total_steps: Steps of the whole run, for the cosine; 0 if unknown, then
             `epochs` counts.
         epochs: Epochs of the whole run.
-        mode: Whether less or more of the monitored number is better.
+        mode: Whether a lower or higher monitored metric is better.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Schedule:
         """The learning rate of a parameter group.
 
         Args:
-            base: Its rate without schedule.
+            base: Its learning rate without schedule.
             step: Steps done.
             epoch: Epochs done.
         """
@@ -52,8 +52,8 @@ class Schedule:
             case "StepLR":
                 rate = base * self.config.factor ** (epoch // self.config.step_size)
             case "CosineAnnealingLR":
-                done, all_ = (step, self.total_steps) if self.total_steps else (epoch, self.epochs)
-                progress = min(1.0, done / max(1, all_))
+                done, total = (step, self.total_steps) if self.total_steps else (epoch, self.epochs)
+                progress = min(1.0, done / max(1, total))
                 rate = lowest + (base - lowest) * (1 + math.cos(math.pi * progress)) / 2
             case other:
                 assert_never(other)
@@ -61,7 +61,7 @@ class Schedule:
         return max(lowest, rate) * warmup
 
     def on_evaluation(self, value: float) -> bool:
-        """Tell the plateau schedule a new value of the monitored number.
+        """Update the plateau schedule with a new value of the monitored metric.
 
         Returns:
             Whether the learning rate was reduced.
@@ -79,10 +79,10 @@ class Schedule:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What the plateau schedule remembers."""
+        """State of the plateau schedule."""
         return {"num_reductions": self.num_reductions, "num_bad": self.num_bad, "best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.num_reductions, self.num_bad = state["num_reductions"], state["num_bad"]
         self.best = state["best"]

@@ -1,4 +1,4 @@
-"""Everything that a training run carries along, and how it is saved and brought back."""
+"""State of a training run: its parts, its directory, saving and resuming."""
 
 import math
 import time
@@ -14,35 +14,41 @@ import torch
 from triform.base.errors import UserError
 from triform.base.logging import add_log_file, get_logger, remove_log_file
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
-from triform.engine import checkpoint
+from triform.engine.checkpoints import checkpoint
 from triform.engine.config import SystemConfig
 from triform.engine.device import autocast, describe_device, pick_device, pick_precision
 from triform.engine.early_stopping import EarlyStopping, patience_warning
-from triform.engine.ema import MovingAverage
+from triform.engine.ema import ExponentialMovingAverage
 from triform.engine.machine import describe_machine
-from triform.engine.processes import Processes, networks_as
+from triform.engine.processes import Processes, replaced_networks
 from triform.engine.protocol import Context, Scalars, System
-from triform.engine.resume import collect_state, restore_state, resume_point
-from triform.engine.run import Run, new_run
+from triform.engine.resume import (
+    check_resumable,
+    load_optimizer,
+    mismatch_errors,
+    restore_random_state,
+    resume_point,
+)
+from triform.engine.runs.run import Run, new_run
+from triform.engine.runs.tracking import JsonLines, TensorBoard, Tracker, Wandb
 from triform.engine.schedule import Schedule
-from triform.engine.tracking import JsonLines, TensorBoard, Tracker, Wandb
 from triform.engine.update import Update
 
 logger = get_logger(__name__)
 
 
 class Session:
-    """A run while it trains: its place in time, its tools, its folder.
+    """A training run: progress, schedule, EMA, trackers and run directory.
 
     Attributes:
         step: Steps done.
         epoch: Epochs done.
-        best: Best value of the monitored number so far, with its epoch and step; or None.
-        metrics: Newest value of every number.
-        stopped: Why training was stopped early; empty otherwise.
+        best: Best value of the monitored metric, with its epoch and step; or None.
+        metrics: Last value of every metric.
+        stopped: Reason of early stopping; empty otherwise.
     """
 
-    def __init__(self, system: System, config: SystemConfig):
+    def __init__(self, system: System[Any], config: SystemConfig):
         self.system, self.config, training = system, config, config.training
         if training.num_threads:
             torch.set_num_threads(training.num_threads)
@@ -58,15 +64,15 @@ class Session:
         self._trackers: list[Tracker] = []
         self.seconds_before = 0.0
         state = self._find_run()
-        self._prepare()
+        self._set_up()
         if state is not None:
             try:
-                restore_state(self, state)
+                self.load_state_dict(state)
             except UserError:
                 with suppress(OSError):  # a folder made for this run is empty; others stay
                     self.run.path.rmdir()
                 raise
-        self._began = self.last_save = self._last_log = time.monotonic()
+        self._started = self.last_save = self._last_log = time.monotonic()
         self._last_logged_step = self.step
 
     def __enter__(self) -> "Session":
@@ -96,7 +102,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the run's files; the system gets its own networks back."""
+        """Close the run's files and restore the system's own networks."""
         self.system.networks.update(self.networks)
         if self.processes.is_main:
             if error is not None:
@@ -107,7 +113,7 @@ class Session:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run; 0 where nobody can say."""
+        """Steps of the whole run; 0 if unknown."""
         training, batches = self.config.training, self.system.num_batches
         total = training.epochs * batches if batches else 0
         limits = [limit for limit in (total, training.max_steps) if limit]
@@ -116,10 +122,10 @@ class Session:
     @property
     def minutes(self) -> float:
         """Minutes of training, those before a resume included."""
-        return (self.seconds_before + time.monotonic() - self._began) / 60
+        return (self.seconds_before + time.monotonic() - self._started) / 60
 
     def limit(self) -> str:
-        """Which limit of the settings is reached; empty while there is none."""
+        """The limit of the settings that is reached; empty if none is."""
         training = self.config.training
         if self.epoch >= training.epochs:
             return f"{self.epoch} of {training.epochs} epochs done"
@@ -131,17 +137,17 @@ class Session:
 
     @contextmanager
     def evaluation(self, *purpose: str | int) -> Iterator[None]:
-        """Averaged weights, evaluation mode, no gradients, and random numbers of its own.
+        """Context for evaluation: EMA weights, evaluation mode, no gradients, own random state.
 
-        Training goes on afterwards as if nothing had happened.
+        Everything is restored afterwards.
         """
         random = random_state()
         seed_everything(hash_seed(self.config.seed, *purpose))
         self._set_mode(training=False)
         try:
             with (
-                networks_as(self.system.networks, self.networks),
-                self.average.in_place(),
+                replaced_networks(self.system.networks, self.networks),
+                self.ema.swapped_in(),
                 torch.no_grad(),
                 autocast(self.device, self.precision),
             ):
@@ -151,7 +157,7 @@ class Session:
             set_random_state(random)
 
     def measure(self, split: str) -> dict[str, float]:
-        """Numbers of one split, the same on every process."""
+        """Evaluate one split; the metrics are the same on every process."""
         with self.evaluation("evaluate", split):
             values = self.system.evaluate(split)
         prefix = "train_eval" if split == "train" else split
@@ -163,13 +169,13 @@ class Session:
         )
 
     def collect(self, scalars: Scalars) -> None:
-        """Keep the numbers of a step; they are averaged when they are logged."""
+        """Collect the values of a step; their mean is logged."""
         for name, value in scalars.items():
-            # Not yet a float: reading a tensor would make the GPU wait for every step.
+            # Not yet a float: reading a tensor would synchronise the GPU at every step.
             self._pending[name].append(value.detach() if isinstance(value, torch.Tensor) else value)
 
     def log_training(self) -> dict[str, float]:
-        """Log the mean of the numbers collected since the last time; returns them."""
+        """Log the mean of the values collected since the last time; returns it."""
         means = {name: _finite_mean(values) for name, values in self._pending.items()}
         self._pending.clear()
         means = self.processes.average_scalars(means)
@@ -189,27 +195,81 @@ class Session:
         return means
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Give numbers to every tracker."""
+        """Log values to every tracker."""
         self.metrics.update(values)
         for tracker in self._trackers:
             tracker.log(self.step, self.epoch, values)
 
     def save(self, *names: str) -> None:
-        """Write checkpoints; `last` comes last, so that a kill in between loses nothing."""
+        """Write checkpoints; `last` is written last, so that a kill in between loses nothing."""
         self.last_save = time.monotonic()
-        random = self.processes.gather(random_state())
+        random_states = self.processes.gather(random_state())
         if self.processes.is_main:
             targets = [self.run.checkpoint(name) for name in names]
             if "best" in names and self.config.training.checkpoint:
                 targets.insert(0, Path(self.config.training.checkpoint))
-            checkpoint.save(targets[0], collect_state(self, random))
+            checkpoint.save(targets[0], self.state_dict(random_states))
             for target in targets[1:]:
                 checkpoint.copy(targets[0], target)
             logger.debug("saved %s at step %d", ", ".join(names), self.step)
-        self.processes.wait()
+        self.processes.barrier()
+
+    def state_dict(self, random_states: list[dict[str, Any]]) -> checkpoint.State:
+        """The contents of a checkpoint.
+
+        Args:
+            random_states: Of all processes.
+        """
+        system = self.system
+        return {
+            "system": system.name,
+            "config": self.config.model_dump(mode="json"),
+            "metadata": system.metadata(),
+            "networks": {name: net.state_dict() for name, net in self.networks.items()},
+            "ema": self.ema.state_dict(),
+            "optimizers": {name: opt.state_dict() for name, opt in system.optimizers.items()},
+            "stateful": {name: part.state_dict() for name, part in system.stateful_parts().items()},
+            "schedule": self.schedule.state_dict(),
+            "stopping": self.stopping.state_dict(),
+            "update": self.update.state_dict(),
+            "random": random_states,
+            "step": self.step,
+            "epoch": self.epoch,
+            "best": self.best,
+            "metrics": self.metrics,
+            "stopped": self.stopped,
+            "seconds": self.minutes * 60,
+        }
+
+    def load_state_dict(self, state: checkpoint.State) -> None:
+        """Restore the state of a checkpoint.
+
+        Raises:
+            UserError: It is another system's, or does not fit.
+        """
+        system = self.system
+        changes = check_resumable(state, system, self.config)
+        with mismatch_errors(self.config.training.resume_from, changes):
+            for name, network in self.networks.items():
+                network.load_state_dict(state["networks"][name])
+            for name, optimizer in system.optimizers.items():
+                load_optimizer(optimizer, state["optimizers"][name])
+            for name, part in system.stateful_parts().items():
+                part.load_state_dict(state["stateful"][name])
+            self.ema.load_state_dict(state["ema"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.stopping.load_state_dict(state["stopping"])
+            self.update.load_state_dict(state["update"])
+            self.step, self.epoch, self.best = state["step"], state["epoch"], state["best"]
+            system.num_steps = self.step
+            self.metrics, self.seconds_before = dict(state["metrics"]), state["seconds"]
+            # Changed settings of early stopping ask for another decision.
+            decide_anew = any(name.startswith("early_stopping.") for name in changes)
+            self.stopped = "" if decide_anew else state["stopped"]
+            restore_random_state(state["random"], self.processes, self.config.seed, self.step)
 
     def write_summary(self, reason: str) -> None:
-        """Write what the run has come to, for people and for `triform runs`."""
+        """Write best and last metrics and the reason of the end, for `triform runs`."""
         if not self.processes.is_main:
             return
         metrics = {
@@ -228,7 +288,7 @@ class Session:
         )
 
     def context(self, *, is_best: bool = False, reason: str = "") -> Context:
-        """Where the run stands, for hooks."""
+        """Progress of the run, for hooks."""
         return Context(
             self.system,
             self.run.path,
@@ -241,7 +301,7 @@ class Session:
         )
 
     def _find_run(self) -> checkpoint.State | None:
-        """Choose the run directory; returns the state to go on from, if there is one."""
+        """Choose the run directory; returns the state to resume from, if any."""
         source, state, path = self.config.training.resume_from, None, None
         if source is not None:
             path, file = resume_point(Path(source), self.config)
@@ -251,8 +311,8 @@ class Session:
         self.run = Run(self.processes.gather(path)[0], self.config)
         return state
 
-    def _prepare(self) -> None:
-        """Bring networks to the device and make the tools."""
+    def _set_up(self) -> None:
+        """Move networks to the device and build schedule, EMA and update."""
         config, system = self.config, self.system
         seed_everything(hash_seed(config.seed, "fit", self.processes.index))
         for network in (*system.networks.values(), *system.frozen.values()):
@@ -269,7 +329,7 @@ class Session:
             mode=system.monitor_mode,
         )
         self.stopping = EarlyStopping(config.early_stopping, system.monitor_mode)
-        self.average = MovingAverage(self.networks, config.training.ema_decay)
+        self.ema = ExponentialMovingAverage(self.networks, config.training.ema_decay)
         self.update = Update(
             self.networks,
             system.optimizers,
@@ -297,6 +357,6 @@ class Session:
 
 
 def _finite_mean(values: list[Any]) -> float:
-    """Mean of the finite ones among floats and tensors; nan where there are none."""
+    """Mean of the finite values; nan if there are none."""
     finite = [number for number in map(float, values) if math.isfinite(number)]
     return sum(finite) / len(finite) if finite else math.nan

@@ -1,4 +1,4 @@
-"""The only place that calls backward, clips, steps, zeroes and sets learning rates."""
+"""Optimizer step: backward, clipping, step, zeroing and learning rates, all in one place."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,14 +23,13 @@ class NonFiniteError(UserError):
 
 
 class Update:
-    """What a system pushes its losses through.
+    """Optimizer steps of a system: call it with a loss.
 
-    A loss changes the parameters of the optimizer it is pushed to and leaves nothing behind
-    anywhere else: backward runs for those parameters only (`inputs=`). Without that, the loss
-    of one network would leave gradients in every other network it went through.
+    A loss changes the parameters of its optimizer only: backward runs for those (`inputs=`).
+    Without that, the loss of one network would leave gradients in every other network of its graph.
 
     A step whose gradient is not finite is skipped and counted, and running statistics that its
-    forward pass spoiled are put back.
+    forward pass changed are restored.
 
     Args:
         networks: The trained networks.
@@ -67,14 +66,14 @@ class Update:
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in optimizers.items()
         }
-        self._streak = dict.fromkeys(optimizers, 0)
+        self._nonfinite_steps = dict.fromkeys(optimizers, 0)
         self._statistics = list(_running_statistics(networks.values()))
-        self._kept = [tensor.clone() for tensor in self._statistics]
+        self._saved_statistics = [tensor.clone() for tensor in self._statistics]
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the last step of every optimizer was finite: a good moment to save."""
-        return not any(self._streak.values())
+        """Whether the last step of every optimizer was finite, so that saving makes sense."""
+        return not any(self._nonfinite_steps.values())
 
     def begin(self, step: int, epoch: int) -> None:
         """Set the learning rates of the step that begins."""
@@ -82,7 +81,7 @@ class Update:
             for group, base in zip(optimizer.param_groups, self._base_rates[name], strict=True):
                 group["lr"] = self.schedule.rate(base, step, epoch)
         if self._statistics:
-            torch._foreach_copy_(self._kept, self._statistics)
+            torch._foreach_copy_(self._saved_statistics, self._statistics)
 
     def rates(self) -> dict[str, float]:
         """Learning rate of each optimizer's first parameter group."""
@@ -91,7 +90,7 @@ class Update:
         }
 
     def __call__(self, loss: Tensor, name: str = "main", *, retain_graph: bool = False) -> float:
-        """Take one step down a loss.
+        """Step an optimizer by the gradient of a loss.
 
         Args:
             loss: A scalar with a graph.
@@ -119,9 +118,9 @@ class Update:
         return self._step(name, parameters, scaler, is_finite=bool(torch.isfinite(loss.detach())))
 
     def apply_gradients(self, gradients: Iterable[Tensor | None], name: str = "main") -> float:
-        """Take one step with gradients that the system computed itself.
+        """Step an optimizer with gradients that the system computed itself.
 
-        Several processes average them here, since no wrapper has seen them.
+        They are averaged over processes here.
 
         Args:
             gradients: One for each parameter of the optimizer, in its order; None for none.
@@ -134,20 +133,20 @@ class Update:
             ValueError: No such optimizer, or the number of gradients is not that of parameters.
             NonFiniteError: Too many steps in a row had no finite gradient.
         """
-        parameters, given = self._parameters(name), list(gradients)
-        if len(given) != len(parameters):
+        parameters, gradients = self._parameters(name), list(gradients)
+        if len(gradients) != len(parameters):
             raise ValueError(
-                f"apply_gradients({name!r}): {len(given)} gradients for "
+                f"apply_gradients({name!r}): {len(gradients)} gradients for "
                 f"{len(parameters)} parameters"
             )
         # Backward lays gradients out as their parameters are; a fused optimizer relies on it and
         # never asks for strides: others would each move a wrong element.
-        kept = [
+        copies = [
             None if gradient is None else torch.empty_like(parameter).copy_(gradient.detach())
-            for parameter, gradient in zip(parameters, given, strict=True)
+            for parameter, gradient in zip(parameters, gradients, strict=True)
         ]
-        self.processes.average_([gradient for gradient in kept if gradient is not None])
-        for parameter, gradient in zip(parameters, kept, strict=True):
+        self.processes.average_([gradient for gradient in copies if gradient is not None])
+        for parameter, gradient in zip(parameters, copies, strict=True):
             parameter.grad = gradient
         return self._step(name, parameters, None, is_finite=True)
 
@@ -159,7 +158,7 @@ class Update:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.num_skipped = state["num_skipped"]
         for name, scaler in self.scalers.items():
             if name in state["scalers"]:
@@ -184,37 +183,40 @@ class Update:
         *,
         is_finite: bool,
     ) -> float:
-        """Unscale, measure, clip, step or skip, and leave no gradient behind."""
+        """Unscale, clip, step or skip, and zero the gradients."""
         optimizer = self.optimizers[name]
         if scaler is not None:
             scaler.unscale_(optimizer)
         norm = float(clip_grad_norm_(parameters, self.training.grad_clip or math.inf))
         # Losses differ from process to process: what one skips, all must skip.
-        (bad,) = self.processes.any(not (is_finite and math.isfinite(norm)))
-        if not bad:
+        (is_skipped,) = self.processes.any(not (is_finite and math.isfinite(norm)))
+        if not is_skipped:
             optimizer.step()
         if scaler is not None:
             # An overflow on one process only must lower the scale everywhere.
-            scaler.update(scaler.get_scale() * scaler.get_backoff_factor() if bad else None)
+            scaler.update(scaler.get_scale() * scaler.get_backoff_factor() if is_skipped else None)
         optimizer.zero_grad(set_to_none=True)
         self.norms[name] = norm
-        self._count(name, bad=bad, overflow=scaler is not None and scaler.get_scale() > 1)
+        self._count(
+            name, is_skipped=is_skipped, overflow=scaler is not None and scaler.get_scale() > 1
+        )
         return norm
 
-    def _count(self, name: str, *, bad: bool, overflow: bool) -> None:
-        """Keep count of skipped steps, and give up after too many in a row."""
-        if not bad:
-            self._streak[name] = 0
+    def _count(self, name: str, *, is_skipped: bool, overflow: bool) -> None:
+        """Count skipped steps; raises after too many in a row."""
+        if not is_skipped:
+            self._nonfinite_steps[name] = 0
             return
         self.num_skipped += 1
         if self._statistics:
-            torch._foreach_copy_(self._statistics, self._kept)
+            torch._foreach_copy_(self._statistics, self._saved_statistics)
         # While fp16 looks for its scale, overflow is part of the search.
-        self._streak[name] += not overflow
+        self._nonfinite_steps[name] += not overflow
+        count = self._nonfinite_steps[name]
         logger.debug("step of %s skipped: its gradient is not finite", name)
-        if self._streak[name] >= self.training.max_nonfinite_steps:
+        if count >= self.training.max_nonfinite_steps:
             raise NonFiniteError(
-                f"the gradient of {name!r} was not finite in {self._streak[name]} steps in a row"
+                f"the gradient of {name!r} was not finite in {count} steps in a row"
             )
 
 

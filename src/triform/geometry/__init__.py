@@ -1,1 +1,1 @@
-"""Meshes, voxels, points and pictures of polygon soups: pure functions on arrays, no networks."""
+"""Meshes, voxels, points and images of polygon soups: pure functions on arrays, no networks."""

@@ -1,4 +1,4 @@
-"""How the faces of a mesh look beyond one colour each: materials, textures, vertex colours."""
+"""Materials, textures and vertex colours of a mesh."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A colour or a picture, more or less transparent.
+    """A colour or a texture, with an opacity.
 
     Attributes:
         color: (3,) uint8 sRGB; multiplies the texture where there is one.
         texture: (H, W, 3) uint8 sRGB, or (H, W, 4) with straight alpha; its first row is the top.
-        opacity: 1 is solid, 0 is not there; multiplies the texture's alpha.
+        opacity: from 0, invisible, to 1; multiplies the texture's alpha.
     """
 
     color: UInt8[np.ndarray, " 3"]
@@ -26,16 +26,16 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """How every face of a mesh is painted.
+    """Materials, texture coordinates and corner colours of the faces of a mesh.
 
-    The colour at a place is that of its material, times the texture there, times the corners'
-    colours.
+    The colour of a surface point is the product of its material's colour, the texture and the
+    interpolated corner colours.
 
     Attributes:
         material: (F,) int32, indices into `materials`.
-        materials: what they stand for.
+        materials: the materials.
         uv: (F, 3, 2) float32 texture coordinates of the corners, or None; (0, 0) is a texture's
-            lower left, and beyond [0, 1] it repeats.
+            lower left, and it repeats beyond [0, 1].
         corner_colors: (F, 3, 3) uint8 sRGB, or None.
     """
 
@@ -45,7 +45,7 @@ class Appearance:
     corner_colors: UInt8[np.ndarray, "f 3 3"] | None = None
 
     def __post_init__(self) -> None:
-        """Bring the arrays to their types; coordinates that are not finite become 0."""
+        """Convert the arrays to their types; coordinates that are not finite become 0."""
         object.__setattr__(self, "material", np.ascontiguousarray(self.material, dtype=np.int32))
         if self.uv is not None:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -54,8 +54,8 @@ class Appearance:
                 uv = np.nan_to_num(uv, nan=0.0, posinf=0.0, neginf=0.0)
             object.__setattr__(self, "uv", uv)
 
-    def problem(self, num_faces: int) -> str:
-        """Say what does not fit a mesh of so many faces; "" where all does."""
+    def validation_error(self, num_faces: int) -> str:
+        """Return what does not fit a mesh of `num_faces` faces; "" if all fits."""
         if self.material.shape != (num_faces,):
             return f"material is {self.material.shape}, expected ({num_faces},)"
         if num_faces and not 0 <= self.material.min() <= self.material.max() < len(self.materials):
@@ -71,7 +71,7 @@ class Appearance:
         return ""
 
     def take(self, faces: Int[np.ndarray, " n"]) -> Appearance:
-        """Return the appearance of a selection of the faces, in that order."""
+        """Return the appearance of selected faces, in that order."""
         return Appearance(
             self.material[faces],
             self.materials,
@@ -82,81 +82,79 @@ class Appearance:
     def colors_at(
         self, faces: Int[np.ndarray, " n"], barycentric: Float[np.ndarray, "n 3"]
     ) -> UInt8[np.ndarray, "n 3"]:
-        """Return the colour at places on the faces.
+        """Return the colours of surface points.
 
         Args:
-            faces: (N,) which face.
-            barycentric: (N, 3) shares of its corners, which add up to 1.
+            faces: (N,) indices of their faces.
+            barycentric: (N, 3) barycentric coordinates.
         """
-        return np.asarray(np.rint(self._look(faces, barycentric)[:, :3])).astype(np.uint8)
+        return np.asarray(np.rint(self.rgba_at(faces, barycentric)[:, :3])).astype(np.uint8)
 
-    def opacity_at(
+    def rgba_at(
         self, faces: Int[np.ndarray, " n"], barycentric: Float[np.ndarray, "n 3"]
-    ) -> Float32[np.ndarray, " n"]:
-        """Return how solid the faces are at places on them: 0 in the holes of a leaf's texture."""
-        return np.asarray(self._look(faces, barycentric)[:, 3])
-
-    def _look(self, faces: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-        """Return (N, 4): sRGB in 0 to 255, and opacity in 0 to 1."""
-        used, kinds = np.unique(self.material[faces], return_inverse=True)
-        found = np.empty((len(faces), 4), dtype=np.float32)
-        for kind, index in enumerate(used):
+    ) -> Float32[np.ndarray, "n 4"]:
+        """Return (N, 4) float32: sRGB in 0 to 255, and opacity in 0 to 1; see `colors_at`."""
+        used_materials, local_index = np.unique(self.material[faces], return_inverse=True)
+        rgba = np.empty((len(faces), 4), dtype=np.float32)
+        for local, index in enumerate(used_materials):
             material = self.materials[index]
-            chosen = np.flatnonzero(kinds == kind)
-            found[chosen] = (*material.color, material.opacity)
+            selected = np.flatnonzero(local_index == local)
+            rgba[selected] = (*material.color, material.opacity)
             if material.texture is None or self.uv is None:
                 continue
-            uv = np.einsum("nc,nck->nk", barycentric[chosen], self.uv[faces[chosen]])
-            texels = _nearest(material.texture, uv)
-            found[chosen, :3] *= texels[:, :3] / 255
+            uv = np.einsum("nc,nck->nk", barycentric[selected], self.uv[faces[selected]])
+            texels = _sample_nearest(material.texture, uv)
+            rgba[selected, :3] *= texels[:, :3] / 255
             if texels.shape[1] == 4:
-                found[chosen, 3] *= texels[:, 3] / 255
+                rgba[selected, 3] *= texels[:, 3] / 255
         if self.corner_colors is not None:
-            corners = np.einsum("nc,nck->nk", barycentric, self.corner_colors[faces])
-            found[:, :3] *= corners / 255
-        return found
+            color_parts = np.einsum("nc,nck->nk", barycentric, self.corner_colors[faces])
+            rgba[:, :3] *= color_parts / 255
+        return rgba
 
 
-def join(parts: Sequence[tuple[int, Appearance | None]], color: Sequence[int]) -> Appearance:
-    """Join the appearances of meshes that become one.
+def concatenate_appearances(
+    parts: Sequence[tuple[int, Appearance | None]], color: Sequence[int]
+) -> Appearance:
+    """Concatenate the appearances of meshes.
 
     Args:
-        parts: number of faces and appearance of each; None is plain.
-        color: sRGB of the plain ones.
+        parts: number of faces and appearance of each mesh, or None.
+        color: sRGB of the meshes without appearance.
     """
     materials: list[Material] = []
-    indices, uvs, corners = [], [], []
-    for count, given in parts:
-        part = given or Appearance(
+    material_parts, uv_parts, color_parts = [], [], []
+    for count, appearance in parts:
+        part = appearance or Appearance(
             np.zeros(count, np.int32), (Material(np.array(color, np.uint8)),)
         )
-        indices.append(part.material + len(materials))
+        material_parts.append(part.material + len(materials))
         materials += part.materials
-        uvs.append(part.uv)
-        corners.append(part.corner_colors)
+        uv_parts.append(part.uv)
+        color_parts.append(part.corner_colors)
     counts = [count for count, _ in parts]
     return Appearance(
-        np.concatenate(indices),
+        np.concatenate(material_parts),
         tuple(materials),
-        _join(uvs, counts, np.zeros((3, 2), np.float32)),
-        _join(corners, counts, np.full((3, 3), 255, np.uint8)),
+        _concatenate_optional(uv_parts, counts, np.zeros((3, 2), np.float32)),
+        _concatenate_optional(color_parts, counts, np.full((3, 3), 255, np.uint8)),
     )
 
 
-def _join(
-    arrays: list[np.ndarray | None], counts: list[int], empty: np.ndarray
+def _concatenate_optional(
+    arrays: list[np.ndarray | None], counts: list[int], fill: np.ndarray
 ) -> np.ndarray | None:
     if all(array is None for array in arrays):
         return None
     return np.concatenate(
         [
-            np.tile(empty, (count, 1, 1)) if array is None else array
+            np.tile(fill, (count, 1, 1)) if array is None else array
             for array, count in zip(arrays, counts, strict=True)
         ]
     )
 
 
-def _nearest(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+def _sample_nearest(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     height, width = texture.shape[:2]
     u, v = uv[:, 0] % 1.0, -uv[:, 1] % 1.0
     columns = np.minimum((u * width).astype(np.int64), width - 1)

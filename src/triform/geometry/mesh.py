@@ -1,7 +1,7 @@
-"""The triangle mesh that every tool of this room takes and returns.
+"""The triangle mesh of all geometry functions.
 
-Real models are polygon soups: open, self-intersecting, many parts, faces turned either way. A
-`Mesh` therefore promises only what its constructor checks, and no tool may assume more.
+Real meshes are polygon soups: open, self-intersecting, of many components and mixed winding. A
+`Mesh` guarantees only what its constructor checks, and no function may assume more.
 
 Space is right-handed with +Y up. A *normalized* mesh is centred and its longest side is 1, so that
 it lies in [-1/2, 1/2]^3.
@@ -17,23 +17,23 @@ from jaxtyping import Float, Int, UInt8
 from triform.base.errors import UserError
 from triform.geometry.appearance import Appearance
 
-# Squares and products of three coordinates must stay far from overflow and keep their meaning.
-LARGEST_COORDINATE = 1e15
+# Products of three coordinates must stay far from overflow.
+MAX_COORDINATE = 1e15
 
 
 class MeshError(UserError):
-    """A mesh that cannot be read or used; the text says which, what was seen and what to do."""
+    """A mesh that cannot be read or used; the message says which, the value seen, what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle soup, with its colours where they are known.
+    """A triangle soup with optional colours.
 
     Attributes:
         vertices: (V, 3) float64.
         faces: (F, 3) int64, indices into `vertices`; a face may be degenerate.
         face_colors: (F, 3) uint8 sRGB, or None.
-        appearance: materials, textures and vertex colours, where they were asked for, or None.
+        appearance: materials, textures and vertex colours, or None.
     """
 
     vertices: Float[np.ndarray, "v 3"]
@@ -42,7 +42,7 @@ class Mesh:
     appearance: Appearance | None = None
 
     def __post_init__(self) -> None:
-        """Bring the arrays to their types and check them.
+        """Convert the arrays to their types and check them.
 
         Raises:
             MeshError: no faces, indices out of range, coordinates that are not finite or beyond
@@ -62,7 +62,7 @@ class Mesh:
                 f"but there are {len(vertices)} vertices"
             )
         # Written so that NaN fails as well.
-        if not bool((np.abs(vertices) <= LARGEST_COORDINATE).all()):
+        if not bool((np.abs(vertices) <= MAX_COORDINATE).all()):
             raise MeshError(
                 "mesh: vertex coordinates hold NaN, infinity or a value beyond 1e15; "
                 "export the model again or scale it down"
@@ -77,7 +77,9 @@ class Mesh:
                     f"expected uint8 {faces.shape}"
                 )
             object.__setattr__(self, "face_colors", colors)
-        if self.appearance is not None and (problem := self.appearance.problem(len(faces))):
+        if self.appearance is not None and (
+            problem := self.appearance.validation_error(len(faces))
+        ):
             raise MeshError(f"mesh: appearance: {problem}")
 
     @property
@@ -87,22 +89,22 @@ class Mesh:
 
     @property
     def bounds(self) -> Float[np.ndarray, "2 3"]:
-        """Lowest and highest corner of the box around the faces, (2, 3).
+        """Lowest and highest corner of the bounding box of the faces, (2, 3).
 
-        Vertices that no face uses do not count.
+        Unreferenced vertices do not count.
         """
-        used = self.vertices[np.unique(self.faces)]
-        return np.stack([used.min(axis=0), used.max(axis=0)])
+        used_vertices = self.vertices[np.unique(self.faces)]
+        return np.stack([used_vertices.min(axis=0), used_vertices.max(axis=0)])
 
     @property
     def face_areas(self) -> Float[np.ndarray, " f"]:
         """Area of every face, (F,); 0 for degenerate ones."""
-        return np.asarray(np.linalg.norm(self._crosses, axis=1) / 2)
+        return np.asarray(np.linalg.norm(self._edge_cross_products, axis=1) / 2)
 
     @property
     def face_normals(self) -> Float[np.ndarray, "f 3"]:
         """Unit normal of every face by its winding, (F, 3); zero for degenerate faces."""
-        crosses = self._crosses
+        crosses = self._edge_cross_products
         lengths = np.linalg.norm(crosses, axis=1, keepdims=True)
         normals = np.zeros_like(crosses)
         np.divide(crosses, lengths, out=normals, where=lengths > 0)
@@ -110,17 +112,17 @@ class Mesh:
 
     @property
     def area(self) -> float:
-        """Total area of the faces, both sides of a doubled sheet counted."""
+        """Total area of the faces; duplicate faces count twice."""
         return float(self.face_areas.sum())
 
     @property
     def volume(self) -> float:
-        """Signed volume: positive where a closed mesh winds outward, meaningless if open."""
+        """Signed volume: positive if a closed mesh winds outward, meaningless if it is open."""
         a, b, c = np.moveaxis(self.triangles - self.bounds.mean(axis=0), 1, 0)
         return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
 
     @property
-    def _crosses(self) -> Float[np.ndarray, "f 3"]:
+    def _edge_cross_products(self) -> Float[np.ndarray, "f 3"]:
         a, b, c = np.moveaxis(self.triangles, 1, 0)
         return np.cross(b - a, c - a)
 
@@ -129,38 +131,40 @@ def normalize(mesh: Mesh) -> Mesh:
     """Centre a mesh and scale its longest side to 1.
 
     Args:
-        mesh: any mesh; vertices without a face are dropped first, so a stray one shifts nothing.
+        mesh: any mesh; unreferenced vertices are removed first.
 
     Returns:
-        A mesh in [-1/2, 1/2]^3 that touches both ends of its longest axis.
+        A mesh in [-1/2, 1/2]^3 that spans all of its longest axis.
 
     Raises:
         MeshError: all faces lie in one point.
     """
-    used, faces = np.unique(mesh.faces, return_inverse=True)
-    vertices = mesh.vertices[used]
+    used_vertices, faces = np.unique(mesh.faces, return_inverse=True)
+    vertices = mesh.vertices[used_vertices]
     low, high = vertices.min(axis=0), vertices.max(axis=0)
-    side = float((high - low).max())
-    if side <= 0:
+    longest_side = float((high - low).max())
+    if longest_side <= 0:
         raise MeshError("mesh: all its faces lie in one point, there is no shape to use")
     # In this order the longest side becomes exactly 1, wherever the mesh lies.
-    vertices = (vertices - low - (high - low) / 2) / side
+    vertices = (vertices - low - (high - low) / 2) / longest_side
     return Mesh(vertices, faces.reshape(-1, 3), mesh.face_colors, mesh.appearance)
 
 
 def weld(mesh: Mesh) -> Mesh:
-    """Join vertices at the very same place, in the order of their first appearance.
+    """Merge equal vertices, in the order of their first occurrence.
 
-    Readers split vertices for texture seams and normals, and some formats share none at all; only
-    after this do neighbouring faces know each other.
+    Files duplicate vertices at texture seams, and some formats share none; adjacent faces share
+    vertices only after this.
     """
     # Adding 0 makes -0.0 equal to 0.0 bit for bit.
-    rows = (mesh.vertices + 0.0).view(np.uint64)
-    keys = rows @ np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    if not np.array_equal(rows[first[inverse]], rows):
-        # Two places met in one hash.
-        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    bits = (mesh.vertices + 0.0).view(np.uint64)
+    hashes = bits @ np.array(
+        [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64
+    )
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    if not np.array_equal(bits[first[inverse]], bits):
+        # A hash collision.
+        _, first, inverse = np.unique(bits, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))

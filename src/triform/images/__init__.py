@@ -1,1 +1,1 @@
-"""Tools for pictures, no networks: files that move, charts."""
+"""Tools for images, no networks: files that move, charts."""

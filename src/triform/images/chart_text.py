@@ -1,6 +1,4 @@
-"""Texts in charts as they were written."""
-
-from __future__ import annotations
+"""Literal text in matplotlib charts."""
 
 from typing import TYPE_CHECKING
 
@@ -8,10 +6,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def as_written(figure: Figure) -> None:
-    """Have every text of a finished figure drawn letter by letter.
+def disable_math_text(figure: "Figure") -> None:
+    """Have every text of a finished figure drawn literally.
 
-    matplotlib takes what stands between two `$` for a formula, and fails where it is none.
+    matplotlib parses text between two `$` as a formula, and fails if it is none.
     """
     from matplotlib.text import Text
 

@@ -1,63 +1,75 @@
-"""Many small pictures on one sheet, and in one folder."""
-
-from __future__ import annotations
+"""Grids of small images, and folders of them."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from triform.base.errors import UsageError
 from triform.base.files import atomic_write
 
 GAP = 2
-PAPER = 255
+BACKGROUND = 255
 
 
-def picture_grid(pictures: np.ndarray, columns: int = 0, zoom: int = 1) -> Image.Image:
-    """Lays pictures out row by row.
+def image_grid(images: np.ndarray, columns: int = 0, zoom: int = 1) -> Image.Image:
+    """Arrange images row by row.
 
     Args:
-        pictures: (N, C, H, W) uint8 with 1 or 3 channels.
-        columns: pictures per row; 0 makes the sheet about square.
-        zoom: whole factor that they are enlarged by.
+        images: (N, C, H, W) uint8 with 1 or 3 channels.
+        columns: Images per row; 0 makes the grid about square.
+        zoom: Integer factor of enlargement.
     """
-    count, channels, height, width = pictures.shape
+    count, channels, height, width = images.shape
     columns = min(count, columns or max(1, round(count**0.5)))
     rows = -(-count // columns)
-    high, wide = height + GAP, width + GAP
-    sheet = np.full((channels, rows * high + GAP, columns * wide + GAP), PAPER, np.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = GAP + number // columns * high, GAP + number % columns * wide
-        sheet[:, top : top + height, left : left + width] = picture
-    return _as_image(sheet.repeat(zoom, 1).repeat(zoom, 2))
+    cell_height, cell_width = height + GAP, width + GAP
+    grid = np.full(
+        (channels, rows * cell_height + GAP, columns * cell_width + GAP), BACKGROUND, np.uint8
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        top, left = GAP + row * cell_height, GAP + column * cell_width
+        grid[:, top : top + height, left : left + width] = image
+    return to_pil(grid.repeat(zoom, 1).repeat(zoom, 2))
 
 
-def save_pictures(pictures: np.ndarray, output: Path, columns: int = 0) -> list[Path]:
-    """Saves pictures (N, C, H, W) uint8: in one sheet `output.png`, or as `output/00000.png`...
+def save_images(images: np.ndarray, output: Path, columns: int = 0) -> list[Path]:
+    """Save images (N, C, H, W) uint8: as one grid `output.png`, or as `output/00000.png`...
 
     Returns:
         The files that were written.
     """
     if output.suffix.lower() == ".png":
         output.parent.mkdir(parents=True, exist_ok=True)
-        zoom = max(1, 64 // pictures.shape[3])
-        save_sheet(picture_grid(pictures, columns, zoom), output)
+        zoom = max(1, 64 // images.shape[3])
+        save_png(image_grid(images, columns, zoom), output)
         return [output]
     output.mkdir(parents=True, exist_ok=True)
-    digits = max(5, len(str(len(pictures) - 1)))
-    paths = [output / f"{number:0{digits}d}.png" for number in range(len(pictures))]
-    for path, picture in zip(paths, pictures, strict=True):
-        save_sheet(_as_image(picture), path)
+    digits = max(5, len(str(len(images) - 1)))
+    paths = [output / f"{index:0{digits}d}.png" for index in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        save_png(to_pil(image), path)
     return paths
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Saves a picture as PNG, whole or not at all."""
+def check_png(output: Path) -> None:
+    """Refuse an output that is not a PNG.
+
+    Raises:
+        UsageError: It has another suffix.
+    """
+    if output.suffix.lower() != ".png":
+        raise UsageError(f"output: {output} must be a .png")
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Save an image as PNG, atomically."""
     with atomic_write(path) as stream:
-        sheet.save(stream, "PNG")
+        image.save(stream, "PNG")
 
 
-def _as_image(picture: np.ndarray) -> Image.Image:
-    """(C, H, W) uint8 to a grey or a colour picture."""
-    grey = picture.shape[0] == 1
-    return Image.fromarray(picture[0] if grey else np.ascontiguousarray(picture.transpose(1, 2, 0)))
+def to_pil(image: np.ndarray) -> Image.Image:
+    """Grey or RGB image of (C, H, W) uint8."""
+    grey = image.shape[0] == 1
+    return Image.fromarray(image[0] if grey else np.ascontiguousarray(image.transpose(1, 2, 0)))

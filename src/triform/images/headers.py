@@ -46,27 +46,28 @@ class Tags:
         if order is None or len(block) < 16:
             return
         is_big = struct.unpack_from(order + "H", block, 2)[0] == 43
-        self._count, self._entry, self._place = (
-            (order + "Q", order + "HHQ", order + "Q") if is_big
+        self._count, self._entry, self._offset_format = (
+            (order + "Q", order + "HHQ", order + "Q")
+            if is_big
             else (order + "H", order + "HHI", order + "I")
-        )  # fmt: skip
-        self._short = order + "H"
-        open_tables = [struct.unpack_from(self._place, block, 8 if is_big else 4)[0]]
-        seen: set[int] = set()
+        )
+        self._short_format = order + "H"
+        open_tables = [struct.unpack_from(self._offset_format, block, 8 if is_big else 4)[0]]
+        visited: set[int] = set()
         while open_tables:
             at = open_tables.pop(0)
-            if at in seen or at + 2 > len(block):
+            if at in visited or at + 2 > len(block):
                 continue
-            seen.add(at)
-            if len(seen) > _MOST_TABLES:
+            visited.add(at)
+            if len(visited) > _MOST_TABLES:
                 raise ValueError(f"more than {_MOST_TABLES} tables of tags")
             try:
-                open_tables += self._walk(block, at, is_first=len(seen) == 1)
+                open_tables += self._walk(block, at, is_first=len(visited) == 1)
             except struct.error:  # cut off: a decoder says so where it matters
                 continue
 
     def _walk(self, block: bytes, at: int, *, is_first: bool) -> list[int]:
-        width = struct.calcsize(self._place)
+        width = struct.calcsize(self._offset_format)
         step = 4 + 2 * width
         count = struct.unpack_from(self._count, block, at)[0]
         at += struct.calcsize(self._count)
@@ -77,17 +78,17 @@ class Tags:
             tag, kind, length = struct.unpack_from(self._entry, block, at + number * step)
             size = _TYPE_SIZES.get(kind, 1) * length
             self.promised += size
-            place = at + number * step + 4 + width
+            position = at + number * step + 4 + width
             if size <= width and length and kind in (3, 4, 13, 16):
-                form = self._short if kind == 3 else self._place
-                value = struct.unpack_from(form, block, place)[0]
+                form = self._short_format if kind == 3 else self._offset_format
+                value = struct.unpack_from(form, block, position)[0]
                 if is_first:
                     self.numbers.setdefault(tag, value)
                 if tag in _TABLES and kind != 3:
                     tables.append(value)
         if is_first:
             after = at + count * step
-            self.has_more = struct.unpack_from(self._place, block, after)[0] != 0
+            self.has_more = struct.unpack_from(self._offset_format, block, after)[0] != 0
         return tables
 
     @property
@@ -197,9 +198,16 @@ class Header:
 def _kind(data: bytes) -> str:
     """The format by the first bytes."""
     starts = {
-        b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF87a": "GIF", b"GIF89a": "GIF",
-        b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
-    }  # fmt: skip
+        b"\x89PNG\r\n\x1a\n": "PNG",
+        b"\xff\xd8\xff": "JPEG",
+        b"GIF87a": "GIF",
+        b"GIF89a": "GIF",
+        b"BM": "BMP",
+        b"II*\0": "TIFF",
+        b"MM\0*": "TIFF",
+        b"II+\0": "TIFF",
+        b"MM\0+": "TIFF",
+    }
     for start, kind in starts.items():
         if data.startswith(start):
             return kind

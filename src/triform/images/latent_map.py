@@ -1,6 +1,4 @@
-"""A map of codes: a point for each picture, coloured by its class."""
-
-from __future__ import annotations
+"""Scatter plot of latents by their principal components, coloured by class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,37 +6,40 @@ from pathlib import Path
 import numpy as np
 
 from triform.base.files import atomic_write
-from triform.images.chart_text import as_written
+from triform.images.chart_text import disable_math_text
+
+MAX_CLASSES = 20
+"""Classes that get a colour of their own."""
 
 
 def save_latent_map(
-    codes: np.ndarray, labels: np.ndarray, classes: Sequence[str], path: Path
+    latents: np.ndarray, labels: np.ndarray, classes: Sequence[str], path: Path
 ) -> None:
-    """Saves the two directions in which codes differ most (principal components) as a PNG.
+    """Save the first two principal components of latents as a PNG.
 
     Args:
-        codes: (N, D).
+        latents: (N, D).
         labels: (N,) indices into `classes`.
-        classes: names.
-        path: the PNG.
+        classes: Names of the classes.
+        path: The PNG.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    centred = codes - codes.mean(0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    points = centred @ directions[:2].T if codes.shape[1] > 1 else np.repeat(centred, 2, 1)
+    centred = latents - latents.mean(0)
+    _, _, components = np.linalg.svd(centred, full_matrices=False)
+    points = centred @ components[:2].T if latents.shape[1] > 1 else np.repeat(centred, 2, 1)
     figure = Figure(figsize=(8, 7), dpi=100)
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for number, name in enumerate(classes[:20]):
-        mine = points[labels == number]
-        axes.scatter(mine[:, 0], mine[:, 1], s=6, label=name, color=f"C{number % 10}")
-    if 1 < len(classes) <= 20:
+    for index, name in enumerate(classes[:MAX_CLASSES]):
+        of_class = points[labels == index]
+        axes.scatter(of_class[:, 0], of_class[:, 1], s=6, label=name, color=f"C{index % 10}")
+    if 1 < len(classes) <= MAX_CLASSES:
         axes.legend(markerscale=3, fontsize=8)
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second principal component")
     path.parent.mkdir(parents=True, exist_ok=True)
-    as_written(figure)
+    disable_math_text(figure)
     with atomic_write(path) as stream:
         figure.savefig(stream, format="png", metadata={"Software": None})

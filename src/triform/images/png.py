@@ -1,11 +1,9 @@
-"""Writing PNG files fast.
+"""Fast PNG encoder.
 
-Pillow tries all five filters on every row, which takes most of the time that a small picture
-needs. Rendered pictures pack as small with the filter "up" alone, which numpy does at once: on 224
+Pillow tries all five filters on every row, which takes most of the time that a small image
+needs. Rendered images pack as small with the filter "up" alone, which numpy does at once: on 224
 pixel views this is 2 to 3 times as fast for the same size of file.
 """
-
-from __future__ import annotations
 
 import struct
 import zlib
@@ -13,8 +11,8 @@ import zlib
 import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Bits per channel and the format's number for the colours, by (type, channels).
-_KINDS = {
+# Bit depth and colour type of the format, by (dtype, channels).
+_FORMATS = {
     ("uint8", 1): (8, 0),
     ("uint16", 1): (16, 0),
     ("uint8", 2): (8, 4),
@@ -25,20 +23,20 @@ _UP = 2
 
 
 def encode_png(pixels: np.ndarray, *, level: int = 1) -> bytes:
-    """A picture as a PNG file, without a time or anything else that changes between runs.
+    """Encode an image as PNG, without a time or anything else that changes between runs.
 
     Args:
         pixels: (H, W) uint8 or uint16 grey, or (H, W, C) uint8 with C = 1 (grey), 2 (grey, alpha),
             3 (RGB) or 4 (RGBA).
-        level: of zlib, 0 to 9.
+        level: Compression level of zlib, 0 to 9.
 
     Raises:
-        ValueError: an array that is no such picture.
+        ValueError: The array is not such an image.
     """
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    kind = _KINDS.get((pixels.dtype.name, channels))
-    if kind is None or pixels.ndim not in (2, 3) or pixels.size == 0:
-        raise ValueError(f"png: {pixels.dtype} {pixels.shape} is no picture that can be written")
+    png_format = _FORMATS.get((pixels.dtype.name, channels))
+    if png_format is None or pixels.ndim not in (2, 3) or pixels.size == 0:
+        raise ValueError(f"png: {pixels.dtype} {pixels.shape} cannot be written as an image")
     height, width = pixels.shape[:2]
     rows = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">"))
     rows = rows.view(np.uint8).reshape(height, -1)
@@ -46,7 +44,7 @@ def encode_png(pixels: np.ndarray, *, level: int = 1) -> bytes:
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, *kind, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, *png_format, 0, 0, 0)
     return SIGNATURE + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in (

@@ -23,9 +23,23 @@ from triform.images.headers import Header
 logger = get_logger(__name__)
 
 IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png",
-    ".ppm", ".tga", ".tif", ".tiff", ".webp",
-)  # fmt: skip
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 # As Pillow names them, but for HEIF, which is another library's; nothing else is ever tried.
 KINDS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "TGA", "HEIF")
 LARGEST_FILE = 150_000_000
@@ -44,10 +58,14 @@ LARGEST_PLAIN = 2**24
 WHITE = (255, 255, 255)
 # What turns an image upright, by EXIF's number of how the camera was held.
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(
@@ -100,7 +118,8 @@ def decoding_size(data: bytes, name: str) -> int:
         header = _header(data, name, KINDS)
         with _open(data, header, name) as image:
             _check_size(image, header, name, is_texture=True)
-            return image.width * image.height
+            width, height = image.size
+            return int(width * height)
 
 
 def read_depth_map(data: bytes, name: str) -> np.ndarray:
@@ -129,21 +148,21 @@ def _damage(name: str, kinds: Sequence[str]) -> Iterator[None]:
     except UserError:
         raise
     except (Image.DecompressionBombError, MemoryError):
-        raise UserError(f"{name}: too many pixels; make the picture smaller") from None
+        raise UserError(f"{name}: too many pixels; make the image smaller") from None
     except Exception as error:  # damaged images raise errors of every kind
         reason = "".join(c if c.isprintable() else " " for c in str(error)).partition("<")[0]
         reason = " ".join(reason.split())[:100]
         raise UserError(
-            f"{name}: damaged or no picture ({type(error).__name__}: {reason}); {expected}"
+            f"{name}: damaged or no image ({type(error).__name__}: {reason}); {expected}"
         ) from None
 
 
 def _header(data: bytes, name: str, kinds: Sequence[str]) -> Header:
     if not data:
-        raise UserError(f"{name}: the file is empty, expected a picture")
+        raise UserError(f"{name}: the file is empty, expected an image")
     header = Header(data, is_tga=name.lower().endswith(".tga"))
     if header.kind not in kinds:
-        raise UserError(f"{name}: damaged or no picture; expected {', '.join(kinds)}")
+        raise UserError(f"{name}: damaged or no image; expected {', '.join(kinds)}")
     return header
 
 
@@ -165,14 +184,14 @@ def image_content(source: str | os.PathLike[str], name: str) -> bytes:
     try:
         if not path.is_file():
             kind = "not there" if not path.exists() else "not a file"
-            raise UserError(f"{name}: {kind}, expected a picture")
+            raise UserError(f"{name}: {kind}, expected an image")
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{name}: cannot be read ({reason})") from None
     if len(data) > LARGEST_FILE:
-        raise UserError(f"{name}: larger than {LARGEST_FILE} bytes, expected a picture")
+        raise UserError(f"{name}: larger than {LARGEST_FILE} bytes, expected an image")
     return data
 
 
@@ -222,7 +241,7 @@ def _check_pixels(width: int, height: int, limit: int, name: str) -> None:
     if max(width, height) > LARGEST_SIDE or width * height > limit:
         raise UserError(
             f"{name}: {width} x {height} pixels are too many, at most {limit} are read; "
-            "make the picture smaller"
+            "make the image smaller"
         )
 
 

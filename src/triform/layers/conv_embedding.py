@@ -17,14 +17,14 @@ GROUPS = 8
 
 
 class ConvEmbedding(nn.Module):
-    """Blocks of a 3x3 convolution, a norm, ReLU and a 2x2 maximum; the last map is flattened.
+    """Blocks of a 3x3 convolution, a norm, ReLU and 2x2 max-pooling; the output is flattened.
 
     Args:
-        channels: of the pictures.
-        size: rows and columns of the pictures, any number of at least 2^num_blocks.
+        channels: channels of the images.
+        size: rows and columns of the images, at least 2^num_blocks.
         hidden_channels: width of every block.
-        num_blocks: how many.
-        norm: "batch" (the papers') or "group", which depends on no other picture of the batch.
+        num_blocks: number of blocks.
+        norm: "batch" (the papers') or "group", which uses each image alone.
 
     Attributes:
         out_features: length of an embedding.
@@ -43,23 +43,23 @@ class ConvEmbedding(nn.Module):
             raise ValueError(f"size {size} is less than 2^{num_blocks}: too many blocks")
         self.blocks = nn.Sequential(
             *(
-                _block(channels if number == 0 else hidden_channels, hidden_channels, norm)
-                for number in range(num_blocks)
+                _block(channels if index == 0 else hidden_channels, hidden_channels, norm)
+                for index in range(num_blocks)
             )
         )
         self.out_features = hidden_channels * (size >> num_blocks) ** 2
 
-    def forward(self, pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
-        """Embed pictures in [0, 1]."""
-        return torch.flatten(self.blocks(2 * pictures - 1), 1)
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """Embeddings of images in [0, 1]."""
+        return torch.flatten(self.blocks(2 * images - 1), 1)
 
 
-def _block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    layer = nn.BatchNorm2d(outputs) if norm == "batch" else nn.GroupNorm(GROUPS, outputs)
+def _block(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
+    is_batch = norm == "batch"
     return nn.Sequential(
         OrderedDict(
-            conv=nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            norm=layer,
+            conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            norm=nn.BatchNorm2d(out_channels) if is_batch else nn.GroupNorm(GROUPS, out_channels),
             relu=nn.ReLU(),
             pool=nn.MaxPool2d(2),
         )

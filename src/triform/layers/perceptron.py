@@ -18,10 +18,10 @@ class Perceptron(nn.Module):
         num_inputs: Length of an input.
         num_outputs: Length of an output.
         hidden_size: Width of the hidden layers.
-        num_layers: How many there are; 0 is linear.
-        activation: Between the layers.
-        last_gain: Factor of the last layer's first weights, whose bias begins at zero; None leaves
-            torch's own.
+        num_layers: Number of hidden layers; 0 is linear.
+        activation: Activation function.
+        last_gain: Factor of the initial weights of the last layer, whose bias is then zero; None
+            leaves torch's own initialization.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class Perceptron(nn.Module):
         super().__init__()
         widths = [num_inputs, *[hidden_size] * num_layers, num_outputs]
         layers: list[nn.Module] = []
-        for narrow, wide in pairwise(widths):
-            layers += [nn.Linear(narrow, wide), nn.ReLU() if activation == "relu" else nn.Tanh()]
+        for fan_in, fan_out in pairwise(widths):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU() if activation == "relu" else nn.Tanh()]
         self.network = nn.Sequential(*layers[:-1])
         if last_gain is not None:
             last = layers[-2]

@@ -1,16 +1,16 @@
-"""Contrastive losses: one side's embedding against several of the other side, all positive.
+"""Contrastive losses with several positives for each anchor.
 
-With P (B, D) on one side, I (B, V, D) on the other, both of length 1, and logits
-A = scale * P I^T in R^(B x BV), the two directions are
+With points P (B, D) and images I (B, V, D), all of length 1, and logits A = scale * P I^T in
+R^(B x BV), the two directions are
 
-- from P to I: -log of the share that the V positives have of softmax(A), per row
-  (`positives="logsumexp"`), or the mean over the V positives of -log of each one's own share
+- from P to I: -log of the summed probability of the V positives in softmax(A), per row
+  (`positives="logsumexp"`), or the mean over the V positives of -log of each one's probability
   (`positives="mean"`, arXiv:2004.11362 equation 2), or the same with the other positives left out
-  of the softmax (`positives="each"`), so that they do not push each other away;
-- from I to P: cross-entropy of every picture over the B objects.
+  of the softmax (`positives="each"`), so that they do not repel each other;
+- from I to P: cross-entropy of every image over the B objects.
 
 The loss is their mean. Where all logits are equal, the second is ln B and the first is ln B
-(logsumexp), ln(B V) (mean) or ln(B V - V + 1) (each); where objects are told apart perfectly, the
+(logsumexp), ln(B V) (mean) or ln(B V - V + 1) (each); where objects are separated perfectly, the
 second is 0 and the first is 0, ln V and 0. With V = 1 all variants are the loss of CLIP
 (arXiv:2103.00020 figure 3).
 """
@@ -43,7 +43,7 @@ class LogitScale(nn.Module):
             self.register_buffer("log_scale", value)
 
     def forward(self) -> Tensor:
-        # Clamped behind the exponential the gradient would vanish for ever at the limit.
+        # Clamped after the exponential the gradient would vanish for ever at the limit.
         return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()
 
 
@@ -53,38 +53,38 @@ def multi_positive_contrastive(
     scale: Tensor | float,
     *,
     positives: Positives = "logsumexp",
-    alike: Tensor | None = None,
+    ignore: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The loss of the module's docstring, for any number of views.
+    """Mean of both directions, for any number of views.
 
     Args:
         points: One embedding of each object (B, D), of length 1.
         images: V embeddings of each object (B, V, D), of length 1.
         scale: 1 / temperature.
         positives: How several positives count.
-        alike: Pairs (B, B) of objects that must not be told apart (equal captions): bool, the
-            diagonal is ignored. They count neither for nor against.
+        ignore: Pairs (B, B) of objects that are no negatives of each other (equal captions): bool;
+            its diagonal has no meaning.
 
     Returns:
         Scalars: `loss`, and the directions `forward` (points to images) and `backward`.
     """
     batch, views, _ = images.shape
-    logits = scale * _cosines(points, images.flatten(0, 1)).view(batch, batch, views)
-    own = torch.eye(batch, dtype=torch.bool, device=logits.device)
-    if alike is not None:
-        logits = logits.masked_fill((alike & ~own)[..., None], -torch.inf)
+    logits = scale * _similarities(points, images.flatten(0, 1)).view(batch, batch, views)
+    same = torch.eye(batch, dtype=torch.bool, device=logits.device)
+    if ignore is not None:
+        logits = logits.masked_fill((ignore & ~same)[..., None], -torch.inf)
     positive = logits.diagonal(dim1=0, dim2=1).T  # (B, V)
-    others = logits.masked_fill(own[..., None], -torch.inf).flatten(1).logsumexp(1)
-    forward = _against(positive, others, positives).mean()
+    negative = logits.masked_fill(same[..., None], -torch.inf).flatten(1).logsumexp(1)
+    forward = _negative_log_likelihood(positive, negative, positives).mean()
     backward = (logits.logsumexp(0) - positive).mean()
     return {"loss": (forward + backward) / 2, "forward": forward, "backward": backward}
 
 
 def info_nce(
-    first: Tensor, second: Tensor, scale: Tensor | float, *, alike: Tensor | None = None
+    first: Tensor, second: Tensor, scale: Tensor | float, *, ignore: Tensor | None = None
 ) -> Tensor:
     """Symmetric InfoNCE of pairs (B, D) and (B, D): the loss of CLIP."""
-    return multi_positive_contrastive(first, second[:, None], scale, alike=alike)["loss"]
+    return multi_positive_contrastive(first, second[:, None], scale, ignore=ignore)["loss"]
 
 
 def within_views(
@@ -104,46 +104,46 @@ def within_views(
         images: Embeddings of the views.
         scale: 1 / temperature.
         positives: How several positives count.
-        negatives: Embeddings (M, D) of earlier pictures, to tell from as well.
+        negatives: Embeddings (M, D) of earlier images.
         is_other: Which of them are of another object (B, M).
     """
     batch, views, _ = images.shape
     flat = images.flatten(0, 1)
-    logits = (scale * _cosines(flat, flat)).view(batch, views, batch, views)
-    own = torch.eye(batch, dtype=torch.bool, device=flat.device)[:, None, :, None]
-    others = logits.masked_fill(own, -torch.inf).flatten(2).logsumexp(2)
+    logits = (scale * _similarities(flat, flat)).view(batch, views, batch, views)
+    same = torch.eye(batch, dtype=torch.bool, device=flat.device)[:, None, :, None]
+    negative = logits.masked_fill(same, -torch.inf).flatten(2).logsumexp(2)
     if negatives is not None and len(negatives):
-        more = (scale * _cosines(flat, negatives)).view(batch, views, -1)
+        more = (scale * _similarities(flat, negatives)).view(batch, views, -1)
         if is_other is not None:
             more = more.masked_fill(~is_other[:, None], -torch.inf)
-        others = torch.logaddexp(others, more.logsumexp(2))
-    mine = logits.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # (B, V, V)
-    rest = ~torch.eye(views, dtype=torch.bool, device=flat.device)
-    positive = mine[:, rest].view(batch, views, views - 1)
-    return _against(positive, others, positives).mean()
+        negative = torch.logaddexp(negative, more.logsumexp(2))
+    of_object = logits.diagonal(dim1=0, dim2=2).permute(2, 0, 1)  # (B, V, V)
+    is_other_view = ~torch.eye(views, dtype=torch.bool, device=flat.device)
+    positive = of_object[:, is_other_view].view(batch, views, views - 1)
+    return _negative_log_likelihood(positive, negative, positives).mean()
 
 
-def _against(positive: Tensor, others: Tensor, positives: Positives) -> Tensor:
-    """Loss (...) of positives (..., V) against the summed rest, a log (...)."""
-    together = positive.logsumexp(-1)
+def _negative_log_likelihood(positive: Tensor, negative: Tensor, positives: Positives) -> Tensor:
+    """Loss (...) of the logits of positives (..., V) and the logsumexp (...) of negatives."""
     if positives == "each":
-        return (torch.logaddexp(positive, others[..., None]) - positive).mean(-1)
-    hit = together if positives == "logsumexp" else positive.mean(-1)
-    return torch.logaddexp(together, others) - hit
+        return (torch.logaddexp(positive, negative[..., None]) - positive).mean(-1)
+    summed = positive.logsumexp(-1)
+    numerator = summed if positives == "logsumexp" else positive.mean(-1)
+    return torch.logaddexp(summed, negative) - numerator
 
 
-def _cosines(first: Tensor, second: Tensor) -> Tensor:
-    """In float32, also under autocast: at scale 14 bf16 is wrong by a twentieth of a nat."""
+def _similarities(first: Tensor, second: Tensor) -> Tensor:
+    """Inner products in float32, also under autocast: at scale 14 bf16 errs by 0.05 nat."""
     with torch.autocast(first.device.type, enabled=False):
         return first.float() @ second.float().T
 
 
 def gather_with_gradient(embeddings: Tensor) -> Tensor:
-    """The rows of all processes, in their order; a gradient finds its way back to each.
+    """Rows of all processes, in their order, with gradients (open_clip's `gather_with_grad`).
 
-    Every process then computes the same loss over the whole batch. Gradients are summed on the
-    way back, and data-parallel training takes their mean: together that is exactly the gradient
-    which one process would have with the whole batch.
+    Every process then computes the same loss over the whole batch. Gradients are summed in the
+    backward pass, and data-parallel training takes their mean: together that is exactly the
+    gradient which one process would have with the whole batch.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return embeddings

@@ -2,11 +2,12 @@
 
 BLEU (Papineni et al. 2002, doi:10.3115/1073083.1073135) of the same sentences differs widely
 between libraries and settings. Here it has one meaning: corpus level, every reference of a
-sentence, closest reference length, no smoothing, words as given. The signature says so.
+sentence, closest reference length, no smoothing, words as they are. The signature says so.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,18 +21,18 @@ ORDERS = (1, 2, 3, 4)
 def bleu(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], use_sacrebleu: bool = True
 ) -> dict[str, Any]:
-    """Score sentences against all that people said about the same things.
+    """Score sentences against all references of each.
 
     Args:
-        hypotheses: N sentences of words parted by blanks.
-        references: for each of them one reference or more, in the same form.
-        use_sacrebleu: False takes nltk even where sacrebleu is installed.
+        hypotheses: N sentences of words separated by blanks.
+        references: One reference or more for each hypothesis, in the same form.
+        use_sacrebleu: False uses nltk even if sacrebleu is installed.
 
     Returns:
-        `bleu1` to `bleu4` in [0, 100] and the `signature`; empty where neither is installed.
+        `bleu1` to `bleu4` in [0, 100] and the `signature`; empty if neither is installed.
 
     Raises:
-        ValueError: nothing to score, or numbers that do not fit.
+        ValueError: Nothing to score, or other numbers of hypotheses and references.
     """
     if not hypotheses or len(hypotheses) != len(references) or not all(references):
         raise ValueError(
@@ -54,8 +55,7 @@ def _by_sacrebleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
     from sacrebleu.metrics import BLEU
 
     # Stream k holds the k-th reference of every sentence, None where there is none.
-    most = max(map(len, references))
-    streams: Any = [[own[k] if k < len(own) else None for own in references] for k in range(most)]
+    streams: Any = list(itertools.zip_longest(*references))
     scores: dict[str, Any] = {}
     for order in ORDERS:
         metric = BLEU(tokenize="none", smooth_method="none", max_ngram_order=order, force=True)
@@ -68,16 +68,21 @@ def _by_nltk(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> 
     import nltk
     from nltk.translate.bleu_score import modified_precision
 
-    own = [[reference.split() for reference in given] for given in references]
-    said = [hypothesis.split() for hypothesis in hypotheses]
+    reference_words = [[sentence.split() for sentence in sentences] for sentences in references]
+    words = [hypothesis.split() for hypothesis in hypotheses]
     scores: dict[str, Any] = {}
     for order in ORDERS:
         weights = (1 / order,) * order
-        # nltk puts tiny numbers for what never matched; the score is then 0
-        matched = sum(
-            modified_precision(a, b, order).numerator for a, b in zip(own, said, strict=True)
+        # nltk replaces precisions of 0 by tiny numbers; the score is then 0
+        matches = sum(
+            modified_precision(targets, hypothesis, order).numerator
+            for targets, hypothesis in zip(reference_words, words, strict=True)
         )
-        value = nltk.translate.bleu_score.corpus_bleu(own, said, weights) if matched else 0.0
+        value = (
+            nltk.translate.bleu_score.corpus_bleu(reference_words, words, weights)
+            if matches
+            else 0.0
+        )
         scores[f"bleu{order}"] = 100 * float(value)
     scores["signature"] = f"BLEU|nltk:{nltk.__version__}|smooth:none|tok:none"
     return scores

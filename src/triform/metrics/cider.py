@@ -1,4 +1,4 @@
-"""CIDEr-D: agreement in the words that matter (Vedantam et al., arXiv:1411.5726, 5)."""
+"""CIDEr-D: TF-IDF similarity of n-grams (Vedantam et al., arXiv:1411.5726, section 5)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-LARGEST_ORDER = 4
-# Width of the penalty on a difference in length, in words.
+MAX_ORDER = 4
+# Standard deviation of the Gaussian penalty on a difference in length, in words.
 SIGMA = 6.0
 
 Ngrams = Counter[tuple[str, ...]]
@@ -15,55 +15,61 @@ Vector = dict[tuple[str, ...], float]
 
 
 def cider_d(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Mean over sentences; how much a word sequence counts is taken from the references.
+    """Mean over sentences; document frequencies are those of the references.
 
     Args:
-        hypotheses: N sentences of words parted by blanks, of as many pictures.
-        references: for each of them one reference or more. A sequence that occurs with every
-            picture counts nothing, so that a single picture always scores 0.
+        hypotheses: N sentences of words separated by blanks, one for each image.
+        references: One reference or more for each image. An n-gram that occurs with every image
+            has the weight 0, so that a single image always scores 0.
 
     Returns:
-        A number from 0 to 10 where every sentence is a reference of its own and the only one.
+        A number from 0 to 10; 10 if every sentence equals the only reference of its image.
     """
-    counted = [[_ngrams(one) for one in own] for own in references]
-    seen: Counter[tuple[str, ...]] = Counter()
-    for own in counted:
-        seen.update(
-            {ngram for order in range(LARGEST_ORDER) for one in own for ngram in one[order]}
+    reference_ngrams = [[_ngrams(sentence) for sentence in sentences] for sentences in references]
+    document_frequency: Counter[tuple[str, ...]] = Counter()
+    for sentences in reference_ngrams:
+        document_frequency.update(
+            {ngram for orders in sentences for ngrams in orders for ngram in ngrams}
         )
-    logarithm = math.log(len(references))
+    log_documents = math.log(len(references))
 
-    def weigh(ngrams: Ngrams) -> Vector:
+    def tf_idf(ngrams: Ngrams) -> Vector:
         return {
-            ngram: count * (logarithm - math.log(max(seen[ngram], 1)))
+            ngram: count * (log_documents - math.log(max(document_frequency[ngram], 1)))
             for ngram, count in ngrams.items()
         }
 
     scores = []
-    for said, own in zip(map(_ngrams, hypotheses), counted, strict=True):
-        vectors = [weigh(said[order]) for order in range(LARGEST_ORDER)]
+    for hypothesis, sentences in zip(map(_ngrams, hypotheses), reference_ngrams, strict=True):
+        vectors = [tf_idf(ngrams) for ngrams in hypothesis]
         total = 0.0
-        for one in own:
-            # Lengths are compared in pairs of words, as the authors' own code does.
-            gap = sum(said[1].values()) - sum(one[1].values())
-            penalty = math.exp(-(gap**2) / (2 * SIGMA**2))
-            for order, vector in enumerate(vectors):
-                total += _similarity(vector, weigh(one[order])) * penalty
-        scores.append(10 * total / LARGEST_ORDER / len(own))
+        for reference in sentences:
+            # Lengths are compared in bigrams, as in the authors' own code.
+            difference = sum(hypothesis[1].values()) - sum(reference[1].values())
+            penalty = math.exp(-(difference**2) / (2 * SIGMA**2))
+            for vector, ngrams in zip(vectors, reference, strict=True):
+                total += _similarity(vector, tf_idf(ngrams)) * penalty
+        scores.append(10 * total / MAX_ORDER / len(sentences))
     return sum(scores) / len(scores)
 
 
 def _ngrams(sentence: str) -> list[Ngrams]:
+    """Counts of n-grams for each order from 1 to `MAX_ORDER`."""
     words = sentence.split()
     return [
-        Counter(tuple(words[at : at + n]) for at in range(len(words) - n + 1))
-        for n in range(1, LARGEST_ORDER + 1)
+        Counter(tuple(words[start : start + n]) for start in range(len(words) - n + 1))
+        for n in range(1, MAX_ORDER + 1)
     ]
 
 
-def _similarity(said: Vector, own: Vector) -> float:
-    """Cosine, in which repeating what the reference says once gains nothing."""
-    norms = math.hypot(*said.values()) * math.hypot(*own.values())
+def _similarity(hypothesis: Vector, reference: Vector) -> float:
+    """Cosine similarity in which counts above the reference's are clipped."""
+    norms = math.hypot(*hypothesis.values()) * math.hypot(*reference.values())
     if not norms:
         return 0.0
-    return sum(min(value, own[k]) * own[k] for k, value in said.items() if k in own) / norms
+    clipped = (
+        min(value, reference[ngram]) * reference[ngram]
+        for ngram, value in hypothesis.items()
+        if ngram in reference
+    )
+    return sum(clipped) / norms

@@ -1,14 +1,12 @@
-"""How sure a mean, a share or a difference of two shares is."""
-
-from __future__ import annotations
+"""95 % intervals of means and shares, and McNemar's test of two shares."""
 
 import math
 from collections.abc import Sequence
 
 from torch import Tensor
 
-# Two-sided 95 % of the normal distribution.
 Z95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
 
 
 def mean_and_interval(values: Tensor) -> tuple[float, float]:
@@ -18,11 +16,11 @@ def mean_and_interval(values: Tensor) -> tuple[float, float]:
 
 
 def share_interval(successes: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share by Wilson's score, which keeps within [0, 1] near both ends.
+    """Wilson's 95 % score interval of a share, which stays within [0, 1].
 
     Args:
-        successes: how many of `total` are.
-        total: independent trials, at least one.
+        successes: Number of successes.
+        total: Number of independent trials, at least one.
 
     Raises:
         ValueError: No trials, or more successes than trials.
@@ -39,22 +37,23 @@ def share_interval(successes: int, total: int) -> tuple[float, float]:
 
 
 def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
-    """Whether two ways are right about the same things equally often (McNemar's exact test).
+    """McNemar's exact test of two classifiers on the same samples.
 
     Args:
-        first: whether the first way is right, for each of N things.
-        second: the same of the second way.
+        first: Whether the first classifier is right, for each of N samples.
+        second: The same of the second classifier.
 
     Returns:
-        How many things the first alone and the second alone is right about, and the two-sided
-        binomial probability of a split at least as uneven if both were equally good.
+        Number of samples that only the first and only the second is right about, and the
+        two-sided p-value: the binomial probability of a split at least as uneven if both were
+        equally good.
 
     Raises:
         ValueError: Unequal lengths.
     """
     pairs = list(zip(first, second, strict=True))
-    ours = sum(bool(a) and not b for a, b in pairs)
-    theirs = sum(bool(b) and not a for a, b in pairs)
-    total = ours + theirs
-    tail = sum(math.comb(total, k) for k in range(min(ours, theirs) + 1))
-    return ours, theirs, min(1.0, 2 * tail / 2**total)
+    only_first = sum(bool(a) and not b for a, b in pairs)
+    only_second = sum(bool(b) and not a for a, b in pairs)
+    total = only_first + only_second
+    tail = sum(math.comb(total, k) for k in range(min(only_first, only_second) + 1))
+    return only_first, only_second, min(1.0, 2 * tail / 2**total)

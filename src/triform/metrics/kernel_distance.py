@@ -1,10 +1,8 @@
-"""Kernel distance between two sets of features (KID where they are Inception's).
+"""Kernel distance between two sets of features (KID for features of Inception).
 
 Bińkowski et al., arXiv:1801.01401, section 3: the unbiased squared MMD with the kernel
-(x.y / d + 1)^3, as a mean over subsets.
+(x.y / d + 1)^3, averaged over subsets.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor
@@ -15,17 +13,17 @@ from triform.base.seeding import generator
 def kernel_distance(
     a: Tensor, b: Tensor, *, subsets: int = 50, subset_size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Mean over subsets, and their standard deviation.
+    """Mean and standard deviation of the squared MMD over random subsets.
 
     Args:
         a: (N, D) features.
         b: (M, D) features.
-        subsets: how many.
-        subset_size: rows in each; at most half of the smaller set.
-        seed: of the choice.
+        subsets: Number of subsets.
+        subset_size: Rows of each; at most half of the smaller set.
+        seed: Seed of the subsets.
 
     Raises:
-        ValueError: fewer than four rows, or of another width.
+        ValueError: Fewer than four rows, or different widths.
     """
     size = min(subset_size, len(a) // 2, len(b) // 2)
     if size < 2 or a.shape[1] != b.shape[1]:
@@ -44,13 +42,13 @@ def kernel_distance(
 
 
 def squared_mmd(a: Tensor, b: Tensor) -> Tensor:
-    """Unbiased estimate for (N, D) and (M, D); it may be below zero."""
+    """Unbiased estimate of the squared MMD of (N, D) and (M, D) features; it may be negative."""
     n, m = len(a), len(b)
-    within_a, within_b, across = _kernel(a, a), _kernel(b, b), _kernel(a, b)
+    k_aa, k_bb, k_ab = _kernel(a, a), _kernel(b, b), _kernel(a, b)
     return (
-        (within_a.sum() - within_a.trace()) / (n * (n - 1))
-        + (within_b.sum() - within_b.trace()) / (m * (m - 1))
-        - 2 * across.mean()
+        (k_aa.sum() - k_aa.trace()) / (n * (n - 1))
+        + (k_bb.sum() - k_bb.trace()) / (m * (m - 1))
+        - 2 * k_ab.mean()
     )
 
 

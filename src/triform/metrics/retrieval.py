@@ -1,8 +1,8 @@
-"""Recall@K, mean reciprocal rank: does the right answer come first?
+"""Recall@K, mean reciprocal rank and median rank.
 
-A rank is pessimistic: whatever is exactly as similar as the right answer stands before it. A
-model that answers the same to everything then gets nothing, where an optimistic count would call
-it perfect.
+Ranks are pessimistic: gallery entries that are exactly as similar as the relevant one are ranked
+before it. A model whose embeddings are all equal then scores 0, where optimistic ranks would be
+perfect.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float, Int
 def ranks(
     similarity: Float[np.ndarray, "q g"], relevant: Int[np.ndarray, " q"] | Bool[np.ndarray, "q g"]
 ) -> Int[np.ndarray, " q"]:
-    """Rank of the best right answer of each query, from 1.
+    """Rank of the best relevant entry of each query, from 1.
 
     Args:
         similarity: Of each query to each entry of the gallery; larger is nearer.
-        relevant: Number of the one right entry of each query, or which entries are right.
+        relevant: Index of the one relevant entry of each query, or a mask of the relevant entries.
 
     Raises:
-        ValueError: A similarity is not a number, or a query has no right answer.
+        ValueError: A similarity is not a number, or a query has no relevant entry.
     """
     similarity, relevant = np.asarray(similarity), np.asarray(relevant)
     if similarity.ndim != 2 or not similarity.size:
@@ -31,24 +31,24 @@ def ranks(
     if np.isnan(similarity).any():
         raise ValueError("a similarity is not a number")
     if relevant.dtype != np.bool_:
-        right = np.zeros(similarity.shape, dtype=bool)
-        right[np.arange(len(right)), relevant] = True
-        relevant = right
+        mask = np.zeros(similarity.shape, dtype=bool)
+        mask[np.arange(len(mask)), relevant] = True
+        relevant = mask
     if not relevant.any(1).all():
-        raise ValueError(f"query {int((~relevant.any(1)).argmax())} has no right answer")
+        raise ValueError(f"query {int((~relevant.any(1)).argmax())} has no relevant entry")
     best = np.where(relevant, similarity, -np.inf).max(1)
     before = (similarity >= best[:, None]) & ~relevant
-    return 1 + before.sum(1)
+    return np.asarray(1 + before.sum(1))
 
 
-def recall_at(found: Int[np.ndarray, " q"], k: int) -> float:
+def recall_at(ranks: Int[np.ndarray, " q"], k: int) -> float:
     """Share of the queries whose rank is K or better."""
-    return float((np.asarray(found) <= k).mean())
+    return float((np.asarray(ranks) <= k).mean())
 
 
-def mean_reciprocal_rank(found: Int[np.ndarray, " q"]) -> float:
+def mean_reciprocal_rank(ranks: Int[np.ndarray, " q"]) -> float:
     """Mean of 1 / rank."""
-    return float((1 / np.asarray(found)).mean())
+    return float((1 / np.asarray(ranks)).mean())
 
 
 def retrieval_metrics(
@@ -57,17 +57,19 @@ def retrieval_metrics(
     ks: Sequence[int] = (1, 3, 5, 10),
 ) -> dict[str, float]:
     """`recall@K` for each K, `mrr` and `median_rank`."""
-    return numbers_of(ranks(similarity, relevant), ks)
+    return metrics_of_ranks(ranks(similarity, relevant), ks)
 
 
-def numbers_of(found: Int[np.ndarray, " q"], ks: Sequence[int] = (1, 3, 5, 10)) -> dict[str, float]:
-    """The same from ranks, of some queries or of all."""
-    numbers = {f"recall@{k}": recall_at(found, k) for k in ks}
-    return numbers | {"mrr": mean_reciprocal_rank(found), "median_rank": float(np.median(found))}
+def metrics_of_ranks(
+    ranks: Int[np.ndarray, " q"], ks: Sequence[int] = (1, 3, 5, 10)
+) -> dict[str, float]:
+    """`recall@K` for each K, `mrr` and `median_rank`, from ranks."""
+    recalls = {f"recall@{k}": recall_at(ranks, k) for k in ks}
+    return recalls | {"mrr": mean_reciprocal_rank(ranks), "median_rank": float(np.median(ranks))}
 
 
-def random_floor(gallery: int, ks: Sequence[int] = (1, 3, 5, 10)) -> dict[str, float]:
-    """What guessing reaches where one entry of the gallery is right."""
-    harmonic = float((1 / np.arange(1, gallery + 1)).sum())
-    numbers = {f"recall@{k}": min(1.0, k / gallery) for k in ks}
-    return numbers | {"mrr": harmonic / gallery, "median_rank": (gallery + 1) / 2}
+def chance_metrics(gallery_size: int, ks: Sequence[int] = (1, 3, 5, 10)) -> dict[str, float]:
+    """Expected metrics of random guesses where one entry of the gallery is relevant."""
+    harmonic = float((1 / np.arange(1, gallery_size + 1)).sum())
+    recalls = {f"recall@{k}": min(1.0, k / gallery_size) for k in ks}
+    return recalls | {"mrr": harmonic / gallery_size, "median_rank": (gallery_size + 1) / 2}

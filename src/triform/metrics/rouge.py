@@ -1,4 +1,4 @@
-"""ROUGE-L: how long a common subsequence a sentence has with a reference (Lin 2004, W04-1013)."""
+"""ROUGE-L: F-score of the longest common subsequence with a reference (Lin 2004, W04-1013)."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> f
     """Mean over sentences, each with its best precision and recall over all references.
 
     Args:
-        hypotheses: N sentences of words parted by blanks.
-        references: for each of them one reference or more.
+        hypotheses: N sentences of words separated by blanks.
+        references: One reference or more for each hypothesis.
 
     Returns:
         A number in [0, 1].
     """
     pairs = zip(hypotheses, references, strict=True)
-    scores = [_score(said.split(), [one.split() for one in own]) for said, own in pairs]
+    scores = [
+        _score(hypothesis.split(), [reference.split() for reference in sentences])
+        for hypothesis, sentences in pairs
+    ]
     return sum(scores) / len(scores)
 
 
-def _score(said: list[str], references: list[list[str]]) -> float:
-    common = [_longest_common(said, own) for own in references]
-    precision = max(length / max(len(said), 1) for length in common)
-    recall = max(length / max(len(own), 1) for length, own in zip(common, references, strict=True))
+def _score(hypothesis: list[str], references: list[list[str]]) -> float:
+    lengths = [_lcs_length(hypothesis, reference) for reference in references]
+    precision = max(length / max(len(hypothesis), 1) for length in lengths)
+    recall = max(
+        length / max(len(reference), 1)
+        for length, reference in zip(lengths, references, strict=True)
+    )
     if not precision or not recall:
         return 0.0
     return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
-def _longest_common(a: list[str], b: list[str]) -> int:
+def _lcs_length(a: list[str], b: list[str]) -> int:
+    """Length of the longest common subsequence."""
     lengths = [0] * (len(b) + 1)
     for word in a:
         diagonal = 0

@@ -1,4 +1,4 @@
-"""Agreement of occupancy grids."""
+"""Metrics of voxels: IoU and diversity."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 
-def voxel_iou(predicted: Tensor, real: Tensor) -> Tensor:
-    """Intersection over union, shape by shape.
+def voxel_iou(prediction: Tensor, target: Tensor) -> Tensor:
+    """Intersection over union of each shape.
 
     Args:
-        predicted: Occupancy (B, ...) as bool, or as numbers that count as occupied above 0.5.
-        real: The same of the other grids.
+        prediction: Occupancy (B, ...) as bool, or as numbers that are occupied above 0.5.
+        target: The same of the ground truth.
 
     Returns:
-        (B,) float32 in [0, 1]; two empty grids agree fully.
+        (B,) float32 in [0, 1]; 1 for two empty shapes.
     """
-    a, b = _occupied(predicted), _occupied(real)
+    a, b = _occupied(prediction), _occupied(target)
     union = (a | b).sum(1)
     return torch.where(union > 0, (a & b).sum(1) / union.clamp(min=1), 1.0)
 
@@ -29,15 +29,15 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     return torch.where(union > 0, overlap / union.clamp(min=1), 1.0)
 
 
-def diversity(grids: Tensor) -> float:
-    """Mean of 1 - IoU over all pairs of N grids; 0 where all are the same or N < 2."""
-    count = len(grids)
+def diversity(voxels: Tensor) -> float:
+    """Mean of 1 - IoU over all pairs of N shapes (N, ...); 0 for N < 2."""
+    count = len(voxels)
     if count < 2:
         return 0.0
-    iou = pairwise_iou(grids, grids)
+    iou = pairwise_iou(voxels, voxels)
     return float((1 - iou).sum() / (count * (count - 1)))
 
 
-def _occupied(grids: Tensor) -> Tensor:
-    flat = grids.flatten(1)
+def _occupied(voxels: Tensor) -> Tensor:
+    flat = voxels.flatten(1)
     return flat if flat.dtype == torch.bool else flat > 0.5

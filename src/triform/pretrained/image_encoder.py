@@ -1,9 +1,9 @@
-"""Frozen image encoders by name, each with the transform that its weights were trained with.
+"""Frozen image encoders by name, each with the transform its weights were trained with.
 
 | name | encoder |
 |---|---|
 | a name of timm (`timm:NAME` too), such as the default | its weights from its hub |
-| `open_clip:MODEL/WEIGHTS`, such as `open_clip:ViT-B-32/openai` | the picture half of a CLIP |
+| `open_clip:MODEL/WEIGHTS`, such as `open_clip:ViT-B-32/openai` | the image tower of a CLIP |
 | a folder | saved by timm (`config.json`) or open_clip (`open_clip_config.json`) |
 | `random:NAME` | timm's network with random weights, for tests of everything else |
 
@@ -13,7 +13,6 @@ file fills only in part is refused too.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -29,20 +28,21 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.base.settings.nearest import nearest
 from triform.images.read import on_background
 from triform.pretrained.efficientnet_lite import installed_weights
 from triform.pretrained.fingerprint import state_fingerprint
-from triform.pretrained.hub import hub_folder
+from triform.pretrained.hub import hub_file
 from triform.pretrained.model_folder import checked_copy
 from triform.pretrained.named_models import IMAGE_ENCODER as KIND
 from triform.pretrained.named_models import is_known
 from triform.pretrained.network_loading import (
-    check_whole,
+    check_complete,
     missing_keys,
     one_line_errors,
     weights_overlay,
 )
-from triform.pretrained.open_clip_text import check_parts
+from triform.pretrained.open_clip_text import check_parts, published_file
 from triform.pretrained.weight_files import as_safetensors
 
 DEFAULT = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
@@ -60,13 +60,13 @@ Transform = Callable[[Image.Image], Tensor]
 
 
 class ImageEncoder:
-    """Pictures to features, frozen.
+    """Images to features, frozen.
 
     Attributes:
-        name: Which network, as it can be asked for again.
+        name: Name that `load_image_encoder` takes.
         dim: Width of the features.
-        size: Pixels along each side of what the network sees.
-        transform_hash: Changes when pictures are made ready in another way.
+        size: Side of an input image in pixels.
+        transform_hash: Changes with the preprocessing of images.
         fingerprint: Changes with any weight.
     """
 
@@ -83,12 +83,12 @@ class ImageEncoder:
         """Wrap a loaded network.
 
         Args:
-            name: What to call it.
-            model: Pictures (B, 3, S, S) to features (B, dim).
-            transform: An RGB picture to (3, S, S).
+            name: Its name.
+            model: Images (B, 3, S, S) to features (B, dim).
+            transform: An RGB image to (3, S, S).
             recipe: What the transform does, as plain data.
             size: S.
-            device: Where to compute.
+            device: Torch device.
         """
         self.name = name
         self.size = size
@@ -101,32 +101,33 @@ class ImageEncoder:
 
     @property
     def network(self) -> nn.Module:
-        """The network itself, for whoever wants features of places or trains it further."""
+        """The network itself, for spatial features or further training."""
         return self._model
 
-    def transform(self, picture: Image.Image) -> Tensor:
-        """A picture of any size and mode to what the network sees, (3, S, S)."""
-        return self._transform(on_background(picture))
+    def transform(self, image: Image.Image) -> Tensor:
+        """Preprocess an image of any size and mode to an input (3, S, S)."""
+        return self._transform(on_background(image))
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
-        """Transformed pictures (B, 3, S, S) to features (B, dim) float32, not normalised."""
+        """Features (B, dim) float32, not normalised, of preprocessed images (B, 3, S, S)."""
         features = self._model(images.to(self._device))
         features = features[0] if isinstance(features, tuple | list) else features
         if features.ndim != 2:
             raise UserError(
                 f"{KIND} {self.name!r}: gives features of shape {tuple(features.shape[1:])} for a "
-                "picture, expected one vector; choose another"
+                "image, expected one vector; choose another"
             )
-        return features.float()
+        vectors: Tensor = features.float()
+        return vectors
 
-    def encode(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Pictures to features (N, dim), in batches."""
+    def encode(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Features (N, dim) of N images, computed in batches."""
         rows = [np.zeros((0, self.dim), dtype=np.float32)]
         with ThreadPoolExecutor(4) as pool:
-            for start in range(0, len(pictures), BATCH_SIZE):
-                images = list(pool.map(self.transform, pictures[start : start + BATCH_SIZE]))
-                rows.append(self.forward(torch.stack(images)).cpu().numpy())
+            for start in range(0, len(images), BATCH_SIZE):
+                batch = list(pool.map(self.transform, images[start : start + BATCH_SIZE]))
+                rows.append(self.forward(torch.stack(batch)).cpu().numpy())
         return np.concatenate(rows)
 
 
@@ -137,7 +138,7 @@ def load_image_encoder(
 
     Args:
         name: See the table above.
-        device: Where it computes, as torch names it.
+        device: Torch device.
         weights: A file of weights (`.safetensors`, or what `torch.save` wrote of tensors alone).
 
     Raises:
@@ -167,19 +168,19 @@ def load_image_encoder(
 
 
 def alternatives(flag: str) -> str:
-    """What to do where weights cannot be had; the flag takes a file of them."""
+    """Advice for messages about missing weights; `flag` takes a file of them."""
     return ALTERNATIVES.format(flag=flag)
 
 
 def published_weights(name: str, flag: str = FLAG) -> Path:
-    """The file of published weights: from an installed package, the local copy or the hub.
+    """The file of published weights: from an installed package, the local cache or the hub.
 
     Args:
         name: Of the network, as timm calls it.
         flag: What takes a file of weights instead, for messages.
 
     Raises:
-        UserError: No such network or weights, or they cannot be had.
+        UserError: No such network or weights, or they cannot be downloaded.
     """
     import timm
 
@@ -190,19 +191,13 @@ def published_weights(name: str, flag: str = FLAG) -> Path:
     except (RuntimeError, ValueError):
         published = None
     if published is None or not timm.is_model(name):
-        known = timm.list_models(pretrained=True)
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; perhaps you meant {near[0]}" if near else ""
+        hint = nearest(name, timm.list_models(pretrained=True))
         raise UserError(f"{KIND} {name!r}: timm knows no such network or weights{hint}")
     repo, file, instead = published.hf_hub_id, published.hf_hub_filename, alternatives(flag)
     if not repo:
         raise UserError(f"{KIND} {name!r}: timm has no weights of it on the hub; {instead}")
     files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
-    folder = hub_folder(repo, files, required=files[:1], kind=KIND, alternatives=instead)
-    found = next((folder / one for one in files if (folder / one).is_file()), None)
-    if found is None:
-        raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(files)}")
-    return found
+    return hub_file(name, repo, files, kind=KIND, alternatives=instead)
 
 
 def _from_timm_folder(
@@ -225,9 +220,9 @@ def _from_timm(
     """A network of timm without its classifier, and the transform of its data config.
 
     Args:
-        name: What the user calls it.
-        source: What timm calls it.
-        device: Where to compute.
+        name: Name that the user gave.
+        source: Name that timm knows.
+        device: Torch device.
         weights: File of its weights; without it those of `folder`, or else random ones.
         folder: Of which `source` is a checked copy.
     """
@@ -241,12 +236,14 @@ def _from_timm(
     ):
         torch.manual_seed(0)
         model = timm.create_model(
-            source, pretrained=weights is not None or folder is not None, num_classes=0,
+            source,
+            pretrained=weights is not None or folder is not None,
+            num_classes=0,
             pretrained_cfg_overlay=overlay,
-        )  # fmt: skip
+        )
         config = timm.data.resolve_model_data_config(model)
         transform = timm.data.create_transform(**config, is_training=False)
-    check_whole(name, missing)
+    check_complete(name, missing)
     size = int(config["input_size"][-1])
     recipe = {"by": "timm", **config}
     return ImageEncoder(name, model, transform=transform, recipe=recipe, size=size, device=device)
@@ -255,7 +252,7 @@ def _from_timm(
 def _from_open_clip(
     name: str, source: str, device: str | torch.device, weights: Path | None
 ) -> ImageEncoder:
-    """The picture half of a CLIP, and the transform that it says."""
+    """The image tower of a CLIP with its own transform."""
     try:
         import open_clip
     except ModuleNotFoundError as error:
@@ -272,8 +269,7 @@ def _from_open_clip(
             return _open_clip_visual(name, folder, f"local-dir:{copy}", None, False, device)
     model_name, _, tag = source.partition("/")
     if model_name not in open_clip.list_models():
-        near = difflib.get_close_matches(model_name, open_clip.list_models(), n=1)
-        hint = f"; perhaps you meant open_clip:{near[0]}" if near else ""
+        hint = nearest(model_name, open_clip.list_models(), prefix="open_clip:")
         raise UserError(f"{KIND} {name!r}: open_clip knows no such network{hint}")
     published = open_clip.get_pretrained_cfg(model_name, tag) or {}
     weights = weights or _open_clip_file(name, model_name, published)
@@ -286,30 +282,36 @@ def _from_open_clip(
 
 def _open_clip_visual(
     name: str,
-    shown: str | Path,
+    source_name: str | Path,
     source: str,
     pretrained: Path | None,
     quick: bool,
     device: str | torch.device,
 ) -> ImageEncoder:
-    """The picture half, from what was checked: a copy of a folder, or a name and a file."""
+    """Build the image tower from a checked copy of a folder, or from a name and a file."""
     import open_clip
 
-    with one_line_errors(name, shown, source), missing_keys() as missing:
+    with one_line_errors(name, source_name, source), missing_keys() as missing:
         model = open_clip.create_model(
-            source, pretrained=str(pretrained) if pretrained else None, require_pretrained=True,
+            source,
+            pretrained=str(pretrained) if pretrained else None,
+            require_pretrained=True,
             force_quick_gelu=quick,
-        )  # fmt: skip
+        )
         visual = model.visual
         recipe = dict(visual.preprocess_cfg)
         config = open_clip.transform.PreprocessCfg(**recipe)
         transform = open_clip.transform.image_transform_v2(config, is_train=False)
-    check_whole(name, [key for key in missing if key.startswith("visual.")])
+    check_complete(name, [key for key in missing if key.startswith("visual.")])
     size = config.size if isinstance(config.size, int) else int(config.size[-1])
     return ImageEncoder(
-        name, visual, transform=transform, recipe={"by": "open_clip", **recipe}, size=size,
+        name,
+        visual,
+        transform=transform,
+        recipe={"by": "open_clip", **recipe},
+        size=size,
         device=device,
-    )  # fmt: skip
+    )
 
 
 def _open_clip_file(name: str, model_name: str, published: dict[str, Any]) -> Path:
@@ -321,17 +323,10 @@ def _open_clip_file(name: str, model_name: str, published: dict[str, Any]) -> Pa
         raise UserError(
             f"{KIND} {name!r}: say which weights, open_clip:{model_name}/WEIGHTS, of: {tags}"
         )
-    repo, _, file = published["hf_hub"].rpartition("/")
-    names = [Path(file).with_suffix(".safetensors").name, file] if file else []
-    names = names or ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
-    folder = hub_folder(repo, names, required=names[:1], kind=KIND, alternatives=alternatives(FLAG))
-    found = next((folder / one for one in names if (folder / one).is_file()), None)
-    if found is None:
-        raise UserError(f"{KIND} {name!r}: {repo} holds none of {', '.join(names)}")
-    return found
+    return published_file(name, published, KIND, alternatives=alternatives(FLAG))
 
 
 def _hash(recipe: dict[str, Any]) -> str:
-    """16 hex digits of plain data."""
+    """Hash of plain data, 16 hex digits."""
     text = json.dumps(recipe, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

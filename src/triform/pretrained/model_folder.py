@@ -1,10 +1,10 @@
-"""A model's folder, from the hub or from anywhere, before a library sees it.
+"""Checked copies of model folders, for libraries to load.
 
-The settings in such a folder may ask a library to run code that lies beside them
+The settings in a model folder may make a library run code that lies beside them
 (`auto_map`, `tokenizer_kwargs`), to fetch other models (`hf_model_name`, adapters), compiled
 kernels (`attn_implementation`) or files from elsewhere. So the libraries get a copy: settings that
-were read and checked here, the tokenizer's data, and weights in safetensors. What nobody needs is
-left out of it; what asks for more is refused by its name.
+were read and checked here, the tokenizer's data, and weights in safetensors. Unneeded files are
+left out; settings that ask for more are refused by their name.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from triform.pretrained.weight_files import (
 MAX_SETTINGS = 16 * 2**20
 MAX_DATA = 256 * 2**20
 DATA_FILES = ("tokenizer.json", "vocab.json", "added_tokens.json")
-"""Tables of words, in which any key may be one: copied as they are."""
+"""Vocabularies, in which any key is allowed: copied unchanged."""
 DATA_SUFFIXES = (".txt", ".model", ".codes")
 INDEX_SUFFIX = f"{SAFE_SUFFIX}.index.json"
 POOLING = "1_Pooling/config.json"
@@ -37,28 +37,33 @@ REFUSED_FILES = {
     "model_index.json": "a pipeline of diffusers, which names classes to import",
 }
 NOT_NEEDED = (
-    "generation_config.json", "chat_template.json", "processor_config.json",
-    "preprocessor_config.json", "video_preprocessor_config.json",
-)  # fmt: skip
-"""Settings of what is never loaded here: checked, and not handed on."""
+    "generation_config.json",
+    "chat_template.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+)
+"""Settings of parts that are never loaded here: checked, not copied."""
 PREFERRED = ("open_clip_pytorch_model", "pytorch_model", "model")
-"""Stems of pickled weights, the first found is taken, as the libraries do."""
+"""Stems of pickled weights, in the order of the libraries' preference."""
 
 
 @contextlib.contextmanager
 def checked_copy(folder: Path, *, pickled: bool) -> Iterator[Path]:
-    """A folder for the time, with what of a model's folder a library may see.
+    """Temporary copy of a model folder with checked settings and safe weights.
 
     Args:
         folder: Holds settings, weights and the tokenizer's files.
-        pickled: Whether pickled weights are taken where there are no others: read with the
-            restricted unpickler, and handed on as safetensors.
+        pickled: Whether to accept pickled weights if there are no others: read with the restricted
+            unpickler and converted to safetensors.
 
     Raises:
         UserError: A file asks for code or other models, is no JSON, is too large or no file.
     """
-    with tempfile.TemporaryDirectory(prefix="triform-model-", ignore_cleanup_errors=True) as place:
-        copy = Path(place)
+    with tempfile.TemporaryDirectory(
+        prefix="triform-model-", ignore_cleanup_errors=True
+    ) as temporary:
+        copy = Path(temporary)
         for path in sorted(folder.iterdir()):
             _copy(path, copy)
         if (folder / POOLING).is_file():
@@ -70,7 +75,7 @@ def checked_copy(folder: Path, *, pickled: bool) -> Iterator[Path]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse settings that ask for code or for other models, where a library reads them itself.
+    """Refuse settings that ask for code or other models, in a folder that a library reads itself.
 
     Raises:
         UserError: See `checked_copy`.
@@ -81,7 +86,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read_settings(path: Path) -> Any:
-    """Settings of a model without what only says where they came from.
+    """Read and check settings of a model, without the keys that only say where they came from.
 
     Raises:
         UserError: No JSON, too large, or something in it asks for code or other models.
@@ -92,7 +97,7 @@ def read_settings(path: Path) -> Any:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """One entry of the folder; folders, code and pickles stay behind."""
+    """Copy one entry of the folder; folders, code and pickles are left out."""
     target = copy / path.name
     if path.name.endswith(INDEX_SUFFIX):
         _write(target, _index(path))
@@ -108,7 +113,7 @@ def _copy(path: Path, copy: Path) -> None:
 
 
 def _copy_pickled(folder: Path, copy: Path) -> None:
-    """The pickled weights that a library would take, as safetensors."""
+    """Convert the pickled weights that a library would load to safetensors."""
     found = [
         path for path in folder.iterdir() if path.suffix in PICKLED_SUFFIXES and path.is_file()
     ]
@@ -119,7 +124,7 @@ def _copy_pickled(folder: Path, copy: Path) -> None:
 
 
 def _index(path: Path) -> Any:
-    """Which file holds which tensor; files of this folder alone."""
+    """Read the index of sharded weights; only files of this folder are allowed."""
     content = _json(path, MAX_SETTINGS)
     names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict):
@@ -144,7 +149,7 @@ def _write(target: Path, content: Any) -> None:
 
 
 def _link(path: Path, target: Path) -> None:
-    """The same file under another name; a copy where links cannot be made."""
+    """Link a file; copy it where links are not possible."""
     try:
         target.symlink_to(path.resolve())
     except OSError:

@@ -1,6 +1,6 @@
-"""Settings of other people's models that may not be handed to a library.
+"""Settings of downloaded models that must not reach a library.
 
-What each key does was read in the sources of transformers, open_clip, timm, diffusers and PEFT.
+The effect of each key was read in the sources of transformers, open_clip, timm, diffusers and PEFT.
 """
 
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triform.base.errors import UserError
+from triform.base.printable import shorten
 
 CODE = "it makes a library run code that comes with the model"
 FETCH = "it makes a library fetch another model"
@@ -60,40 +61,38 @@ REFUSED: dict[str, str] = {
     "_from_pipeline": CODE,
     "_class_name": "it is a part of a pipeline of diffusers",
 }
-"""Refused unless empty (None, false, "", [], {}): what they do."""
+"""Key -> what it does; refused unless empty (None, false, "", [], {})."""
 SOURCES = ("url", "file", "source", "hf_hub_id", "hf_hub_filename")
 """Refused in what timm calls a `pretrained_cfg`; elsewhere the words mean other things."""
-DROPPED = (
-    "_name_or_path", "name_or_path", "_commit_hash", "tokenizer_file", "vocab_file", "merges_file",
-    "spm_file", "special_tokens_map_file", "added_tokens_file", "tokenizer_config_file",
-    "chat_template_file", "chat_template", "fast_tokenizer_files", "configuration_files",
-)  # fmt: skip
-"""Left out of what the libraries get: where a file once lay, on somebody's disk."""
+_DROPPED = """
+    _name_or_path name_or_path _commit_hash tokenizer_file vocab_file merges_file spm_file
+    special_tokens_map_file added_tokens_file tokenizer_config_file chat_template_file
+    chat_template fast_tokenizer_files configuration_files
+"""
+DROPPED = frozenset(_DROPPED.split())
+"""Removed from settings: paths on the disk of whoever saved them."""
 ATTENTION = ("eager", "sdpa", "flex_attention", "batched_mm", "grouped_mm")
-"""Ways to compute that come with transformers and torch.
+"""Implementations of attention that come with transformers and torch.
 
-Names with a stroke are repositories of compiled code, and for those that begin with `flash` the
+Names with a slash are repositories of compiled code, and for those that begin with `flash` the
 library looks there too where their package is not installed.
 """
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]*")
-MODEL_TYPES = frozenset((
-    "albert", "align", "altclip", "bart", "bert", "bert-generation", "big_bird",
-    "bigbird_pegasus", "bloom", "camembert", "canine", "chinese_clip", "clap", "clip",
-    "clip_text_model", "clipseg", "clvp", "codegen", "cohere", "cohere2", "convbert", "ctrl",
-    "data2vec-text", "deberta", "deberta-v2", "distilbert", "dpr", "electra", "ernie", "esm",
-    "eurobert", "falcon", "flaubert", "flava", "fnet", "funnel", "gemma", "gemma2", "gemma3_text",
-    "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "groupvit", "gte", "ibert",
-    "jina_embeddings_v3", "led", "lilt", "llama", "longformer", "longt5", "luke", "m2m_100",
-    "marian", "mbart", "megatron-bert", "metaclip_2", "ministral", "mistral", "mixtral",
-    "mobilebert", "modernbert", "modernbert-decoder", "mpnet", "mpt", "mt5", "mvp",
-    "nllb-moe", "nomic_bert", "nystromformer", "olmo", "olmo2", "olmo3", "openai-gpt", "opt",
-    "owlv2", "owlvit", "pegasus", "pegasus_x", "phi", "phi3", "plbart", "prophetnet", "qwen2",
-    "qwen2_moe", "qwen3", "qwen3_moe", "reformer", "rembert", "roberta", "roberta-prelayernorm",
-    "roc_bert", "roformer", "siglip", "siglip2", "siglip2_text_model", "siglip_text_model",
-    "splinter", "squeezebert", "stablelm", "switch_transformers", "t5", "t5gemma", "umt5", "xglm",
-    "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod",
-))  # fmt: skip
-"""Models of transformers that read texts with their own code and their own weights alone.
+_MODEL_TYPES = """
+    albert align altclip bart bert bert-generation big_bird bigbird_pegasus bloom camembert
+    canine chinese_clip clap clip clip_text_model clipseg clvp codegen cohere cohere2 convbert
+    ctrl data2vec-text deberta deberta-v2 distilbert dpr electra ernie esm eurobert falcon
+    flaubert flava fnet funnel gemma gemma2 gemma3_text glm glm4 gpt2 gpt_neo gpt_neox gptj
+    granite groupvit gte ibert jina_embeddings_v3 led lilt llama longformer longt5 luke m2m_100
+    marian mbart megatron-bert metaclip_2 ministral mistral mixtral mobilebert modernbert
+    modernbert-decoder mpnet mpt mt5 mvp nllb-moe nomic_bert nystromformer olmo olmo2 olmo3
+    openai-gpt opt owlv2 owlvit pegasus pegasus_x phi phi3 plbart prophetnet qwen2 qwen2_moe
+    qwen3 qwen3_moe reformer rembert roberta roberta-prelayernorm roc_bert roformer siglip
+    siglip2 siglip2_text_model siglip_text_model splinter squeezebert stablelm
+    switch_transformers t5 t5gemma umt5 xglm xlm xlm-roberta xlm-roberta-xl xlnet xmod
+"""
+MODEL_TYPES = frozenset(_MODEL_TYPES.split())
+"""Text models of transformers that use only the library's code and their own weights.
 
 `mra` and `yoso` are not among them: they bring compiled code from the hub.
 """
@@ -101,7 +100,7 @@ MAX_DEPTH = 50
 
 
 def check_settings(content: Any, path: Path) -> Any:
-    """Settings as read from JSON, without the keys that only say where a file once lay.
+    """Check settings read from JSON; returns them without paths of former files.
 
     Args:
         content: What the file holds.
@@ -118,7 +117,7 @@ def check_settings(content: Any, path: Path) -> Any:
 
 
 def check_model_type(settings: Any, path: Path) -> None:
-    """Refuse models of transformers that are more than one network for texts.
+    """Refuse models of transformers other than plain text models.
 
     Some read pickles beside their weights, some load other models by name.
 
@@ -133,52 +132,54 @@ def check_model_type(settings: Any, path: Path) -> None:
         )
 
 
-def _check(value: Any, path: Path, place: str, depth: int) -> Any:
-    """One value and all below it."""
+def _check(value: Any, path: Path, key_path: str, depth: int) -> Any:
+    """Check one value and everything below it."""
     if depth > MAX_DEPTH:
         raise UserError(f"{path}: settings more than {MAX_DEPTH} deep")
     if isinstance(value, list):
-        return [_check(each, path, place, depth + 1) for each in value]
+        return [_check(each, path, key_path, depth + 1) for each in value]
     if not isinstance(value, dict):
         return value
-    kept = {}
+    checked = {}
     for key, each in value.items():
-        here = f"{place}.{key}" if place else key
-        _check_key(key, each, path, here)
+        path_of_key = f"{key_path}.{key}" if key_path else key
+        _check_key(key, each, path, path_of_key)
         if key not in DROPPED:
-            kept[key] = _check(each, path, here, depth + 1)
-    return kept
+            checked[key] = _check(each, path, path_of_key, depth + 1)
+    return checked
 
 
-def _check_key(key: str, value: Any, path: Path, place: str) -> None:
+def _check_key(key: str, value: Any, path: Path, key_path: str) -> None:
     if value in (None, False, "", [], {}):
         return
     if key in REFUSED:
-        _refuse(path, place, REFUSED[key])
+        _refuse(path, key_path, REFUSED[key])
     if "_implementation" in key and not _is_plain_attention(value):
-        _refuse(path, place, f"{_shown(value)} is a repository of compiled code")
-    names_model = key in ("timm_model_name", "hf_tokenizer_name", "architecture", "tokenizer_class")
-    if names_model and not _is_plain(value, slash=key == "hf_tokenizer_name"):
-        _refuse(path, place, f"{_shown(value)}: {ELSEWHERE}")
+        _refuse(path, key_path, f"{shorten(repr(value))} is a repository of compiled code")
+    is_name = key in ("timm_model_name", "hf_tokenizer_name", "architecture", "tokenizer_class")
+    if is_name and not _is_plain(value, slash=key == "hf_tokenizer_name"):
+        _refuse(path, key_path, f"{shorten(repr(value))}: {ELSEWHERE}")
 
 
 def _check_timm(content: dict[str, Any], path: Path) -> None:
-    """timm's `config.json`: where weights lie, and words for its constructors."""
-    where = content.get("pretrained_cfg")
+    """Check timm's `config.json`: sources of weights, and arguments of its constructors."""
+    pretrained_cfg = content.get("pretrained_cfg")
     # Older files hold the same keys without the group.
-    if where is None and "architecture" in content and "model_type" not in content:
-        where = content
-    if isinstance(where, dict):
+    if pretrained_cfg is None and "architecture" in content and "model_type" not in content:
+        pretrained_cfg = content
+    if isinstance(pretrained_cfg, dict):
         for key in SOURCES:
-            if where.get(key):
+            if pretrained_cfg.get(key):
                 _refuse(path, key, ELSEWHERE)
-    words = content.get("model_args")
-    if words and not (isinstance(words, dict) and all(_is_plain(each) for each in words.values())):
+    arguments = content.get("model_args")
+    if arguments and not (
+        isinstance(arguments, dict) and all(_is_plain(each) for each in arguments.values())
+    ):
         _refuse(path, "model_args", ELSEWHERE)
 
 
 def _is_plain(value: Any, *, slash: bool = False) -> bool:
-    """Numbers, switches, names without an address in them, and lists of these."""
+    """Whether a value is plain: numbers, booleans, names without a path, and lists of these."""
     if isinstance(value, list):
         return all(_is_plain(each) for each in value)
     if isinstance(value, dict):
@@ -195,11 +196,5 @@ def _is_plain_attention(value: Any) -> bool:
     return value in (None, True, False, "") or value in ATTENTION
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
-def _refuse(path: Path, place: str, reason: str) -> None:
-    shown = place if len(place) <= 120 else f"{place[:120]}..."
-    raise UserError(f"{path}: {shown!r} is refused: {reason}")
+def _refuse(path: Path, key_path: str, reason: str) -> None:
+    raise UserError(f"{path}: {shorten(key_path, 120)!r} is refused: {reason}")

@@ -1,9 +1,9 @@
-"""Which names of pretrained models a file may ask for, and which only the user may.
+"""Names of pretrained models that a file may select; all others need the user's own flag.
 
-A checkpoint, the settings of somebody's run or a shared weights file name the encoder that they
-were trained with. To load what is named is to read a folder or to fetch a repository, so that a
-file decides only among the names below: they ship, come as a package, or are published weights
-that this project chose. Every other name has to come from the command line.
+A checkpoint, the settings of a run or a shared weights file name the encoder that they were
+trained with. Loading a name reads a folder or downloads a repository, so a file may select only
+the names below: they ship, come as a package, or are published weights that this project uses.
+Every other name must come from the command line.
 
 Imports no torch: settings use it too.
 """
@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.base.printable import shorten
 
 Kind = Literal["text encoder", "image encoder"]
 TEXT_ENCODER: Final = "text encoder"
@@ -48,55 +49,55 @@ KNOWN: dict[Kind, tuple[str, ...]] = {
 }
 FLAGS: dict[Kind, str] = {TEXT_ENCODER: "--text_encoder", IMAGE_ENCODER: "--image_encoder"}
 RANDOM = "random:"
-LONGEST_NAME = 120
-"""Letters of a refused name that a message shows."""
+MAX_NAME = 120
+"""Characters of a refused name that a message shows."""
 
 logger = get_logger(__name__)
 
 
 def is_known(name: str, kind: Kind) -> bool:
-    """Whether a file may name this model: it ships, is ours to fetch, or has random weights."""
-    plain = name.removeprefix(RANDOM)
+    """Whether a file may name this model: it is in the list, or has random weights."""
+    bare_name = name.removeprefix(RANDOM)
     if name.startswith(RANDOM):  # builds a network of timm and reads nothing
-        return all(letter.isalnum() or letter in "_." for letter in plain)
+        return all(letter.isalnum() or letter in "_." for letter in bare_name)
     return name.removeprefix("timm:") in KNOWN[kind]
 
 
 def select_model(
-    given: str | None, named: str, kind: Kind, *, source: object, flag: str | None = None
+    user_choice: str | None, named: str, kind: Kind, *, source: object, flag: str | None = None
 ) -> str:
-    """The name of the model to load: the user's, or a file's where a file may name it.
+    """Select the model to load: the user's, or a file's if a file may name it.
 
     Args:
-        given: What the user's own flag says; None or "" where it was left out.
-        named: What the file says.
-        kind: What it is.
+        user_choice: Value of the user's flag; None or "" if not given.
+        named: Name in the file.
+        kind: Kind of model.
         source: The file, for messages.
-        flag: The user's flag, where it is not the usual one.
+        flag: The user's flag, if it is not the usual one.
 
     Raises:
         UserError: The file names a folder, a repository or anything else that is not known.
     """
     flag = flag or FLAGS[kind]
-    if given:
-        logger.info("%s %r: to be loaded as %s says", kind, given, flag)
-        return given
+    if user_choice:
+        logger.info("%s %r: to be loaded as %s says", kind, user_choice, flag)
+        return user_choice
     check_named(named, kind, source=source, flag=flag)
     logger.info("%s %r: to be loaded as %s says", kind, named, source)
     return named
 
 
 def check_named(named: str, kind: Kind, *, source: object, flag: str) -> None:
-    """Refuse a name out of a file that only the user may give.
+    """Refuse a name in a file that only the user may give.
 
     Raises:
-        UserError: It is not among the known ones.
+        UserError: It is not known.
     """
     if is_known(named, kind):
         return
-    shown = named if len(named) <= LONGEST_NAME else f"{named[:LONGEST_NAME]}..."
+    short_name = shorten(named, MAX_NAME)
     raise UserError(
-        f"{source}: names the {kind} {shown!r}, which does not come with Triform and is not "
+        f"{source}: names the {kind} {short_name!r}, which does not come with Triform and is not "
         f"loaded because a file says so; where you trust it, name it yourself with {flag}"
     )
 
@@ -108,8 +109,8 @@ def check_named_file(named: str, *, source: object, flag: str) -> None:
         UserError: A file is named.
     """
     if named:
-        shown = named if len(named) <= LONGEST_NAME else f"{named[:LONGEST_NAME]}..."
+        short_name = shorten(named, MAX_NAME)
         raise UserError(
-            f"{source}: names the file of weights {shown!r}, which is not loaded because another "
-            f"file says so; where you trust it, name it yourself with {flag}"
+            f"{source}: names the file of weights {short_name!r}, which is not loaded because "
+            f"another file says so; where you trust it, name it yourself with {flag}"
         )

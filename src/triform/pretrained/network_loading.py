@@ -1,4 +1,4 @@
-"""What loading a network by timm or open_clip needs: whole weights, errors in one line."""
+"""Load networks by timm, open_clip or transformers: weights complete, errors in one line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from torch import nn
 
 from triform.base.errors import UserError
-from triform.pretrained.named_models import IMAGE_ENCODER as KIND
+from triform.pretrained.named_models import IMAGE_ENCODER, Kind
 from triform.pretrained.weight_files import as_safetensors
 
 
 @contextlib.contextmanager
 def missing_keys() -> Iterator[list[str]]:
-    """The weights that files loaded inside did not have.
+    """Collect the names of weights that are missing from files loaded within the block.
 
     Both libraries load with `strict=False` and keep random numbers where a file has none. They
-    say so in a log message at most; the result of `load_state_dict` says it reliably.
+    log it at most; the result of `load_state_dict` names them reliably.
     """
     missing: list[str] = []
     original = nn.Module.load_state_dict
@@ -36,22 +36,22 @@ def missing_keys() -> Iterator[list[str]]:
         nn.Module.load_state_dict = original  # type: ignore[method-assign]
 
 
-def check_whole(name: str, missing: Sequence[str]) -> None:
-    """Refuse weights that lack parts of the network.
+def check_complete(name: str, missing: Sequence[str]) -> None:
+    """Refuse incomplete weights.
 
     Raises:
-        UserError: Something is missing.
+        UserError: A weight is missing.
     """
     if missing:
         raise UserError(
-            f"{KIND} {name!r}: the weights lack {len(missing)} of its parts, such as {missing[0]}; "
-            "they are another network's"
+            f"{IMAGE_ENCODER} {name!r}: the weights lack {len(missing)} of its parts, "
+            f"such as {missing[0]}; they are another network's"
         )
 
 
 @contextlib.contextmanager
 def weights_overlay(weights: Path | None) -> Iterator[dict[str, Any]]:
-    """What timm has to be told to take its weights from this file, which it gets as safetensors.
+    """Config overlay that makes timm load its weights from this file, converted to safetensors.
 
     Raises:
         UserError: The file cannot be read, or holds more than tensors.
@@ -65,21 +65,28 @@ def weights_overlay(weights: Path | None) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def one_line_errors(name: str, source: str | Path, seen: str = "") -> Iterator[None]:
-    """Put the errors of broken files and names, which are of every kind, into one line.
+def one_line_errors(
+    name: str, source: str | Path, loaded_from: str | Path = "", kind: Kind = IMAGE_ENCODER
+) -> Iterator[None]:
+    """Raise every error of a library that loads an encoder as one line.
 
     Args:
         name: Of the encoder.
-        source: What the user knows.
-        seen: What the library was given in its place.
+        source: The folder, file or name that the user gave.
+        loaded_from: The copy that the library was given instead.
+        kind: Of encoder.
+
+    Raises:
+        UserError: The library failed, in whatever way.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        text = str(error).replace(seen.partition(":")[2] or str(source), str(source))
+        path = str(loaded_from).removeprefix("local-dir:")
+        text = str(error).replace(path or str(source), str(source))
         reason = " ".join(text.split())[:160]
         raise UserError(
-            f"{KIND} {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
+            f"{kind} {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
         ) from error

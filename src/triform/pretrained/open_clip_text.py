@@ -1,8 +1,8 @@
-"""The text half of any CLIP that open_clip knows or that was saved in its format."""
+"""Text towers of CLIP models: published by open_clip, or saved in its format."""
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,32 @@ from numpy.typing import NDArray
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.pretrained.fingerprint import state_fingerprint
-from triform.pretrained.hub import hub_folder
+from triform.pretrained.hub import ALTERNATIVES, hub_file, hub_folder
 from triform.pretrained.model_folder import check_folder, checked_copy
+from triform.pretrained.named_models import TEXT_ENCODER, Kind
+from triform.pretrained.network_loading import one_line_errors
 from triform.pretrained.weight_files import as_safetensors
 
 BATCH_SIZE = 64
-WEIGHT_FILES = ("*.safetensors", "*.bin", "*.json", "*.txt", "*.model")
+SETTINGS_FILES = ("*.json", "*.txt", "*.model")
+WEIGHT_FILES = ("*.safetensors", "*.bin", *SETTINGS_FILES)
 logger = get_logger(__name__)
 
 
 class OpenCLIPText:
-    """Texts to the features of a CLIP text tower, not normalised (arXiv:2103.00020).
+    """Features of a CLIP text tower, not normalised (arXiv:2103.00020).
 
     Attributes:
-        name: The name it was asked for by.
+        name: Name that `load_text_encoder` takes.
         dim: Width of an embedding; 512 for ViT-B/32.
-        fingerprint: Changes whenever the embeddings would.
+        fingerprint: Changes with the embeddings.
     """
 
     def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
         """Wrap a loaded model.
 
         Args:
-            name: What to call it.
+            name: Its name.
             model: An open_clip model in eval mode; its image tower is dropped to save memory.
             tokenizer: Texts to (N, T) int64.
         """
@@ -66,7 +69,7 @@ class OpenCLIPText:
 
 
 def open_clip_module() -> Any:
-    """The package open_clip.
+    """Import open_clip.
 
     Raises:
         UserError: It is not installed.
@@ -86,10 +89,10 @@ def open_clip_module() -> Any:
 def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIPText:
     """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
     open_clip = open_clip_module()
-    with checked_copy(folder, pickled=True) as copy, loading(name, folder, copy):
+    with checked_copy(folder, pickled=True) as copy, _quiet_loading(name, folder, copy):
         source = f"local-dir:{copy}"
         model = open_clip.create_model(source, device=device, require_pretrained=True)
-        tokenizer = open_clip.get_tokenizer(source, **_tokenizer_words(open_clip, source))
+        tokenizer = open_clip.get_tokenizer(source, **_tokenizer_options(open_clip, source))
         return OpenCLIPText(name, model.eval(), tokenizer)
 
 
@@ -97,10 +100,10 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
     """Load a published model, for example `ViT-B-32` and `openai`.
 
     Args:
-        name: What to call it.
+        name: Its name.
         architecture: Name of the network in open_clip.
         tag: Name of the weights in open_clip.
-        device: Where to compute.
+        device: Torch device.
 
     Raises:
         UserError: open_clip is missing or knows no such weights, or the hub cannot be reached.
@@ -112,33 +115,50 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         raise UserError(
             f"text encoder {name!r}: {architecture} has no weights {tag!r}, only {tags}"
         )
-    repo, _, file = published["hf_hub"].rpartition("/")
-    weights = (
-        [Path(file).with_suffix(".safetensors").name, file]
-        if file
-        else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
-    )
-    # Not every repository has both formats; the safe one is taken where it is there.
-    folder = hub_folder(repo, [*weights, *WEIGHT_FILES[2:]], required=weights[:1])
-    found = next((folder / item for item in weights if (folder / item).exists()), None)
-    if found is None:
-        raise UserError(f"text encoder {name!r}: {repo} holds none of {', '.join(weights)}")
+    found = published_file(name, published, TEXT_ENCODER, patterns=SETTINGS_FILES)
     check_parts(name, open_clip.get_model_config(architecture) or {})
     logger.info("text encoder %r: loading %s", name, found)
-    with as_safetensors(found) as weights_file, loading(name, found, weights_file):
+    with as_safetensors(found) as weights_file, _quiet_loading(name, found, weights_file):
         model = open_clip.create_model(
             architecture,
             pretrained=str(weights_file),
             device=device,
             force_quick_gelu=bool(published.get("quick_gelu")),
         )
-        words = _tokenizer_words(open_clip, architecture)
-        tokenizer = open_clip.get_tokenizer(architecture, **words)
+        options = _tokenizer_options(open_clip, architecture)
+        tokenizer = open_clip.get_tokenizer(architecture, **options)
         return OpenCLIPText(name, model.eval(), tokenizer)
 
 
+def published_file(
+    name: str,
+    published: Mapping[str, Any],
+    kind: Kind,
+    *,
+    patterns: Sequence[str] = (),
+    alternatives: str = ALTERNATIVES,
+) -> Path:
+    """The file of published weights on the hub, as safetensors where there is one.
+
+    Args:
+        name: Of the encoder, for messages.
+        published: open_clip's settings of these weights.
+        kind: Of encoder, for messages.
+        patterns: Names of further files to download, with `*`.
+        alternatives: What the user can do if that fails, for messages.
+
+    Raises:
+        UserError: The hub cannot be reached, or does not have them.
+    """
+    repo, _, file = published["hf_hub"].rpartition("/")
+    names = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+    if file:
+        names = [Path(file).with_suffix(".safetensors").name, file]
+    return hub_file(name, repo, names, patterns=patterns, kind=kind, alternatives=alternatives)
+
+
 def check_parts(name: str, config: dict[str, Any]) -> None:
-    """Look at the repositories that a published network takes its text half from.
+    """Check the repositories that a published network loads its text tower from.
 
     open_clip's own settings name them, and transformers fetches and reads them by name.
 
@@ -152,36 +172,24 @@ def check_parts(name: str, config: dict[str, Any]) -> None:
                 f"text encoder {name!r}: a part of it is {repo} on the hub, but ./{repo} is there "
                 "and would be taken for it; run in another folder"
             )
-        check_folder(hub_folder(repo, WEIGHT_FILES[2:], []))
+        check_folder(hub_folder(repo, SETTINGS_FILES, []))
 
 
-def _tokenizer_words(open_clip: Any, source: str) -> dict[str, bool]:
-    """What a tokenizer of transformers has to be told; open_clip's own knows no such words."""
+def _tokenizer_options(open_clip: Any, source: str) -> dict[str, bool]:
+    """Keyword arguments for a tokenizer of transformers; open_clip's own takes none."""
     text = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
-    words = {"trust_remote_code": False, "local_files_only": source.startswith("local-dir:")}
-    return words if text.get("hf_tokenizer_name") else {}
+    options = {"trust_remote_code": False, "local_files_only": source.startswith("local-dir:")}
+    return options if text.get("hf_tokenizer_name") else {}
 
 
 @contextlib.contextmanager
-def loading(name: str, source: Path, seen: Path) -> Iterator[None]:
-    """Silence a library that logs to the root logger, and put its errors into one line.
-
-    Args:
-        name: Of the encoder, for messages.
-        source: What the user knows.
-        seen: What the library was given in its place.
-    """
+def _quiet_loading(name: str, source: Path, loaded_from: Path) -> Iterator[None]:
+    """Silence a library that logs to the root logger, and raise its errors as one line."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # broken files come out as errors of every kind
-        reason = " ".join(str(error).replace(str(seen), str(source)).split())[:160]
-        raise UserError(
-            f"text encoder {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
-        ) from error
+        with one_line_errors(name, source, loaded_from, TEXT_ENCODER):
+            yield
     finally:
         root.setLevel(level)

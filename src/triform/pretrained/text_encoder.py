@@ -1,4 +1,4 @@
-"""Text encoders by name, and embeddings that are computed once and kept.
+"""Text encoders by name, and a cache of embeddings.
 
 | name | encoder | vectors |
 |---|---|---|
@@ -30,12 +30,12 @@ logger = get_logger(__name__)
 
 
 class TextEncoder(Protocol):
-    """What turns texts into vectors.
+    """Interface of text encoders.
 
     Attributes:
-        name: The name it was asked for by.
+        name: Name that `load_text_encoder` takes.
         dim: Width of an embedding.
-        fingerprint: Changes whenever the embeddings would.
+        fingerprint: Changes with the embeddings.
     """
 
     name: str
@@ -52,7 +52,7 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
     Args:
         name: `minilm`, `clip`, an open_clip name, a transformers name or a folder (table above).
-        device: Where it computes, as torch names it.
+        device: Torch device.
 
     Raises:
         UserError: It is not installed, cannot be downloaded or cannot be read.
@@ -99,7 +99,7 @@ def load_folder(name: str, folder: Path, device: str) -> TextEncoder:
 
 
 def published_tag(name: str) -> tuple[str, str] | None:
-    """Architecture and tag where a name reads like one of open_clip's, else None."""
+    """Architecture and tag of a name of open_clip, else None."""
     architecture, _, tag = name.partition("/")
     # The shape of their names decides first, so that other names do not wait for the import.
     if not re.match(
@@ -118,32 +118,32 @@ def published_tag(name: str) -> tuple[str, str] | None:
 def embed_texts(
     encoder: TextEncoder, texts: Sequence[str], cache: Path | None = None
 ) -> NDArray[np.float32]:
-    """Embed texts, each distinct one once, and keep the vectors on disk.
+    """Embed texts, each distinct one once, with a cache on disk.
 
     Args:
-        encoder: What embeds.
+        encoder: The text encoder.
         texts: N texts, repeats allowed.
-        cache: File (`*.safetensors`) or folder to keep them in. A file of another encoder, or
-            one that cannot be read, is written anew. Without it nothing is kept.
+        cache: File (`*.safetensors`) or folder of the cache. A file of another encoder or an
+            unreadable one is overwritten. None: no cache.
 
     Returns:
         (N, dim) float32, row i for `texts[i]`.
     """
     path = None if cache is None else cache_file(cache, encoder)
-    known = {} if path is None else read_cache(path, encoder)
-    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    embeddings = {} if path is None else read_cache(path, encoder)
+    missing = [text for text in dict.fromkeys(texts) if text not in embeddings]
     if missing:
-        known.update(zip(missing, encoder.encode(missing), strict=True))
+        embeddings.update(zip(missing, encoder.encode(missing), strict=True))
         if path is not None:
-            write_cache(path, encoder, known)
+            write_cache(path, encoder, embeddings)
     table = np.zeros((len(texts), encoder.dim), dtype=np.float32)
     for row, text in enumerate(texts):
-        table[row] = known[text]
+        table[row] = embeddings[text]
     return table
 
 
 def cache_file(cache: Path, encoder: TextEncoder) -> Path:
-    """The file itself, or the file of this encoder in a folder."""
+    """Path of the cache: the file itself, or the encoder's file in a folder."""
     if cache.suffix == ".safetensors":
         return cache
     slug = re.sub(r"[^A-Za-z0-9]+", "-", encoder.name).strip("-")[-40:]
@@ -151,18 +151,18 @@ def cache_file(cache: Path, encoder: TextEncoder) -> Path:
 
 
 def read_cache(path: Path, encoder: TextEncoder) -> dict[str, NDArray[np.float32]]:
-    """Text to vector; empty where the file is missing, broken or another encoder's."""
+    """Read text -> vector; empty if the file is missing, broken or another encoder's."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         return {}
     try:
         with safe_open(path, framework="numpy") as file:
-            notes = file.metadata() or {}
-            if notes.get("encoder") != encoder.fingerprint:
+            metadata = file.metadata() or {}
+            if metadata.get("encoder") != encoder.fingerprint:
                 logger.info("%s: made by another text encoder, writing it anew", path)
                 return {}
-            texts = json.loads(notes["texts"])
+            texts = json.loads(metadata["texts"])
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                 raise ValueError("its texts are no list of texts")
             vectors = file.get_tensor("embeddings")
@@ -175,18 +175,20 @@ def read_cache(path: Path, encoder: TextEncoder) -> dict[str, NDArray[np.float32
     return dict(zip(texts, vectors, strict=True))
 
 
-def write_cache(path: Path, encoder: TextEncoder, known: dict[str, NDArray[np.float32]]) -> None:
-    """Keep vectors; of two processes that write at once, both keep theirs."""
+def write_cache(
+    path: Path, encoder: TextEncoder, embeddings: dict[str, NDArray[np.float32]]
+) -> None:
+    """Add vectors to the cache; processes that write at once keep both."""
     from filelock import FileLock
     from safetensors.numpy import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        known = read_cache(path, encoder) | known
-        notes = {
+        embeddings = read_cache(path, encoder) | embeddings
+        metadata = {
             "encoder": encoder.fingerprint,
-            "texts": json.dumps(list(known), ensure_ascii=False),
+            "texts": json.dumps(list(embeddings), ensure_ascii=False),
         }
-        vectors = np.stack(list(known.values())).astype(np.float32)
+        vectors = np.stack(list(embeddings.values())).astype(np.float32)
         with atomic_write(path) as file:
-            file.write(save({"embeddings": vectors}, notes))
+            file.write(save({"embeddings": vectors}, metadata))

@@ -1,8 +1,7 @@
-"""Any text model in the format of transformers or sentence-transformers, from a folder."""
+"""Text encoders from folders in the format of transformers or sentence-transformers."""
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,8 @@ from triform.base.errors import UserError
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.model_folder import POOLING, checked_copy, read_settings
 from triform.pretrained.model_settings import check_model_type
+from triform.pretrained.named_models import TEXT_ENCODER
+from triform.pretrained.network_loading import one_line_errors
 
 BATCH_SIZE = 32
 MAX_TOKENS = 512
@@ -24,25 +25,25 @@ FILES = ("*.json", "*.safetensors", "*.txt", "*.model", POOLING)
 
 
 class TransformersText:
-    """Texts to one vector each.
+    """Text encoder with one vector per text.
 
-    How token features become one vector is what the folder says: a two-tower model (CLIP,
+    The folder determines the pooling of token features: a two-tower model (CLIP,
     SigLIP) has its own projection; a sentence-transformers folder names mean or first token,
     normalised or not; for all others it is the mean over tokens.
 
     Attributes:
-        name: The name it was asked for by.
+        name: Name that `load_text_encoder` takes.
         dim: Width of an embedding.
-        fingerprint: Changes whenever the embeddings would.
+        fingerprint: Changes with the embeddings.
     """
 
     def __init__(self, name: str, folder: Path, device: str | torch.device = "cpu") -> None:
         """Load a folder.
 
         Args:
-            name: What to call it.
+            name: Its name.
             folder: Holds `config.json`, safetensors weights and the tokenizer's files.
-            device: Where to compute.
+            device: Torch device.
 
         Raises:
             UserError: The folder cannot be read as a text model.
@@ -53,8 +54,11 @@ class TransformersText:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         check_model_type(read_settings(folder / "config.json"), folder / "config.json")
-        with checked_copy(folder, pickled=False) as copy, _one_line_errors(name, folder, copy):
-            # Code that comes with a model is never run, and weights are never unpickled.
+        with (
+            checked_copy(folder, pickled=False) as copy,
+            one_line_errors(name, folder, copy, TEXT_ENCODER),
+        ):
+            # Code in the folder is never run, and weights are never unpickled.
             self._tokenizer = AutoTokenizer.from_pretrained(
                 copy, local_files_only=True, trust_remote_code=False
             )
@@ -101,8 +105,8 @@ class TransformersText:
     def _embed(self, batch: Any) -> Tensor:
         """Tokenised texts to (B, dim)."""
         if self._pooling == "projection":
-            answer = self._model.get_text_features(**batch)
-            vectors = answer if isinstance(answer, Tensor) else answer.pooler_output
+            output = self._model.get_text_features(**batch)
+            vectors = output if isinstance(output, Tensor) else output.pooler_output
         else:
             features = self._model(**batch).last_hidden_state
             if self._pooling == "cls":
@@ -113,25 +117,13 @@ class TransformersText:
         return F.normalize(vectors, dim=-1) if self._normalize else vectors
 
 
-@contextlib.contextmanager
-def _one_line_errors(name: str, folder: Path, copy: Path) -> Iterator[None]:
-    """Put the errors of broken files, which are of every kind, into one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).replace(str(copy), str(folder)).split())[:200]
-        raise UserError(f"text encoder {name!r}: {folder} cannot be read: {reason}") from error
-
-
 def read_pooling(copy: Path, folder: Path, model: Any) -> tuple[Pooling, bool]:
-    """How a folder wants its vectors made: the pooling, and whether to normalise.
+    """Read the pooling of a folder, and whether to normalise.
 
     Args:
-        copy: Its settings, checked.
+        copy: The checked copy.
         folder: The folder itself, for messages.
-        model: What was loaded from it.
+        model: The model loaded from it.
 
     Raises:
         UserError: The folder asks for a pooling that is not offered.
@@ -144,17 +136,17 @@ def read_pooling(copy: Path, folder: Path, model: Any) -> tuple[Pooling, bool]:
         return "mean", normalize
     settings = json.loads(pooling_file.read_text("utf-8"))
     # Newer files name the mode, older ones have a switch for each.
-    chosen = settings.get("pooling_mode") or next(
+    mode = settings.get("pooling_mode") or next(
         (key for key, value in settings.items() if key.startswith("pooling_mode_") and value), ""
     )
-    if "mean_tokens" in chosen or chosen == "mean":
+    if "mean_tokens" in mode or mode == "mean":
         return "mean", normalize
-    if "cls" in chosen:
+    if "cls" in mode:
         return "cls", normalize
-    raise UserError(f"{folder / POOLING}: pooling {chosen!r} is not offered, only mean and cls")
+    raise UserError(f"{folder / POOLING}: pooling {mode!r} is not offered, only mean and cls")
 
 
 def context_length(model: Any) -> int:
-    """Most tokens that a model reads."""
+    """Context length of a model in tokens."""
     config = getattr(model.config, "text_config", model.config)
     return int(getattr(config, "max_position_embeddings", MAX_TOKENS) or MAX_TOKENS)

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from triform.search.gallery import Vectors
+from triform.search.base_gallery import Vectors
 
 BLOCK = 8192
 """Rows of a block: large enough to keep all threads busy, small enough to grow by."""
@@ -49,7 +49,7 @@ class Blocks:
             start += len(some)
 
     def shorten(self, count: int) -> None:
-        """Forget everything from row `count` on."""
+        """Drop everything from row `count` on."""
         self.count = count
         del self._blocks[-(-count // BLOCK) :]
 
@@ -57,11 +57,11 @@ class Blocks:
         """Keep these rows (ascending) alone, moved together."""
         written = 0
         for start, block in enumerate(list(self._blocks)):
-            mine = rows[np.searchsorted(rows, start * BLOCK) :]
-            mine = mine[: np.searchsorted(mine, (start + 1) * BLOCK)]
-            kept = block[mine - start * BLOCK]  # a copy: it may be written over below
+            selected = rows[np.searchsorted(rows, start * BLOCK) :]
+            selected = selected[: np.searchsorted(selected, (start + 1) * BLOCK)]
+            rest = block[selected - start * BLOCK]  # a copy: it may be overwritten below
             # What is written never overtakes what is read: rows only move to the front.
-            for piece in np.split(kept, np.arange(BLOCK - written % BLOCK, len(kept), BLOCK)):
+            for piece in np.split(rest, np.arange(BLOCK - written % BLOCK, len(rest), BLOCK)):
                 used = written % BLOCK
                 self._blocks[written // BLOCK][used : used + len(piece)] = piece
                 written += len(piece)
@@ -96,18 +96,18 @@ class Blocks:
                 empty = (len(queries), 0)
                 return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
             if len(queries) < MANY_QUERIES:
-                found, places = _best_of_few(queries, block, k)
+                found, found_rows = _best_of_few(queries, block, k)
             else:
-                found, places = faiss.knn(
+                found, found_rows = faiss.knn(
                     queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
                 )
-            return found, places + start if numbers is None else numbers[places]
+            return found, found_rows + start if numbers is None else numbers[found_rows]
 
         parts = [best(piece) for piece in self.blocks()]
         similarities = np.concatenate([part[0] for part in parts], axis=1)
-        places = np.concatenate([part[1] for part in parts], axis=1)
-        order = np.lexsort((places, -similarities), axis=-1)[:, :k]
-        return np.take_along_axis(similarities, order, 1), np.take_along_axis(places, order, 1)
+        found_rows = np.concatenate([part[1] for part in parts], axis=1)
+        order = np.lexsort((found_rows, -similarities), axis=-1)[:, :k]
+        return np.take_along_axis(similarities, order, 1), np.take_along_axis(found_rows, order, 1)
 
     def reduce(
         self, queries: Vectors, groups: NDArray[np.int32], num_groups: int, aggregate: str
@@ -128,12 +128,12 @@ class Blocks:
             (len(queries), num_groups), -np.inf if aggregate == "max" else 0.0, dtype=np.float64
         )
         for start, block in self.blocks():
-            mine = groups[start : start + len(block)]
+            selected = groups[start : start + len(block)]
             for each, values in zip(result, queries @ block.T, strict=True):
                 if aggregate == "max":
-                    np.maximum.at(each, mine[mine >= 0], values[mine >= 0])
+                    np.maximum.at(each, selected[selected >= 0], values[selected >= 0])
                 else:
-                    np.add.at(each, mine[mine >= 0], values[mine >= 0])
+                    np.add.at(each, selected[selected >= 0], values[selected >= 0])
         if aggregate == "mean":
             with np.errstate(invalid="ignore", divide="ignore"):
                 result /= counts
@@ -146,10 +146,10 @@ def _best_of_few(queries: Vectors, block: Vectors, k: int) -> tuple[Vectors, Row
     values = queries @ block.T
     k = min(k, len(block))
     similarities = np.empty((len(queries), k), np.float32)
-    places = np.empty((len(queries), k), np.int64)
+    found_rows = np.empty((len(queries), k), np.int64)
     for number, row in enumerate(values):
         least = np.partition(row, -k)[-k]
         found = np.flatnonzero(row >= least)  # ascending, so that the earlier of equals is first
-        places[number] = found[np.argsort(-row[found], kind="stable")[:k]]
-        similarities[number] = row[places[number]]
-    return similarities, places
+        found_rows[number] = found[np.argsort(-row[found], kind="stable")[:k]]
+        similarities[number] = row[found_rows[number]]
+    return similarities, found_rows

@@ -1,4 +1,4 @@
-"""A gallery in Chroma: in a folder of this machine, or on a server that many machines ask.
+"""A gallery in Chroma: in a folder of this machine, or on a server that many machines use.
 
 Chroma's index is approximate (HNSW) and every row is kept as soon as it is added. It is for
 galleries that outgrow one memory or have to be served; the exact gallery is faster up to some
@@ -9,137 +9,137 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from triform.base.errors import UsageError, UserError
-from triform.search.gallery import (
-    CHROMA_SCHEME,
+from triform.search.base_gallery import (
     Aggregate,
+    Conditions,
+    Gallery,
     Hit,
+    Metric,
     Record,
     Vectors,
-    Where,
-    check_encoder,
-    check_k,
-    check_rows,
-    check_where,
-    unit_vectors,
+    read_metric,
 )
 
+FOLDER_SUFFIX = ".chroma"
+ADDRESS_PREFIX = "chroma://"
 COLLECTION = "gallery"
 FORMAT = "triform-gallery"
 _GROUP, _RECORD = "triform_group", "triform_record"
 _READ_AT_ONCE = 2000
 
 
-class ChromaGallery:
-    """A Chroma collection as a gallery; `save` has nothing left to do.
+def is_chroma(location: str | Path) -> bool:
+    """Whether this is an address of a Chroma server, or a folder of Chroma's files."""
+    if str(location).startswith(ADDRESS_PREFIX):
+        return True
+    path = Path(location)
+    return path.suffix == FOLDER_SUFFIX or (path / "chroma.sqlite3").is_file()
 
-    Attributes:
-        encoder: Who made the vectors.
-        dim: Width of a vector; 0 before the first.
-        place: Folder or address.
-    """
 
-    def __init__(self, client: Any, collection: Any, place: str) -> None:
+class ChromaGallery(Gallery):
+    """A Chroma collection as a gallery; `save` has nothing left to do."""
+
+    def __init__(self, client: Any, collection: Any, location: str) -> None:
         """Wrap an open collection."""
-        self.place = place
+        self.location = location
         self._client = client
         self._collection = collection
-        facts = collection.metadata or {}
-        if facts.get("format") != FORMAT:
-            raise UserError(f"{place}: a collection of Chroma, but not one of Triform's galleries")
-        self.encoder = str(facts["encoder"])
-        self.dim = int(facts["dim"])
-        self._largest_group = int(facts["largest_group"])
+        metadata = collection.metadata or {}
+        if metadata.get("format") != FORMAT:
+            raise UserError(
+                f"{location}: a collection of Chroma, but not one of Triform's galleries"
+            )
+        self.encoder = str(metadata["encoder"])
+        self.dim = int(metadata["dim"])
+        self.metric = read_metric(metadata.get("metric", "cosine"), location)
+        self._largest_group = int(metadata["largest_group"])
 
     @classmethod
-    def create(cls, place: str, *, encoder: str, dim: int = 0) -> ChromaGallery:
-        """An empty collection; one of that name is emptied."""
-        client, name = _connect(place)
-        facts = {"format": FORMAT, "encoder": encoder, "dim": dim, "largest_group": 1}
-        with _complaining(place):
+    def create(
+        cls, location: str, *, encoder: str, dim: int = 0, metric: Metric = "cosine"
+    ) -> ChromaGallery:
+        """Create an empty collection; an existing one of that name is emptied."""
+        client, name = _connect(location)
+        metadata = _metadata(encoder, dim, metric, 1)
+        with _one_line_errors(location):
             with contextlib.suppress(_not_found()):
                 client.delete_collection(name)
             collection = client.create_collection(
                 name,
-                metadata=facts,
-                # Vectors come from us: Chroma's own embedding would be downloaded.
+                metadata=metadata,
+                # Vectors are added with the rows: Chroma's own embedding would be downloaded.
                 embedding_function=None,
                 configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
             )
-        return cls(client, collection, place)
+        return cls(client, collection, location)
 
     @classmethod
-    def open(cls, place: str) -> ChromaGallery:
+    def open(cls, location: str) -> ChromaGallery:
         """The collection that is there.
 
         Raises:
             UserError: No server answers, or it has no such gallery.
         """
-        if not place.startswith(CHROMA_SCHEME) and not (Path(place) / "chroma.sqlite3").is_file():
-            raise UserError(f"{place}: no folder with a gallery of Chroma")
-        client, name = _connect(place)
-        with _complaining(place):
+        if (
+            not location.startswith(ADDRESS_PREFIX)
+            and not (Path(location) / "chroma.sqlite3").is_file()
+        ):
+            raise UserError(f"{location}: no folder with a gallery of Chroma")
+        client, name = _connect(location)
+        with _one_line_errors(location):
             try:
                 collection = client.get_collection(name, embedding_function=None)
             except _not_found():
                 raise UserError(
-                    f"{place}: Chroma has no collection {name!r}; build the gallery first"
+                    f"{location}: Chroma has no collection {name!r}; build the gallery first"
                 ) from None
-        return cls(client, collection, place)
+        return cls(client, collection, location)
 
     def __len__(self) -> int:
-        with _complaining(self.place):
+        with _one_line_errors(self.location):
             return int(self._collection.count())
 
-    def add(
+    def _add(
         self,
         ids: Sequence[str],
         vectors: Vectors,
         records: Sequence[Mapping[str, Any]],
-        *,
-        encoder: str,
-        groups: Sequence[str] | None = None,
+        texts: Sequence[str],
+        groups: Sequence[str],
     ) -> None:
-        """Add vectors, a batch at a time (see `Gallery.add`)."""
-        check_encoder(self.encoder, encoder, self.place)
-        names = ids if groups is None else groups
-        texts = check_rows(ids, names, records, len(vectors), self.place)
-        if not ids:
-            return
-        rows = unit_vectors(vectors, ids, self.dim, self.place)
-        with _complaining(self.place):
+        with _one_line_errors(self.location):
             size = max(1, min(int(self._client.get_max_batch_size()), _READ_AT_ONCE))
             parts = [slice(start, start + size) for start in range(0, len(ids), size)]
             for part in parts:
-                # Chroma passes over ids that it has, without a word.
-                if known := self._collection.get(ids=list(ids[part]), include=[])["ids"]:
+                # Chroma silently skips ids that it has.
+                if present := self._collection.get(ids=list(ids[part]), include=[])["ids"]:
                     raise UserError(
-                        f"{self.place}: the id {known[0]!r} is in the gallery already; "
+                        f"{self.location}: the id {present[0]!r} is in the gallery already; "
                         "remove it first"
                     )
-            self._note(rows.shape[1], names)
+            self._save_sizes(vectors.shape[1] - self._padding, groups)
             for part in parts:
                 self._collection.add(
                     ids=list(ids[part]),
-                    embeddings=rows[part],
+                    embeddings=vectors[part],
                     metadatas=[
                         {**_scalars(record), _GROUP: name, _RECORD: text}
                         for record, name, text in zip(
-                            records[part], names[part], texts[part], strict=True
+                            records[part], groups[part], texts[part], strict=True
                         )
                     ],
                 )
 
-    def _note(self, dim: int, names: Sequence[str]) -> None:
-        """Keep the width and the size of the largest group beside the collection."""
-        counts: dict[str, int] = {}
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
+    def _save_sizes(self, dim: int, groups: Sequence[str]) -> None:
+        """Save the width and the size of the largest group in the collection's metadata."""
+        counts = Counter(groups)
         distinct = list(counts)
         for start in range(0, len(distinct), _READ_AT_ONCE):
             some = distinct[start : start + _READ_AT_ONCE]
@@ -149,52 +149,32 @@ class ChromaGallery:
         largest = max(self._largest_group, *counts.values())
         if (dim, largest) != (self.dim, self._largest_group):
             self.dim, self._largest_group = dim, largest
-            self._collection.modify(
-                metadata={
-                    "format": FORMAT, "encoder": self.encoder, "dim": dim, "largest_group": largest,
-                }
-            )  # fmt: skip
+            self._collection.modify(metadata=_metadata(self.encoder, dim, self.metric, largest))
 
     def remove(self, groups: Sequence[str]) -> int:
-        """Remove every vector of these groups; says how many vectors that were."""
+        """Remove every vector of these groups; returns the number of vectors removed."""
         before = len(self)
         names = list(dict.fromkeys(groups))
-        with _complaining(self.place):
+        with _one_line_errors(self.location):
             for start in range(0, len(names), _READ_AT_ONCE):
                 self._collection.delete(
                     where={_GROUP: {"$in": names[start : start + _READ_AT_ONCE]}}
                 )
         return before - len(self)
 
-    def search(
-        self,
-        queries: Vectors,
-        k: int,
-        *,
-        encoder: str,
-        where: Where | None = None,
-        aggregate: Aggregate = "max",
+    def _search(
+        self, queries: Vectors, k: int, conditions: Conditions, aggregate: Aggregate
     ) -> list[list[Hit]]:
-        """The k most similar groups of each query, by Chroma's index (see `Gallery.search`).
-
-        Raises:
-            UserError: As every gallery's; and `mean`, which Chroma cannot answer.
-        """
-        check_encoder(self.encoder, encoder, self.place)
-        count = len(self)
-        check_k(k, count, self.place)
         if aggregate == "mean" and self._largest_group > 1:
             raise UserError(
-                f"{self.place}: Chroma finds a group by its best vector only; "
+                f"{self.location}: Chroma finds a group by its best vector only; "
                 "for the mean use an exact gallery (a file NAME.gallery)"
             )
-        rows = unit_vectors(queries, None, self.dim, self.place)
-        wanted = _filter(check_where(where, self.place))
-        with _complaining(self.place):
+        with _one_line_errors(self.location):
             found = self._collection.query(
-                query_embeddings=rows,
-                n_results=min((k - 1) * self._largest_group + 1, count),
-                where=wanted,
+                query_embeddings=queries,
+                n_results=min((k - 1) * self._largest_group + 1, len(self)),
+                where=_filter(conditions),
                 include=["metadatas", "distances"],
             )
         answers = []
@@ -209,9 +189,8 @@ class ChromaGallery:
             answers.append(list(hits.values()))
         return answers
 
-    def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
-        """Vector id -> record, of all vectors that have what is wanted, or of so many of them."""
-        return self._read(limit, where=_filter(check_where(where, self.place)))
+    def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
+        return self._read(limit, where=_filter(conditions))
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:
         """Vector id -> record, of those of these vectors that are there."""
@@ -220,15 +199,15 @@ class ChromaGallery:
             found |= self._read(0, ids=list(ids[start : start + _READ_AT_ONCE]))
         return found
 
-    def _read(self, most: int, **which: Any) -> dict[str, Record]:
-        """Records, a page at a time; all of them or so many."""
+    def _read(self, limit: int, **selection: Any) -> dict[str, Record]:
+        """Records, a page at a time; all of them where `limit` is 0."""
         records: dict[str, Record] = {}
         page: dict[str, Any] = {"ids": [""]}
-        with _complaining(self.place):
-            while page["ids"] and not (most and len(records) >= most):
-                size = min(_READ_AT_ONCE, most - len(records)) if most else _READ_AT_ONCE
+        with _one_line_errors(self.location):
+            while page["ids"] and not (limit and len(records) >= limit):
+                size = min(_READ_AT_ONCE, limit - len(records)) if limit else _READ_AT_ONCE
                 page = self._collection.get(
-                    limit=size, offset=len(records), include=["metadatas"], **which
+                    limit=size, offset=len(records), include=["metadatas"], **selection
                 )
                 for one, metadata in zip(page["ids"], page["metadatas"], strict=True):
                     records[one] = json.loads(metadata[_RECORD])
@@ -238,19 +217,32 @@ class ChromaGallery:
         """Nothing: Chroma keeps every row when it is added.
 
         Raises:
-            UserError: Another place was asked for.
+            UserError: Another location is named.
         """
-        if path is not None and str(path) != self.place:
-            raise UserError(f"{self.place}: a gallery of Chroma stays where it is, not in {path}")
+        if path is not None and str(path) != self.location:
+            raise UserError(
+                f"{self.location}: a gallery of Chroma stays where it is, not in {path}"
+            )
 
     def close(self) -> None:
-        """Let go of the collection; the client closes with the program."""
+        """Release the collection; the client closes with the program."""
         self._collection = None
 
 
-def _filter(wanted: Mapping[str, list[Any]]) -> dict[str, Any] | None:
-    """What is wanted, in Chroma's words."""
-    tests: list[dict[str, Any]] = [{field: {"$in": values}} for field, values in wanted.items()]
+def _metadata(encoder: str, dim: int, metric: Metric, largest_group: int) -> dict[str, Any]:
+    """What is saved beside the collection."""
+    return {
+        "format": FORMAT,
+        "encoder": encoder,
+        "dim": dim,
+        "metric": metric,
+        "largest_group": largest_group,
+    }
+
+
+def _filter(conditions: Conditions) -> dict[str, Any] | None:
+    """Conditions in Chroma's query language."""
+    tests: list[dict[str, Any]] = [{field: {"$in": values}} for field, values in conditions.items()]
     return {"$and": tests} if len(tests) > 1 else tests[0] if tests else None
 
 
@@ -284,33 +276,33 @@ def _not_found() -> type[Exception]:
     return error
 
 
-def _connect(place: str) -> tuple[Any, str]:
+def _connect(location: str) -> tuple[Any, str]:
     """A client for a folder or an address, and the name of the collection."""
     chromadb = _chromadb()
     settings = chromadb.Settings(anonymized_telemetry=False)
-    with _complaining(place):
-        if not place.startswith(CHROMA_SCHEME):
-            return chromadb.PersistentClient(path=place, settings=settings), COLLECTION
-        host, port, name = _read_address(place)
+    with _one_line_errors(location):
+        if not location.startswith(ADDRESS_PREFIX):
+            return chromadb.PersistentClient(path=location, settings=settings), COLLECTION
+        host, port, name = _read_address(location)
         client = chromadb.HttpClient(host=host, port=port, ssl=port == 443, settings=settings)
         return client, name
 
 
-def _read_address(place: str) -> tuple[str, int, str]:
+def _read_address(location: str) -> tuple[str, int, str]:
     """Host, port and collection of `chroma://HOST:PORT/COLLECTION`."""
-    parts = urlsplit(place)
+    parts = urlsplit(location)
     try:
         port = parts.port or 8000
     except ValueError:
         port = 0
     name = parts.path.strip("/") or COLLECTION
     if not parts.hostname or not port or "/" in name:
-        raise UsageError(f"{place}: an address of Chroma is chroma://HOST:PORT/COLLECTION")
+        raise UsageError(f"{location}: an address of Chroma is chroma://HOST:PORT/COLLECTION")
     return parts.hostname, port, name
 
 
 @contextlib.contextmanager
-def _complaining(place: str) -> Iterator[None]:
+def _one_line_errors(location: str) -> Iterator[None]:
     """Turn whatever Chroma and its transport raise into one line."""
     try:
         yield
@@ -318,5 +310,5 @@ def _complaining(place: str) -> Iterator[None]:
         raise
     except Exception as error:  # Chroma, its server and its transport have errors of every kind
         reason = " ".join(str(error).split())[:160]
-        hint = "is `chroma run` running there?" if place.startswith(CHROMA_SCHEME) else ""
-        raise UserError(f"{place}: Chroma answers: {reason} {hint}".rstrip()) from error
+        hint = "is `chroma run` running there?" if location.startswith(ADDRESS_PREFIX) else ""
+        raise UserError(f"{location}: Chroma answers: {reason} {hint}".rstrip()) from error

@@ -14,51 +14,43 @@ from numpy.typing import NDArray
 
 from triform.base.errors import UserError
 from triform.search import gallery_file
+from triform.search.base_gallery import Aggregate, Conditions, Gallery, Hit, Metric, Record, Vectors
 from triform.search.blocks import Blocks, Rows
-from triform.search.gallery import (
-    Aggregate,
-    Hit,
-    Record,
-    Vectors,
-    Where,
-    check_encoder,
-    check_k,
-    check_rows,
-    check_where,
-    unit_vectors,
-)
 
 CACHED_FILTERS = 16
 QUERY_BATCH = 64
 """Queries at a time, so that their similarities to every group need little memory."""
 
 
-class ExactGallery:
+class ExactGallery(Gallery):
     """Vectors in memory, records on the disk, answers without approximation.
 
-    Nothing is in the file before `save`, which replaces the file as a whole: whoever is killed
-    while saving leaves the old one.
+    Nothing is in the file before `save`, which replaces the file as a whole: a process that is
+    killed while saving leaves the old one.
 
     Attributes:
-        encoder: Who made the vectors.
-        dim: Width of a vector; 0 before the first.
-        place: Name of the file, for messages.
+        path: The file that `save` writes; None for memory alone.
     """
 
-    def __init__(self, *, encoder: str, dim: int = 0, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        encoder: str,
+        dim: int = 0,
+        path: Path | None = None,
+        metric: Metric = "cosine",
+    ) -> None:
         """An empty gallery that `save` writes to `path`."""
-        self.encoder = encoder
-        self.dim = dim
-        self.path = path
-        self.place = str(path) if path is not None else "gallery"
+        self.encoder, self.dim, self.metric, self.path = encoder, dim, metric, path
+        self.location = str(path) if path is not None else "gallery"
         # Of the file that was read or written last; a new gallery may replace what is there.
         self._version = gallery_file.version(path) if path is not None else ""
         self._lock = threading.RLock()
-        self._blocks = Blocks(dim)
+        self._blocks = Blocks(dim + self._padding if dim else 0)
         self._group_of = array("i")
-        # Both are found out when they are asked for, and forgotten when rows change.
+        # Both are computed on demand and dropped when rows change.
         self._filters: dict[str, Rows] = {}
-        self._counted: tuple[NDArray[np.int32], int] | None = None
+        self._group_sizes: tuple[NDArray[np.int32], int] | None = None
         # A private file that SQLite removes itself: records take the disk, not the memory.
         self._rows = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._rows.executescript(gallery_file.ROWS_SCHEMA)
@@ -71,18 +63,20 @@ class ExactGallery:
             UserError: No such file, not a gallery, or damaged.
         """
         version = gallery_file.version(path)
-        with gallery_file.reading(path) as (facts, rows, chunks):
-            gallery = cls(encoder=facts.encoder, dim=facts.dim, path=path)
+        with gallery_file.reading(path) as (header, rows, chunks):
+            gallery = cls(encoder=header.encoder, path=path, metric=header.metric)
+            gallery.dim = max(0, header.dim - gallery._padding)
+            gallery._blocks = Blocks(header.dim)
             gallery._version = version
-            gallery._take(rows)
+            gallery._insert(rows)
             for vectors in chunks:
                 gallery._blocks.append(vectors)
-            if not len(gallery._group_of) == gallery._blocks.count == facts.count:
+            if not len(gallery._group_of) == gallery._blocks.count == header.count:
                 raise UserError(f"{path}: damaged: rows are missing; build the gallery anew")
         return gallery
 
-    def _take(self, rows: Any) -> None:
-        """Put (n, id, group number, group name, record) into the own table."""
+    def _insert(self, rows: Any) -> None:
+        """Put (n, id, group number, group name, record) into the private table."""
         self._rows.execute("BEGIN")
         for n, identity, number, name, record in rows:
             self._rows.execute("INSERT OR IGNORE INTO groups VALUES (?, ?)", (number, name))
@@ -95,135 +89,120 @@ class ExactGallery:
     def __len__(self) -> int:
         return self._blocks.count
 
-    def add(
+    def _add(
         self,
         ids: Sequence[str],
         vectors: Vectors,
         records: Sequence[Mapping[str, Any]],
-        *,
-        encoder: str,
-        groups: Sequence[str] | None = None,
+        texts: Sequence[str],
+        groups: Sequence[str],
     ) -> None:
-        """Add vectors, all of them or none (see `Gallery.add`)."""
-        check_encoder(self.encoder, encoder, self.place)
-        names = ids if groups is None else groups
-        texts = check_rows(ids, names, records, len(vectors), self.place)
-        if not ids:
-            return
-        rows = unit_vectors(vectors, ids, self.dim, self.place)
-        if rows.shape[1] > gallery_file.LARGEST_DIM:
+        width = vectors.shape[1]
+        if width > gallery_file.MAX_DIM:
             raise UserError(
-                f"{self.place}: vectors of {rows.shape[1]} numbers; "
-                f"an exact gallery holds up to {gallery_file.LARGEST_DIM}"
+                f"{self.location}: vectors of {width} numbers; "
+                f"an exact gallery holds up to {gallery_file.MAX_DIM}"
             )
         with self._lock:
             first = self._blocks.count
             if not self.dim:
-                self.dim, self._blocks = rows.shape[1], Blocks(rows.shape[1])
+                self.dim, self._blocks = width - self._padding, Blocks(width)
             self._rows.execute("BEGIN")
             try:
-                numbers = self._number(names)
+                numbers = self._group_numbers(groups)
                 self._rows.executemany(
                     "INSERT INTO rows VALUES (?, ?, ?, ?)",
                     zip(range(first, first + len(ids)), ids, numbers, texts, strict=True),
                 )
-                self._blocks.append(rows)
+                self._blocks.append(vectors)
             except BaseException as error:
                 self._rows.execute("ROLLBACK")
                 self._blocks.shorten(first)
                 if isinstance(error, sqlite3.IntegrityError):
-                    raise UserError(f"{self.place}: {self._known(ids)}") from None
+                    raise UserError(f"{self.location}: {self._duplicate(ids)}") from None
                 raise
             self._rows.execute("COMMIT")
             self._group_of.extend(numbers)
-            self._forget()
+            self._clear_caches()
 
-    def _forget(self) -> None:
-        """Rows have changed: what was found out about them no longer holds."""
+    def _clear_caches(self) -> None:
+        """Drop what was computed from rows that have changed."""
         self._filters.clear()
-        self._counted = None
+        self._group_sizes = None
 
-    def _number(self, names: Sequence[str]) -> list[int]:
-        """Numbers of groups, given out as they come."""
+    def _group_numbers(self, names: Sequence[str]) -> list[int]:
+        """Numbers of groups; new groups get the next ones."""
         distinct = [(name,) for name in dict.fromkeys(names)]
         self._rows.executemany("INSERT OR IGNORE INTO groups (name) VALUES (?)", distinct)
         find = "SELECT number FROM groups WHERE name = ?"
-        known = {name: self._rows.execute(find, (name,)).fetchone()[0] for (name,) in distinct}
-        return [known[name] for name in names]
+        numbers = {name: self._rows.execute(find, (name,)).fetchone()[0] for (name,) in distinct}
+        return [numbers[name] for name in names]
 
-    def _known(self, ids: Sequence[str]) -> str:
-        """Which of the ids is there already."""
+    def _duplicate(self, ids: Sequence[str]) -> str:
+        """A message that names the id which is there already."""
         find = "SELECT 1 FROM rows WHERE id = ?"
         twice = next((one for one in ids if self._rows.execute(find, (one,)).fetchone()), ids[0])
         return f"the id {twice!r} is in the gallery already; remove it first"
 
     def remove(self, groups: Sequence[str]) -> int:
-        """Remove every vector of these groups; says how many vectors that were."""
+        """Remove every vector of these groups; returns the number of vectors removed."""
         with self._lock:
             find = "SELECT number FROM groups WHERE name = ?"
             found = [self._rows.execute(find, (name,)).fetchone() for name in set(groups)]
-            gone = [row[0] for row in found if row is not None]
+            removed_groups = [row[0] for row in found if row is not None]
             numbers = np.array(self._group_of, dtype=np.int32)
-            kept = np.flatnonzero(~np.isin(numbers, gone))
-            if len(kept) == len(self):
+            remaining = np.flatnonzero(~np.isin(numbers, removed_groups))
+            if len(remaining) == len(self):
                 return 0
-            removed = len(self) - len(kept)
+            removed = len(self) - len(remaining)
             self._rows.execute("BEGIN")
-            self._rows.execute("CREATE TEMP TABLE gone (number INTEGER PRIMARY KEY)")
-            self._rows.executemany("INSERT INTO gone VALUES (?)", [(one,) for one in gone])
+            self._rows.execute("CREATE TEMP TABLE removed_groups (number INTEGER PRIMARY KEY)")
+            self._rows.executemany(
+                "INSERT INTO removed_groups VALUES (?)", [(one,) for one in removed_groups]
+            )
             for table, column in (("rows", "grp"), ("groups", "number")):
                 self._rows.execute(
-                    f"DELETE FROM {table} WHERE {column} IN (SELECT number FROM gone)"
+                    f"DELETE FROM {table} WHERE {column} IN (SELECT number FROM removed_groups)"
                 )
-            self._rows.execute("DROP TABLE gone")
+            self._rows.execute("DROP TABLE removed_groups")
             # Ascending, a number only moves to a smaller one that is free by then.
             self._rows.executemany(
                 "UPDATE rows SET n = ? WHERE n = ?",
-                ((new, int(old)) for new, old in enumerate(kept) if new != old),
+                ((new, int(old)) for new, old in enumerate(remaining) if new != old),
             )
             self._rows.execute("COMMIT")
-            self._blocks.keep(kept)
-            self._group_of = array("i", numbers[kept].tobytes())
-            self._forget()
+            self._blocks.keep(remaining)
+            self._group_of = array("i", numbers[remaining].tobytes())
+            self._clear_caches()
             return removed
 
-    def search(
-        self,
-        queries: Vectors,
-        k: int,
-        *,
-        encoder: str,
-        where: Where | None = None,
-        aggregate: Aggregate = "max",
+    def _search(
+        self, queries: Vectors, k: int, conditions: Conditions, aggregate: Aggregate
     ) -> list[list[Hit]]:
-        """The k most similar groups of each query, exactly (see `Gallery.search`)."""
-        check_encoder(self.encoder, encoder, self.place)
-        check_k(k, len(self), self.place)
-        rows = unit_vectors(queries, None, self.dim, self.place)
         with self._lock:
-            allowed = self._allowed(check_where(where, self.place))
+            allowed = self._rows_that_meet(conditions)
             count = len(self) if allowed is None else len(allowed)
             if count == 0:
-                return [[] for _ in rows]
+                return [[] for _ in queries]
             numbers, largest = self._groups()
-            # The best rows of the k best groups are among so many best rows, whatever they are.
-            enough = (k - 1) * largest + 1
-            if aggregate == "max" and enough <= max(count // 8, 256):
-                similarities, places = self._blocks.search(rows, min(enough, count), allowed)
+            # The best rows of the k best groups are among `num_rows` best rows.
+            num_rows = (k - 1) * largest + 1
+            if aggregate == "max" and num_rows <= max(count // 8, 256):
+                similarities, rows = self._blocks.search(queries, min(num_rows, count), allowed)
                 answers = [
-                    _first_of_each_group(s, p, numbers, k)
-                    for s, p in zip(similarities, places, strict=True)
+                    _first_of_each_group(s, r, numbers, k)
+                    for s, r in zip(similarities, rows, strict=True)
                 ]
             else:
-                answers = self._compare_all(rows, k, numbers, allowed, aggregate)
+                answers = self._compare_all(queries, k, numbers, allowed, aggregate)
             return self._hits(answers)
 
     def _groups(self) -> tuple[NDArray[np.int32], int]:
         """The number of the group of every row, and the size of the largest group."""
-        if self._counted is None:
+        if self._group_sizes is None:
             numbers = np.array(self._group_of, dtype=np.int32)
-            self._counted = numbers, int(np.bincount(numbers).max())
-        return self._counted
+            self._group_sizes = numbers, int(np.bincount(numbers).max())
+        return self._group_sizes
 
     def _compare_all(
         self,
@@ -260,22 +239,22 @@ class ExactGallery:
             return int(rows[0])
         return int(self._blocks.search(query[None], 1, rows)[1][0, 0])
 
-    def _allowed(self, wanted: Mapping[str, list[Any]]) -> Rows | None:
-        """The rows whose records have what is wanted, ascending; None for all."""
-        if not wanted:
+    def _rows_that_meet(self, conditions: Conditions) -> Rows | None:
+        """The rows whose records meet the conditions, ascending; None for all."""
+        if not conditions:
             return None
-        key = repr(sorted(wanted.items()))
+        key = repr(sorted(conditions.items()))
         if key not in self._filters:
-            found = self._select("n", wanted)
+            found = self._select("n", conditions)
             if len(self._filters) >= CACHED_FILTERS:
-                self._forget()
+                self._clear_caches()
             self._filters[key] = np.fromiter((row[0] for row in found), dtype=np.int64)
         return self._filters[key]
 
-    def _select(self, columns: str, wanted: Mapping[str, list[Any]]) -> sqlite3.Cursor:
-        """Columns of the rows whose records have what is wanted."""
+    def _select(self, columns: str, conditions: Conditions) -> sqlite3.Cursor:
+        """Columns of the rows whose records meet the conditions."""
         tests, values = ["1"], []
-        for field, choices in wanted.items():
+        for field, choices in conditions.items():
             marks = ", ".join("?" * len(choices))
             # A stranger's record may be no JSON, which SQLite takes for an error of the query.
             tests.append(
@@ -297,18 +276,17 @@ class ExactGallery:
             found = [(s, *self._rows.execute(read, (row,)).fetchone()) for s, row in answer]
             hits.append(
                 [
-                    Hit(name, s, gallery_file.record(text, self.place), one)
+                    Hit(name, s, gallery_file.record(text, self.location), one)
                     for s, one, name, text in found
                 ]
             )
         return hits
 
-    def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
-        """Vector id -> record, of all vectors that have what is wanted, or of so many of them."""
+    def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
         with self._lock:
-            cursor = self._select("id, record", check_where(where, self.place))
+            cursor = self._select("id, record", conditions)
             found = cursor.fetchmany(limit) if limit else cursor.fetchall()
-        return {identity: gallery_file.record(text, self.place) for identity, text in found}
+        return {identity: gallery_file.record(text, self.location) for identity, text in found}
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:
         """Vector id -> record, of those of these vectors that are there."""
@@ -316,7 +294,7 @@ class ExactGallery:
         with self._lock:
             found = {one: self._rows.execute(read, (one,)).fetchone() for one in ids}
         return {
-            one: gallery_file.record(row[0], self.place)
+            one: gallery_file.record(row[0], self.location)
             for one, row in found.items()
             if row is not None
         }
@@ -325,37 +303,37 @@ class ExactGallery:
         """Write the file anew, whole or not at all.
 
         Raises:
-            UserError: It was never said where to, or another process has changed the file since
+            UserError: It has no file, or another process has changed the file since
                 it was read: what that one added would be lost.
         """
         target = Path(path) if path is not None else self.path
         if target is None:
             raise UserError("gallery: say where to save it")
         with self._lock:
-            facts = gallery_file.Facts(self.encoder, self.dim, len(self))
+            header = gallery_file.Header(self.encoder, self._blocks.dim, len(self), self.metric)
             with gallery_file.writing(target):
                 if target == self.path and gallery_file.version(target) not in ("", self._version):
                     raise UserError(
                         f"{target}: another process has changed it since it was opened here; "
                         "nothing was saved, run the command again"
                     )
-                gallery_file.write(target, facts, self._rows, self._blocks.blocks())
+                gallery_file.write(target, header, self._rows, self._blocks.blocks())
                 self._version = gallery_file.version(target)
-            self.path, self.place = target, str(target)
+            self.path, self.location = target, str(target)
 
     def close(self) -> None:
         """Let go of the memory and of the private file."""
         self._rows.close()
-        self._blocks = Blocks(self.dim)
+        self._blocks = Blocks(self._blocks.dim)
 
 
 def _first_of_each_group(
     similarities: Vectors, rows: Rows, numbers: NDArray[np.int32], k: int
 ) -> list[tuple[float, int]]:
     """(similarity, row) of the first row of each group, in the order of the rows."""
-    seen: dict[int, tuple[float, int]] = {}
+    best: dict[int, tuple[float, int]] = {}
     for similarity, row in zip(similarities.tolist(), rows.tolist(), strict=True):
-        seen.setdefault(int(numbers[row]), (similarity, row))
-        if len(seen) == k:
+        best.setdefault(int(numbers[row]), (similarity, row))
+        if len(best) == k:
             break
-    return list(seen.values())
+    return list(best.values())

@@ -2,7 +2,7 @@
 
 | table | holds |
 |---|---|
-| `facts` | format, version, encoder, dim, count, checksum of the rows |
+| `facts` | format, version, encoder, dim as stored, count, checksum of the rows, metric |
 | `groups`, `rows` | what each vector is called, belongs to, and its record as JSON |
 | `chunks` | the vectors, float32 little-endian, some thousand to a row, each with a checksum |
 
@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.base.paths import cache_dir
-from triform.search.gallery import Record, Vectors
+from triform.search.base_gallery import Metric, Record, Vectors, read_metric
 
 logger = get_logger(__name__)
 
@@ -50,33 +50,43 @@ CREATE TABLE chunks (
     first INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, vectors BLOB NOT NULL
 );
 """
-LARGEST_DIM = 16_384
+MAX_DIM = 16_384
 """Numbers of a vector; a block of them is memory even where a file holds one."""
 _CHUNK_BYTES = 16 * 2**20
 # CROSS JOIN walks the tables in this order, so that rows come as they lie, never sorted first.
 _ALL_ROWS = "SELECT n, id, grp, name, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
-# Of a file that somebody else may have made: bytes of one value, and of one of the facts.
-_LARGEST_VALUE, _LARGEST_FACT = 2 * _CHUNK_BYTES, 2**16
+# Of a file that somebody else may have made: bytes of one value, and of one of the header.
+_MAX_VALUE, _MAX_HEADER_VALUE = 2 * _CHUNK_BYTES, 2**16
 # SQLite's file format, 1.6: the first page is a leaf of a table, with an entry for each of our
 # tables and indexes.
 _PAGE_ONE = slice(100, 105)
 _LEAF = b"\x0d"
+_LIMITS = {
+    "SQL_LENGTH": 2**12,
+    "COLUMN": 16,
+    "EXPR_DEPTH": 10,
+    "COMPOUND_SELECT": 2,
+    "VDBE_OP": 10_000,
+    "ATTACHED": 0,
+    "TRIGGER_DEPTH": 1,
+}
 # Vectors are of length 1.
-_LARGEST_NUMBER = 1.001
+_MAX_COORDINATE = 1.001
 
-Contents = tuple["Facts", Iterator[tuple[int, str, int, str, str]], Iterator[Vectors]]
+Contents = tuple["Header", Iterator[tuple[int, str, int, str, str]], Iterator[Vectors]]
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is said about a gallery as a whole."""
+class Header:
+    """What holds for a gallery as a whole; `dim` is the width of its stored vectors."""
 
     encoder: str
     dim: int
     count: int
+    metric: Metric = "cosine"
 
 
-def record(text: str, place: str) -> Record:
+def record(text: str, location: str) -> Record:
     """A record from its JSON.
 
     Raises:
@@ -87,32 +97,31 @@ def record(text: str, place: str) -> Record:
     except (ValueError, TypeError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise UserError(f"{place}: damaged: a record is no JSON object; build the gallery anew")
+        raise UserError(f"{location}: damaged: a record is no JSON object; build the gallery anew")
     return found
 
 
 def write(
-    path: Path, facts: Facts, rows: sqlite3.Connection, blocks: Iterable[tuple[int, Vectors]]
+    path: Path, header: Header, rows: sqlite3.Connection, blocks: Iterable[tuple[int, Vectors]]
 ) -> None:
     """Write a gallery under a temporary name, sync it and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise UserError(f"{path}: a folder; name a file for the gallery")
-    # A name that nobody can foresee; SQLite takes an empty file for an empty database.
+    # An unpredictable name; SQLite takes an empty file for an empty database.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:
         target = sqlite3.connect(temporary, isolation_level=None)
         try:
-            # Until it is renamed nobody else sees the file: a journal would protect nothing.
+            # The file is invisible until it is renamed: a journal would protect nothing.
             target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
             target.executescript(_FILE_SCHEMA + ROWS_SCHEMA)
             target.execute("BEGIN")
-            target.executemany("INSERT INTO groups VALUES (?, ?)", rows.execute(
-                "SELECT number, name FROM groups ORDER BY number"
-            ))  # fmt: skip
+            groups = rows.execute("SELECT number, name FROM groups ORDER BY number")
+            target.executemany("INSERT INTO groups VALUES (?, ?)", groups)
             checksum = 0
             for n, identity, number, name, text in rows.execute(_ALL_ROWS):
                 target.execute("INSERT INTO rows VALUES (?, ?, ?, ?)", (n, identity, number, text))
@@ -122,11 +131,16 @@ def write(
                 target.execute(
                     "INSERT INTO chunks VALUES (?, ?, ?)", (first, zlib.crc32(data), data)
                 )
-            said = {
-                "format": FORMAT, "version": VERSION, "encoder": facts.encoder,
-                "dim": str(facts.dim), "count": str(facts.count), "rows": str(checksum),
-            }  # fmt: skip
-            target.executemany("INSERT INTO facts VALUES (?, ?)", said.items())
+            fields = {
+                "format": FORMAT,
+                "version": VERSION,
+                "encoder": header.encoder,
+                "dim": str(header.dim),
+                "count": str(header.count),
+                "rows": str(checksum),
+                "metric": header.metric,
+            }
+            target.executemany("INSERT INTO facts VALUES (?, ?)", fields.items())
             target.execute("COMMIT")
         finally:
             target.close()
@@ -163,12 +177,12 @@ def writing(path: Path) -> Iterator[None]:
     lock = cache_dir() / "locks" / f"{digest}.lock"
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock, is_singleton=True)  # so that `save` may lock what its caller has
+        file_lock = FileLock(lock, is_singleton=True)  # so that `save` may lock what its caller has
         try:
-            held.acquire(timeout=1)
+            file_lock.acquire(timeout=1)
         except Timeout:
             logger.info("%s: another process is changing it, waiting for it", path)
-            held.acquire()
+            file_lock.acquire()
     except OSError as error:
         raise UserError(
             f"{lock}: cannot be locked ({error.strerror or error}); "
@@ -177,7 +191,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
 def _pieces(blocks: Iterable[tuple[int, Vectors]]) -> Iterator[tuple[int, Vectors]]:
@@ -214,28 +228,28 @@ def reading(path: Path) -> Iterator[Contents]:
     """The contents of a gallery's file, checked as they are read.
 
     Yields:
-        Its facts; its rows (number, id, group's number, group, record as JSON); its vectors in
+        Its header; its rows (number, id, group's number, group, record as JSON); its vectors in
         parts. The rows have to be read before the vectors.
 
     Raises:
         UserError: No such file, not a gallery, or damaged.
     """
-    size = _look(path)
+    size = _file_size(path)
     try:
         # Read-only: a stranger's file is not changed, and no journal beside it is played back.
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         try:
-            _limit(connection, _LARGEST_FACT)
+            _set_limits(connection, _MAX_HEADER_VALUE)
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             _check_schema(connection, path)
-            facts, checksum = _read_facts(connection, path, size)
-            _limit(connection, _LARGEST_VALUE)
+            header, checksum = _read_header(connection, path, size)
+            _set_limits(connection, _MAX_VALUE)
             if (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
                 raise ValueError(str(found[0]) if found else "its check says nothing")
             rows = _read_rows(connection, checksum, path, size)
-            yield facts, rows, _read_chunks(connection, facts, path)
+            yield header, rows, _read_chunks(connection, header, path)
         finally:
             connection.close()
     except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
@@ -243,7 +257,7 @@ def reading(path: Path) -> Iterator[Contents]:
         raise UserError(f"{path}: damaged ({reason}); build the gallery anew") from None
 
 
-def _look(path: Path) -> int:
+def _file_size(path: Path) -> int:
     """The size of a gallery's file, whose first page may be read by SQLite.
 
     Raises:
@@ -267,15 +281,12 @@ def _look(path: Path) -> int:
     return size
 
 
-def _limit(connection: sqlite3.Connection, length: int) -> None:
+def _set_limits(connection: sqlite3.Connection, length: int) -> None:
     """Bounds what a file can make SQLite do; what is over the limits is an error of SQLite."""
     if not hasattr(connection, "setlimit"):  # Python 3.10
         return
-    for name, most in {
-        "LENGTH": length, "SQL_LENGTH": 2**12, "COLUMN": 16, "EXPR_DEPTH": 10,
-        "COMPOUND_SELECT": 2, "VDBE_OP": 10_000, "ATTACHED": 0, "TRIGGER_DEPTH": 1,
-    }.items():  # fmt: skip
-        connection.setlimit(getattr(sqlite3, f"SQLITE_LIMIT_{name}"), most)
+    for name, limit in {"LENGTH": length, **_LIMITS}.items():
+        connection.setlimit(getattr(sqlite3, f"SQLITE_LIMIT_{name}"), limit)
 
 
 @functools.cache
@@ -287,7 +298,7 @@ def _schema() -> frozenset[tuple[str, str, str, str | None]]:
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse every other schema: views, triggers, generated columns are somebody's program.
+    """Refuse every other schema: views, triggers, generated columns can run code.
 
     Raises:
         UserError: It is another.
@@ -297,31 +308,37 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
         raise UserError(f"{path}: a database, but not the file of a gallery")
 
 
-def _read_facts(connection: sqlite3.Connection, path: Path, size: int) -> tuple[Facts, int]:
+def _read_header(connection: sqlite3.Connection, path: Path, size: int) -> tuple[Header, int]:
     """What the file says about itself, and the checksum of its rows."""
-    said: dict[str, Any] = dict(connection.execute("SELECT name, value FROM facts LIMIT 100"))
-    if said.get("format") != FORMAT:
+    fields: dict[str, Any] = dict(connection.execute("SELECT name, value FROM facts LIMIT 100"))
+    if fields.get("format") != FORMAT:
         raise UserError(f"{path}: a database, but not the file of a gallery")
-    if said.get("version") != VERSION:
+    if fields.get("version") != VERSION:
         raise UserError(
-            f"{path}: format version {said.get('version')!r}, this Triform reads version {VERSION}"
+            f"{path}: format version {fields.get('version')!r}, "
+            f"this Triform reads version {VERSION}"
         )
-    missing = {"encoder", "dim", "count", "rows"} - said.keys()
+    missing = {"encoder", "dim", "count", "rows"} - fields.keys()
     if missing:
         raise UserError(f"{path}: damaged: {', '.join(sorted(missing))} missing; build it anew")
-    facts = Facts(str(said["encoder"]), int(said["dim"]), int(said["count"]))
-    if not 0 <= facts.dim <= LARGEST_DIM or not 0 <= 4 * facts.dim * facts.count <= size:
+    header = Header(
+        str(fields["encoder"]),
+        int(fields["dim"]),
+        int(fields["count"]),
+        read_metric(fields.get("metric", "cosine"), str(path)),
+    )
+    if not 0 <= header.dim <= MAX_DIM or not 0 <= 4 * header.dim * header.count <= size:
         raise UserError(
             f"{path}: damaged: a file of {size:,} bytes says that it holds "
-            f"{str(facts.count)[:20]} vectors of {str(facts.dim)[:20]} numbers"
+            f"{str(header.count)[:20]} vectors of {str(header.dim)[:20]} numbers"
         )
-    return facts, int(said["rows"])
+    return header, int(fields["rows"])
 
 
 def _read_rows(
     connection: sqlite3.Connection, checksum: int, path: Path, size: int
 ) -> Iterator[tuple[int, str, int, str, str]]:
-    seen = length = 0
+    actual = length = 0
     for expected, row in enumerate(connection.execute(_ALL_ROWS)):
         n, identity, number, name, text = row
         if n != expected:
@@ -330,29 +347,29 @@ def _read_rows(
         length += len(identity) + len(text)
         if length > size:
             raise UserError(f"{path}: damaged: its rows are longer than it is")
-        seen = _add_row(seen, n, identity, name, text)
+        actual = _add_row(actual, n, identity, name, text)
         yield n, identity, number, name, text
-    if seen != checksum:
+    if actual != checksum:
         raise UserError(f"{path}: damaged: its rows do not match their checksum; build it anew")
 
 
-def _read_chunks(connection: sqlite3.Connection, facts: Facts, path: Path) -> Iterator[Vectors]:
+def _read_chunks(connection: sqlite3.Connection, header: Header, path: Path) -> Iterator[Vectors]:
     done = 0
     for first, checksum, data in connection.execute("SELECT * FROM chunks ORDER BY first"):
-        count = len(data) // max(4 * facts.dim, 1)
+        count = len(data) // max(4 * header.dim, 1)
         if (
             zlib.crc32(data) != checksum
-            or len(data) != 4 * facts.dim * count
+            or len(data) != 4 * header.dim * count
             or first != done
-            or not 0 < count <= facts.count - done
+            or not 0 < count <= header.count - done
         ):
             raise UserError(
                 f"{path}: damaged: vectors from {first} on do not match their checksum; "
                 "build the gallery anew"
             )
         done += count
-        vectors = np.frombuffer(data, dtype="<f4").reshape(-1, facts.dim)
+        vectors = np.frombuffer(data, dtype="<f4").reshape(-1, header.dim)
         # Written as false, since NaN is neither.
-        if not (np.abs(vectors) <= _LARGEST_NUMBER).all():
+        if not (np.abs(vectors) <= _MAX_COORDINATE).all():
             raise UserError(f"{path}: damaged: vectors from {first} on are not of length 1")
         yield vectors.astype(np.float32, copy=False)

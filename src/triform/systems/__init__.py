@@ -6,14 +6,16 @@ Nothing here imports a system before it is asked for, so that the command line a
 """
 
 import ast
-import difflib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from triform.base.errors import UsageError, UserError
+from triform.base.settings.nearest import nearest
 
 FOLDER = Path(__file__).parent
 
@@ -39,6 +41,15 @@ class Entry:
     def system(self) -> ModuleType:
         """The module `system.py`: `System` and one function per verb."""
         return importlib.import_module(f"{__name__}.{self.name}.system")
+
+    def verb(self, name: str) -> Callable[[Any], Any]:
+        """The function behind a verb: that of `system.py`, else the engine's, as for `train`."""
+        function: Callable[[Any], Any] | None = getattr(self.system, name, None)
+        if function is not None:
+            return function
+        from triform.engine import verbs
+
+        return partial(getattr(verbs, name), self.system.System)
 
     @property
     def presets(self) -> Path:
@@ -76,16 +87,16 @@ def load(name: str) -> Entry:
     """
     known = names()
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f", perhaps you meant {nearest[0]}" if nearest else ""
-        raise UsageError(f"unknown system {name!r}{hint}; the systems are: {', '.join(known)}")
+        raise UsageError(
+            f"unknown system {name!r}{nearest(name, known)}; the systems are: {', '.join(known)}"
+        )
     return Entry(name, FOLDER / name)
 
 
 def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
     """The trained system that a checkpoint or a weights file holds, ready to use.
 
-    The file names its system; that system's `from_checkpoint` in `system.py` does the rest.
+    The file names its system; that system's class `Trained` does the rest.
     Systems use each other's results this way and through the protocols in `engine/protocol.py`
     only.
 
@@ -96,13 +107,12 @@ def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
     Raises:
         UserError: The file cannot be read, or names no system of this installation.
     """
-    from triform.engine.checkpoint import load_weights
+    from triform.engine.checkpoints.checkpoint import load_weights
 
-    _, config = load_weights(Path(path))
-    name = config.get("system")
-    if not isinstance(name, str) or name not in names():
+    name = load_weights(Path(path)).system
+    if name not in names():
         raise UserError(
             f"{path}: made by the system {name!r}, which is not installed here; "
             f"the systems are: {', '.join(names())}"
         )
-    return load(name).system.from_checkpoint(Path(path), device)
+    return load(name).system.Trained.from_checkpoint(Path(path), device)

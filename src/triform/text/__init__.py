@@ -1,1 +1,1 @@
-"""Tools for text: prompts from names."""
+"""Tools for text: prompts from names, vocabularies."""

@@ -1,4 +1,4 @@
-"""The documented table: read as written, everything wrong in one list, divided by picture."""
+"""The documented table: read as written, everything wrong in one list, divided by image."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from triform.base.errors import UsageError, UserError
-from triform.datasets.captioned.csv_file import OFFICIAL, load_csv
+from triform.datasets.captioned.csv_file import OFFICIAL_SPLITS, load_csv
 
 NAMES = [f"{number}.png" for number in range(10)]
 
@@ -36,40 +36,40 @@ def load(folder: Path, val_split: float = 0.2, seed: int = 0):
 
 
 def test_captions_with_commas_and_quotes_come_back(folder):
-    said = 'A man, who says "hello", waves .'
-    write(folder, [[name, text] for name in NAMES for text in (said, f"number {name}")])
+    caption = 'A man, who says "hello", waves .'
+    write(folder, [[name, text] for name in NAMES for text in (caption, f"number {name}")])
     table = load(folder)
-    assert len(table) == 10 and table.captions[3] == (said, "number 3.png")
-    assert table.pictures.picture(3).shape == (16, 23, 3) and table.pictures.name(3) == "3.png"
-    assert (table.pictures.picture(3) == (60, 100, 195)).all()
+    assert len(table) == 10 and table.captions[3] == (caption, "number 3.png")
+    assert table.images.image(3).shape == (16, 23, 3) and table.images.name(3) == "3.png"
+    assert (table.images.image(3) == (60, 100, 195)).all()
 
 
-def test_division_is_by_picture_kept_and_the_same_in_any_order(folder):
+def test_division_is_by_image_kept_and_the_same_in_any_order(folder):
     rows = [[name, f"{word} thing"] for name in NAMES for word in ("a", "the", "one")]
     write(folder, rows)
     table = load(folder, 0.3)
-    val = {table.pictures.name(row) for row in table.rows("val")}
-    train = {table.pictures.name(row) for row in table.rows("train")}
+    val = {table.images.name(row) for row in table.rows("val")}
+    train = {table.images.name(row) for row in table.rows("train")}
     assert len(val) == 3 and not val & train and len(val | train) == 10
     assert (folder / "captions.split.json").is_file()
     write(folder, rows[::-1])
-    again = load(folder, 0.3)
-    assert {again.pictures.name(row) for row in again.rows("val")} == val
+    repeated = load(folder, 0.3)
+    assert {repeated.images.name(row) for row in repeated.rows("val")} == val
     (folder / "captions.split.json").unlink()
     third = load(folder, 0.3)
-    assert {third.pictures.name(row) for row in third.rows("val")} == val
+    assert {third.images.name(row) for row in third.rows("val")} == val
     other = load(folder, 0.3, seed=1)
-    assert {other.pictures.name(row) for row in other.rows("val")} != val
+    assert {other.images.name(row) for row in other.rows("val")} != val
 
 
 def test_official_lists_are_honoured(folder):
     write(folder, [[name, "a thing"] for name in NAMES])
     parts = {"train": NAMES[:6], "val": NAMES[6:8], "test": NAMES[8:]}
     for split, names in parts.items():
-        (folder / OFFICIAL[split]).write_text("\n".join(names) + "\nnot_here.jpg\n")
+        (folder / OFFICIAL_SPLITS[split]).write_text("\n".join(names) + "\nnot_here.jpg\n")
     table = load(folder)
     for split, names in parts.items():
-        assert [table.pictures.name(row) for row in table.rows(split)] == names
+        assert [table.images.name(row) for row in table.rows(split)] == names
 
 
 def test_all_that_is_wrong_is_one_list_with_rows(folder):
@@ -78,19 +78,28 @@ def test_all_that_is_wrong_is_one_list_with_rows(folder):
     write(
         folder,
         [
-            ["0.png", "fine"], ["missing.png", "a thing"], ["1.png", " "], ["1.png", "..."],
-            ["0.png", "fine"], ["broken.png", "b"], ["empty.png", "e"], ["../up.png", "x"],
-            ["/etc/passwd", "x"], ["2.png", "too", "many"], ["", "no picture"], ["sub", "folder"],
+            ["0.png", "fine"],
+            ["missing.png", "a thing"],
+            ["1.png", " "],
+            ["1.png", "..."],
+            ["0.png", "fine"],
+            ["broken.png", "b"],
+            ["empty.png", "e"],
+            ["../up.png", "x"],
+            ["/etc/passwd", "x"],
+            ["2.png", "too", "many"],
+            ["", "no image"],
+            ["sub", "folder"],
         ],
-    )  # fmt: skip
+    )
     with pytest.raises(UserError) as caught:
         load(folder)
-    said = str(caught.value)
-    assert "11 rows cannot be used" in said and "\n" not in said
+    message = str(caught.value)
+    assert "11 rows cannot be used" in message and "\n" not in message
     for row in range(3, 14):
-        assert f"row {row}: " in said
+        assert f"row {row}: " in message
     for word in ("missing.png", "same caption twice", "empty caption", "broken.png", "leaves"):
-        assert word in said
+        assert word in message
 
 
 def test_long_lists_are_cut(folder):
@@ -99,7 +108,7 @@ def test_long_lists_are_cut(folder):
         load(folder)
 
 
-@pytest.mark.parametrize("header", ["picture,text", "image", "", "image;caption", "caption,image"])
+@pytest.mark.parametrize("header", ["image,text", "image", "", "image;caption", "caption,image"])
 def test_another_header_is_refused(folder, header):
     write(folder, [["0.png", "a thing"]], header)
     with pytest.raises(UserError, match="expected image,caption"):
@@ -122,7 +131,7 @@ def test_what_is_no_table_is_one_line(folder):
         load_csv(folder / "nowhere", folder / "captions.csv", val_split=0.2, seed=0)
 
 
-def test_pictures_once_found_whole_are_not_opened_again(folder, monkeypatch):
+def test_images_once_found_whole_are_not_opened_again(folder, monkeypatch):
     write(folder, [[name, "a thing"] for name in NAMES])
     load(folder)
     opened = []
@@ -136,7 +145,7 @@ def test_pictures_once_found_whole_are_not_opened_again(folder, monkeypatch):
     assert [Path(path).name for path, _ in opened] == ["4.png"]
 
 
-def test_transparent_pictures_are_on_white(folder):
+def test_transparent_images_are_on_white(folder):
     Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(folder / "images" / "0.png")
     write(folder, [[name, "a thing"] for name in NAMES])
-    assert (load(folder).pictures.picture(0) == 255).all()
+    assert (load(folder).images.image(0) == 255).all()

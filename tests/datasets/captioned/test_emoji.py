@@ -1,4 +1,4 @@
-"""Emoji with names: what is learned from, and what nobody may have seen."""
+"""Emoji captioned with their names: the splits by maker."""
 
 import zlib
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from triform.datasets.captioned import emoji
-from triform.datasets.pictures.emoji import UNSEEN_MAKER
-from triform.datasets.pictures.table import PictureTable
+from triform.datasets.images.emoji import UNSEEN_MAKER
+from triform.datasets.images.table import ImageTable
 
 MAKERS = ("noto", UNSEEN_MAKER, "openmoji")
 CLASSES = 400
@@ -15,7 +15,7 @@ CLASSES = 400
 
 @pytest.fixture
 def table(monkeypatch):
-    """400 things: a third by all makers, a third by one seen and the unseen, the rest by one."""
+    """400 emoji: a third by all makers, a third by one and the test maker, the rest by one."""
     drawn = [
         (number, maker)
         for number in range(CLASSES)
@@ -24,7 +24,7 @@ def table(monkeypatch):
     labels, makers = np.array(drawn).T
     images = np.zeros((len(drawn), 1, 1, 3), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 0, 1] = labels % 256, makers
-    pictures = PictureTable(
+    images = ImageTable(
         name="emoji",
         images=images,
         labels=labels,
@@ -36,10 +36,10 @@ def table(monkeypatch):
 
     def load(name, *, size, channels, download_path):
         assert (name, size, channels, download_path) == ("emoji", 96, 3, "here")
-        return pictures
+        return images
 
-    monkeypatch.setattr(emoji, "load_pictures", load)
-    return pictures
+    monkeypatch.setattr(emoji, "load_images", load)
+    return images
 
 
 def test_nothing_of_validation_or_of_the_unseen_maker_is_learned_from(table):
@@ -48,14 +48,18 @@ def test_nothing_of_validation_or_of_the_unseen_maker_is_learned_from(table):
     expected: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for row, (label, maker) in enumerate(zip(table.labels, table.makers, strict=True)):
         name = f"{table.classes[label]} ({MAKERS[maker]})"
-        assert captioned.pictures.name(row) == name
+        assert captioned.images.name(row) == name
         is_val = zlib.crc32(name.encode()) < 0.05 * 2**32
         split = "test" if MAKERS[maker] == UNSEEN_MAKER else "val" if is_val else "train"
         expected[split].append(row)
     known = set(table.labels[expected["train"]].tolist())
     # A thing whose only drawing would be in validation, or known from the unseen maker alone.
-    unknown = [row for split in ("val", "test") for row in expected[split]
-               if table.labels[row] not in known]  # fmt: skip
+    unknown = [
+        row
+        for split in ("val", "test")
+        for row in expected[split]
+        if table.labels[row] not in known
+    ]
     assert {MAKERS[maker] == UNSEEN_MAKER for maker in table.makers[unknown]} == {True, False}
     for split, rows in expected.items():
         assert captioned.rows(split).tolist() == [row for row in rows if row not in unknown]
@@ -67,7 +71,7 @@ def test_nothing_of_validation_or_of_the_unseen_maker_is_learned_from(table):
 def test_the_caption_is_the_name(table):
     captioned = emoji.load_emoji("here")
     for row in (0, 5, len(table) - 1):
-        said = f"thing no {table.labels[row]}"
-        assert captioned.captions[row] == (said,) and captioned.contents[row] == said
-        assert np.array_equal(captioned.pictures.picture(row), table.images[row])
+        caption = f"thing no {table.labels[row]}"
+        assert captioned.captions[row] == (caption,) and captioned.contents[row] == caption
+        assert np.array_equal(captioned.images.image(row), table.images[row])
     assert (captioned.name, captioned.licence) == ("emoji", "free")

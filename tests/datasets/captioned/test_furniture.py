@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triform.datasets.captioned.furniture import SIDE, _divided, _framed, head_noun, plain_name
+from triform.datasets.captioned.furniture import (
+    SIDE,
+    _assign_splits,
+    _thumbnail,
+    head_noun,
+    plain_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +33,7 @@ def test_the_thing_fills_a_white_square(mode):
     ground = (255, 255, 255, 0) if mode == "RGBA" else (255, 255, 255)
     image = Image.new(mode, (200, 120), ground)
     image.paste((200, 0, 0, 255)[: len(mode)], (140, 20, 180, 40))
-    framed = _framed(image)
+    framed = _thumbnail(image)
     assert framed.shape == (SIDE, SIDE, 3)
     rows, columns = np.nonzero((framed < 128)[..., 1])
     assert columns.max() - columns.min() + 1 == pytest.approx(SIDE / 1.12, abs=2)
@@ -44,7 +50,7 @@ def test_copies_are_on_one_side():
     random = np.random.default_rng(0)
     previews = random.integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
     previews[200:] = np.clip(previews[:200].astype(int) + random.integers(-2, 3), 0, 255)
-    splits = _divided(shapes, previews)
+    splits = _assign_splits(shapes, previews)
     assert splits[:200] == splits[200:]
     shares = {split: splits.count(split) / 400 for split in ("train", "val", "test")}
     assert 0.65 < shares["train"] < 0.85 and 0.1 < shares["test"] < 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from triform.datasets.library import prepare
 from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.layout import FOLDERS
+from triform.datasets.library.preparation import prepare
 from triform.datasets.library.store import Store
+
+# Tests in sub-folders import `sphere_library`.
+sys.path.insert(0, str(Path(__file__).parent))
 
 CORNERS = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
 FACES = ["1 2 4 3", "5 7 8 6", "1 5 6 2", "3 4 8 7", "1 3 7 5", "2 6 8 4"]
@@ -41,9 +45,11 @@ def meshes(tmp_path: Path) -> Path:
     """Four boxes in two class folders, one of them with a material beside it."""
     folder = tmp_path / "meshes"
     for place, sides in {
-        "chair/tall": (1, 3, 1), "chair/wide": (3, 1, 1), "table/flat": (2, 0.2, 3),
+        "chair/tall": (1, 3, 1),
+        "chair/wide": (3, 1, 1),
+        "table/flat": (2, 0.2, 3),
         "table/cube": (1, 1, 1),
-    }.items():  # fmt: skip
+    }.items():
         path = folder / f"{place}.obj"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(box(*sides))

@@ -1,6 +1,6 @@
 """A shape library that somebody else made, in the layout of the Shap-E document, of exact balls.
 
-Everything in it is known: pictures are discs, depths and points lie on the ball, voxels fill it.
+Everything in it is known: images are discs, depths and points lie on the ball, voxels fill it.
 No code of the project writes it.
 """
 
@@ -21,9 +21,13 @@ def camera(direction: tuple[float, float, float], distance: float = 2.0, fov: fl
     x /= np.linalg.norm(x)
     y = np.cross(z, x)
     return {
-        "origin": (-distance * z).tolist(), "x": x.tolist(), "y": y.tolist(), "z": z.tolist(),
-        "x_fov": fov, "y_fov": fov,
-    }  # fmt: skip
+        "origin": (-distance * z).tolist(),
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "z": z.tolist(),
+        "x_fov": fov,
+        "y_fov": fov,
+    }
 
 
 def depth_of_ball(camera: dict, size: int) -> np.ndarray:
@@ -64,7 +68,7 @@ def write_library(
     views: int = 2,
     size: int = 32,
     points: int = 200,
-    turned: bool = False,
+    transposed: bool = False,
     cameras: bool = True,
     depths: bool = True,
     colors: bool = False,
@@ -76,7 +80,7 @@ def write_library(
 
     Args:
         folder: where.
-        views: pictures of each ball, numbered from 1.
+        views: images of each ball, numbered from 1.
         size: pixels along each side.
         points: points in each cloud.
         turned: write clouds as (3, N).
@@ -95,18 +99,18 @@ def write_library(
         for view in range(1, views + 1):
             one = camera(DIRECTIONS[(view - 1) % len(DIRECTIONS)])
             depth = depth_of_ball(one, size)
-            picture = np.zeros((size, size, 4), np.uint8)
+            image = np.zeros((size, size, 4), np.uint8)
             # Every view a little different, so that a test can tell them apart.
-            picture[np.isfinite(depth)] = (*color[:2], color[2] + view, 255)
-            Image.fromarray(picture).save(folder / f"images/{name}_view{view}.png")
+            image[np.isfinite(depth)] = (*color[:2], color[2] + view, 255)
+            Image.fromarray(image).save(folder / f"images/{name}_view{view}.png")
             if depths:
                 finite = np.where(np.isfinite(depth), depth, 0)
                 stored = np.where(np.isfinite(depth), finite * 65536 / 5, 65535).astype(np.uint16)
                 Image.fromarray(stored).save(folder / f"images/{name}_view{view}.depth.png")
             if cameras:
                 (folder / f"cameras/{name}_view{view}.json").write_text(json.dumps(one))
-        cloud = points_of_ball(points)
-        np.save(folder / f"points/{name}.npy", cloud.T if turned else cloud)
+        points_array = points_of_ball(points)
+        np.save(folder / f"points/{name}.npy", points_array.T if transposed else points_array)
         if colors:
             paint = np.tile(np.array(color, np.uint8), (points, 1))
             np.save(folder / f"points/{name}.colors.npy", paint)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triform.datasets.library.ids import LONGEST, assign_ids, safe_id
+from triform.datasets.library.ids import MAX_ID_BYTES, assign_ids, safe_id
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_every_object_has_a_name_of_its_own(sources: list[str]) -> None:
     assert list(names) == sources
     assert len({name.casefold() for name in names.values()}) == len(sources)
     for name in names.values():
-        assert name and len(name.encode()) <= LONGEST
+        assert name and len(name.encode()) <= MAX_ID_BYTES
         assert not set(name) & set('/\\.:*?"<>| \0')
     assert assign_ids(sources, {}) == names
 
@@ -43,4 +43,4 @@ def test_objects_of_the_library_keep_their_names() -> None:
 def test_long_names_are_cut_and_stay_different() -> None:
     names = assign_ids(["ж" * 300 + end for end in "ab"], {})
     assert len(set(names.values())) == 2
-    assert all(100 <= len(name.encode()) <= LONGEST for name in names.values())
+    assert all(100 <= len(name.encode()) <= MAX_ID_BYTES for name in names.values())

@@ -12,12 +12,12 @@ from sphere_library import voxels_of_ball, write_library
 
 from triform.base.errors import UserError
 from triform.datasets.library.decoding import read_voxels
-from triform.datasets.library.layout import Library
+from triform.datasets.library.library import Library
 from triform.datasets.library.shapes import is_library
 from triform.datasets.shape import list_shapes
 from triform.datasets.voxels import voxelize_shapes
 from triform.systems.voxel_gan.config import DataConfig
-from triform.systems.voxel_gan.data import load_objects
+from triform.systems.voxel_gan.data import load_voxel_dataset
 
 
 def test_listed_like_any_folder(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_without_voxels_one_line_says_how_to_make_them(tmp_path: Path) -> None:
     folder = write_library(tmp_path / "balls")
     with pytest.raises(UserError) as caught:
         voxelize_shapes(list_shapes([folder]), 64)
-    said = str(caught.value)
-    assert "\n" not in said and "no voxels of 64^3 for ball1 (there: none)" in said
-    assert "triform shapes prepare MESHES LIBRARY --voxel_size 64" in said
+    message = str(caught.value)
+    assert "\n" not in message and "no voxels of 64^3 for ball1 (there: none)" in message
+    assert "triform shapes prepare MESHES LIBRARY --voxel_size 64" in message
     other = write_library(tmp_path / "others", voxels=24)
     with pytest.raises(UserError, match=r"\(there: 24\^3\)"):
         voxelize_shapes(list_shapes([other]), 64)
@@ -82,9 +82,9 @@ def test_without_voxels_one_line_says_how_to_make_them(tmp_path: Path) -> None:
 def test_the_voxel_gan_reads_a_library(tmp_path: Path) -> None:
     names = tuple(f"ball{number}" for number in range(12))
     folder = write_library(tmp_path / "balls", voxels=16, views=1, size=8, points=8, names=names)
-    objects = load_objects(DataConfig(dataset=(str(folder),), voxel_size=16))
+    objects = load_voxel_dataset(DataConfig(dataset=(str(folder),), voxel_size=16))
     assert len(objects.table) == 12 and objects.captions[0][1] == "a round thing 1"
     assert np.array_equal(objects.table.unpack([3])[0].astype(bool), voxels_of_ball(16))
     shutil.rmtree(folder / "voxels")
     with pytest.raises(UserError, match="--voxel_size 16"):
-        load_objects(DataConfig(dataset=(str(folder),), voxel_size=16))
+        load_voxel_dataset(DataConfig(dataset=(str(folder),), voxel_size=16))

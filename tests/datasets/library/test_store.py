@@ -33,9 +33,9 @@ def test_files_come_back(store: Store) -> None:
 
 
 def test_another_process_opens_the_same_place(store: Store) -> None:
-    again = pickle.loads(pickle.dumps(store))  # noqa: TID251
+    reopened = pickle.loads(pickle.dumps(store))  # noqa: TID251
     store.write_bytes("x/y", b"1")
-    assert again.read_bytes("x/y") == b"1"
+    assert reopened.read_bytes("x/y") == b"1"
 
 
 def test_unfinished_files_are_not_listed(tmp_path: Path) -> None:

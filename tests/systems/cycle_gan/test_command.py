@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from triform.base.config import parse
 from triform.base.errors import UsageError, UserError
+from triform.base.settings.config import parse
 from triform.systems.cycle_gan.config import TranslateConfig
 from triform.systems.cycle_gan.system import translate
 
@@ -43,10 +43,21 @@ def place(tmp_path_factory) -> Path:
 def trained(place) -> Path:
     """A run on the two folders."""
     answer = run(
-        "train", "--config", "tiny", "--domain_a", place / "discs", "--domain_b",
-        place / "squares", "--batch_size", "4", "--runs_dir", place / "runs", "--device", "cpu",
+        "train",
+        "--config",
+        "tiny",
+        "--domain_a",
+        place / "discs",
+        "--domain_b",
+        place / "squares",
+        "--batch_size",
+        "4",
+        "--runs_dir",
+        place / "runs",
+        "--device",
+        "cpu",
         "--json",
-    )  # fmt: skip
+    )
     return Path(json.loads(answer.stdout)["run"])
 
 
@@ -65,17 +76,29 @@ def test_translations_keep_their_size_and_name(place, trained, direction):
     Image.effect_noise((16, 9), 80).save(other / "sheet.png")
     output = place / f"out_{direction}"
     answer = run(
-        "translate", "--pictures", place / "discs/test", other / "*.*", "--checkpoint", trained,
-        "--output", output, "--direction", direction, "--json",
-    )  # fmt: skip
-    assert json.loads(answer.stdout)["pictures"] == 5
+        "translate",
+        "--images",
+        place / "discs/test",
+        other / "*.*",
+        "--checkpoint",
+        trained,
+        "--output",
+        output,
+        "--direction",
+        direction,
+        "--json",
+    )
+    assert json.loads(answer.stdout)["images"] == 5
     assert "red.jpg: nearly constant" in answer.stderr
     sizes = {path.name: Image.open(path).size for path in output.iterdir()}
     sheet = sizes.pop("sheet.png")
     assert sizes == {
-        "10.png": (12, 12), "11.png": (12, 12), "10-2.png": (16, 9), "red.png": (31, 20),
+        "10.png": (12, 12),
+        "11.png": (12, 12),
+        "10-2.png": (16, 9),
+        "red.png": (31, 20),
         "sheet-2.png": (16, 9),
-    }  # fmt: skip
+    }
     assert sheet[0] > 2 * sheet[1]  # five columns, two rows
 
 
@@ -83,13 +106,19 @@ def test_evaluation_measures_both_ways(place, trained):
     sheet = place / "rounds.png"
     answer = run("evaluate", "--checkpoint", trained, "--output", sheet, "--json")
     numbers = json.loads(answer.stdout)
-    assert numbers["pictures_a"] == numbers["pictures_b"] == 2
+    assert numbers["images_a"] == numbers["images_b"] == 2
     assert 0 < numbers["cycle_a"] < 1 and "l1_a2b" not in numbers
     assert Image.open(sheet).width > 0
     again = run(
-        "evaluate", "--checkpoint", trained, "--domain_a", place / "discs", "--domain_b",
-        place / "squares", "--json",
-    )  # fmt: skip
+        "evaluate",
+        "--checkpoint",
+        trained,
+        "--domain_a",
+        place / "discs",
+        "--domain_b",
+        place / "squares",
+        "--json",
+    )
     assert json.loads(again.stdout)["cycle_b"] == numbers["cycle_b"]
 
 
@@ -104,15 +133,15 @@ def test_known_pairs_are_scored(tmp_path):
 
 def test_wrong_input_is_one_line(place, trained, tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("no picture")
+    (tmp_path / "file").write_text("no image")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG broken")
     Image.new("L", (3, 30)).save(tmp_path / "narrow.png")
     for words, wrong, error in (
-        (["--pictures", tmp_path / "nowhere.png"], "no pictures there", UsageError),
-        (["--pictures", tmp_path / "empty"], "no pictures there", UsageError),
-        (["--pictures", tmp_path / "broken.png"], "damaged or no picture", UserError),
-        (["--pictures", tmp_path / "narrow.png"], "3 x 30 pixels are too few", UserError),
-        (["--pictures", place / "discs", "--output", tmp_path / "file"], "is a file", UsageError),
+        (["--images", tmp_path / "nowhere.png"], "no images there", UsageError),
+        (["--images", tmp_path / "empty"], "no images there", UsageError),
+        (["--images", tmp_path / "broken.png"], "damaged or no image", UserError),
+        (["--images", tmp_path / "narrow.png"], "3 x 30 pixels are too few", UserError),
+        (["--images", place / "discs", "--output", tmp_path / "file"], "is a file", UsageError),
     ):
         flags = [*map(str, words), "--checkpoint", str(trained)]
         if "--output" not in flags:
@@ -123,9 +152,16 @@ def test_wrong_input_is_one_line(place, trained, tmp_path):
     answer = run("train", "--domain_a", "nowhere", "--domain_b", place / "discs", status=2)
     assert "domain_a: no folder 'nowhere'" in answer.stderr and "Traceback" not in answer.stderr
     small = [
-        "train", "--domain_a", place / "discs", "--domain_b", place / "squares",
-        "--image_size", "8", "--runs_dir", tmp_path,
-    ]  # fmt: skip
+        "train",
+        "--domain_a",
+        place / "discs",
+        "--domain_b",
+        place / "squares",
+        "--image_size",
+        "8",
+        "--runs_dir",
+        tmp_path,
+    ]
     assert "too small for these networks" in run(*small, status=2).stderr
 
 

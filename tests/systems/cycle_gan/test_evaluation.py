@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from triform.systems.cycle_gan import trained as trained_module
+from triform.systems.cycle_gan import evaluation as evaluation_module
 from triform.systems.cycle_gan.config import Config, EvaluateConfig
 from triform.systems.cycle_gan.data import load_domains, tinted
-from triform.systems.cycle_gan.system import System, evaluate, from_checkpoint
-from triform.systems.cycle_gan.trained import _against_kind, _against_truth, difference
+from triform.systems.cycle_gan.evaluation import _kernel_distances, _paired_metrics, l1_distance
+from triform.systems.cycle_gan.system import System, Trained, evaluate
 
 
 def flat(*values: int) -> torch.Tensor:
-    """Pictures of one colour each, whose tens are their class."""
+    """Images of one colour each, whose tens are their class."""
     return torch.tensor(values, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
 
 
@@ -22,14 +22,14 @@ def classes_by_tens(monkeypatch):
         tens = images[:, 0, 0, 0].long() // 10
         return torch.nn.functional.one_hot(tens, 26).float()
 
-    monkeypatch.setattr(trained_module, "picture_classes", classes)
+    monkeypatch.setattr(evaluation_module, "image_class_probs", classes)
 
 
 def test_agreement_is_with_the_true_classes(classes_by_tens):
-    """Of four pictures three keep their class when B becomes A, and one does untranslated."""
+    """Of four images three keep their class when B becomes A, and one does untranslated."""
     a, as_a = flat(10, 20, 30, 40), flat(12, 25, 39, 11)
     b, as_b = flat(50, 21, 60, 70), flat(50, 23, 64, 77)
-    numbers = _against_truth(a, b, as_a, as_b)
+    numbers = _paired_metrics(a, b, as_a, as_b)
     expected = {
         "agreement": 0.75,
         "agreement_untranslated": 0.25,
@@ -40,28 +40,29 @@ def test_agreement_is_with_the_true_classes(classes_by_tens):
     assert {name: numbers[name] for name in expected} == pytest.approx(expected)
 
 
-def test_distances_are_to_pictures_of_the_kind_that_was_wanted(monkeypatch):
+def test_distances_are_to_images_of_the_kind_that_was_wanted(monkeypatch):
     """Distance of two sets: the difference of their means."""
-    monkeypatch.setattr(trained_module, "picture_features", lambda images: images.float())
+    monkeypatch.setattr(evaluation_module, "image_features", lambda images: images.float())
     monkeypatch.setattr(
-        trained_module, "kernel_distance",
+        evaluation_module,
+        "kernel_distance",
         lambda some, others: (float(some.mean() - others.mean()), 9.0),
-    )  # fmt: skip
+    )
     kinds = (flat(10).repeat(100, 1, 1, 1), flat(60).repeat(100, 1, 1, 1))
     made = (flat(13).repeat(100, 1, 1, 1), flat(67).repeat(100, 1, 1, 1))
-    assert _against_kind(*kinds, *made) == {
+    assert _kernel_distances(*kinds, *made) == {
         "kernel_distance_a2b": 7.0,
         "kernel_distance_b2a": 3.0,
         "kernel_distance_untranslated": -50.0,
     }
     few = flat(60).repeat(99, 1, 1, 1)
-    assert _against_kind(kinds[0], few, made[0], few) == {}
-    assert _against_kind(few, kinds[0], few, made[0]) == {}
+    assert _kernel_distances(kinds[0], few, made[0], few) == {}
+    assert _kernel_distances(few, kinds[0], few, made[0]) == {}
 
 
-def test_difference_is_a_mean_over_all_pixels_also_of_many_pictures():
+def test_difference_is_a_mean_over_all_pixels_also_of_many_images():
     some, others = flat(*[3] * 1000, 55), flat(*[0] * 1000, 0)
-    assert difference(some, others) == pytest.approx((3 * 1000 + 55) / 1001 / 255)
+    assert l1_distance(some, others) == pytest.approx((3 * 1000 + 55) / 1001 / 255)
 
 
 def small(tagged) -> Config:
@@ -70,11 +71,14 @@ def small(tagged) -> Config:
             "device": "cpu",
             "data": {"dataset": str(tagged.folder), "batch_size": 4, "image_size": 8},
             "model": {
-                "width": 8, "blocks": 1, "discriminator_width": 8, "discriminator_levels": 1,
+                "width": 8,
+                "blocks": 1,
+                "discriminator_width": 8,
+                "discriminator_levels": 1,
             },
-            "metrics": {"num_pictures": 100},
+            "metrics": {"num_images": 100},
         }
-    )  # fmt: skip
+    )
 
 
 def pixels(images: torch.Tensor) -> np.ndarray:
@@ -93,31 +97,34 @@ def through(network, images: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("number", [100, 4])
-def test_evaluate_translates_test_pictures(tagged, untrained, number, classes_by_tens):
+def test_evaluate_translates_test_images(tagged, untrained, number, classes_by_tens):
     path = untrained(System(small(tagged)))
-    report = evaluate(EvaluateConfig(checkpoint=str(path), device="cpu", num_pictures=number))
+    report = evaluate(EvaluateConfig(checkpoint=str(path), device="cpu", num_images=number))
     test = tagged.images["test"].expand(-1, 3, -1, -1)
     rows = torch.linspace(0, 13, min(14, number)).round().long()
     a, b = test[rows], tinted(test[rows])
-    trained = from_checkpoint(path, "cpu")
-    a2b, b2a = trained.network("a2b"), trained.network("b2a")
+    trained = Trained.from_checkpoint(path, "cpu")
+    a2b, b2a = trained.networks["a2b"], trained.networks["b2a"]
     as_b, as_a = through(a2b, a), through(b2a, b)
     expected = {
-        "cycle_a": distance(through(b2a, as_b), a), "cycle_b": distance(through(a2b, as_a), b),
-        "l1_a2b": distance(as_b, b), "l1_b2a": distance(as_a, a),
+        "cycle_a": distance(through(b2a, as_b), a),
+        "cycle_b": distance(through(a2b, as_a), b),
+        "l1_a2b": distance(as_b, b),
+        "l1_b2a": distance(as_a, a),
         "l1_untranslated": distance(a, b),
         "agreement": float((as_a[:, 0, 0, 0] // 10 == a[:, 0, 0, 0] // 10).double().mean()),
         "agreement_untranslated": float(
             (b[:, 0, 0, 0] // 10 == a[:, 0, 0, 0] // 10).double().mean()
         ),
-        "pictures_a": len(rows), "pictures_b": len(rows),
-    }  # fmt: skip
+        "images_a": len(rows),
+        "images_b": len(rows),
+    }
     found = {name: report[name] for name in expected}
     assert found == pytest.approx(expected, abs=1e-4)
     assert not [name for name in report if name.startswith("kernel")]  # too few for that
 
 
-def test_training_watches_validation_pictures_of_both_ways(tagged):
+def test_training_watches_validation_images_of_both_ways(tagged):
     system = System(small(tagged))
     system.decay.steps = 17
     with torch.no_grad():
@@ -129,15 +136,16 @@ def test_training_watches_validation_pictures_of_both_ways(tagged):
         "steps": 17.0,
         "cycle_a": distance(through(networks["b2a"], as_b), a),
         "cycle_b": distance(through(networks["a2b"], as_a), b),
-        "l1_a2b": distance(as_b, b), "l1_b2a": distance(as_a, a),
-    }  # fmt: skip
+        "l1_a2b": distance(as_b, b),
+        "l1_b2a": distance(as_a, a),
+    }
     assert numbers == pytest.approx(expected, abs=1e-4)
     with torch.no_grad():
         assert set(system.evaluate("train")) == {"steps", "cycle_a", "cycle_b"}
 
 
 def test_the_losses_of_a_step(tagged):
-    """Generators that add a constant, discriminators that say the mean: all of it by hand."""
+    """Generators that add a constant, discriminators that return the mean: all of it by hand."""
 
     class Add(torch.nn.Module):
         def __init__(self, amount):
@@ -161,8 +169,8 @@ def test_the_losses_of_a_step(tagged):
     system.networks = {
         "a2b": Add(0.2),
         "b2a": Add(-0.5),
-        "judge_a": Mean(2.0),
-        "judge_b": Mean(3.0),
+        "discriminator_a": Mean(2.0),
+        "discriminator_b": Mean(3.0),
     }
     domains, pushed = load_domains(config.data, config.seed), {}
     a = domains.a.part("val", 4).float() / 255
@@ -174,10 +182,12 @@ def test_the_losses_of_a_step(tagged):
     cycle, identity = 0.3 + 0.3, 0.5 + 0.2
     expected = {
         "loss": float(adversarial) + 7 * (cycle + 0.3 * identity),
-        "adversarial": float(adversarial), "cycle": cycle, "identity": identity,
+        "adversarial": float(adversarial),
+        "cycle": cycle,
+        "identity": identity,
         "discriminator_a": float(((2 * mean_a - 1).square() + fake_a.square()).mean() / 2),
         "discriminator_b": float(((3 * mean_b - 1).square() + fake_b.square()).mean() / 2),
-    }  # fmt: skip
+    }
     found = {name: value.item() for name, value in losses.items()}
     assert found == pytest.approx(expected, rel=1e-4)
     assert pushed["generator"].item() == found["loss"]

@@ -7,23 +7,23 @@ import pytest
 import torch
 from PIL import Image
 
-from triform.base.config import parse
 from triform.base.errors import UsageError, UserError
-from triform.layers.picture_facts import PictureFacts
+from triform.base.settings.config import parse
+from triform.layers.image_spec import ImageSpec
 from triform.systems.cycle_gan.config import Config, DataConfig, ModelConfig
 from triform.systems.cycle_gan.data import (
     INK,
     PAPER,
     edges,
-    is_flat,
+    is_constant,
     load_domains,
     tinted,
     training_loader,
 )
-from triform.systems.cycle_gan.decay import Decay
-from triform.systems.cycle_gan.loss import of_discriminator, of_generators
-from triform.systems.cycle_gan.model import Discriminator, Generator, smallest_size
-from triform.systems.cycle_gan.pool import ImagePool
+from triform.systems.cycle_gan.image_pool import ImagePool
+from triform.systems.cycle_gan.loss import discriminator_loss, generator_loss
+from triform.systems.cycle_gan.lr_decay import LinearDecay
+from triform.systems.cycle_gan.model import Discriminator, Generator, min_image_size
 
 SMALL = ModelConfig(width=8, blocks=1, discriminator_width=8)
 
@@ -32,24 +32,24 @@ def numbered(*numbers: int) -> torch.Tensor:
     return torch.tensor(numbers).float().view(-1, 1, 1, 1)
 
 
-def test_pool_gives_new_pictures_while_it_fills():
+def test_pool_gives_new_images_while_it_fills():
     pool = ImagePool(4)
     assert torch.equal(pool.query(numbered(0, 1, 2)), numbered(0, 1, 2))
     assert len(pool.images) == 3
 
 
 def test_pool_exchanges_half_and_loses_nothing():
-    """Each picture comes out at once or stays; whatever leaves the pool is handed out."""
+    """Each image comes out at once or stays; whatever leaves the pool is handed out."""
     torch.manual_seed(0)
     pool, given = ImagePool(50), numbered(*range(2000))
-    answer = torch.cat([pool.query(part) for part in given.split(8)])
-    assert answer.shape == given.shape and len(pool.images) == 50
+    batch = torch.cat([pool.query(part) for part in given.split(8)])
+    assert batch.shape == given.shape and len(pool.images) == 50
     kept = torch.stack(pool.images)
-    everything = torch.cat([answer[50:], kept]).flatten().sort()[0]
+    everything = torch.cat([batch[50:], kept]).flatten().sort()[0]
     assert torch.equal(everything, given.flatten())
-    late = answer[50:] != given[50:]
+    late = batch[50:] != given[50:]
     assert 0.45 < float(late.float().mean()) < 0.55
-    assert bool((answer <= given).all())  # none from the future
+    assert bool((batch <= given).all())  # none from the future
 
 
 def test_pool_of_nothing_hands_everything_on():
@@ -73,14 +73,14 @@ def test_pool_keeps_no_graph_and_survives_saving():
     assert empty.images == []
 
 
-def rates(total: int, start: float, steps: int, decay: Decay | None = None) -> list[float]:
+def rates(total: int, start: float, steps: int, decay: LinearDecay | None = None) -> list[float]:
     """What an optimizer sees whose rate an engine sets to 1 before each step."""
-    decay = decay or Decay(total, start)
+    decay = decay or LinearDecay(total, start)
     optimizer = SimpleNamespace(param_groups=[{"lr": 1.0}])
     seen = []
     for _ in range(steps):
         optimizer.param_groups[0]["lr"] = 1.0
-        decay.begin([optimizer])
+        decay.apply([optimizer])
         seen.append(optimizer.param_groups[0]["lr"])
     return seen
 
@@ -95,16 +95,16 @@ def test_rate_is_constant_and_then_falls_evenly_to_zero():
 
 
 def test_rate_goes_on_where_it_stopped():
-    decay = Decay(20, 0.5)
+    decay = LinearDecay(20, 0.5)
     first = rates(20, 0.5, 13, decay)
-    again = Decay(20, 0.5)
+    again = LinearDecay(20, 0.5)
     again.load_state_dict(decay.state_dict())
     assert first + rates(20, 0.5, 7, again) == rates(20, 0.5, 20)
 
 
 def test_losses_by_hand():
     a, b = torch.full((2, 1, 4, 4), 0.5), torch.full((2, 1, 4, 4), -0.5)
-    losses = of_generators(
+    losses = generator_loss(
         (torch.zeros(2, 1, 2, 2), torch.full((2, 1, 2, 2), 0.5)),
         (a, b),
         (a + 0.1, b),
@@ -116,33 +116,33 @@ def test_losses_by_hand():
     expected = {"adversarial": 1.25, "cycle": 0.1, "identity": 0.2, "loss": 1.25 + 1 + 1}
     assert parts == pytest.approx(expected, rel=1e-5)
     half = torch.full((3, 1, 2, 2), 0.5)
-    assert float(of_discriminator(half, half)) == 0.25
-    assert float(of_discriminator(torch.ones(1), torch.zeros(1))) == 0
-    assert float(of_discriminator(torch.zeros(1), torch.ones(1))) == 1
+    assert float(discriminator_loss(half, half)) == 0.25
+    assert float(discriminator_loss(torch.ones(1), torch.zeros(1))) == 0
+    assert float(discriminator_loss(torch.zeros(1), torch.ones(1))) == 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(28, 28), (15, 22), (9, 64)])
 @pytest.mark.parametrize("levels", [1, 2])
 def test_generator_keeps_any_size(channels, size, levels):
-    network = Generator(SMALL.model_copy(update={"levels": levels}), PictureFacts(channels, 28))
+    network = Generator(SMALL.model_copy(update={"levels": levels}), ImageSpec(channels, 28))
     x = torch.rand(2, channels, *size) * 2 - 1
     y = network(x)
     assert y.shape == x.shape and bool((y.abs() <= 1).all())
-    # Norms look at one picture alone.
+    # Norms look at one image alone.
     assert torch.allclose(network(x[:1]), y[:1], atol=1e-5)
 
 
 @torch.no_grad()
-def test_generator_hears_contrast():
-    """Norms alone make the same of a faint and of a strong picture; the first layer tells them."""
+def test_generator_sees_contrast():
+    """Norms alone make the same of a faint and of a strong image; the first layer tells them."""
     torch.manual_seed(0)
-    network = Generator(SMALL, PictureFacts(1, 16))
+    network = Generator(SMALL, ImageSpec(1, 16))
     for parameter in network.parameters():
         parameter.mul_(5 if parameter.ndim == 4 else 1)
     x = torch.rand(1, 1, 16, 16) - 0.5
     assert float((network(x) - network(x / 4)).abs().mean()) > 0.05
-    network.last.weight[:, SMALL.width :] = 0
+    network.head.weight[:, SMALL.width :] = 0
     assert float((network(x) - network(x / 4)).abs().mean()) < 0.005
 
 
@@ -154,8 +154,8 @@ def test_discriminator_sees_patches_of_the_stated_size(levels, seen):
         if isinstance(module, torch.nn.InstanceNorm2d):
             module.forward = lambda x: x
     x = torch.rand(1, 1, 160, 160, requires_grad=True)
-    said = network(x)
-    (gradient,) = torch.autograd.grad(said[0, 0, said.shape[2] // 2, said.shape[3] // 2], x)
+    output = network(x)
+    (gradient,) = torch.autograd.grad(output[0, 0, output.shape[2] // 2, output.shape[3] // 2], x)
     rows = torch.nonzero(gradient[0, 0].abs().sum(1))[:, 0]
     assert int(rows.max() - rows.min()) + 1 == seen
 
@@ -166,10 +166,10 @@ def test_smallest_size_is_enough(levels, discriminator_levels):
     config = SMALL.model_copy(
         update={"levels": levels, "discriminator_levels": discriminator_levels}
     )
-    size = smallest_size(config)
+    size = min_image_size(config)
     x = torch.rand(1, 1, size, size)
-    said = Discriminator(config, 1)(Generator(config, PictureFacts(1, size))(x))
-    assert said.numel() and torch.isfinite(said).all()
+    output = Discriminator(config, 1)(Generator(config, ImageSpec(1, size))(x))
+    assert output.numel() and torch.isfinite(output).all()
 
 
 def test_tinted_turns_black_and_white_round():
@@ -185,14 +185,14 @@ def test_edges_are_where_brightness_changes():
     assert bool((lines[..., 5:] == 255).all())
 
 
-def test_flat_pictures_are_found():
+def test_flat_images_are_found():
     images = torch.zeros(3, 3, 4, 4, dtype=torch.uint8)
     images[1, 0] = 200  # one colour everywhere
     images[2, 1, :2] = 90
-    assert is_flat(images).tolist() == [True, True, False]
+    assert is_constant(images).tolist() == [True, True, False]
 
 
-def test_halves_share_no_picture_and_test_pictures_are_pairs():
+def test_halves_share_no_image_and_test_images_are_pairs():
     config = parse(Config, ["--dataset", "digits", "--batch_size", "16"])
     domains = load_domains(config.data, 7)
     a, b = (set(domain.rows["train"].tolist()) for domain in (domains.a, domains.b))
@@ -209,8 +209,8 @@ def folder(place, count: int, size: int, mode: str = "L"):
     random = np.random.default_rng(size)
     for number in range(count):
         shape = (size, size) if mode == "L" else (size, size, 3)
-        picture = Image.fromarray(random.integers(0, 255, shape, dtype=np.uint8))
-        picture.save(place / f"{number}.png")
+        image = Image.fromarray(random.integers(0, 255, shape, dtype=np.uint8))
+        image.save(place / f"{number}.png")
     return str(place)
 
 
@@ -229,7 +229,7 @@ def test_folders_that_do_not_fit_say_so(tmp_path):
     with pytest.raises(UsageError, match="domain_a: no folder 'nowhere'"):
         load_domains(DataConfig(domain_a="nowhere", domain_b=b))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="no pictures in it"):
+    with pytest.raises(UserError, match="no images in it"):
         load_domains(DataConfig(domain_a=a, domain_b=str(tmp_path / "empty")))
     with pytest.raises(UsageError, match="domain_b: missing"):
         parse(Config, ["--domain_a", a])
@@ -237,9 +237,9 @@ def test_folders_that_do_not_fit_say_so(tmp_path):
         load_domains(DataConfig(dataset="digits", channels=1))
 
 
-def test_flat_training_pictures_are_told(tmp_path, caplog):
+def test_flat_training_images_are_told(tmp_path, caplog):
     a, b = folder(tmp_path / "a", 6, 12), folder(tmp_path / "b", 6, 12)
     for number in range(6):
         Image.new("L", (12, 12), 10 * number).save(tmp_path / "a" / f"{number}.png")
     load_domains(DataConfig(domain_a=a, domain_b=b))
-    assert "5 of 5 pictures of kind A are nearly constant" in caplog.text
+    assert "5 of 5 images of domain A are nearly constant" in caplog.text

@@ -8,25 +8,31 @@ import torch
 from PIL import Image
 
 from triform import cli
-from triform.layers.picture_facts import PictureFacts
+from triform.layers.image_spec import ImageSpec
 from triform.systems.diffusion.config import ModelConfig
-from triform.systems.diffusion.model import WRITTEN_OUT, Norm, UNet, attend, sinusoids
-from triform.systems.diffusion.trained import stretched
+from triform.systems.diffusion.model import (
+    MAX_EXPLICIT_ATTENTION,
+    GroupNorm32,
+    UNet,
+    attention,
+    timestep_embedding,
+)
+from triform.systems.diffusion.trained import stretch_contrast
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 32), (31, 29), (8, 8), (5, 7)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_comes_out_has_the_shape_of_what_went_in(channels, height, width):
+def test_the_output_has_the_shape_of_the_input(channels, height, width):
     config = ModelConfig(width=16, multipliers=(1, 2, 2), attention_levels=(2,))
-    network = UNet(config, PictureFacts(channels, 28, ("a", "b")))
+    network = UNet(config, ImageSpec(channels, 28, ("a", "b")))
     x = torch.randn(2, channels, height, width)
     assert network(x, torch.tensor([0, 999]), torch.tensor([0, 2])).shape == x.shape
 
 
-def test_it_listens_to_time_and_class():
+def test_it_is_conditioned_on_time_and_class():
     torch.manual_seed(0)
-    network = UNet(ModelConfig(width=16), PictureFacts(1, 8, ("a", "b")))
-    for parameter in network.parameters():  # zeroed layers would let nothing through
+    network = UNet(ModelConfig(width=16), ImageSpec(1, 8, ("a", "b")))
+    for parameter in network.parameters():  # zero weights would pass nothing on
         torch.nn.init.normal_(parameter, 0, 0.1)
     x, t = torch.randn(1, 1, 8, 8), torch.tensor([10])
     plain = network(x, t, torch.tensor([0]))
@@ -35,12 +41,12 @@ def test_it_listens_to_time_and_class():
     torch.testing.assert_close(network(x, t), network(x, t, torch.tensor([2])))
 
 
-def test_sinusoids_are_those_of_diffusers():
+def test_time_embeddings_are_those_of_diffusers():
     from diffusers.models.embeddings import get_timestep_embedding
 
     t = torch.tensor([0, 1, 500, 999])
     theirs = get_timestep_embedding(t, 32, downscale_freq_shift=0)
-    torch.testing.assert_close(sinusoids(t, 32), theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(timestep_embedding(t, 32), theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +60,51 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm"])
 def test_generate_with_each_sampler(run, sampler, tmp_path):
-    given = ["diffusion", "generate", "--checkpoint", str(run), "--sampler", sampler,
-             "--steps", "4", "--num_samples", "6", "--labels", "3", "7"]  # fmt: skip
-    assert cli.main([*given, "--output", str(tmp_path / "made")]) == 0
-    assert len(list((tmp_path / "made").glob("*.png"))) == 6
+    given = [
+        "diffusion",
+        "generate",
+        "--checkpoint",
+        str(run),
+        "--sampler",
+        sampler,
+        "--steps",
+        "4",
+        "--num_samples",
+        "6",
+        "--labels",
+        "3",
+        "7",
+    ]
+    assert cli.main([*given, "--output", str(tmp_path / "generated")]) == 0
+    assert len(list((tmp_path / "generated").glob("*.png"))) == 6
     assert (
-        cli.main([*given, "--guidance", "3", "--chain", "--output", str(tmp_path / "c.png")]) == 0
+        cli.main([*given, "--guidance", "3", "--show_steps", "--output", str(tmp_path / "c.png")])
+        == 0
     )
     assert np.asarray(Image.open(tmp_path / "c.png")).ndim == 2
 
 
-def test_evaluate_says_whose_features_and_how_fast(run, tmp_path, capsys):
+def test_evaluate_reports_quality_and_time(run, tmp_path, capsys):
     sheet = tmp_path / "nearest.png"
-    given = ["diffusion", "evaluate", "--checkpoint", str(run), "--steps", "2", "--json",
-             "--num_samples", "200", "--output", str(sheet), "--classification_score"]  # fmt: skip
+    given = [
+        "diffusion",
+        "evaluate",
+        "--checkpoint",
+        str(run),
+        "--steps",
+        "2",
+        "--json",
+        "--num_samples",
+        "200",
+        "--output",
+        str(sheet),
+        "--classification_score",
+    ]
     assert cli.main(given) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["pictures"] == 200 and said["milliseconds_per_picture"] > 0
-    assert said["kernel_distance"] > said["kernel_distance_floor"] and sheet.is_file()
-    assert 0 <= said["classification_score"] <= 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == 200 and report["milliseconds_per_image"] > 0
+    assert report["kernel_distance"] > report["kernel_distance_floor"] and sheet.is_file()
+    assert 0 <= report["classification_score"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -80,28 +112,28 @@ def test_evaluate_says_whose_features_and_how_fast(run, tmp_path, capsys):
     [
         (["--steps", "101"], "more than the 100"),
         (["--labels", "ten"], "no class 'ten'"),
-        (["--chain", "--output", "folder"], "must be a .png"),
+        (["--show_steps", "--output", "folder"], "must be a .png"),
     ],
 )
 def test_wrong_input_is_one_line(run, flags, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["diffusion", "generate", "--checkpoint", str(run), *flags]) == 2
-    said = capsys.readouterr().err
-    assert words in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert words in message and message.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("places", [5, WRITTEN_OUT, WRITTEN_OUT + 1])
-def test_attention_written_out_is_that_of_torch(places):
+@pytest.mark.parametrize("positions", [5, MAX_EXPLICIT_ATTENTION, MAX_EXPLICIT_ATTENTION + 1])
+def test_explicit_attention_is_that_of_torch(positions):
     random = torch.Generator().manual_seed(0)
-    query, key, value = torch.randn(3, 2, 3, places, 8, generator=random).unbind()
+    query, key, value = torch.randn(3, 2, 3, positions, 8, generator=random).unbind()
     theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-    torch.testing.assert_close(attend(query, key, value), theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(attention(query, key, value), theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_norms_stay_in_float32_between_convolutions_in_bf16():
     """Statistics of bf16 sums would be wrong, and slow."""
-    norm = Norm(16)
+    norm = GroupNorm32(16)
     x = torch.randn(2, 16, 6, 6, generator=torch.Generator().manual_seed(0)) * 0.01 + 20
     x = x.bfloat16()
     exact = torch.nn.functional.group_norm(x.double(), 8)
@@ -111,5 +143,5 @@ def test_norms_stay_in_float32_between_convolutions_in_bf16():
 
 def test_nearly_black_and_nearly_white_become_so():
     x = torch.tensor([-1, -0.97, -0.5, 0, 0.5, 0.97, 1.0])
-    assert stretched(x, 0.04).tolist() == [0, 0, 61, 128, 194, 255, 255]
-    assert stretched(x, 0).tolist() == [0, 4, 64, 128, 191, 251, 255]
+    assert stretch_contrast(x, 0.04).tolist() == [0, 0, 61, 128, 194, 255, 255]
+    assert stretch_contrast(x, 0).tolist() == [0, 4, 64, 128, 191, 251, 255]

@@ -1,4 +1,4 @@
-"""What is measured on which pictures, with networks whose answers are known."""
+"""Which images are measured, with networks whose outputs are known."""
 
 import math
 
@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from triform.base.seeding import generator
+from triform.layers.image_spec import ImageSpec
 from triform.systems.diffusion import trained as trained_module
 from triform.systems.diffusion.config import Config, EvaluateConfig
-from triform.systems.diffusion.system import System, evaluate, from_checkpoint
+from triform.systems.diffusion.noise_schedule import NoiseSchedule
+from triform.systems.diffusion.system import System, Trained, evaluate
 
 T = 10
 
@@ -26,31 +28,31 @@ def small(tagged, **model) -> Config:
 
 
 def alphas() -> torch.Tensor:
-    """Shares of the picture's variance, by the definition (1000 / T times the paper's betas)."""
-    kept, share = [], 1.0
+    """Cumulative products of 1 - beta, by the definition (1000 / T times the paper's betas)."""
+    products, product = [], 1.0
     for step in range(T):
         beta = 100 * (1e-4 + (0.02 - 1e-4) * step / (T - 1))
-        share *= 1 - min(beta, 0.999)
-        kept.append(share)
-    return torch.tensor(kept)
+        product *= 1 - min(beta, 0.999)
+        products.append(product)
+    return torch.tensor(products)
 
 
-class Silent(torch.nn.Module):
-    """Says 0.25 everywhere, and keeps what it was asked."""
+class Constant(torch.nn.Module):
+    """Predicts 0.25 everywhere, and records its inputs."""
 
     def __init__(self):
         super().__init__()
-        self.asked: list[tuple] = []
+        self.inputs: list[tuple] = []
 
     def forward(self, x_t, t, labels=None):
-        self.asked.append((x_t, t, labels))
+        self.inputs.append((x_t, t, labels))
         return torch.full_like(x_t, 0.25)
 
 
 @pytest.mark.parametrize("objective", ["epsilon", "x0", "v"])
 def test_validation_is_at_fixed_amounts_of_noise(tagged, objective):
     system = System(small(tagged, objective=objective))
-    silent = system.networks["unet"] = Silent()
+    network = system.networks["unet"] = Constant()
     with torch.no_grad():
         numbers = system.evaluate("val")
         assert system.evaluate("val") == numbers
@@ -61,19 +63,19 @@ def test_validation_is_at_fixed_amounts_of_noise(tagged, objective):
     signal, spread = signal.view(-1, 1, 1, 1), spread.view(-1, 1, 1, 1)
     wanted = {"epsilon": noise, "x0": images, "v": signal * noise - spread * images}[objective]
     assert numbers == {"loss": pytest.approx(float((0.25 - wanted).square().mean()), rel=1e-4)}
-    x_t, asked, labels = silent.asked[0]
-    assert torch.equal(asked, t) and labels.tolist() == [0] * 5 + [1] * 5
+    x_t, timesteps, labels = network.inputs[0]
+    assert torch.equal(timesteps, t) and labels.tolist() == [0] * 5 + [1] * 5
     torch.testing.assert_close(x_t, signal * images + spread * noise, rtol=1e-4, atol=1e-4)
 
 
-def test_a_step_hides_labels_as_often_as_it_should(tagged):
+def test_a_step_drops_labels_with_their_probability(tagged):
     system = System(small(tagged, label_dropout=0.25))
-    silent = system.networks["unet"] = Silent()
+    network = system.networks["unet"] = Constant()
     images = tagged.images["train"][:1].float().expand(4000, -1, -1, -1) / 255
     pushed = []
     torch.manual_seed(0)
     losses = system.step({"images": images, "labels": torch.ones(4000).long()}, pushed.append)
-    x_t, t, labels = silent.asked[0]
+    x_t, t, labels = network.inputs[0]
     assert set(labels.tolist()) == {1, 2} and set(t.tolist()) == set(range(T))
     assert float((labels == 2).double().mean()) == pytest.approx(0.25, abs=0.03)
     counts = t.bincount() / 4000
@@ -86,11 +88,13 @@ def test_a_step_hides_labels_as_often_as_it_should(tagged):
     assert late.mean().item() == pytest.approx(signal * (images[0] * 2 - 1).mean().item(), abs=0.02)
 
 
-def test_made_pictures_are_measured_against_the_test_part(tagged, measured, monkeypatch, tmp_path):
+def test_generated_images_are_measured_against_the_test_part(
+    tagged, measured, monkeypatch, tmp_path
+):
     scored = []
 
-    def score(made, labels, real, real_labels):
-        scored.append((made, labels, real, real_labels))
+    def score(generated, labels, real, real_labels):
+        scored.append((generated, labels, real, real_labels))
         return 0.75
 
     monkeypatch.setattr(trained_module, "classification_score", score)
@@ -100,27 +104,34 @@ def test_made_pictures_are_measured_against_the_test_part(tagged, measured, monk
         return EvaluateConfig.model_validate({**given, **extra})
 
     wrapped = type("Settings", (), {"model_validate": staticmethod(settings)})
-    found = measured(System(small(tagged)), trained_module, evaluate, wrapped)
+    found = measured(System(small(tagged)), evaluate, wrapped)
     assert torch.equal(found["real"], tagged.images["test"])
     assert torch.equal(found["train"], tagged.images["train"])
     assert torch.equal(found["below"], tagged.images["train"])
-    trained = from_checkpoint(tmp_path / "weights.safetensors", "cpu")
+    trained = Trained.from_checkpoint(tmp_path / "weights.safetensors", "cpu")
     labels = torch.arange(200) % 2  # both classes in turn
     given = settings({"checkpoint": "", "num_samples": 200, "seed": 5, "batch_size": 64})
     parts = []
     for start in range(0, 200, 64):
         own = labels[start : start + 64]
         with torch.no_grad():
-            *_, last = trained_module.generated(
-                trained.network, trained.chain, (1, 8), own, len(own), sampler="dpm", steps=2,
-                random=generator("generate", 5, start), device=torch.device("cpu"),
-                guidance=given.guidance, num_classes=2,
-            )  # fmt: skip
+            *_, last = trained_module.sample_images(
+                trained.unet,
+                trained.schedule,
+                trained.spec,
+                own,
+                len(own),
+                sampler="dpm",
+                steps=2,
+                random=generator("generate", 5, start),
+                device=torch.device("cpu"),
+                guidance=given.guidance,
+            )
         parts.append(((last * (1 + given.stretch) + 1) / 2).clamp(0, 1).mul(255).round().byte())
     drawn = torch.cat(parts)
-    assert torch.equal(found["made"], drawn) and torch.equal(found["above"], drawn)
-    made, made_labels, real, real_labels = scored[0]
-    assert torch.equal(made, drawn) and torch.equal(made_labels, labels)
+    assert torch.equal(found["generated"], drawn) and torch.equal(found["above"], drawn)
+    generated, generated_labels, real, real_labels = scored[0]
+    assert torch.equal(generated, drawn) and torch.equal(generated_labels, labels)
     assert torch.equal(real, tagged.images["test"]) and real_labels.tolist() == [0] * 7 + [1] * 7
     assert found["report"]["classification_score"] == 0.75
     assert found["report"]["steps"] == 2 and found["report"]["guidance"] == given.guidance
@@ -128,16 +139,24 @@ def test_made_pictures_are_measured_against_the_test_part(tagged, measured, monk
 
 @pytest.mark.parametrize(("guidance", "expected"), [(0.0, 0.1), (1.0, 0.3), (2.5, 0.1 + 2.5 * 0.2)])
 def test_guidance_by_hand(tagged, guidance, expected):
-    """A network that says 0.3 to a class and 0.1 to none; what it says is the picture itself."""
-    chain = trained_module.build_chain(small(tagged, objective="x0").model)
+    """A network that predicts 0.3 for a class and 0.1 without; its prediction is the image."""
+    schedule = NoiseSchedule.from_config(small(tagged, objective="x0").model)
+    spec = ImageSpec(1, 4, ("a", "b"))
 
     def network(x_t, t, labels=None):
-        free = torch.ones(len(x_t)) if labels is None else (labels == 2).float()
-        return (0.3 - 0.2 * free).view(-1, 1, 1, 1).expand_as(x_t)
+        unconditional = torch.ones(len(x_t)) if labels is None else (labels == 2).float()
+        return (0.3 - 0.2 * unconditional).view(-1, 1, 1, 1).expand_as(x_t)
 
-    *_, made = trained_module.generated(
-        network, chain, (1, 4), torch.tensor([0, 1, 1]), 3, sampler="ddim", steps=2,
-        random=torch.Generator().manual_seed(0), device=torch.device("cpu"), guidance=guidance,
-        num_classes=2,
-    )  # fmt: skip
-    torch.testing.assert_close(made, torch.full((3, 1, 4, 4), expected), rtol=0, atol=1e-5)
+    *_, images = trained_module.sample_images(
+        network,
+        schedule,
+        spec,
+        torch.tensor([0, 1, 1]),
+        3,
+        sampler="ddim",
+        steps=2,
+        random=torch.Generator().manual_seed(0),
+        device=torch.device("cpu"),
+        guidance=guidance,
+    )
+    torch.testing.assert_close(images, torch.full((3, 1, 4, 4), expected), rtol=0, atol=1e-5)

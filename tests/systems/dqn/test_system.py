@@ -1,4 +1,4 @@
-"""The Q-learner as a whole: what it must converge to, its target, its verbs."""
+"""Deep Q-learning as a whole: what it must converge to, its target, its verbs."""
 
 import gymnasium
 import numpy as np
@@ -7,14 +7,15 @@ import torch
 from gymnasium import spaces
 from PIL import Image
 
-from triform.base.config import parse
 from triform.base.denormals import are_flushed
 from triform.base.errors import UserError
-from triform.engine.checkpoint import export_weights
+from triform.base.settings.config import parse
+from triform.engine.checkpoints.checkpoint import export_weights
 from triform.engine.fit import fit
+from triform.engine.verbs import train
 from triform.systems import load
 from triform.systems.dqn.config import VERBS, Config, EvaluateConfig, PlayConfig
-from triform.systems.dqn.system import System, evaluate, from_checkpoint, play, train
+from triform.systems.dqn.system import System, Trained, evaluate, play
 
 
 class Still(gymnasium.Env):
@@ -63,7 +64,7 @@ def test_values_look_beyond_a_time_limit_and_not_beyond_an_end(tmp_path, name, v
     fit(system)
     assert not are_flushed()  # what others compute in this process is their own affair
     with torch.no_grad():
-        values = system.q(torch.ones(1, 1))[0]
+        values = system.q_network(torch.ones(1, 1))[0]
     assert values.tolist() == pytest.approx([value] * 2, abs=0.05)
 
 
@@ -71,18 +72,16 @@ def test_target_follows_slowly_or_in_leaps(tmp_path):
     for target, expected in (("polyak", 0.25), ("copy", 0.0)):
         training = {"target_update": target, "tau": 0.25, "target_every": 3}
         system = System(settings(tmp_path, training=training))
-        start = [weight.clone() for weight in system.target_weights]
+        start = [weight.clone() for weight in system.target_parameters]
         with torch.no_grad():
-            for weight in system.weights:
+            for weight in system.parameters:
                 weight += 1
-        system.num_updates = 1
-        system._move_target()
-        for old, now in zip(start, system.target_weights, strict=True):
+        system.update_target_network(1)
+        for old, now in zip(start, system.target_parameters, strict=True):
             assert torch.allclose(now, old + expected)
-        system.num_updates = 3
-        system._move_target()
+        system.update_target_network(3)
         if target == "copy":
-            assert all(map(torch.equal, system.target_weights, system.weights))
+            assert all(map(torch.equal, system.target_parameters, system.parameters))
 
 
 @pytest.mark.parametrize(("double", "following"), [(False, 7.0), (True, 1.0)])
@@ -100,14 +99,19 @@ def test_the_loss_of_a_step_by_hand(tmp_path, double, following, kind):
 
     training = {"gamma": 0.5, "double_q": double, "td_loss": kind, "target_update": "copy"}
     system = System(settings(tmp_path, training={**training, "target_every": 1}))
-    system.q = system.networks["q"] = Table(3.0, 2.0)
-    system.target = Table(1.0, 7.0)
-    system.weights, system.target_weights = [system.q.values], [system.target.values.data]
+    system.q_network = system.networks["q"] = Table(3.0, 2.0)
+    system.target_network = Table(1.0, 7.0)
+    system.parameters, system.target_parameters = (
+        [system.q_network.values],
+        [system.target_network.values.data],
+    )
     batch = {
-        "observation": torch.tensor([[1.0], [2.0]]), "next_observation": torch.ones(2, 1),
-        "action": torch.tensor([1, 0]), "reward": torch.tensor([1.5, 4.0]),
+        "observation": torch.tensor([[1.0], [2.0]]),
+        "next_observation": torch.ones(2, 1),
+        "action": torch.tensor([1, 0]),
+        "reward": torch.tensor([1.5, 4.0]),
         "bootstrap": torch.tensor([1.0, 0.0]),
-    }  # fmt: skip
+    }
     pushed = []
     losses = system.step(batch, pushed.append)
     errors = [abs(2.0 - (1.5 + 0.5 * following)), abs(6.0 - 4.0)]
@@ -115,20 +119,19 @@ def test_the_loss_of_a_step_by_hand(tmp_path, double, following, kind):
     assert losses["loss"].item() == pytest.approx(sum(each) / 2)
     assert losses["q"].item() == 4 and pushed == [losses["loss"]]
     assert losses["epsilon"] == system.collector.epsilon
-    assert system.num_updates == 1 and torch.equal(system.target.values, system.q.values)
+    assert torch.equal(system.target_network.values, system.q_network.values)
 
 
 def test_evaluation_is_greedy_apart_and_repeatable(tmp_path):
     system = System(settings(tmp_path))
-    before = system.environments.observations.tobytes(), system.collector.steps
+    before = system.env.observations.tobytes(), system.collector.steps
     assert system.evaluate("test") == system.evaluate("test") and system.evaluate("train") == {}
     first, second = system.evaluate("val"), system.evaluate("val")
     assert first != second and len(system.record.evaluations) == 2  # other episodes each time
-    assert (system.environments.observations.tobytes(), system.collector.steps) == before
-    players = [system.evaluations.player(split) for split in ("val", "test")]
+    assert (system.env.observations.tobytes(), system.collector.steps) == before
+    runners = [system.evaluator.runner(split) for split in ("val", "test")]
     starts = [
-        player.environments[0].reset(seed=player.game.episode_seed(0))[0].tobytes()
-        for player in players
+        runner.envs[0].reset(seed=runner.spec.episode_seed(0))[0].tobytes() for runner in runners
     ]
     assert len(set(starts)) == 2
 
@@ -138,7 +141,7 @@ def run(tmp_path_factory):
     """A tiny run as the command makes it."""
     folder = tmp_path_factory.mktemp("dqn")
     flags = ["--config", "tiny", "--device", "cpu", "--runs_dir", str(folder)]
-    return train(parse(Config, flags, load("dqn").presets))["run"]
+    return train(System, parse(Config, flags, load("dqn").presets))["run"]
 
 
 def test_the_documented_chart_lies_in_the_run(run):
@@ -153,10 +156,10 @@ def test_evaluate_and_play_say_what_they_did(run, tmp_path):
     report = evaluate(EvaluateConfig(checkpoint=run, episodes=5, device="cpu"))
     assert report["environment"] == "CartPole-v1" and report["episodes"] == 5
     assert 8 <= report["lowest"] <= report["score"] <= report["highest"] <= 500
-    output = tmp_path / "film.gif"
-    film = play(PlayConfig(checkpoint=run, output=output, max_steps=20, device="cpu"))
-    with Image.open(output) as picture:
-        assert picture.n_frames == film["frames"] and picture.width == 300
+    output = tmp_path / "video.gif"
+    video = play(PlayConfig(checkpoint=run, output=output, max_steps=20, device="cpu"))
+    with Image.open(output) as image:
+        assert image.n_frames == video["frames"] and image.width == 300
 
 
 def test_the_shipped_agent_holds_the_pole():
@@ -170,11 +173,11 @@ def test_an_agent_that_does_not_fit_is_refused(run, tmp_path):
     with pytest.raises(UserError, match="not there"):
         evaluate(EvaluateConfig(checkpoint=str(tmp_path / "none.pth")))
     with pytest.raises(UserError, match=r"must end in \.gif or \.mp4"):
-        play(PlayConfig(checkpoint=run, output=tmp_path / "film.avi"))
+        play(PlayConfig(checkpoint=run, output=tmp_path / "video.avi"))
 
 
 def test_a_file_cannot_make_us_import_a_module_nor_lie_about_sizes(run, tmp_path):
-    agent = from_checkpoint(f"{run}/checkpoints/best.pth", "cpu")
+    agent = Trained.from_checkpoint(f"{run}/checkpoints/best.pth", "cpu")
     weights = {"q": agent.network.state_dict()}
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     config = agent.config.model_dump(mode="json")
@@ -188,7 +191,7 @@ def test_a_file_cannot_make_us_import_a_module_nor_lie_about_sizes(run, tmp_path
         evaluate(EvaluateConfig(checkpoint=str(tmp_path / "b.safetensors")))
     export_weights(tmp_path / "c.safetensors", weights, config, system="reinforce")
     with pytest.raises(UserError, match="weights of system reinforce"):
-        from_checkpoint(tmp_path / "c.safetensors", "cpu")
+        Trained.from_checkpoint(tmp_path / "c.safetensors", "cpu")
 
 
 def test_wrong_settings_are_one_line():

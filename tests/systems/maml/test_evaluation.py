@@ -7,12 +7,12 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from triform.base.config import parse
 from triform.base.seeding import generator
-from triform.datasets.episodes import evaluation_source
-from triform.datasets.pictures.load import load_pictures
+from triform.base.settings.config import parse
+from triform.datasets.images.load import load_images
 from triform.systems.maml.config import VERBS, Config
-from triform.systems.maml.system import System, evaluate, from_checkpoint
+from triform.systems.maml.system import System, Trained, evaluate
+from triform.tasks.few_shot.episodes import evaluation_sampler
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/maml/presets"
 
@@ -29,20 +29,20 @@ def learned(network, support, labels, steps: int, rate, only: str = "") -> dict:
         rates = rate[step] if isinstance(rate, list) else dict.fromkeys(names, rate)
         own = {name: weights[name].clone().requires_grad_() for name in names}
         loss = F.cross_entropy(functional_call(network, {**weights, **own}, (support,)), labels)
-        slopes = torch.autograd.grad(loss, list(own.values()))
+        gradients = torch.autograd.grad(loss, list(own.values()))
         weights |= {
-            name: (own[name] - rates[name] * slope).detach()
-            for name, slope in zip(names, slopes, strict=True)
+            name: (own[name] - rates[name] * gradient).detach()
+            for name, gradient in zip(names, gradients, strict=True)
         }
     return weights
 
 
-def by_hand(network, source, episodes, seed, steps, rate, ways=2, only="") -> tuple[float, float]:
+def by_hand(network, sampler, episodes, seed, steps, rate, ways=2, only="") -> tuple[float, float]:
     """Mean accuracy and mean loss, task by task."""
     scores, losses = [], []
     for start in range(0, episodes, 16):
         numbers = range(start, min(start + 16, episodes))
-        batch = source(numbers, generator("episodes", seed, start))
+        batch = sampler(numbers, generator("episodes", seed, start))
         some = []
         for task in range(len(numbers)):
             weights = learned(
@@ -78,17 +78,17 @@ def test_evaluate_learns_each_task_and_counts_right_queries(untrained, flags, st
     words = ["--checkpoint", str(path), "--episodes", "20", "--n_way", "2", "--n_shot", "2"]
     words += ["--n_query", "4", "--seed", "9", "--device", "cpu"]
     report = evaluate(parse(VERBS["evaluate"], words))
-    table = load_pictures("digits", size=8, channels=1)
-    source = evaluation_source(table, "test", n_way=2, n_shot=2, n_query=4, vary=True)
-    trained = from_checkpoint(path, "cpu")
-    network, batch = trained.network, source([0, 1], generator("some"))
+    table = load_images("digits", size=8, channels=1)
+    sampler = evaluation_sampler(table, "test", n_way=2, n_shot=2, n_query=4, augment=True)
+    trained = Trained.from_checkpoint(path, "cpu")
+    network, batch = trained.network, sampler([0, 1], generator("some"))
     for task, logits in enumerate(trained.logits(batch)):
         weights = learned(
             network, batch["support"][task], batch["support_labels"][task], steps, rate, only
         )
         expected = functional_call(network, weights, (batch["query"][task],))
         torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
-    accuracy, _ = by_hand(network, source, 20, 9, steps, rate, only=only)
+    accuracy, _ = by_hand(network, sampler, 20, 9, steps, rate, only=only)
     assert 0.3 < accuracy < 1 and report["accuracy"] == pytest.approx(100 * accuracy, abs=0.7)
     assert report["task"] == "2-way 2-shot" and report["episodes"] == 20
 
@@ -111,10 +111,10 @@ def test_training_measures_itself_as_it_is_tested(flags, steps):
     with torch.no_grad():
         numbers = system.evaluate("val")
     data = system.config.data
-    source = evaluation_source(
-        system.table, "val", n_way=2, n_shot=data.n_shot, n_query=5, vary=data.vary
+    sampler = evaluation_sampler(
+        system.table, "val", n_way=2, n_shot=data.n_shot, n_query=5, augment=data.augment
     )
-    accuracy, loss = by_hand(system.network, source, 20, system.config.seed, steps, 0.4)
+    accuracy, loss = by_hand(system.network, sampler, 20, system.config.seed, steps, 0.4)
     assert numbers["accuracy"] == pytest.approx(accuracy, abs=0.011)
     assert numbers["loss"] == pytest.approx(loss, rel=1e-3)
 

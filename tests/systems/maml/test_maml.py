@@ -13,18 +13,17 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from triform.base.config import parse
 from triform.base.errors import UserError
+from triform.base.settings.config import parse
 from triform.engine.processes import Processes
 from triform.engine.schedule import Schedule
 from triform.engine.update import Update
-from triform.systems.maml import stacked
-from triform.systems.maml import tasks as tasks_module
-from triform.systems.maml.config import VERBS, Config, MAMLTrainingConfig, ModelConfig
-from triform.systems.maml.model import Classifier, InnerRates, adapt, learned_within
-from triform.systems.maml.system import System
-from triform.systems.maml.tasks import task_logits
-from triform.systems.maml.trained import Trained, classify, evaluate
+from triform.systems.maml import adaptation, grouped
+from triform.systems.maml.adaptation import adapt, adapted_logits
+from triform.systems.maml.config import VERBS, Config, MAMLTrainingConfig
+from triform.systems.maml.model import Classifier, InnerLearningRates, adapted_parameters
+from triform.systems.maml.system import System, Trained, classify, evaluate
+from triform.tasks.few_shot.config import ConvEmbeddingConfig
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/maml/presets"
 
@@ -32,17 +31,18 @@ PRESETS = Path(__file__).parents[3] / "src/triform/systems/maml/presets"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A tiny trained run."""
-    from triform.systems.maml.system import train
+    from triform.engine.verbs import train
+    from triform.systems.maml.system import System
 
     folder = tmp_path_factory.mktemp("maml")
     flags = ["--config", "tiny", "--device", "cpu", "--runs_dir", str(folder)]
-    return Path(train(parse(Config, flags, PRESETS))["run"])
+    return Path(train(System, parse(Config, flags, PRESETS))["run"])
 
 
 def small() -> Classifier:
     """A narrow network in float64, its last layer not at zero."""
     torch.manual_seed(0)
-    network = Classifier(ModelConfig(hidden_channels=8, num_blocks=2), 1, 8, 3).double()
+    network = Classifier(ConvEmbeddingConfig(hidden_channels=8, num_blocks=2), 1, 8, 3).double()
     nn.init.normal_(network.head.weight, std=0.3)
     return network
 
@@ -63,7 +63,7 @@ def tasks(count: int = 2) -> dict[str, torch.Tensor]:
 def meta_loss(network: nn.Module, training: MAMLTrainingConfig, weights=None) -> torch.Tensor:
     batch = tasks()
     steps = training.inner_steps
-    logits = task_logits(network, None, batch, training, steps=steps, weights=weights)
+    logits = adapted_logits(network, None, batch, training, steps=steps, parameters=weights)
     return F.cross_entropy(logits.flatten(0, 1), batch["query_labels"].flatten())
 
 
@@ -95,8 +95,8 @@ def test_the_gradient_through_one_step_has_its_closed_form():
         after = 0.7 - rate * (0.7 - a)
         assert learned["w"].item() == pytest.approx(after)
         logits = functional_call(network, learned, (torch.tensor([b], dtype=torch.float64),))
-        (slope,) = torch.autograd.grad(F.cross_entropy(logits, labels), network.w)
-        assert slope.item() == pytest.approx(factor * (after - b))
+        (gradient,) = torch.autograd.grad(F.cross_entropy(logits, labels), network.w)
+        assert gradient.item() == pytest.approx(factor * (after - b))
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -104,7 +104,7 @@ def test_the_gradient_is_that_of_finite_differences(steps):
     network = small()
     training = MAMLTrainingConfig(inner_steps=steps, inner_lr=0.2)
     parameters = dict(network.named_parameters())
-    slopes = dict(
+    gradients = dict(
         zip(
             parameters,
             torch.autograd.grad(meta_loss(network, training), list(parameters.values())),
@@ -117,7 +117,7 @@ def test_the_gradient_is_that_of_finite_differences(steps):
     }
     length = sum(float(v.square().sum()) for v in direction.values()) ** 0.5
     direction = {k: v / length for k, v in direction.items()}
-    expected = sum(float((slopes[k] * direction[k]).sum()) for k in parameters)
+    expected = sum(float((gradients[k] * direction[k]).sum()) for k in parameters)
 
     def moved(size: float) -> float:
         weights = {k: v.detach() + size * direction[k] for k, v in parameters.items()}
@@ -127,30 +127,30 @@ def test_the_gradient_is_that_of_finite_differences(steps):
     assert (moved(size) - moved(-size)) / (2 * size) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("way", ["stacked", "vmapped"])
+@pytest.mark.parametrize("way", ["grouped", "vmapped"])
 @pytest.mark.parametrize("anil", [False, True])
 def test_all_tasks_at_once_are_a_loop_over_tasks(anil, way, monkeypatch):
     """Logits and meta-gradients equal those of plain autograd, one task after the other."""
-    monkeypatch.setattr(stacked, "AT_ONCE", 2)  # two tasks, then the third
+    monkeypatch.setattr(grouped, "MAX_EPISODES", 2)  # two tasks, then the third
     if way == "vmapped":
 
-        def vmapped(*given, low, **named):
-            return tasks_module.vmapped_logits(*given, **named)
+        def vmapped(*given, bf16, **named):
+            return adaptation.vmap_logits(*given, **named)
 
-        monkeypatch.setattr(tasks_module, "stacked_logits", vmapped)
+        monkeypatch.setattr(adaptation, "grouped_logits", vmapped)
     network = small()
-    training = MAMLTrainingConfig(inner_steps=2, inner_lr=0.2, anil=anil, side_by_side=True)
-    names, batch = learned_within(network, anil=anil), tasks(3)
+    training = MAMLTrainingConfig(inner_steps=2, inner_lr=0.2, anil=anil, grouped_convolutions=True)
+    names, batch = adapted_parameters(network, anil=anil), tasks(3)
     parameters = dict(network.named_parameters())
-    logits = task_logits(network, None, batch, training, steps=2)
+    logits = adapted_logits(network, None, batch, training, steps=2)
     plain = []
     for number in range(3):
         weights = dict(parameters)
         for _ in range(2):
             said = functional_call(network, weights, (batch["support"][number],))
             loss = F.cross_entropy(said, batch["support_labels"][number])
-            slopes = torch.autograd.grad(loss, [weights[n] for n in names], create_graph=True)
-            weights |= {n: weights[n] - 0.2 * g for n, g in zip(names, slopes, strict=True)}
+            gradients = torch.autograd.grad(loss, [weights[n] for n in names], create_graph=True)
+            weights |= {n: weights[n] - 0.2 * g for n, g in zip(names, gradients, strict=True)}
         plain.append(functional_call(network, weights, (batch["query"][number],)))
     torch.testing.assert_close(logits, torch.stack(plain))
     ours, theirs = (
@@ -165,10 +165,10 @@ def test_all_tasks_at_once_are_a_loop_over_tasks(anil, way, monkeypatch):
 def test_both_ways_have_the_same_gradients(first_order):
     """Also those of learned rates, without second derivatives, and without any gradient at all."""
     network, batch = small(), tasks(5)
-    rates = InnerRates(learned_within(network, anil=False), 2, 0.2).double()
+    rates = InnerLearningRates(adapted_parameters(network, anil=False), 2, 0.2).double()
     learned = [*network.parameters(), *rates.parameters()]
     found = []
-    for way in (stacked.stacked_logits, tasks_module.vmapped_logits):
+    for way in (grouped.grouped_logits, adaptation.vmap_logits):
         start = dict(network.named_parameters())
         logits = way(network, start, batch, rates.rates(), first_order=first_order)
         found.append((logits, *torch.autograd.grad(logits.square().mean(), learned)))
@@ -184,18 +184,22 @@ def test_a_step_of_training_moves_the_same_weights_both_ways():
     """Gradients may be right and lie in memory otherwise than the weights: see the optimizer."""
     after = []
     for way in ("false", "true"):
-        flags = ["--config", "tiny", "--device", "cpu", "--side_by_side", way]
+        flags = ["--config", "tiny", "--device", "cpu", "--grouped_convolutions", way]
         system = System(parse(Config, flags, PRESETS))
         nn.init.normal_(system.network.head.weight, std=0.3)
         batch = next(iter(system.batches()))
         update = Update(
-            system.networks, system.optimizers, Schedule(system.config.scheduler),
-            system.config.training, "float32", Processes(torch.device("cpu")),
-        )  # fmt: skip
+            system.networks,
+            system.optimizers,
+            Schedule(system.config.scheduler),
+            system.config.training,
+            "float32",
+            Processes(torch.device("cpu")),
+        )
         update.begin(0, 0)
         for _ in range(2):
             system.step(batch, update)
-        after.append([p.detach().clone() for p in system.learned])
+        after.append([p.detach().clone() for p in system.parameters])
     for a, b in zip(*after, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
@@ -204,11 +208,11 @@ def test_under_autocast_learning_stays_exact():
     """Queries lose digits, weights learned within a task do not: gradients stay close."""
     network, batch = small().float(), tasks()
     batch = {k: v.float() if v.is_floating_point() else v for k, v in batch.items()}
-    training = MAMLTrainingConfig(inner_lr=0.2, side_by_side=True)
+    training = MAMLTrainingConfig(inner_lr=0.2, grouped_convolutions=True)
     found = []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            logits = task_logits(network, None, batch, training, steps=3)
+            logits = adapted_logits(network, None, batch, training, steps=3)
         assert logits.dtype == torch.float32
         found.append(torch.autograd.grad(logits.square().mean(), list(network.parameters())))
     for a, b in zip(*found, strict=True):
@@ -225,12 +229,12 @@ def test_first_order_differs_and_learned_rates_get_a_gradient():
         for order in (False, True)
     )
     assert not torch.allclose(exact, first, rtol=1e-3)
-    rates = InnerRates(learned_within(network, anil=False), 2, 0.2).double()
+    rates = InnerLearningRates(adapted_parameters(network, anil=False), 2, 0.2).double()
     batch = tasks()
     training = MAMLTrainingConfig(inner_steps=2, learn_inner_lr=True)
-    logits = task_logits(network, rates, batch, training, steps=2)
+    logits = adapted_logits(network, rates, batch, training, steps=2)
     fixed = MAMLTrainingConfig(inner_steps=2, inner_lr=0.2)
-    torch.testing.assert_close(logits, task_logits(network, None, batch, fixed, steps=2))
+    torch.testing.assert_close(logits, adapted_logits(network, None, batch, fixed, steps=2))
     F.cross_entropy(logits.flatten(0, 1), batch["query_labels"].flatten()).backward()
     assert rates.log_rates.grad.abs().sum(1).all()
 
@@ -245,8 +249,8 @@ def test_the_order_of_supports_changes_nothing():
         "support_labels": batch["support_labels"][:, order],
     }
     torch.testing.assert_close(
-        task_logits(network, None, mixed, training, steps=2),
-        task_logits(network, None, batch, training, steps=2),
+        adapted_logits(network, None, mixed, training, steps=2),
+        adapted_logits(network, None, batch, training, steps=2),
     )
 
 
@@ -266,11 +270,21 @@ def test_evaluate_and_classify(run, tmp_path):
         Image.fromarray(np.full((8, 8), value, np.uint8)).save(
             tmp_path / "examples" / name / "1.png"
         )
-    picture = str(tmp_path / "examples" / "dark" / "1.png")
+    image = str(tmp_path / "examples" / "dark" / "1.png")
     rows = classify(
-        parse(VERBS["classify"], [*flags, "--examples", str(tmp_path / "examples"),
-                                  "--pictures", picture, "--polarity", "keep"])
-    )  # fmt: skip
+        parse(
+            VERBS["classify"],
+            [
+                *flags,
+                "--examples",
+                str(tmp_path / "examples"),
+                "--images",
+                image,
+                "--polarity",
+                "keep",
+            ],
+        )
+    )
     assert rows[0]["class"] in ("dark", "light") and 0 <= rows[0]["probability"] <= 1
 
 

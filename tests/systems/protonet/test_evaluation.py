@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from triform.base.config import parse
 from triform.base.seeding import generator
-from triform.datasets.episodes import evaluation_source, split_classes
-from triform.datasets.pictures.load import load_pictures
+from triform.base.settings.config import parse
+from triform.datasets.images.load import load_images
 from triform.systems.protonet.config import VERBS, Config, ModelConfig
 from triform.systems.protonet.model import ProtoNet, prototypes
-from triform.systems.protonet.system import System, evaluate, from_checkpoint
+from triform.systems.protonet.system import System, Trained, evaluate
+from triform.tasks.few_shot.episodes import evaluation_sampler, split_classes
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/protonet/presets"
 
@@ -49,12 +49,12 @@ def test_unequal_examples_classify_by_their_own_means(metric):
         torch.testing.assert_close(logits[:, number], expected, rtol=1e-4, atol=1e-4)
 
 
-def by_hand(network, source, episodes: int, seed: int) -> tuple[float, float, float]:
+def by_hand(network, sampler, episodes: int, seed: int) -> tuple[float, float, float]:
     """Mean accuracy, the deviation of its mean times 1.96, and mean loss, task by task."""
     scores, losses = [], []
     for start in range(0, episodes, 16):
         numbers = range(start, min(start + 16, episodes))
-        batch, some = source(numbers, generator("episodes", seed, start)), []
+        batch, some = sampler(numbers, generator("episodes", seed, start)), []
         for task in range(len(numbers)):
             with torch.no_grad():
                 points = network.embedding(batch["support"][task])
@@ -76,9 +76,9 @@ def test_evaluate_counts_right_queries_of_test_classes(untrained, split):
     flags = ["--checkpoint", str(path), "--episodes", "20", "--n_way", "2", "--n_shot", "3"]
     flags += ["--n_query", "4", "--seed", "9", "--device", "cpu"]
     report = evaluate(parse(VERBS["evaluate"], flags + (["--split", split] if split else [])))
-    table = load_pictures("digits", size=8, channels=1)
-    source = evaluation_source(table, split or "test", n_way=2, n_shot=3, n_query=4, vary=True)
-    accuracy, interval, _ = by_hand(from_checkpoint(path, "cpu").network, source, 20, 9)
+    table = load_images("digits", size=8, channels=1)
+    sampler = evaluation_sampler(table, split or "test", n_way=2, n_shot=3, n_query=4, augment=True)
+    accuracy, interval, _ = by_hand(Trained.from_checkpoint(path, "cpu").network, sampler, 20, 9)
     assert 0.5 < accuracy < 1
     assert report["accuracy"] == pytest.approx(100 * accuracy, abs=1e-3)
     assert report["interval95"] == pytest.approx(100 * interval, rel=1e-3)
@@ -93,11 +93,15 @@ def test_training_measures_itself_on_classes_that_it_does_not_learn(split):
     system.network.eval()
     with torch.no_grad():
         numbers = system.evaluate(split)
-    source = evaluation_source(
-        system.table, split, n_way=2, n_shot=system.config.data.n_shot, n_query=5,
-        vary=system.config.data.vary,
-    )  # fmt: skip
-    accuracy, interval, loss = by_hand(system.network, source, 20, system.config.seed)
+    sampler = evaluation_sampler(
+        system.table,
+        split,
+        n_way=2,
+        n_shot=system.config.data.n_shot,
+        n_query=5,
+        augment=system.config.data.augment,
+    )
+    accuracy, interval, loss = by_hand(system.network, sampler, 20, system.config.seed)
     expected = {"accuracy": accuracy, "interval95": interval, "loss": loss}
     assert numbers == pytest.approx(expected, rel=1e-3)
 

@@ -13,14 +13,14 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch.nn import functional as F
 
-from triform.base.config import parse
 from triform.base.errors import UserError
 from triform.base.seeding import generator
-from triform.datasets.episodes import evaluation_source
-from triform.datasets.pictures.load import load_pictures
+from triform.base.settings.config import parse
+from triform.datasets.images.load import load_images
 from triform.systems.protonet.config import VERBS, Config, ModelConfig
 from triform.systems.protonet.model import ProtoNet, prototypes, squared_distances
-from triform.systems.protonet.trained import Trained, classify, evaluate
+from triform.systems.protonet.system import Trained, classify, evaluate
+from triform.tasks.few_shot.episodes import evaluation_sampler
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/protonet/presets"
 
@@ -28,11 +28,12 @@ PRESETS = Path(__file__).parents[3] / "src/triform/systems/protonet/presets"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A tiny trained run."""
-    from triform.systems.protonet.system import train
+    from triform.engine.verbs import train
+    from triform.systems.protonet.system import System
 
     folder = tmp_path_factory.mktemp("protonet")
     flags = ["--config", "tiny", "--device", "cpu", "--runs_dir", str(folder)]
-    return Path(train(parse(Config, flags, PRESETS))["run"])
+    return Path(train(System, parse(Config, flags, PRESETS))["run"])
 
 
 def test_prototypes_are_means_whatever_the_order():
@@ -76,13 +77,13 @@ def test_cosine_ignores_length():
     torch.testing.assert_close(logits[0], expected)
 
 
-def test_one_picture_at_a_time_gives_the_same(run):
-    """Inductive means that no picture's answer depends on the others."""
+def test_one_image_at_a_time_gives_the_same(run):
+    """Inductive means that no image's answer depends on the others."""
     trained = Trained(run / "checkpoints" / "best.pth", torch.device("cpu"))
-    source = evaluation_source(
-        load_pictures("digits"), "test", n_way=2, n_shot=2, n_query=4, vary=False
+    sampler = evaluation_sampler(
+        load_images("digits"), "test", n_way=2, n_shot=2, n_query=4, augment=False
     )
-    episode = source([0], generator("test"))
+    episode = sampler([0], generator("test"))
     together = trained.logits(episode)
     for number in range(8):
         one = {**episode, "query": episode["query"][:, number : number + 1]}
@@ -90,7 +91,7 @@ def test_one_picture_at_a_time_gives_the_same(run):
     before = {k: v.clone() for k, v in trained.network.state_dict().items()}
     labelled = trained.logits(episode, transductive=True)
     assert not torch.allclose(labelled, together)
-    copied = copy.deepcopy(trained.network).train()  # norms look at all pictures of the task
+    copied = copy.deepcopy(trained.network).train()  # norms look at all images of the task
     with torch.no_grad():
         expected = copied(episode["support"], episode["support_labels"], episode["query"], 2)
     torch.testing.assert_close(labelled, expected)
@@ -100,8 +101,10 @@ def test_one_picture_at_a_time_gives_the_same(run):
 
 
 def test_evaluate_says_how_it_was_measured(run):
-    settings = parse(VERBS["evaluate"], ["--checkpoint", str(run), "--episodes", "20",
-                                         "--n_way", "2", "--device", "cpu"])  # fmt: skip
+    settings = parse(
+        VERBS["evaluate"],
+        ["--checkpoint", str(run), "--episodes", "20", "--n_way", "2", "--device", "cpu"],
+    )
     first, second = evaluate(settings), evaluate(settings)
     assert first == second and first["mode"] == "inductive" and first["task"] == "2-way 1-shot"
     assert 0 < first["accuracy"] <= 100 and first["interval95"] > 0
@@ -115,30 +118,34 @@ def test_classify_by_a_folder_of_examples(run, tmp_path):
     drawn["bar"][7:9, 1:15] = 0
     drawn["ring"][2:14, 2:14] = 0
     drawn["ring"][5:11, 5:11] = 255
-    for name, picture in drawn.items():
+    for name, image in drawn.items():
         (tmp_path / "examples" / name).mkdir(parents=True)
-        Image.fromarray(picture).save(tmp_path / "examples" / name / "1.png")
-        Image.fromarray(np.roll(picture, 1, axis=0)).save(tmp_path / f"new_{name}.png")
+        Image.fromarray(image).save(tmp_path / "examples" / name / "1.png")
+        Image.fromarray(np.roll(image, 1, axis=0)).save(tmp_path / f"new_{name}.png")
     flags = ["--checkpoint", str(run), "--examples", str(tmp_path / "examples"), "--device", "cpu"]
-    pictures = [str(tmp_path / f"new_{name}.png") for name in drawn]
-    rows = classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
+    images = [str(tmp_path / f"new_{name}.png") for name in drawn]
+    rows = classify(parse(VERBS["classify"], [*flags, "--images", *images]))
     assert [row["class"] for row in rows] == ["bar", "ring"]
     assert all(0.5 < row["probability"] <= 1 for row in rows)
     for wrong, message in (
-        (["--pictures", str(tmp_path / "no.png")], "there is no such file or folder"),
-        (["--pictures", str(tmp_path / "examples" / "bar"), "--examples", str(tmp_path / "no")],
-         "there is no such folder"),
-        (["--pictures", *pictures, "--examples", str(tmp_path / "examples" / "bar")],
-         "two or more classes"),
-    ):  # fmt: skip
+        (["--images", str(tmp_path / "no.png")], "there is no such file or folder"),
+        (
+            ["--images", str(tmp_path / "examples" / "bar"), "--examples", str(tmp_path / "no")],
+            "there is no such folder",
+        ),
+        (
+            ["--images", *images, "--examples", str(tmp_path / "examples" / "bar")],
+            "two or more classes",
+        ),
+    ):
         with pytest.raises(UserError, match=message):
             classify(parse(VERBS["classify"], [*flags, *wrong]))
     (tmp_path / "examples" / "cross").mkdir()  # a class that was forgotten
-    with pytest.raises(UserError, match="cross: no pictures of this class"):
-        classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
-    (tmp_path / "examples" / "cross" / "1.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"cross/1\.png: damaged or no picture"):
-        classify(parse(VERBS["classify"], [*flags, "--pictures", *pictures]))
+    with pytest.raises(UserError, match="cross: no images of this class"):
+        classify(parse(VERBS["classify"], [*flags, "--images", *images]))
+    (tmp_path / "examples" / "cross" / "1.png").write_text("no image")
+    with pytest.raises(UserError, match=r"cross/1\.png: damaged or no image"):
+        classify(parse(VERBS["classify"], [*flags, "--images", *images]))
 
 
 def test_weights_of_another_shape_are_refused(run, tmp_path):
@@ -166,12 +173,12 @@ def test_the_shipped_weights_tell_unseen_letters_apart_across_typefaces(tmp_path
             (tmp_path / "new" / f"{name}.png", "DejaVuSerif-Bold.ttf"),
         ):
             file.parent.mkdir(parents=True, exist_ok=True)
-            picture = Image.new("L", (80, 80), 255)
+            image = Image.new("L", (80, 80), 255)
             face = ImageFont.truetype(str(fonts / font), 52)
-            ImageDraw.Draw(picture).text((40, 40), letter, font=face, fill=0, anchor="mm")
-            picture.save(file)
+            ImageDraw.Draw(image).text((40, 40), letter, font=face, fill=0, anchor="mm")
+            image.save(file)
     settings = VERBS["classify"](
-        examples=tmp_path / "examples", pictures=(tmp_path / "new",), device="cpu"
+        examples=tmp_path / "examples", images=(tmp_path / "new",), device="cpu"
     )
     answers = classify(settings)
     assert {Path(row["file"]).stem: row["class"] for row in answers} == {n: n for n in letters}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from triform.datasets.environments import Environments
-from triform.datasets.scores import ScoreRecord
 from triform.systems.reinforce.config import DataConfig
 from triform.systems.reinforce.data import Collector, rewards_to_go
+from triform.tasks.agents.environments import VectorEnv
+from triform.tasks.agents.score_record import ScoreRecord
 
 
 def test_rewards_to_go_by_hand():
@@ -19,22 +19,26 @@ def test_rewards_to_go_by_hand():
 
 def collector(count, logits=(0.0, 0.0), limit=0, **settings) -> Collector:
     config = DataConfig(batch_size=count, **settings)
-    environments = Environments("CartPole-v1", count, 0, max_episode_steps=limit)
+    environments = VectorEnv("CartPole-v1", count, 0, max_episode_steps=limit)
     row = np.array([logits], np.float32)
     return Collector(
-        config, environments, ScoreRecord(""), lambda rows: row.repeat(len(rows), 0),
-        seed=0, gamma=0.9,
-    )  # fmt: skip
+        config,
+        environments,
+        ScoreRecord(""),
+        lambda rows: row.repeat(len(rows), 0),
+        seed=0,
+        gamma=0.9,
+    )
 
 
 def test_a_batch_is_one_whole_episode_of_every_environment():
     each = collector(5)
-    starts = each.environments.observations.copy()
+    starts = each.env.observations.copy()
     batch = each.collect()
     lengths = batch["episode"].bincount()
     assert len(lengths) == 5 and lengths.sum() == each.steps == len(batch["action"])
     assert [score for _, score in each.record.scores] == lengths.tolist()
-    assert each.environments.lengths == [0] * 5  # nothing is under way
+    assert each.env.episode_lengths == [0] * 5  # nothing is under way
     for number in range(5):
         mine = batch["episode"] == number
         assert batch["observation"][mine][0].numpy() == pytest.approx(starts[number])
@@ -64,6 +68,6 @@ def test_an_epoch_ends_with_its_last_episode():
     batches = []
     for batch in each.batches():
         batches.append(batch)
-        each.is_over = each.has_enough
+        each.is_epoch_over = each.has_enough
     assert sum(len(batch["action"]) for batch in batches) == each.steps >= 200
     assert each.steps - len(batches[-1]["action"]) < 200 and each.steps_in_epoch == 0

@@ -1,4 +1,4 @@
-"""The policy learner as a whole."""
+"""REINFORCE as a whole."""
 
 import gymnasium
 import numpy as np
@@ -6,13 +6,14 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from triform.base.config import parse
 from triform.base.errors import UserError
+from triform.base.settings.config import parse
 from triform.engine.fit import fit
 from triform.engine.processes import Processes
+from triform.engine.verbs import train
 from triform.systems import load
 from triform.systems.reinforce.config import Config, EvaluateConfig, PlayConfig
-from triform.systems.reinforce.system import System, evaluate, play, train
+from triform.systems.reinforce.system import System, evaluate, play
 
 
 class Sign(gymnasium.Env):
@@ -96,20 +97,27 @@ def test_the_losses_of_a_step_by_hand(baseline, normalize):
             return rows[:, :1] * self.values
 
     given = {
-        "device": "cpu", "model": {"baseline": baseline},
+        "device": "cpu",
+        "model": {"baseline": baseline},
         "training": {
-            "gamma": 0.9, "normalize": normalize, "entropy_weight": 0.2, "value_steps": 2,
+            "gamma": 0.9,
+            "normalize": normalize,
+            "entropy_weight": 0.2,
+            "value_steps": 2,
         },
-    }  # fmt: skip
+    }
     system, pushed = System(Config.model_validate(given)), []
     system.networks["policy"] = Times(0.0, 1.0)
     if baseline:
         system.networks["value"] = Times(0.3)
     batch = {
-        "observation": torch.tensor([[1.0], [2.0], [-1.0]]), "action": torch.tensor([1, 0, 0]),
-        "returns": torch.tensor([5.0, 2.0, 3.0]), "bootstrap": torch.tensor([0.0, 0.0, 0.9]),
-        "episode": torch.tensor([0, 0, 1]), "last_observation": torch.tensor([[7.0], [2.0]]),
-    }  # fmt: skip
+        "observation": torch.tensor([[1.0], [2.0], [-1.0]]),
+        "action": torch.tensor([1, 0, 0]),
+        "returns": torch.tensor([5.0, 2.0, 3.0]),
+        "bootstrap": torch.tensor([0.0, 0.0, 0.9]),
+        "episode": torch.tensor([0, 0, 1]),
+        "last_observation": torch.tensor([[7.0], [2.0]]),
+    }
 
     def update(loss, name):
         pushed.append((name, loss.item()))
@@ -145,9 +153,9 @@ def test_verbs(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--checkpoint FILE, or train with"):
         evaluate(EvaluateConfig())
     flags = ["--config", "tiny", "--device", "cpu"]
-    run = train(parse(Config, flags, load("reinforce").presets))["run"]
+    run = train(System, parse(Config, flags, load("reinforce").presets))["run"]
     report = evaluate(EvaluateConfig(episodes=3))  # the newest run of the folder
     assert run in report["checkpoint"] and report["score"] >= 8
-    film = play(PlayConfig(checkpoint=run, max_steps=10, device="cpu"))
-    assert (tmp_path / "play.gif").stat().st_size and film["frames"] >= 5
+    video = play(PlayConfig(checkpoint=run, max_steps=10, device="cpu"))
+    assert (tmp_path / "play.gif").stat().st_size and video["frames"] >= 5
     assert (tmp_path / run / "scores.png").is_file()

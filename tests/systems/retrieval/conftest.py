@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from triform.base import config as settings
-from triform.datasets.library.layout import Library
+from triform.base.settings import config as settings
+from triform.datasets.library.library import Library
+from triform.engine.verbs import train
 from triform.systems.retrieval import system
 from triform.systems.retrieval.config import Config
-from triform.systems.retrieval.library import find_library
+from triform.systems.retrieval.library import open_library
 
 PRESETS = Path(system.__file__).parent / "presets"
 
@@ -33,7 +34,7 @@ def folders(workspace: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def library(folders: list[str]) -> Library:
     """The library of the tiny preset: 32 parametric shapes."""
-    return find_library(preset("tiny", *folders).data)
+    return open_library(preset("tiny", *folders).data)
 
 
 @pytest.fixture(scope="session")
@@ -41,4 +42,4 @@ def tiny_run(workspace: Path, folders: list[str]) -> Path:
     """The directory of a short run."""
     # In a folder of its own: other tests train as well.
     runs = str(workspace / "tiny_run")
-    return Path(system.train(preset("tiny", *folders, "--runs_dir", runs))["run"])
+    return Path(train(system.System, preset("tiny", *folders, "--runs_dir", runs))["run"])

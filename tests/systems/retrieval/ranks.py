@@ -12,7 +12,7 @@ SINGLE = [
 IMAGES, POINTS = torch.tensor(SINGLE), torch.eye(3)
 # Means: (0.5, 0.45, 0.475), (0.35, 0.675, 0.2), (0.65, 0.575, 0.5): ranks 1, 1, 3. Of length 1
 # they are (0.61, 0.55, 0.58), (0.45, 0.86, 0.25), (0.65, 0.57, 0.50): clouds find 2, 1, 2. Among
-# single pictures the best of an object's own has rank 1, 1, 2.
+# single images the best of an object's own has rank 1, 1, 2.
 RANKS = {
     "img2pc": (1, 3, 2, 1, 3, 3),
     "img2pc_mean": (1, 1, 3),

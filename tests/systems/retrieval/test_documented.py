@@ -8,15 +8,16 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.engine.fit import fit
+from triform.engine.verbs import train
 from triform.images.read import read_image
 from triform.pretrained.image_encoder import load_image_encoder
 from triform.systems.retrieval import system
-from triform.systems.retrieval.embedding import embed
+from triform.systems.retrieval.documented.embed_images import embed
+from triform.systems.retrieval.encoders.recon import ReCon
 from triform.systems.retrieval.model import build_point_encoder
-from triform.systems.retrieval.recon import ReCon
 from triform.systems.retrieval.system import System
-from triform.systems.retrieval.trained import GivenEncoders, Retriever
-from triform.systems.retrieval.verbs import EmbedConfig
+from triform.systems.retrieval.trained import EncoderOverrides, Retriever
+from triform.systems.retrieval.verb_config import EmbedConfig
 
 from .conftest import preset
 
@@ -83,19 +84,19 @@ def flags(library, features, encoder_folder, folders):
 
 def test_the_whole_documented_way(flags, encoder_folder, library):
     config = preset("documented", *flags)
-    answer = system.train(config)
+    answer = train(system.System, config)
     run = answer["run"]
     pair = [f"{run}/checkpoints/{side}_recall@3_img2pc.pth" for side in ("moe", "pc_encoder")]
-    retriever = Retriever.from_towers(*pair, "cpu")
-    assert retriever.needs_image_encoder and retriever.features_by["model"]
+    retriever = Retriever.from_checkpoint_pair(*pair, "cpu")
+    assert retriever.needs_image_encoder and retriever.feature_source["model"]
     encoder = load_image_encoder(str(encoder_folder))
     image = library.store.folder / library.objects[0].images[0]
     with pytest.raises(UserError, match="where you trust it, name it yourself with --image_enc"):
         retriever.encode_images([read_image(image)])
-    retriever.given = GivenEncoders(image=str(encoder_folder))
-    with Image.open(image) as picture:
-        by_name = retriever.encode_images([picture])
-        again = retriever.encode_features(encoder.encode([picture]))
+    retriever.overrides = EncoderOverrides(image=str(encoder_folder))
+    with Image.open(image) as image:
+        by_name = retriever.encode_images([image])
+        again = retriever.encode_features(encoder.encode([image]))
     np.testing.assert_array_equal(by_name, again)
     assert by_name.shape == (1, 24) and np.linalg.norm(by_name) == pytest.approx(1, abs=1e-5)
     with pytest.raises(UserError, match="reads 12 numbers"):
@@ -117,10 +118,10 @@ def test_features_are_those_of_the_file(flags, features):
     made = System(preset("documented", *flags))
     with np.load(features) as arrays:
         rows = dict(zip(arrays["filenames"].tolist(), arrays["embeddings"], strict=True))
-    name = made.objects.ids[3]
+    name = made.dataset.ids[3]
     for view in range(4):
         stored = rows[f"{name}_view{view + 1}.png"]
-        np.testing.assert_array_equal(made.objects.features[3, view], stored)
+        np.testing.assert_array_equal(made.dataset.features[3, view], stored)
 
 
 def test_it_begins_with_published_weights(flags, tmp_path):

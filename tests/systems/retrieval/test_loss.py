@@ -44,7 +44,7 @@ def against(one: torch.Tensor, many: torch.Tensor, hidden: set[tuple[int, int]] 
 
 
 def among_views(each: bool) -> float:
-    """Every picture finds the two others of its object among all other pictures."""
+    """Every image finds the two others of its object among all other images."""
     flat, losses = IMAGES.flatten(0, 1), []
     for i in range(12):
         logits = {j: math.exp(3 * float(flat[i] @ flat[j])) for j in range(12) if j != i}
@@ -66,14 +66,14 @@ def loss_of(captions=(0, 1, 2, 3), memory=None, texts=TEXTS, **weights) -> dict[
 
 def test_every_part_and_its_weight():
     found = loss_of(
-        picture_shape_weight=0.5, text_shape_weight=2, text_picture_weight=0.3,
-        picture_picture_weight=0.7, balance_weight=0.01, picture_positives="mean",
+        image_shape_weight=0.5, text_shape_weight=2, text_image_weight=0.3,
+        image_image_weight=0.7, balance_weight=0.01, image_positives="mean",
     )  # fmt: skip
     parts = {
-        "picture_shape": against(POINTS, IMAGES),
-        "picture_picture": among_views(each=False),
+        "image_shape": against(POINTS, IMAGES),
+        "image_image": among_views(each=False),
         "text_shape": against(TEXTS, POINTS[:, None]),
-        "text_picture": against(TEXTS, IMAGES),
+        "text_image": against(TEXTS, IMAGES),
         "balance": 1.7,
     }
     weights = (0.5, 0.7, 2, 0.3, 0.01)
@@ -83,50 +83,50 @@ def test_every_part_and_its_weight():
 
 def test_only_what_weighs_is_computed():
     assert loss_of() == pytest.approx(
-        dict.fromkeys(("loss", "picture_shape"), against(POINTS, IMAGES))
+        dict.fromkeys(("loss", "image_shape"), against(POINTS, IMAGES))
     )
-    only = loss_of(picture_shape_weight=0, picture_picture_weight=2, texts=None)
+    only = loss_of(image_shape_weight=0, image_image_weight=2, texts=None)
     assert only == pytest.approx(
-        {"picture_picture": among_views(each=True), "loss": 2 * among_views(each=True)}
+        {"image_image": among_views(each=True), "loss": 2 * among_views(each=True)}
     )
 
 
 def test_equal_captions_are_not_told_apart_and_no_caption_is_no_text():
-    found = loss_of((5, NO_TEXT, 5, 2), text_shape_weight=1, text_picture_weight=1)
+    found = loss_of((5, NO_TEXT, 5, 2), text_shape_weight=1, text_image_weight=1)
     rows = [0, 2, 3]
     hidden = {(0, 1), (1, 0)}  # places of the two equal ones
     assert found["text_shape"] == pytest.approx(
         against(TEXTS[rows], POINTS[rows][:, None], hidden), rel=1e-5
     )
-    assert found["text_picture"] == pytest.approx(
+    assert found["text_image"] == pytest.approx(
         against(TEXTS[rows], IMAGES[rows], hidden), rel=1e-5
     )
     alone = loss_of((NO_TEXT, NO_TEXT, NO_TEXT, 2), text_shape_weight=1)
-    assert alone["text_shape"] == 0 and alone["loss"] == alone["picture_shape"]
+    assert alone["text_shape"] == 0 and alone["loss"] == alone["image_shape"]
     two = loss_of((NO_TEXT, 0, NO_TEXT, 2), text_shape_weight=1)
     rows = [1, 3]
     assert two["text_shape"] == pytest.approx(against(TEXTS[rows], POINTS[rows][:, None]), rel=1e-5)
 
 
 def test_variants_of_positives_reach_their_own_part():
-    """Perfect objects: 0 by their sum, ln V by the mean, for shapes; their own for pictures."""
+    """Perfect objects: 0 by their sum, ln V by the mean, for shapes; their own for images."""
     eye = torch.eye(4, 5)
     views = eye[:, None].expand(-1, 3, -1)
     large = torch.tensor(60.0)
 
     def parts(**settings):
-        training = RetrievalTrainingConfig(picture_picture_weight=1, **settings)
+        training = RetrievalTrainingConfig(image_image_weight=1, **settings)
         found = retrieval_loss(views, eye, None, torch.zeros(4), large, torch.tensor(0.0), training)
-        return [found[name].item() for name in ("picture_shape", "picture_picture")]
+        return [found[name].item() for name in ("image_shape", "image_image")]
 
     assert parts() == pytest.approx([0, 0], abs=1e-5)
     assert parts(positives="mean") == pytest.approx([math.log(3) / 2, 0], abs=1e-5)
-    assert parts(picture_positives="mean") == pytest.approx([0, math.log(2)], abs=1e-5)
+    assert parts(image_positives="mean") == pytest.approx([0, math.log(2)], abs=1e-5)
 
 
-def test_pictures_out_of_the_memory_are_told_from_as_well():
+def test_images_out_of_the_memory_are_told_from_as_well():
     memory = unit(2, 5, seed=4), torch.tensor([[True, False]] * 4)
-    found = loss_of(picture_picture_weight=1, memory=memory)
+    found = loss_of(image_image_weight=1, memory=memory)
     flat, losses = IMAGES.flatten(0, 1), []
     for i in range(12):
         own = [j for j in range(12) if j // 3 == i // 3 and j != i]
@@ -136,4 +136,4 @@ def test_pictures_out_of_the_memory_are_told_from_as_well():
         for j in own:
             mine = math.exp(3 * float(flat[i] @ flat[j]))
             losses.append(-math.log(mine / (mine + others)))
-    assert found["picture_picture"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert found["image_image"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)

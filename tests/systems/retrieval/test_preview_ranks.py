@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from triform.systems.retrieval import previews
 from triform.systems.retrieval.config import EvaluateConfig
-from triform.systems.retrieval.fusion import NAME_POINT_WEIGHT
-from triform.systems.retrieval.hard_queries import FURTHER_KINDS, HARD_KINDS
+from triform.systems.retrieval.evaluation import previews
+from triform.systems.retrieval.evaluation.hard_queries import FURTHER_KINDS, HARD_KINDS
+from triform.systems.retrieval.gallery.fusion import NAME_POINT_WEIGHT
 
 from .ranks import IMAGES, POINTS, SINGLE, Retriever, numbers, rows_of
 
@@ -27,18 +27,18 @@ def catalogue(monkeypatch):
         )
         for name in names
     }
-    seen: dict = {"galleries": [], "queries": [], "clouds": []}
+    seen: dict = {"galleries": [], "queries": [], "points": []}
 
-    def queries(retriever, pictures):
-        seen["queries"].append(list(pictures))
+    def queries(retriever, images):
+        seen["queries"].append(list(images))
         return "asked"
 
     def gallery(retriever, some):
         seen["galleries"].append([shape.object_id for shape in some])
         return SimpleNamespace(learned=IMAGES.numpy())
 
-    def clouds(retriever, objects, rows):
-        seen["clouds"].append(list(rows))
+    def points(retriever, objects, rows):
+        seen["points"].append(list(rows))
         return POINTS.numpy()
 
     def comparing(asked, gallery, points):
@@ -49,11 +49,11 @@ def catalogue(monkeypatch):
         return {"views": whole, "plain baseline": np.insert(BY_PLAIN, 1, 0.0, axis=1)}
 
     monkeypatch.setattr(previews, "shapes_of", lambda *_: shapes)
-    monkeypatch.setattr(previews, "read_image", lambda data, *_, **__: f"picture {data}")
-    monkeypatch.setattr(previews, "queries_of", queries)
-    monkeypatch.setattr(previews, "gallery_of", gallery)
-    monkeypatch.setattr(previews, "encode_clouds", clouds)
-    monkeypatch.setattr(previews, "compare", comparing)
+    monkeypatch.setattr(previews, "read_image", lambda data, longest: f"image {data}")
+    monkeypatch.setattr(previews, "embed_queries", queries)
+    monkeypatch.setattr(previews, "embed_gallery", gallery)
+    monkeypatch.setattr(previews, "embed_points", points)
+    monkeypatch.setattr(previews, "similarities", comparing)
     seen["objects"] = SimpleNamespace(
         sources=names,
         captions=(("a",), (), ("b",), ()),
@@ -65,7 +65,7 @@ def catalogue(monkeypatch):
 def measured(catalogue, retriever=None, **settings):
     config = SimpleNamespace(data=SimpleNamespace(library="somewhere"))
     settings = EvaluateConfig(k_list_for_recalls=(1, 2), hard=False, **settings)
-    return previews.measure_previews(
+    return previews.evaluate_previews(
         retriever or SimpleNamespace(has_text=False), catalogue["objects"], np.arange(4), config,
         settings,
     )  # fmt: skip
@@ -91,8 +91,8 @@ def test_a_preview_finds_its_mesh_and_a_mesh_its_preview(catalogue):
     for key, ranks in expected.items():
         assert holds(found[key], numbers(ranks)), key
     assert catalogue["galleries"] == [["a/0", "a/2", "a/3"]]
-    assert catalogue["queries"] == [["picture 0", "picture 2", "picture 3"]]
-    assert catalogue["clouds"] == [[0, 2, 3]]
+    assert catalogue["queries"] == [["image 0", "image 2", "image 3"]]
+    assert catalogue["points"] == [[0, 2, 3]]
 
 
 def test_in_the_whole_gallery_a_preview_finds_its_own_mesh(catalogue):
@@ -129,24 +129,24 @@ def test_names_by_points_by_the_mean_view_and_by_both(catalogue):
 
 def test_hard_previews_are_counted_each_and_in_the_mean(monkeypatch):
     kinds, asked = [*HARD_KINDS, *FURTHER_KINDS], []
-    monkeypatch.setattr(previews, "frame", lambda picture, size: (picture, size))
+    monkeypatch.setattr(previews, "frame", lambda image, size: (image, size))
 
-    def harden(picture, kind, random):
-        asked.append((*picture, kind, int(random.integers(1000))))
+    def corrupt(image, kind, random):
+        asked.append((*image, kind, int(random.integers(1000))))
         return np.full((1, 1, 3), kinds.index(kind), np.uint8)
 
-    monkeypatch.setattr(previews, "harden", harden)
-    monkeypatch.setattr(previews, "queries_of", lambda _, hard: int(np.array(hard[0])[0, 0, 0]))
+    monkeypatch.setattr(previews, "corrupt", corrupt)
+    monkeypatch.setattr(previews, "embed_queries", lambda _, hard: int(np.array(hard[0])[0, 0, 0]))
 
     def comparing(number, gallery, points):
         """So many of eight right answers as the kind's number says."""
         right = np.arange(8) < number
         return {"views": np.where(right[:, None], np.eye(8), 1 - np.eye(8)).astype(np.float32)}
 
-    monkeypatch.setattr(previews, "compare", comparing)
+    monkeypatch.setattr(previews, "similarities", comparing)
     settings = EvaluateConfig(seed=3)
     rows = by(
-        previews.measure_hard(None, list("abcdefgh"), None, None, settings),
+        previews.evaluate_hard(None, list("abcdefgh"), None, None, settings),
         "recall@1, made hard by",
     )
     expected = {(kind,): {"views": number / 8} for number, kind in enumerate(kinds)}

@@ -10,21 +10,27 @@ from hypothesis import strategies as st
 
 from triform.base.errors import UserError
 from triform.base.seeding import generator
-from triform.datasets.library.layout import Library
+from triform.datasets.library.library import Library
+from triform.datasets.split import split_by_id
 from triform.systems.retrieval.config import DataConfig
-from triform.systems.retrieval.data import Batches, TextTable, augment_clouds, channel_orders
+from triform.systems.retrieval.data import (
+    Batches,
+    CaptionEmbeddings,
+    augment_points,
+    channel_orders,
+)
+from triform.systems.retrieval.dataset import read_dataset
 from triform.systems.retrieval.model import unit_sphere
-from triform.systems.retrieval.objects import read_objects, split_of
 
 
 @pytest.fixture(scope="module")
 def objects(library):
-    return read_objects(library, image_size=32)
+    return read_dataset(library, image_size=32)
 
 
 def batches(objects, **changes):
-    data = DataConfig(points=64, views=2, picture_augment=False, **changes)
-    return Batches(objects, np.arange(len(objects)), TextTable(objects, None), data)
+    data = DataConfig(points=64, views=2, image_augment=False, **changes)
+    return Batches(objects, np.arange(len(objects)), CaptionEmbeddings(objects, None), data)
 
 
 def test_objects_are_those_of_the_library(library, objects):
@@ -37,8 +43,8 @@ def test_objects_are_those_of_the_library(library, objects):
 
 
 def test_the_second_reading_makes_nothing(library, objects, monkeypatch):
-    monkeypatch.setattr("triform.datasets.packed._write", None)
-    again = read_objects(library, image_size=32)
+    monkeypatch.setattr("triform.datasets.array_cache._write", None)
+    again = read_dataset(library, image_size=32)
     assert np.array_equal(again.views, objects.views)
 
 
@@ -60,12 +66,12 @@ def test_without_augmentation_a_batch_is_what_is_stored(objects):
     # 64 of 256 points, centred at their own mean: only about where they were
     assert near.amin(1).max() < 0.25
     assert batch["points"].norm(dim=-1).max() == pytest.approx(1)
-    views = fetch.plain_images(np.array([2]))[0]
+    views = fetch.unaugmented_images(np.array([2]))[0]
     for seen in batch["images"][0]:
         assert (views - seen).abs().flatten(1).amax(1).min() == 0
 
 
-def test_a_mirrored_object_is_mirrored_in_cloud_and_picture(objects):
+def test_a_mirrored_object_is_mirrored_in_cloud_and_image(objects):
     plain, turned = (
         batches(objects, point_scale=1, point_shift=0, mirror=mirror) for mirror in (False, True)
     )
@@ -79,7 +85,7 @@ def test_a_mirrored_object_is_mirrored_in_cloud_and_picture(objects):
     pytest.fail("never mirrored in twenty tries")
 
 
-def test_swapped_channels_are_swapped_in_cloud_and_picture(objects):
+def test_swapped_channels_are_swapped_in_cloud_and_image(objects):
     plain, swapped = (
         batches(objects, point_scale=1, point_shift=0, virtual_colors=share) for share in (0, 1)
     )
@@ -103,9 +109,9 @@ def test_channel_orders_are_orders(count, share):
 
 
 def test_augmented_clouds_stay_within_what_was_asked(objects):
-    data = DataConfig(point_scale=1.5, point_shift=0.2, point_turn=180, point_jitter=0.0)
+    data = DataConfig(point_scale=1.5, point_shift=0.2, point_rotation=180, point_jitter=0.0)
     points = unit_sphere(torch.randn(200, 32, 3, generator=generator("p")))
-    moved, colors = augment_clouds(points, torch.zeros(200, 32, 3), data, generator("a"))
+    moved, colors = augment_points(points, torch.zeros(200, 32, 3), data, generator("a"))
     # turned about the upright axis: heights are stretched and shifted, nothing else
     rise = torch.stack([torch.ones(200, 32), points[..., 1]], -1)
     fit = torch.linalg.lstsq(rise, moved[..., 1, None]).solution[..., 0]
@@ -118,7 +124,7 @@ def test_augmented_clouds_stay_within_what_was_asked(objects):
 def test_captions_are_drawn_and_numbered(objects):
     from triform.pretrained.text_encoder import load_text_encoder
 
-    texts = TextTable(objects, load_text_encoder("minilm"))
+    texts = CaptionEmbeddings(objects, load_text_encoder("minilm"))
     fetch = Batches(objects, np.arange(32), texts, DataConfig(points=64, views=1))
     batch = fetch([0, 1], generator("t", 0))
     for row in range(2):
@@ -133,7 +139,7 @@ def test_unit_sphere_of_a_single_place_is_no_division_by_zero():
 
 
 def test_splits_by_name_are_80_10_10():
-    splits = [split_of(f"object {n}") for n in range(5000)]
+    splits = [split_by_id(f"object {n}") for n in range(5000)]
     # three standard errors of a share of 5,000
     assert splits.count("train") / 5000 == pytest.approx(0.8, abs=0.017)
     assert splits.count("val") / 5000 == pytest.approx(0.1, abs=0.013)
@@ -143,7 +149,7 @@ def test_a_split_of_ones_own(library, tmp_path):
     path = tmp_path / "split.csv"
     ids = [entry.object_id for entry in library.objects]
     path.write_text(f"model_id,split\n{ids[0]},train\n{ids[1]},validation\n{ids[2]},test\n")
-    found = read_objects(library, image_size=0, split=str(path))
+    found = read_dataset(library, image_size=0, split=str(path))
     assert found.ids == tuple(ids[:3]) and found.splits == ("train", "val", "test")
 
 
@@ -162,10 +168,10 @@ def test_what_is_wrong_is_one_line(broken, tmp_path):
     points[7] = np.nan
     np.save(cloud, points)
     with pytest.raises(UserError, match=rf"{broken.objects[3].object_id}\.npy holds NaN"):
-        read_objects(broken, image_size=0)
+        read_dataset(broken, image_size=0)
     cloud.unlink()
     with pytest.raises(UserError, match=rf"{broken.objects[3].object_id}\.npy cannot be read"):
-        read_objects(broken, image_size=0)
+        read_dataset(broken, image_size=0)
     for text, words in (
         ("a,b\n", "must name model_id and split"),
         ("model_id,split\nx,maybe\n", "line 2: split 'maybe'"),
@@ -173,10 +179,10 @@ def test_what_is_wrong_is_one_line(broken, tmp_path):
     ):
         (tmp_path / "split.csv").write_text(text)
         with pytest.raises(UserError, match=words):
-            read_objects(broken, image_size=0, split=str(tmp_path / "split.csv"))
+            read_dataset(broken, image_size=0, split=str(tmp_path / "split.csv"))
 
 
-def test_a_missing_picture_is_one_line(broken):
+def test_a_missing_image_is_one_line(broken):
     (broken.store.folder / broken.objects[2].images[1]).unlink()
     with pytest.raises(UserError, match=r"view2\.png cannot be read"):
-        read_objects(broken, image_size=48)
+        read_dataset(broken, image_size=48)

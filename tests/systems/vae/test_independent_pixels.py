@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from triform.systems.vae.trained import independent_pixels
+from triform.systems.vae.likelihood import independent_pixels
 
 
 def test_bernoulli_by_hand():
     train = torch.tensor([[0, 255], [255, 255], [0, 0], [0, 255]], dtype=torch.uint8)
     test = torch.tensor([[0, 255], [255, 0]], dtype=torch.uint8)
-    # the first pixel is bright in 1/4 of the training pictures, the second in 3/4
+    # the first pixel is bright in 1/4 of the training images, the second in 3/4
     first, second = -math.log(0.75) * 2, -math.log(0.25) * 2
     found = independent_pixels(train.view(4, 1, 1, 2), test.view(2, 1, 1, 2), bernoulli=True)
     assert found == pytest.approx((first + second) / 2, rel=1e-5)

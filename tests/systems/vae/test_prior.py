@@ -10,8 +10,8 @@ from triform.systems.vae.prior import Prior
 
 
 def mixture(prior):
-    clouds = Independent(Normal(prior.means, prior.log_sigmas.exp()), 1)
-    return MixtureSameFamily(Categorical(logits=prior.logits), clouds)
+    components = Independent(Normal(prior.means, prior.log_sigmas.exp()), 1)
+    return MixtureSameFamily(Categorical(logits=prior.logits), components)
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def learned():
 
 def test_densities_are_those_of_torch(learned):
     z = torch.randn(5, 3)
-    torch.testing.assert_close(learned.log_density(z), mixture(learned).log_prob(z))
+    torch.testing.assert_close(learned.log_prob(z), mixture(learned).log_prob(z))
     alone = Normal(torch.zeros(3), 1.0).log_prob(z).sum(1)
-    torch.testing.assert_close(Prior(3, 1).log_density(z), alone)
+    torch.testing.assert_close(Prior(3, 1).log_prob(z), alone)
 
 
-def test_one_cloud_learned_at_zero_is_the_closed_form_on_average():
+def test_one_component_learned_at_zero_is_the_closed_form_on_average():
     mu, logvar = torch.randn(2, 1, 3)
     many = mu + (logvar / 2).exp() * torch.randn(100_000, 3)
     prior = Prior(3, 2).requires_grad_(False)
@@ -42,12 +42,12 @@ def test_one_cloud_learned_at_zero_is_the_closed_form_on_average():
     torch.testing.assert_close(drawn.mean(), closed.sum(), rtol=0.02, atol=0.02)
 
 
-def test_draws_have_the_moments_of_the_mixture(learned):
+def test_samples_have_the_moments_of_the_mixture(learned):
     random = torch.Generator().manual_seed(1)
-    drawn = learned.draw(50_000, random)
+    drawn = learned.sample(50_000, random)
     torch.testing.assert_close(drawn.mean(0), mixture(learned).mean, rtol=0, atol=0.03)
     torch.testing.assert_close(drawn.var(0), mixture(learned).variance, rtol=0.05, atol=0)
-    cold = learned.draw(100, random, temperature=0.0)
+    cold = learned.sample(100, random, temperature=0.0)
     assert torch.cdist(cold, learned.means).min(1).values.max() < 1e-5
 
 

@@ -10,11 +10,11 @@ from PIL import Image
 from torch.distributions import ContinuousBernoulli, Normal, kl_divergence
 
 from triform import cli
-from triform.layers.picture_facts import PictureFacts
+from triform.layers.image_spec import ImageSpec
 from triform.systems.vae import loss as losses
 from triform.systems.vae import prior
 from triform.systems.vae.config import ModelConfig
-from triform.systems.vae.model import LOGVAR, Vae
+from triform.systems.vae.model import MAX_LOGVAR, Vae
 
 
 @pytest.fixture
@@ -29,32 +29,32 @@ def test_kl_is_that_of_torch(random):
 
 
 def test_likelihoods_are_those_of_torch(random):
-    said = torch.randn(4, 1, 3, 3, generator=random)
+    output = torch.randn(4, 1, 3, 3, generator=random)
     images, sigma = torch.rand(4, 1, 3, 3, generator=random), torch.tensor(0.3)
-    normal = Normal(said, sigma).log_prob(images).flatten(1).sum(1)
-    seen = losses.log_likelihood(said, images, sigma.log(), bernoulli=False)
+    normal = Normal(output, sigma).log_prob(images).flatten(1).sum(1)
+    seen = losses.log_likelihood(output, images, sigma.log(), bernoulli=False)
     torch.testing.assert_close(seen, normal)
     # Bernoulli is the continuous one without its constant, which depends on the logits alone.
-    theirs = ContinuousBernoulli(logits=said)
+    theirs = ContinuousBernoulli(logits=output)
     each = theirs.log_prob(images) - theirs._cont_bern_log_norm()
-    seen = losses.log_likelihood(said, images, sigma, bernoulli=True)
+    seen = losses.log_likelihood(output, images, sigma, bernoulli=True)
     torch.testing.assert_close(seen, each.flatten(1).sum(1), rtol=1e-4, atol=1e-4)
 
 
-def test_the_slope_by_beta_is_the_kl_and_free_bits_cost_nothing(random):
+def test_the_gradient_by_beta_is_the_kl_and_free_bits_are_not_penalised(random):
     mu, logvar = torch.randn(2, 6, 4, generator=random)
     beta = torch.tensor(0.7, requires_grad=True)
     kl = prior.kl_divergence(mu, logvar)
-    said = losses.vae_loss(torch.zeros(6), kl, beta=beta)
-    (slope,) = torch.autograd.grad(said["loss"], beta)
-    torch.testing.assert_close(slope, said["kl"])
+    parts = losses.vae_loss(torch.zeros(6), kl, beta=beta)
+    (gradient,) = torch.autograd.grad(parts["loss"], beta)
+    torch.testing.assert_close(gradient, parts["kl"])
     units = kl.mean(0)
     free = float(units.median())
     paid = losses.vae_loss(torch.zeros(6), kl, beta=1.0, free_bits=free)["loss"]
     torch.testing.assert_close(paid, torch.where(units < free, free, units).sum())
 
 
-def test_more_codes_give_the_likelihood_of_a_linear_gaussian(random):
+def test_more_latents_give_the_likelihood_of_a_linear_gaussian(random):
     """x = 2 z + 0.5 e: log p(x) is known, and the posterior used is a wrong one."""
     x = torch.tensor([0.3, -1.0, 2.0])
     truth = Normal(0.0, math.sqrt(4 + 0.25)).log_prob(x)
@@ -63,7 +63,7 @@ def test_more_codes_give_the_likelihood_of_a_linear_gaussian(random):
     for count in (1, 10, 20_000):
         z = posterior.loc + posterior.scale * torch.randn(count, 3, generator=random)
         joint = Normal(2 * z, 0.5).log_prob(x) + Normal(0.0, 1.0).log_prob(z)
-        bounds.append(losses.importance_weighted(joint, posterior.log_prob(z)).mean())
+        bounds.append(losses.importance_weighted_bound(joint, posterior.log_prob(z)).mean())
     torch.testing.assert_close(bounds[2], truth.mean(), rtol=0, atol=0.02)
     assert bounds[0] < bounds[2]
 
@@ -72,14 +72,14 @@ def test_more_codes_give_the_likelihood_of_a_linear_gaussian(random):
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 31)])
 def test_sizes_likelihoods_and_a_bounded_variance(likelihood, channels, size):
     config = ModelConfig(latent_dim=3, width=8, likelihood=likelihood)
-    network = Vae(config, PictureFacts(channels, size))
+    network = Vae(config, ImageSpec(channels, size))
     images = torch.rand(2, channels, size, size)
-    said, kl, mu = network(images, torch.zeros(2, 3))
-    assert said.shape == images.shape and mu.shape == kl.shape == (2, 3)
-    assert network.picture(said).min() >= 0 and network.picture(said).max() <= 1
+    output, kl, mu = network(images, torch.zeros(2, 3))
+    assert output.shape == images.shape and mu.shape == kl.shape == (2, 3)
+    assert network.decode(mu).min() >= 0 and network.decode(mu).max() <= 1
     with torch.no_grad():
         network.encoder.head.bias.fill_(1e6)
-    assert network.encode(images)[1].max() == LOGVAR
+    assert network.encode(images)[1].max() == MAX_LOGVAR
     assert network.log_sigma.requires_grad == (likelihood == "gaussian")
 
 
@@ -108,16 +108,16 @@ def test_every_verb(run, tmp_path, capsys):
     assert cli.main(["vae", "explore", *given, *flags]) == 0
     assert units.stat().st_size and points.stat().st_size
     capsys.readouterr()
-    flags = ["--num_samples", "200", "--importance_pictures", "40", "--json"]
+    flags = ["--num_samples", "200", "--importance_images", "40", "--json"]
     assert cli.main(["vae", "evaluate", *given, *flags]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["negative_elbo"] == pytest.approx(said["reconstruction"] + said["kl"])
-    assert said["importance_weighted_100"] > 0 and said["kernel_distance"] > 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["negative_elbo"] == pytest.approx(report["reconstruction"] + report["kl"])
+    assert report["importance_weighted_100"] > 0 and report["kernel_distance"] > 0
 
 
 @pytest.mark.parametrize("verb", ["interpolate", "explore"])
 def test_wrong_input_is_one_line(run, verb, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["vae", verb, "--checkpoint", str(run), "--output", "folder"]) == 2
-    said = capsys.readouterr().err
-    assert "must be a .png" in said and said.count("\n") == 1 and not list(tmp_path.iterdir())
+    message = capsys.readouterr().err
+    assert "must be a .png" in message and message.count("\n") == 1 and not list(tmp_path.iterdir())

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from triform.base import config as settings
+from triform.base.settings import config as settings
+from triform.engine.verbs import train
 from triform.systems.voxel_gan import system
 from triform.systems.voxel_gan.config import Config
-from triform.systems.voxel_gan.data import Objects, load_objects
+from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
 
 PRESETS = Path(system.__file__).parent / "presets"
 
@@ -24,9 +25,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_objects(workspace: Path) -> Objects:
+def tiny_dataset(workspace: Path) -> VoxelDataset:
     """24 parametric shapes at 16^3."""
-    return load_objects(preset("tiny", "--download_path", str(workspace / "datasets")).data)
+    return load_voxel_dataset(preset("tiny", "--download_path", str(workspace / "datasets")).data)
 
 
 @pytest.fixture(scope="session", params=["tiny", "tiny_residual"])
@@ -38,4 +39,4 @@ def tiny_run(request: pytest.FixtureRequest, workspace: Path) -> Path:
         "--runs_dir",
         str(workspace / "runs"),
     ]
-    return Path(system.train(preset(request.param, *folders))["run"])
+    return Path(train(system.System, preset(request.param, *folders))["run"])

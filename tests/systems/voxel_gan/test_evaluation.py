@@ -42,8 +42,8 @@ class Perfect:
         return voxels[:, 0]
 
 
-class Maker:
-    """What `measure_reconstruction` asks of a maker of shapes."""
+class FakeGenerator:
+    """A generator with a perfect model."""
 
     trained = Perfect()
 
@@ -51,15 +51,15 @@ class Maker:
         return torch.zeros(len(prompts), 1)
 
 
-def test_nearest_training_shape_is_the_nearest(tiny_objects, monkeypatch) -> None:
-    train = tiny_objects.rows("train")
-    if not len(tiny_objects.rows("test")):  # the split of 24 objects is what their hashes say
+def test_nearest_training_shape_is_the_nearest(tiny_dataset, monkeypatch) -> None:
+    train = tiny_dataset.rows("train")
+    if not len(tiny_dataset.rows("test")):  # the split of 24 objects is what their hashes say
         monkeypatch.setattr(
-            type(tiny_objects), "rows", lambda self, s: train[::2] if s == "train" else train[1::2]
+            type(tiny_dataset), "rows", lambda self, s: train[::2] if s == "train" else train[1::2]
         )
-    measured = measure_reconstruction(Maker(), tiny_objects)  # type: ignore[arg-type]
+    measured = measure_reconstruction(FakeGenerator(), tiny_dataset)  # type: ignore[arg-type]
     assert measured["iou_mean"] == measured["share_good"] == 1
-    test, known = (tiny_objects.voxels(tiny_objects.rows(s)) for s in ("test", "train"))
+    test, known = (tiny_dataset.voxels(tiny_dataset.rows(s)) for s in ("test", "train"))
     best = pairwise_iou(test, known).max(1).values.mean()
     # looked for at 32^3, compared at 16^3: the same shapes, but for a tie
     assert measured["nearest_training_shape_iou_mean"] == pytest.approx(float(best), abs=0.05)

@@ -9,15 +9,15 @@ import trimesh
 
 from triform.base.errors import UsageError, UserError
 from triform.geometry.mesh import Mesh
-from triform.geometry.surface import is_watertight, main_component_share
+from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.generation import (
     Request,
-    ShapeMaker,
+    ShapeGenerator,
+    connected_mesh,
     generate,
-    name_files,
+    output_paths,
     read_requests,
-    whole_mesh,
 )
 
 
@@ -34,7 +34,7 @@ def bridge(strength: float) -> np.ndarray:
 
 
 def test_a_faint_bridge_holds_together_what_almost_touches() -> None:
-    mesh = whole_mesh(bridge(0.4))
+    mesh = connected_mesh(bridge(0.4))
     assert np.ptp(mesh.vertices[:, 0]) > 19 / 24  # both blocks are there
     assert main_component_share(mesh) == 1 and is_watertight(mesh)
 
@@ -43,28 +43,28 @@ def test_a_floating_speck_is_dropped() -> None:
     grid = np.zeros((24, 24, 24))
     grid[2:10, 8:16, 8:16] = 0.9
     grid[20:22, 8:10, 8:10] = 0.9
-    mesh = whole_mesh(grid)
+    mesh = connected_mesh(grid)
     assert mesh.vertices[:, 0].max() < 12 / 24 - 0.5
     assert main_component_share(mesh) == 1 and is_watertight(mesh)
 
 
 def test_noise_alone_still_gives_one_closed_piece() -> None:
     grid = np.random.default_rng(0).random((16, 16, 16))
-    mesh = whole_mesh(grid)
+    mesh = connected_mesh(grid)
     assert is_watertight(mesh) and main_component_share(mesh) == 1
 
 
 def test_names_of_files(tmp_path: Path) -> None:
     requests = [Request("A chair!", 1), Request("A chair!", 2)]
-    single = name_files(settings(output="a/table.glb"), requests[:1])
+    single = output_paths(settings(output="a/table.glb"), requests[:1])
     assert single == [[Path("a/table.glb")]]
-    both = name_files(settings(output="t.obj", format=("obj", "ply")), requests)
+    both = output_paths(settings(output="t.obj", format=("obj", "ply")), requests)
     assert both[1] == [Path("t_002.obj"), Path("t_002.ply")]
-    folder = name_files(settings(output=str(tmp_path)), requests)
+    folder = output_paths(settings(output=str(tmp_path)), requests)
     assert folder[0] == [tmp_path / "001-a-chair-1.obj"]
     assert len({file for files in folder for file in files}) == 2
     with pytest.raises(UsageError, match=r"--output model\.fbx: \.fbx is none of"):
-        name_files(settings(output="model.fbx"), requests)
+        output_paths(settings(output="model.fbx"), requests)
 
 
 def test_every_prompt_with_every_seed(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_every_prompt_with_every_seed(tmp_path: Path) -> None:
 
 
 def test_a_shape_depends_on_its_prompt_and_seed_alone(tiny_run: Path) -> None:
-    maker = ShapeMaker(SamplingConfig(checkpoint=str(tiny_run), device="cpu", num_steps=4))
-    together = list(maker.grids([Request("a chair", 1), Request("a bed", 2), Request("", 3)]))
-    alone = next(maker.grids([Request("a bed", 2)]))
+    shapes = ShapeGenerator(SamplingConfig(checkpoint=str(tiny_run), device="cpu", num_steps=4))
+    together = list(shapes.generate([Request("a chair", 1), Request("a bed", 2), Request("", 3)]))
+    alone = next(shapes.generate([Request("a bed", 2)]))
     # one shape or three in a batch: other kernels, the same numbers but for rounding
     np.testing.assert_allclose(together[1], alone, atol=1e-5)
-    other_seed = next(maker.grids([Request("a bed", 3)]))
-    other_text = next(maker.grids([Request("a window", 2)]))
+    other_seed = next(shapes.generate([Request("a bed", 3)]))
+    other_text = next(shapes.generate([Request("a window", 2)]))
     assert np.abs(other_seed - alone).max() > 1e-4
     assert np.abs(other_text - alone).max() > 1e-6
     assert all(
@@ -102,8 +102,8 @@ def test_no_prompt_is_the_zero_condition_and_needs_no_encoder(
         "triform.systems.voxel_gan.generation.load_text_encoder",
         lambda name: pytest.fail("asked for a text encoder"),
     )
-    maker = ShapeMaker(SamplingConfig(checkpoint=str(tiny_run), device="cpu", num_steps=2))
-    assert not maker.conditions(["", " "]).any()
+    shapes = ShapeGenerator(SamplingConfig(checkpoint=str(tiny_run), device="cpu", num_steps=2))
+    assert not shapes.conditions(["", " "]).any()
 
 
 def test_files_are_written_whole_and_closed(tiny_run: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Agreement, main part, diversity and IoU of shapes that are known, by judges that are known."""
+"""Agreement, main part, diversity and IoU of shapes that are known, by known classifiers."""
 
 from types import SimpleNamespace
 
@@ -8,9 +8,9 @@ import torch
 
 from triform.geometry.mesh import Mesh, MeshError
 from triform.systems.voxel_gan import evaluation as evaluation_module
+from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.config import EvaluateConfig
 from triform.systems.voxel_gan.evaluation import measure_generation, measure_reconstruction
-from triform.systems.voxel_gan.groups import GROUPS
 
 R = 32
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
@@ -36,7 +36,7 @@ def grid(start: int, size: int, base: int) -> np.ndarray:
     return values
 
 
-# prompt, group, answer of the judge, grid, mesh (None: nothing above the level)
+# prompt, group, prediction of the classifier, grid, mesh (None: nothing above the level)
 SHAPES = [
     ("a chair", "chairs", "chairs", grid(0, 4, 0), boxes(1.0)),
     ("a stool", "chairs", "chairs", grid(2, 4, 0), boxes(0.951, 0.049)),
@@ -49,16 +49,16 @@ SHAPES = [
 ]
 
 
-class Maker:
-    """Hands out the shapes above, and keeps what was asked."""
+class FakeGenerator:
+    """Generates the shapes above and records the requests."""
 
-    def grids(self, requests):
+    def generate(self, requests):
         self.requests = requests
         for number, shape in enumerate(SHAPES):
             self.now = number
             yield shape[3]
 
-    def solid(self, grid):
+    def occupancy(self, grid):
         return grid > 0.5
 
     def mesh(self, grid):
@@ -67,8 +67,8 @@ class Maker:
             raise MeshError("empty")
         return mesh
 
-    def judge(self, view: torch.Tensor) -> torch.Tensor:
-        """Logits that are largest for the answer above."""
+    def classifier(self, view: torch.Tensor) -> torch.Tensor:
+        """Logits that are largest for the prediction above."""
         assert not torch.is_grad_enabled()
         shape = SHAPES[self.now]
         assert np.array_equal(view.numpy()[0, 0], shape[3] > 0.5)
@@ -80,17 +80,19 @@ def sheet(monkeypatch, tmp_path):
     """What was drawn on the sheet: meshes and labels."""
     drawn: dict = {}
 
-    def save(pictures, labels, path, columns):
-        drawn.update(pictures=pictures, labels=labels, path=path, columns=columns)
+    def save(images, labels, path, columns):
+        drawn.update(images=images, labels=labels, path=path, columns=columns)
 
     monkeypatch.setattr(evaluation_module, "draw_mesh", lambda mesh: mesh)
-    monkeypatch.setattr(evaluation_module, "save_sheet", save)
+    monkeypatch.setattr(evaluation_module, "save_contact_sheet", save)
     return drawn
 
 
 def test_every_number_of_generation_by_hand(sheet, tmp_path):
-    maker, rows = Maker(), [(prompt, group) for prompt, group, *_ in SHAPES]
-    numbers = measure_generation(maker, EvaluateConfig(seed=10, output=tmp_path), rows, maker.judge)
+    generator, rows = FakeGenerator(), [(prompt, group) for prompt, group, *_ in SHAPES]
+    numbers = measure_generation(
+        generator, EvaluateConfig(seed=10, output=tmp_path), rows, generator.classifier
+    )
     expected = {
         "prompts": 8,
         "agreement": 0.5,
@@ -104,25 +106,34 @@ def test_every_number_of_generation_by_hand(sheet, tmp_path):
         # chairs: boxes of 4 that share 2 (IoU 2 / 6), and one apart from both; beds: the same
         # twice; lamps: 1 of 3
         "diversity_within_group": {
-            "chairs": 0.889, "beds": 0, "lamps": 0.667, "vehicles": 0,
+            "chairs": 0.889,
+            "beds": 0,
+            "lamps": 0.667,
+            "vehicles": 0,
         },
-    }  # fmt: skip
+    }
     assert {name: numbers[name] for name in expected} == expected
-    assert [(each.prompt, each.seed) for each in maker.requests] == [
+    assert [(each.prompt, each.seed) for each in generator.requests] == [
         (prompt, 10 + number) for number, (prompt, *_) in enumerate(SHAPES)
     ]
     assert sheet["path"] == tmp_path / "prompts.png" and sheet["columns"] == 10
     assert sheet["labels"] == [
-        "a chair", "a stool", "an armchair (beds)", "a bed", "a cot (lamps)", "a lamp (chairs)",
-        "a light (chairs)", "a taxi",
-    ]  # fmt: skip
-    assert all(a is b[4] for a, b in zip(sheet["pictures"], SHAPES, strict=True))
+        "a chair",
+        "a stool",
+        "an armchair (beds)",
+        "a bed",
+        "a cot (lamps)",
+        "a lamp (chairs)",
+        "a light (chairs)",
+        "a taxi",
+    ]
+    assert all(a is b[4] for a, b in zip(sheet["images"], SHAPES, strict=True))
 
 
 def test_a_long_list_is_drawn_in_part(sheet, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation_module, "SHEET_SHAPES", 3)
-    maker, rows = Maker(), [(prompt, group) for prompt, group, *_ in SHAPES]
-    measure_generation(maker, EvaluateConfig(output=tmp_path), rows, maker.judge)
+    monkeypatch.setattr(evaluation_module, "MAX_SHEET_SHAPES", 3)
+    generator, rows = FakeGenerator(), [(prompt, group) for prompt, group, *_ in SHAPES]
+    measure_generation(generator, EvaluateConfig(output=tmp_path), rows, generator.classifier)
     assert sheet["labels"] == ["a chair", "an armchair (beds)", "a cot (lamps)", "a light (chairs)"]
 
 
@@ -130,7 +141,7 @@ class Known:
     """Objects of 32^3 whose voxels are boxes of given lengths; two rows are of one object."""
 
     captions = (("one", "other"), (), ("two",), ("three",), ("four",), ("five",))
-    owner = np.array([0, 1, 2, 3, 4, 5, 5])
+    shape_index = np.array([0, 1, 2, 3, 4, 5, 5])
     lengths = (8, 8, 8, 8, 2, 30, 4)
     places = (0, 0, 0, 20, 0, 0, 0)
 
@@ -146,7 +157,7 @@ class Known:
 
 
 class Keeper:
-    """A maker whose model keeps some of a box: 8, 6, 2 and 0 of 8."""
+    """A generator whose model keeps some of a box: 8, 6, 2 and 0 of 8."""
 
     def __init__(self):
         self.prompts, self.shares = [], iter([8, 6, 2, 0])
@@ -167,7 +178,7 @@ class Keeper:
 
 @pytest.mark.parametrize("batch", [16, 3])
 def test_every_number_of_reconstruction_by_hand(batch, monkeypatch):
-    monkeypatch.setattr(evaluation_module, "BATCH", batch)
+    monkeypatch.setattr(evaluation_module, "BATCH_SIZE", batch)
     keeper = Keeper()
     numbers = measure_reconstruction(keeper, Known())
     # Nearest to a box of 8 is the one of 4 (IoU 1/2, beside 1/4 and 8/30); at 20 it is the one of

@@ -32,7 +32,7 @@ def test_tracked_scale_comes_to_the_codes_own() -> None:
     torch.manual_seed(0)
     prior = FlowPrior(latent_dim=3, cond_dim=2)
     for _ in range(1500):
-        prior.track_scale(torch.randn(64, 3) * torch.tensor([0.5, 1.0, 3.0]) + 2)
+        prior.update_latent_statistics(torch.randn(64, 3) * torch.tensor([0.5, 1.0, 3.0]) + 2)
     torch.testing.assert_close(prior.latent_mean, torch.full((3,), 2.0), atol=0.15, rtol=0)
     torch.testing.assert_close(prior.latent_std, torch.tensor([0.5, 1.0, 3.0]), rtol=0.1, atol=0)
 

@@ -5,21 +5,23 @@ import torch
 
 from triform.systems.voxel_gan.config import ModelConfig
 from triform.systems.voxel_gan.model import build_cvae
-from triform.systems.voxel_gan.residual import PATCH, join_patches, level_sizes
+from triform.systems.voxel_gan.residual import PATCH_SIZE, level_sizes, unpatchify
 
 
 def test_join_patches_puts_every_voxel_in_its_place() -> None:
     size = 3
-    grid = torch.arange((PATCH * size) ** 3).view(1, 1, *[PATCH * size] * 3)
-    cut = grid.view(1, size, PATCH, size, PATCH, size, PATCH).permute(0, 2, 4, 6, 1, 3, 5)
-    assert torch.equal(join_patches(cut.reshape(1, PATCH**3, size, size, size)), grid)
+    grid = torch.arange((PATCH_SIZE * size) ** 3).view(1, 1, *[PATCH_SIZE * size] * 3)
+    cut = grid.view(1, size, PATCH_SIZE, size, PATCH_SIZE, size, PATCH_SIZE).permute(
+        0, 2, 4, 6, 1, 3, 5
+    )
+    assert torch.equal(unpatchify(cut.reshape(1, PATCH_SIZE**3, size, size, size)), grid)
 
 
 @pytest.mark.parametrize("voxel_size", [16, 24, 32, 48, 64, 128])
 def test_no_level_is_smaller_than_three_voxels(voxel_size: int) -> None:
     # 3x3x3 convolutions on 2^3 maps have wrong bf16 gradients on some processors.
     sizes = level_sizes(voxel_size)
-    assert sizes[0] == voxel_size // PATCH
+    assert sizes[0] == voxel_size // PATCH_SIZE
     assert min(sizes) >= 3 and all(a == 2 * b for a, b in pairwise(sizes))
 
 
@@ -27,9 +29,12 @@ def test_no_level_is_smaller_than_three_voxels(voxel_size: int) -> None:
 def test_shapes_and_gradients(condition_decoder: bool) -> None:
     torch.manual_seed(0)
     model = ModelConfig(
-        architecture="residual", latent_dim=6, cond_dim=5, hidden_channels=8,
+        architecture="residual",
+        latent_dim=6,
+        cond_dim=5,
+        hidden_channels=8,
         condition_decoder=condition_decoder,
-    )  # fmt: skip
+    )
     cvae = build_cvae(model, 32)
     for name, parameter in cvae.named_parameters():
         if "conv2" in name:  # starts at zero, which hides what is below it

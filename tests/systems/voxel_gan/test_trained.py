@@ -6,7 +6,7 @@ import torch
 
 from triform.base.errors import UserError
 from triform.systems.voxel_gan.config import ModelConfig
-from triform.systems.voxel_gan.plain import (
+from triform.systems.voxel_gan.convolutional import (
     ConditionalVoxelDecoder,
     Discriminator,
     VoxelEncoder,
@@ -45,9 +45,14 @@ def test_a_checkpoint_of_the_original_program_loads_and_decodes(
     trained = Trained(path, CPU)
     assert trained.voxel_size == 16
     assert trained.model == ModelConfig(
-        latent_dim=6, cond_dim=10, num_encoder_layers=3, num_decoder_layers=3,
-        use_batch_norm=use_batch_norm, hidden_channels=4, text_encoder="clip",
-    )  # fmt: skip
+        latent_dim=6,
+        cond_dim=10,
+        num_encoder_layers=3,
+        num_decoder_layers=3,
+        use_batch_norm=use_batch_norm,
+        hidden_channels=4,
+        text_encoder="clip",
+    )
     loaded = trained.cvae.state_dict()
     assert loaded.keys() == state.keys()
     assert all(torch.equal(loaded[name], state[name]) for name in state)

@@ -1,4 +1,4 @@
-"""Losses of the model and of the judge over known objects, by networks with known answers."""
+"""Losses of the model and of the classifier over known objects, by networks with known answers."""
 
 import math
 
@@ -8,9 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from triform.systems.voxel_gan import system as system_module
-from triform.systems.voxel_gan.config import JudgeConfig
-from triform.systems.voxel_gan.groups import GROUPS
-from triform.systems.voxel_gan.judge import JudgeBatches, JudgeSystem, judge_view
+from triform.systems.voxel_gan.categories import GROUPS
+from triform.systems.voxel_gan.classifier import (
+    ClassifierBatches,
+    ClassifierSystem,
+    classifier_input,
+)
+from triform.systems.voxel_gan.config import ClassifierConfig
 from triform.systems.voxel_gan.loss import vae_loss
 from triform.systems.voxel_gan.system import System
 
@@ -23,13 +27,20 @@ class Few:
     """Objects of 16^3 in three splits, each with as many full planes as its number says."""
 
     captions = (
-        ("red chair", "a sofa"), ("bed",), ("desk",), ("stool",), ("ZX 5",), ("lamp",),
+        ("red chair", "a sofa"),
+        ("bed",),
+        ("desk",),
+        ("stool",),
+        ("ZX 5",),
+        ("lamp",),
         ("mystery",),
-        ("bench",), ("sofa",), ("couch",),
-    )  # fmt: skip
+        ("bench",),
+        ("sofa",),
+        ("couch",),
+    )
     categories = ("",) * 4 + ("Vehicles",) + ("",) * 5
     splits = ("train",) * 6 + ("val",) * 3 + ("test",)
-    owner = np.arange(10)
+    shape_index = np.arange(10)
 
     def rows(self, split):
         return np.asarray([n for n, own in enumerate(self.splits) if own == split])
@@ -45,10 +56,10 @@ def test_labels_follow_first_captions_and_categories():
     """A chair, a bed, a desk, a stool, a car by its category and a lamp; what is nothing is left
     out, and so are other splits."""
     few = Few()
-    train = JudgeBatches(few, "train", augment=False)
+    train = ClassifierBatches(few, "train", augment=False)
     names = ["chairs", "beds", "tables and desks", "chairs", "vehicles", "lamps"]
     assert [NAMES[label] for label in train.labels.tolist()] == names
-    val = JudgeBatches(few, "val", augment=False)
+    val = ClassifierBatches(few, "val", augment=False)
     assert [NAMES[label] for label in val.labels.tolist()] == ["sofas"] and val.rows.tolist() == [8]
     batch = val([0], torch.Generator())
     assert batch["labels"].tolist() == [NAMES.index("sofas")]
@@ -63,7 +74,7 @@ def test_varied_batches_are_mirrored_along_x_and_moved_along_y():
             found[:, 0, 3, 10, 20] = 1
             return found
 
-    batches = JudgeBatches(One(), "train", augment=True)
+    batches = ClassifierBatches(One(), "train", augment=True)
     voxels = batches([0] * 4000, torch.Generator().manual_seed(0))["voxels"]
     places = voxels[:, 0].nonzero()[:, 1:]
     assert len(places) == 4000 and set(places[:, 2].tolist()) == {20}
@@ -75,11 +86,11 @@ def test_varied_batches_are_mirrored_along_x_and_moved_along_y():
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 48])
-def test_the_judge_sees_32_voxels_whatever_the_size(size):
+def test_the_classifier_s_input_is_32_voxels_at_any_size(size):
     """Half a grid stays half a grid."""
     grid = torch.zeros(1, 1, size, size, size)
     grid[:, :, : size // 2] = 1
-    view = judge_view(grid)
+    view = classifier_input(grid)
     assert view.shape == (1, 1, 32, 32, 32)
     assert torch.equal(view[0, 0].flatten(1).mean(1), (torch.arange(32) < 16).float())
 
@@ -100,9 +111,9 @@ def cross_entropy(right: bool) -> float:
     return math.log(math.exp(2) + 9) - (2 if right else 0)
 
 
-def test_the_judge_s_own_measures_by_hand():
-    system = JudgeSystem(JudgeConfig(device="cpu"), Few())
-    system.networks = {"judge": Fixed("chairs")}
+def test_the_classifier_s_metrics_by_hand():
+    system = ClassifierSystem(ClassifierConfig(device="cpu"), Few())
+    system.networks = {"classifier": Fixed("chairs")}
     # Two of six are chairs.
     train = {"loss": (2 * cross_entropy(True) + 4 * cross_entropy(False)) / 6, "accuracy": 1 / 3}
     with torch.no_grad():
@@ -113,7 +124,7 @@ def test_the_judge_s_own_measures_by_hand():
     # Six objects over ten groups; groups without any have nothing to weigh.
     counts = {"chairs": 2}
     expected = [6 / (10 * counts.get(name, 1)) for name in NAMES]
-    assert system.weights.tolist() == pytest.approx(expected)
+    assert system.class_weights.tolist() == pytest.approx(expected)
     # Chair and bed: weighted mean, a tenth of the label on all ten groups alike.
     batch = {
         "voxels": torch.zeros(2, 1, 32, 32, 32),
@@ -158,7 +169,7 @@ def tiny(*flags: str) -> System:
 
 @pytest.mark.parametrize("batch", [16, 2])
 def test_validation_is_a_mean_over_the_shapes_of_the_split(monkeypatch, batch):
-    monkeypatch.setattr(system_module, "EVALUATION_BATCH", batch)
+    monkeypatch.setattr(system_module, "EVALUATION_BATCH_SIZE", batch)
     system = tiny("--kl_weight", "0.7", "--dice_weight", "0.4", "--kl_warmup_steps", "1000")
     with torch.no_grad():
         numbers = system.evaluate("val")
@@ -178,15 +189,25 @@ def test_validation_is_a_mean_over_the_shapes_of_the_split(monkeypatch, batch):
     assert torch.equal(seen, voxels)
     with torch.no_grad():
         assert system.evaluate("test")["iou"] == pytest.approx(9 / 10)
-        monkeypatch.setattr(system_module, "EVALUATED_SHAPES", 3)
+        monkeypatch.setattr(system_module, "MAX_TRAINING_SHAPES", 3)
         assert system.evaluate("train")["iou"] == pytest.approx((0 + 1 / 2 + 2 / 3) / 3)
 
 
 def test_the_losses_of_a_step_are_weighed_and_warmed_up():
     system = tiny(
-        "--kl_weight", "0.7", "--dice_weight", "0.4", "--recon_weight", "2", "--kl_warmup_steps",
-        "8", "--lambda_adv", "0.3", "--adv_warmup_epochs", "4",
-    )  # fmt: skip
+        "--kl_weight",
+        "0.7",
+        "--dice_weight",
+        "0.4",
+        "--recon_weight",
+        "2",
+        "--kl_warmup_steps",
+        "8",
+        "--lambda_adv",
+        "0.3",
+        "--adv_warmup_epochs",
+        "4",
+    )
 
     class Counting(torch.nn.Module):
         def forward(self, voxels):
@@ -214,7 +235,6 @@ def test_the_losses_of_a_step_are_weighed_and_warmed_up():
     assert losses["adversarial"].item() == pytest.approx(adversarial.item(), rel=1e-5)
     assert losses["loss"].item() == pytest.approx(parts["vae"].item(), rel=1e-5)
     assert losses["iou"].item() == pytest.approx((2 / 3 + 5 / 6) / 2)
-    assert system.num_steps == 2
     assert set(system.networks["cvae"].given[0][2].flatten().tolist()) != {0.0}
 
 

@@ -1,1 +1,1 @@
-"""Pictures with sentences about them."""
+"""Images with sentences about them."""

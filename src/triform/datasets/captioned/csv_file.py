@@ -1,8 +1,8 @@
-"""The documented form of captioned pictures: a folder, and a CSV `image,caption`.
+"""The user's own captioned images: a folder, and a CSV `image,caption`.
 
-Everything is checked before anything is learned: all that is wrong comes in one list with row
-numbers. Pictures are divided by picture, never by row, so that no picture is on both sides; the
-division is written beside the table and read again.
+All problems of the table are reported at once with row numbers, before training begins. Images are
+split by image, never by row, so that no image is in two splits; the split is written beside the
+table and read again.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from triform.base.complaints import shorten
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
+from triform.base.printable import shorten
 from triform.base.seeding import generator
-from triform.datasets.captioned.table import CaptionTable, FilePictures, make_table
+from triform.datasets.captioned.table import CaptionTable, FileImages, make_table
 from triform.images.read import read_image
-from triform.text.vocabulary import words_of
+from triform.text.vocabulary import tokenize
 
 HEADER = ["image", "caption"]
-SHOWN = 20
-# Official lists of Flickr8k, honoured where they lie beside the table.
-OFFICIAL = {
+MAX_PROBLEMS = 20
+# Official splits of Flickr8k, used if they lie beside the table.
+OFFICIAL_SPLITS = {
     "train": "Flickr_8k.trainImages.txt",
     "val": "Flickr_8k.devImages.txt",
     "test": "Flickr_8k.testImages.txt",
@@ -39,17 +40,17 @@ OFFICIAL = {
 def load_csv(
     images_dir: str | Path, caption_file: str | Path, *, val_split: float, seed: int
 ) -> CaptionTable:
-    """Reads, checks and divides a table of captions.
+    """Read, check and split a table of captions.
 
     Args:
-        images_dir: folder of the pictures.
+        images_dir: Folder of the images.
         caption_file: CSV in UTF-8 with the header `image,caption`; a row per caption.
-        val_split: share of the pictures that is kept for validation.
-        seed: of the division.
+        val_split: Share of the images for validation.
+        seed: Of the split.
 
     Raises:
-        UsageError: no such folder or file.
-        UserError: anything wrong in them; one list with row numbers.
+        UsageError: No such folder or file.
+        UserError: Rows that cannot be used, in one list.
     """
     folder, path = Path(images_dir).expanduser(), Path(caption_file).expanduser()
     if not folder.is_dir():
@@ -57,24 +58,24 @@ def load_csv(
     if not path.is_file():
         raise UsageError(f"caption_file: {str(caption_file)!r} is not there, expected a CSV file")
     captions, problems = _read(path)
-    problems += _bad_pictures(folder, captions)
+    problems += _bad_images(folder, captions)
     if problems:
         problems.sort()
-        shown = [f"row {row}: {text}" for row, text in problems[:SHOWN]]
-        more = len(problems) - len(shown)
-        shown += [f"and {more} more"] if more else []
-        raise UserError(f"{path}: {len(problems)} rows cannot be used: " + "; ".join(shown))
+        lines = [f"row {row}: {text}" for row, text in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            lines.append(f"and {len(problems) - MAX_PROBLEMS} more")
+        raise UserError(f"{path}: {len(problems)} rows cannot be used: " + "; ".join(lines))
     if not captions:
         raise UserError(f"{path}: holds no captions; expected rows of image,caption")
     names = list(captions)
-    splits = _splits(path, names, val_split, seed)
+    splits = _make_splits(path, names, val_split, seed)
     return make_table(
-        path.stem, FilePictures(folder, names), [captions[name][1] for name in names], splits
+        path.stem, FileImages(folder, names), [captions[name][1] for name in names], splits
     )
 
 
 def _read(path: Path) -> tuple[dict[str, tuple[int, list[str]]], list[tuple[int, str]]]:
-    """Captions by picture, with the row that names it first; and what is wrong with rows."""
+    """Captions by image, with the first row of each; and the problems by row."""
     captions: dict[str, tuple[int, list[str]]] = {}
     problems: list[tuple[int, str]] = []
     for row, cells in _rows(path):
@@ -82,9 +83,9 @@ def _read(path: Path) -> tuple[dict[str, tuple[int, list[str]]], list[tuple[int,
             problems.append((row, f"{len(cells)} cells, expected 2 (quote captions with commas)"))
             continue
         name, caption = cells[0].strip(), cells[1].strip()
-        own = captions.setdefault(name, (row, []))[1] if name else []
+        image_captions = captions.setdefault(name, (row, []))[1] if name else []
         if not name:
-            problems.append((row, "no picture"))
+            problems.append((row, "no image"))
         elif (
             PurePosixPath(name).is_absolute()
             or PureWindowsPath(name).drive
@@ -93,14 +94,14 @@ def _read(path: Path) -> tuple[dict[str, tuple[int, list[str]]], list[tuple[int,
             problems.append((row, f"{shorten(name)!r} leaves images_dir"))
             captions.pop(name, None)
         elif not name.isprintable():
-            problems.append((row, f"{shorten(repr(name))} cannot be the name of a picture"))
+            problems.append((row, f"{shorten(repr(name))} cannot be the name of an image"))
             captions.pop(name, None)
-        elif not words_of(caption):
+        elif not tokenize(caption):
             problems.append((row, f"{shorten(name)!r} has an empty caption"))
-        elif caption in own:
+        elif caption in image_captions:
             problems.append((row, f"{shorten(name)!r} has the same caption twice"))
         else:
-            own.append(caption)
+            image_captions.append(caption)
     return captions, problems
 
 
@@ -121,19 +122,17 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"{path}: no CSV in UTF-8 ({error})") from None
 
 
-def _bad_pictures(
-    folder: Path, captions: dict[str, tuple[int, list[str]]]
-) -> list[tuple[int, str]]:
-    """Pictures that are missing or damaged; those once found whole are not opened again."""
-    known_file = cache_dir() / "pictures" / f"whole-{_digest(str(folder.resolve()))[:16]}.json"
-    known = _known(known_file)
+def _bad_images(folder: Path, captions: dict[str, tuple[int, list[str]]]) -> list[tuple[int, str]]:
+    """Images that are missing or damaged; images checked before are not opened again."""
+    cache_file = cache_dir() / "images" / f"whole-{_digest(str(folder.resolve()))[:16]}.json"
+    cached = _read_json(cache_file)
 
     def check(name: str) -> tuple[str, str, str]:
         path = folder / name
         try:
             stat = path.stat()
             stamp = f"{stat.st_size}-{stat.st_mtime_ns}"
-            if known.get(name) != stamp:
+            if cached.get(name) != stamp:
                 read_image(path, shorten(name))
         except OSError:
             return name, "", f"{shorten(name)!r} is not in {folder}"
@@ -141,69 +140,74 @@ def _bad_pictures(
             return name, "", str(error)
         return name, stamp, ""
 
-    problems, whole = [], dict(known)
+    problems, stamps = [], dict(cached)
     with ThreadPoolExecutor(4) as pool:
-        checked = pool.map(check, captions)
-        bar = tqdm(checked, "checking pictures", len(captions), disable=None, leave=False)
+        results = pool.map(check, captions)
+        bar = tqdm(results, "checking images", len(captions), disable=None, leave=False)
         for name, stamp, problem in bar:
             if problem:
                 problems.append((captions[name][0], problem))
             else:
-                whole[name] = stamp
-    if whole != known:
-        known_file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(known_file, "w") as stream:
-            json.dump(whole, stream)
+                stamps[name] = stamp
+    if stamps != cached:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(cache_file, "w") as stream:
+            json.dump(stamps, stream)
     return problems
 
 
-def _known(path: Path) -> dict[str, str]:
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if there is none to read."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _splits(path: Path, names: Sequence[str], val_split: float, seed: int) -> dict[str, np.ndarray]:
-    official = {key: path.parent / name for key, name in OFFICIAL.items()}
+def _make_splits(
+    path: Path, names: Sequence[str], val_split: float, seed: int
+) -> dict[str, np.ndarray]:
+    official = {key: path.parent / name for key, name in OFFICIAL_SPLITS.items()}
     if all(file.is_file() for file in official.values()):
-        number = {name: row for row, name in enumerate(names)}
+        row_of = {name: row for row, name in enumerate(names)}
         return {
             key: np.array(
-                [number[name] for name in file.read_text("utf-8").split() if name in number], int
+                [row_of[name] for name in file.read_text("utf-8").split() if name in row_of], int
             )
             for key, file in official.items()
         }
     digest = _digest(json.dumps([sorted(names), val_split, seed]))
-    kept = path.with_suffix(".split.json")
-    known = _known(kept)
-    if known.get("digest") == digest and isinstance(known.get("val"), list):
-        chosen = set(known["val"])
-        is_val = np.array([name in chosen for name in names])
+    split_file = path.with_suffix(".split.json")
+    saved = _read_json(split_file)
+    if saved.get("digest") == digest and isinstance(saved.get("val"), list):
+        val_names = set(saved["val"])
+        is_val = np.array([name in val_names for name in names])
     else:
-        is_val = _draw(names, val_split, seed)
+        is_val = _random_split(names, val_split, seed)
         content = {
-            "digest": digest, "val_split": val_split, "seed": seed,
-            "val": [name for name, mine in zip(names, is_val, strict=True) if mine],
-        }  # fmt: skip
+            "digest": digest,
+            "val_split": val_split,
+            "seed": seed,
+            "val": [name for name, in_val in zip(names, is_val, strict=True) if in_val],
+        }
         try:
-            with atomic_write(kept, "w") as stream:
+            with atomic_write(split_file, "w") as stream:
                 json.dump(content, stream, ensure_ascii=False, indent=1)
-        except OSError:  # a folder that may only be read: the division is the same next time
+        except OSError:  # a read-only folder: the split is the same next time
             pass
-    return {"train": np.nonzero(~is_val)[0], "val": np.nonzero(is_val)[0]}
+    return {"train": np.flatnonzero(~is_val), "val": np.flatnonzero(is_val)}
 
 
-def _draw(names: Sequence[str], val_split: float, seed: int) -> np.ndarray:
-    """Which pictures are for validation; whatever the order of the rows."""
+def _random_split(names: Sequence[str], val_split: float, seed: int) -> np.ndarray:
+    """Which images are for validation, (N,) bool; the order of the rows does not matter."""
     import torch
 
     order = np.argsort(np.array(names))
     shuffled = order[torch.randperm(len(names), generator=generator("split", seed)).numpy()]
     count = min(max(1, round(val_split * len(names))), len(names) - 1)
     if len(names) < 2:
-        raise UserError("caption_file: one picture cannot be divided; at least 2 are needed")
+        raise UserError("caption_file: one image cannot be divided; at least 2 are needed")
     is_val = np.zeros(len(names), bool)
     is_val[shuffled[:count]] = True
     return is_val

@@ -1,4 +1,4 @@
-"""Emoji whose caption is their name."""
+"""Emoji captioned with their names."""
 
 from __future__ import annotations
 
@@ -6,74 +6,80 @@ import zlib
 
 import numpy as np
 
-from triform.datasets.captioned.table import CaptionTable, DrawnPictures, make_table
-from triform.datasets.pictures import emoji
-from triform.datasets.pictures.load import load_pictures
-from triform.text.vocabulary import words_of
+from triform.datasets.captioned.table import ArrayImages, CaptionTable, make_table
+from triform.datasets.images import emoji
+from triform.datasets.images.load import load_images
+from triform.text.vocabulary import tokenize
 
 SIDE = 96
 _VAL_SHARE = 0.05
-
-
 UNSEEN = "joypixels"
-"""The maker whose drawings were looked at by nobody while the captioner was made."""
-
-
-def load_unseen_emoji(download_path: str) -> CaptionTable:
-    """The training drawings of `load_emoji`, and as its test those of a maker not among them.
-
-    The training part is that of `load_emoji` and there is no validation part, so that nothing can
-    be trained on or chosen by the drawings of that maker.
-
-    Raises:
-        UserError: the drawings cannot be brought.
-    """
-    known = load_emoji(download_path)
-    assert isinstance(known.pictures, DrawnPictures)
-    drawn = load_pictures(
-        UNSEEN, size=SIDE, channels=3, download_path=download_path, for_tests=True
-    )
-    train = known.rows("train")
-    learned = {known.contents[row] for row in train}
-    names = [" ".join(words_of(drawn.classes[label])) for label in drawn.labels]
-    asked = [row for row, name in enumerate(names) if name in learned]
-    said = [known.captions[row] for row in train] + [(names[row],) for row in asked]
-    called = [known.pictures.name(int(row)) for row in train]
-    called += [f"{drawn.classes[drawn.labels[row]]} ({drawn.maker_names[0]})" for row in asked]
-    images = np.concatenate([known.pictures.images[train], drawn.images[asked]])
-    splits = {"train": np.arange(len(train)), "test": np.arange(len(train), len(said))}
-    return make_table(
-        UNSEEN, DrawnPictures(images, called), said, splits,
-        licence=drawn.licence, contents=tuple(own[0] for own in said),
-    )  # fmt: skip
+"""The maker whose drawings were not looked at while the captioner was developed."""
 
 
 def load_emoji(download_path: str) -> CaptionTable:
-    """Emoji by name: twelve makers' drawings to learn from, another's ("twemoji") for the test.
+    """Load emoji with their names: twelve makers for training, another ("twemoji") for the test.
 
-    The test asks for things that some other maker drew for the training; validation is a twentieth
-    of the twelve makers' drawings, of such things as well.
+    The test holds only emoji that some other maker drew for the training; validation is a
+    twentieth of the twelve makers' drawings, restricted in the same way.
 
     Raises:
-        UserError: the drawings cannot be brought.
+        UserError: The drawings cannot be downloaded.
     """
-    table = load_pictures("emoji", size=SIDE, channels=3, download_path=download_path)
-    unseen = table.maker(emoji.UNSEEN_MAKER)
+    table = load_images("emoji", size=SIDE, channels=3, download_path=download_path)
+    test_maker = table.maker(emoji.UNSEEN_MAKER)
     names = [
         f"{table.classes[label]} ({table.maker_names[maker]})"
         for label, maker in zip(table.labels, table.makers, strict=True)
     ]
-    shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
-    val = (table.makers != unseen) & (shares < _VAL_SHARE)
-    train = (table.makers != unseen) & ~val
-    known = np.isin(table.labels, table.labels[train])
+    hashes = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
+    is_test = table.makers == test_maker
+    is_val = ~is_test & (hashes < _VAL_SHARE)
+    is_train = ~is_test & ~is_val
+    in_training = np.isin(table.labels, table.labels[is_train])
     splits = {
-        "train": np.nonzero(train)[0],
-        "val": np.nonzero(val & known)[0],
-        "test": np.nonzero((table.makers == unseen) & known)[0],
+        "train": np.flatnonzero(is_train),
+        "val": np.flatnonzero(is_val & in_training),
+        "test": np.flatnonzero(is_test & in_training),
     }
-    said = [(" ".join(words_of(table.classes[label])),) for label in table.labels]
+    captions = [" ".join(tokenize(table.classes[label])) for label in table.labels]
+    return _name_table("emoji", table.images, names, captions, splits, table.licence)
+
+
+def load_unseen_emoji(download_path: str) -> CaptionTable:
+    """Load the training split of `load_emoji`, and as its test the drawings of an unseen maker.
+
+    There is no validation split: nothing can be trained on those drawings or selected by them.
+
+    Raises:
+        UserError: The drawings cannot be downloaded.
+    """
+    known = load_emoji(download_path)
+    assert isinstance(known.images, ArrayImages)
+    unseen = load_images(UNSEEN, size=SIDE, channels=3, download_path=download_path, for_tests=True)
+    train = known.rows("train")
+    train_captions = {known.contents[row] for row in train}
+    unseen_captions = [" ".join(tokenize(unseen.classes[label])) for label in unseen.labels]
+    test = [row for row, caption in enumerate(unseen_captions) if caption in train_captions]
+    captions = [known.captions[row][0] for row in train]
+    captions += [unseen_captions[row] for row in test]
+    names = [known.images.name(int(row)) for row in train]
+    names += [f"{unseen.classes[unseen.labels[row]]} ({unseen.maker_names[0]})" for row in test]
+    images = np.concatenate([known.images.images[train], unseen.images[test]])
+    splits = {"train": np.arange(len(train)), "test": np.arange(len(train), len(captions))}
+    return _name_table(UNSEEN, images, names, captions, splits, unseen.licence)
+
+
+def _name_table(
+    name: str,
+    images: np.ndarray,
+    names: list[str],
+    captions: list[str],
+    splits: dict[str, np.ndarray],
+    licence: str,
+) -> CaptionTable:
+    """A table in which the only caption of an image is also its content."""
+    sentences = [(caption,) for caption in captions]
     return make_table(
-        "emoji", DrawnPictures(table.images, names), said, splits,
-        licence=table.licence, contents=tuple(own[0] for own in said),
-    )  # fmt: skip
+        name, ArrayImages(images, names), sentences, splits, licence=licence, contents=captions
+    )

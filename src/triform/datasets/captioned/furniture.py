@@ -1,7 +1,8 @@
-"""Pieces of furniture whose caption is their name, with pictures that other software made.
+"""Pieces of furniture captioned with their names, on images that other software made.
 
-Learned from are the catalogue's own preview and views that this project renders of the same model;
-asked are previews of models that were never shown. Models that look alike are on one side.
+Training images are the catalogue's own previews and views that this project renders of the same
+models; validation and test images are previews of other models. Models that look alike are in the
+same split.
 """
 
 from __future__ import annotations
@@ -14,108 +15,109 @@ import numpy as np
 from PIL import Image
 
 from triform.base.errors import UserError
-from triform.datasets.captioned.framing import MARGIN, WHITE, framed
-from triform.datasets.captioned.table import CaptionTable, DrawnPictures, make_table
+from triform.datasets.array_cache import cached_array
+from triform.datasets.captioned.table import ArrayImages, CaptionTable, make_table
 from triform.datasets.load import load_dataset
-from triform.datasets.packed import packed
 from triform.datasets.shape import Shape, list_shapes
-from triform.geometry.cameras import upper_cameras
-from triform.geometry.views import VERSION, render_views
+from triform.geometry.render.cameras import upper_cameras
+from triform.geometry.render.views import VERSION, render_views
+from triform.images.framing import MIN_ALPHA, WHITE_MARGIN, frame_on_white, is_not_white
 from triform.images.read import HELD_SIDE, on_background, read_image
-from triform.text.vocabulary import words_of
+from triform.text.vocabulary import tokenize
 
-SIDE, VIEWS = 96, 4
-ALIKE = 6.0
+SIDE, NUM_VIEWS = 96, 4
+COPY_DISTANCE = 6.0
 """Mean difference of two framed previews, of 255, below which they count as copies."""
 VAL_SHARE, TEST_SHARE = 0.05, 0.2
-_ENDS = re.compile(r"\b(?:with|for|of|in|on|and|by|from)\b|[,(]")
+_HEAD_ENDS = re.compile(r"\b(?:with|for|of|in|on|and|by|from)\b|[,(]")
 
 
 def load_furniture(download_path: str) -> CaptionTable:
-    """The models of `sweethome3d` by name.
+    """Load the models of `sweethome3d`, captioned with their names.
 
     Raises:
-        UserError: they cannot be brought or read.
+        UserError: They cannot be downloaded or read.
     """
-    shapes = [
+    named = [
         shape
         for shape in list_shapes(load_dataset(["sweethome3d"], download_path))
-        if shape.english and words_of(plain_name(shape.english[0]))
+        if shape.english and tokenize(plain_name(shape.english[0]))
     ]
-    found = [(shape, data) for shape in shapes if (data := shape.preview())]
-    if len(found) < 10:
+    with_preview = [(shape, data) for shape in named if (data := shape.preview())]
+    if len(with_preview) < 10:
         raise UserError(f"{download_path}/sweethome3d: fewer than ten models with a preview")
-    shapes = [shape for shape, _ in found]
+    shapes = [shape for shape, _ in with_preview]
     previews = np.stack(
-        [_framed(read_image(data, "preview", longest=HELD_SIDE)) for _, data in found]
+        [_thumbnail(read_image(data, "preview", longest=HELD_SIDE)) for _, data in with_preview]
     )
-    splits = _divided(shapes, previews)
-    learned = [number for number, split in enumerate(splits) if split == "train"]
-    views = _views([shapes[number] for number in learned])
-    names = [plain_name(shape.english[0]) for shape in shapes]
-    shown = [*range(len(shapes)), *(number for number in learned for _ in range(VIEWS))]
-    rows = np.arange(len(shapes))
-    kind = np.array(splits)
-    divided = {split: rows[kind == split] for split in ("train", "val", "test")}
-    divided["train"] = np.concatenate([divided["train"], np.arange(len(shapes), len(shown))])
-    said = [(" ".join(words_of(names[number])),) for number in shown]
+    shape_splits = np.array(_assign_splits(shapes, previews))
+    train_shapes = np.flatnonzero(shape_splits == "train")
+    views = _rendered_views([shapes[index] for index in train_shapes])
+    shape_indices = np.concatenate([np.arange(len(shapes)), train_shapes.repeat(NUM_VIEWS)])
+    splits = {split: np.flatnonzero(shape_splits == split) for split in ("train", "val", "test")}
+    splits["train"] = np.concatenate([splits["train"], np.arange(len(shapes), len(shape_indices))])
+    names = [" ".join(tokenize(plain_name(shape.english[0]))) for shape in shapes]
+    captions = [names[index] for index in shape_indices]
     images = np.concatenate([previews, views.reshape(-1, SIDE, SIDE, 3)])
     return make_table(
-        "furniture", DrawnPictures(images, [shapes[number].object_id for number in shown]), said,
-        divided, licence="of each library: LICENSE.TXT in its .sh3f file",
-        contents=tuple(head_noun(own[0]) for own in said),
-    )  # fmt: skip
+        "furniture",
+        ArrayImages(images, [shapes[index].object_id for index in shape_indices]),
+        [(caption,) for caption in captions],
+        splits,
+        licence="of each library: LICENSE.TXT in its .sh3f file",
+        contents=tuple(map(head_noun, captions)),
+    )
 
 
 def plain_name(name: str) -> str:
-    """A name without numbers and what only a catalogue needs: "Chair 2 (oak)" is "chair"."""
+    """A name without numbers and catalogue details: "Chair 2 (oak)" is "chair"."""
     return re.sub(r"[\d#_]+", " ", name.split("(")[0]).strip().lower()
 
 
 def head_noun(caption: str) -> str:
-    """What a thing is: the last word before "with", "for", "of" and the like."""
-    head = words_of(_ENDS.split(caption, maxsplit=1)[0]) or words_of(caption)
+    """The noun that a caption is about: the last word before "with", "for", "of" and the like."""
+    head = tokenize(_HEAD_ENDS.split(caption, maxsplit=1)[0]) or tokenize(caption)
     return head[-1] if head else ""
 
 
-def _framed(image: Image.Image) -> np.ndarray:
-    """The thing in the middle of a white square, (SIDE, SIDE, 3) uint8."""
-    on_white = np.asarray(on_background(image))
-    inside = np.asarray((on_white < WHITE).any(2))
+def _thumbnail(image: Image.Image) -> np.ndarray:
+    """An image framed on white, (SIDE, SIDE, 3) uint8."""
+    rgb = np.asarray(on_background(image))
+    mask = is_not_white(rgb)
     if image.mode == "RGBA":
-        inside &= np.asarray(image)[..., 3] > 8
-    square = Image.fromarray(framed(on_white, inside))
+        mask &= np.asarray(image)[..., 3] > MIN_ALPHA
+    square = Image.fromarray(frame_on_white(rgb, mask))
     return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _divided(shapes: Sequence[Shape], previews: np.ndarray) -> list[str]:
-    """Train, val or test of each by its id; near-copies follow the smallest hash among them."""
+def _assign_splits(shapes: Sequence[Shape], previews: np.ndarray) -> list[str]:
+    """Split of each shape by the hash of its id; near-copies follow the first of them."""
     flat = previews.reshape(len(previews), -1).astype(np.float32)
-    leader = list(range(len(shapes)))
-    for number in range(1, len(flat)):
-        apart = np.abs(flat[:number] - flat[number]).mean(1)
-        if apart.min() < ALIKE:
-            leader[number] = leader[int(apart.argmin())]
+    leaders = list(range(len(shapes)))
+    for index in range(1, len(flat)):
+        distances = np.abs(flat[:index] - flat[index]).mean(1)
+        if distances.min() < COPY_DISTANCE:
+            leaders[index] = leaders[int(distances.argmin())]
     splits = []
-    for number in leader:
-        digest = hashlib.sha256(shapes[number].object_id.encode()).digest()
-        place = int.from_bytes(digest[:8], "big") / 2**64
-        early, late = TEST_SHARE, TEST_SHARE + VAL_SHARE
-        splits.append("test" if place < early else "val" if place < late else "train")
+    for leader in leaders:
+        digest = hashlib.sha256(shapes[leader].object_id.encode()).digest()
+        position = int.from_bytes(digest[:8], "big") / 2**64
+        is_val = position < TEST_SHARE + VAL_SHARE
+        splits.append("test" if position < TEST_SHARE else "val" if is_val else "train")
     return splits
 
 
-def _views(shapes: Sequence[Shape]) -> np.ndarray:
-    """Rendered views (N, VIEWS, SIDE, SIDE, 3) uint8; kept in the cache folder."""
-    facts = [f"captioned views {VERSION} {VIEWS} {SIDE} {MARGIN}"]
-    facts += [shape.fingerprint for shape in shapes]
-    name = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
+def _rendered_views(shapes: Sequence[Shape]) -> np.ndarray:
+    """Rendered views (N, NUM_VIEWS, SIDE, SIDE, 3) uint8, cached on disk."""
+    key = [f"captioned views {VERSION} {NUM_VIEWS} {SIDE} {WHITE_MARGIN}"]
+    key += [shape.fingerprint for shape in shapes]
+    name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:24]
 
-    def drawn(number: int) -> np.ndarray:
-        mesh = shapes[number].load(appearance=True)
-        cameras = upper_cameras(VIEWS, seed=number)
+    def render(index: int) -> np.ndarray:
+        mesh = shapes[index].load(appearance=True)
+        cameras = upper_cameras(NUM_VIEWS, seed=index)
         views = render_views(mesh, cameras, 2 * SIDE)
-        return np.stack([_framed(Image.fromarray(view.rgba)) for view in views])
+        return np.stack([_thumbnail(Image.fromarray(view.rgba)) for view in views])
 
-    shape = (len(shapes), VIEWS, SIDE, SIDE, 3)
-    return np.asarray(packed(f"{name}_furniture", shape, np.uint8, drawn, "views"))
+    size = (len(shapes), NUM_VIEWS, SIDE, SIDE, 3)
+    return np.asarray(cached_array(f"{name}_furniture", size, np.uint8, render, "views"))

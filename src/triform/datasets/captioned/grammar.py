@@ -1,9 +1,9 @@
-"""Sentences about scenes of one to three tinted things, and back from a sentence to the scene.
+"""A grammar of captions: sentences from scenes of one to three objects, and scenes from sentences.
 
-A scene is a tuple of (role, colour, noun): one thing has the role "alone"; two are "left" and
-"right" or "above" and "below"; of three, two stand "left" and "right" and the third is "over" or
+A scene is a tuple of (role, colour, noun): a single object has the role "alone"; two are "left" and
+"right" or "above" and "below"; of three, two are "left" and "right" and the third is "over" or
 "under" them. A sentence names them in some order, with synonyms, by one of the patterns below;
-`parse` accepts exactly the sentences that the grammar makes.
+`parse` accepts exactly the sentences that the grammar generates.
 """
 
 from __future__ import annotations
@@ -13,29 +13,38 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-from triform.text.vocabulary import words_of
+from triform.text.vocabulary import tokenize
 
 Scene = tuple[tuple[str, str, str], ...]
 
 COLOURS = {
-    "red": (255, 64, 64), "green": (64, 220, 64), "blue": (80, 110, 255),
-    "yellow": (255, 235, 64), "purple": (200, 80, 230), "white": (255, 255, 255),
-}  # fmt: skip
-# Two names for every kind: a captioner that takes the likeliest word would prefer kinds that share
-# their probability among fewer names.
+    "red": (255, 64, 64),
+    "green": (64, 220, 64),
+    "blue": (80, 110, 255),
+    "yellow": (255, 235, 64),
+    "purple": (200, 80, 230),
+    "white": (255, 255, 255),
+}
+# Two names for every class: greedy decoding would prefer classes that share their probability among
+# fewer names.
 CLOTHES: Mapping[str, tuple[str, ...]] = {
-    "t-shirt": ("t-shirt", "tee"), "trouser": ("pair of trousers", "pair of pants"),
-    "pullover": ("pullover", "sweater"), "dress": ("dress", "gown"), "coat": ("coat", "jacket"),
-    "sandal": ("sandal", "slipper"), "shirt": ("shirt", "blouse"),
+    "t-shirt": ("t-shirt", "tee"),
+    "trouser": ("pair of trousers", "pair of pants"),
+    "pullover": ("pullover", "sweater"),
+    "dress": ("dress", "gown"),
+    "coat": ("coat", "jacket"),
+    "sandal": ("sandal", "slipper"),
+    "shirt": ("shirt", "blouse"),
     "sneaker": ("sneaker", "trainer"),
-    "bag": ("bag", "handbag"), "ankle boot": ("ankle boot", "boot"),
-}  # fmt: skip
+    "bag": ("bag", "handbag"),
+    "ankle boot": ("ankle boot", "boot"),
+}
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NUMERALS: Mapping[str, tuple[str, ...]] = {
     str(digit): (word,) for digit, word in enumerate(_DIGITS)
 }
 OPENINGS = ("", "there is ", "here is ", "a picture of ", "this shows ", "one can see ")
-# {0}, {1}, {2}: the things in the order of the roles to their right.
+# {0}, {1}, {2}: the objects in the order of the roles to their right.
 PATTERNS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("{0}", ("alone",)),
     ("{0} to the left of {1}", ("left", "right")),
@@ -55,61 +64,61 @@ PATTERNS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("{0} to the left of {1} with {2} on top", ("left", "right", "over")),
     ("{2} over {0} and {1}", ("left", "right", "over")),
 )
-_THING = "@"
+_PLACEHOLDER = "@"
 
 
 class Grammar:
-    """Sentences about things that have these names.
+    """Generates and parses sentences about objects.
 
     Args:
-        nouns: what a thing is -> what it may be called, the usual name first.
+        nouns: Class of an object -> its names, the usual one first.
     """
 
     def __init__(self, nouns: Mapping[str, tuple[str, ...]]):
         phrases = {
-            " ".join(words_of(f"a {colour} {name}")): (colour, noun)
+            " ".join(tokenize(f"a {colour} {name}")): (colour, noun)
             for noun, names in nouns.items()
             for colour, name in itertools.product(COLOURS, names)
         }
         self.nouns = nouns
         self._phrases = phrases
         longest_first = sorted(phrases, key=len, reverse=True)
-        self._thing = re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b")
-        self._patterns = {
-            opening + pattern.format(*_THING * 3): _order(pattern, roles)
+        self._phrase_pattern = re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b")
+        self._roles = {
+            opening + pattern.format(*_PLACEHOLDER * 3): _order(pattern, roles)
             for opening in OPENINGS
             for pattern, roles in PATTERNS
         }
 
-    def sentences(self, scene: Scene, count: int, draw: random.Random) -> tuple[str, ...]:
-        """So many different sentences about a scene; there are at least as many as openings."""
-        things = {role: (colour, noun) for role, colour, noun in scene}
-        fitting = [pattern for pattern in PATTERNS if set(pattern[1]) == set(things)]
-        made: dict[str, None] = {}
-        while len(made) < count:
-            pattern, roles = draw.choice(fitting)
-            named = []
+    def sentences(self, scene: Scene, count: int, rng: random.Random) -> tuple[str, ...]:
+        """Generate `count` different sentences about a scene, at most as many as openings."""
+        objects = {role: (colour, noun) for role, colour, noun in scene}
+        patterns = [pattern for pattern in PATTERNS if set(pattern[1]) == set(objects)]
+        generated: dict[str, None] = {}
+        while len(generated) < count:
+            pattern, roles = rng.choice(patterns)
+            phrases = []
             for role in roles:
-                colour, noun = things[role]
-                named.append(f"a {colour} {draw.choice(self.nouns[noun])}")
-            made[draw.choice(OPENINGS) + pattern.format(*named)] = None
-        return tuple(made)
+                colour, noun = objects[role]
+                phrases.append(f"a {colour} {rng.choice(self.nouns[noun])}")
+            generated[rng.choice(OPENINGS) + pattern.format(*phrases)] = None
+        return tuple(generated)
 
     def parse(self, sentence: str) -> Scene | None:
-        """The scene that a sentence tells of; None where the grammar makes no such sentence."""
-        things: list[tuple[str, str]] = []
+        """The scene that a sentence describes; None if the grammar generates no such sentence."""
+        objects: list[tuple[str, str]] = []
 
-        def note(match: re.Match[str]) -> str:
-            things.append(self._phrases[match[0]])
-            return _THING
+        def record(match: re.Match[str]) -> str:
+            objects.append(self._phrases[match[0]])
+            return _PLACEHOLDER
 
-        skeleton = self._thing.sub(note, " ".join(words_of(sentence)))
-        roles = self._patterns.get(skeleton)
+        template = self._phrase_pattern.sub(record, " ".join(tokenize(sentence)))
+        roles = self._roles.get(template)
         if roles is None:
             return None
-        return tuple(sorted((role, *thing) for role, thing in zip(roles, things, strict=True)))
+        return tuple(sorted((role, *phrase) for role, phrase in zip(roles, objects, strict=True)))
 
 
 def _order(pattern: str, roles: tuple[str, ...]) -> tuple[str, ...]:
     """Roles in the order in which the sentence names them."""
-    return tuple(roles[int(number)] for number in re.findall(r"\{(\d)\}", pattern))
+    return tuple(roles[int(index)] for index in re.findall(r"\{(\d)\}", pattern))

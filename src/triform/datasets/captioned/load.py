@@ -1,16 +1,16 @@
-"""Captioned pictures by name."""
+"""Captioned images by name of the set."""
 
 from __future__ import annotations
 
 from triform.base.errors import UsageError
+from triform.datasets.captioned.concat import concat_tables
 from triform.datasets.captioned.csv_file import load_csv
 from triform.datasets.captioned.emoji import UNSEEN, load_emoji, load_unseen_emoji
 from triform.datasets.captioned.furniture import load_furniture
-from triform.datasets.captioned.joined import joined
 from triform.datasets.captioned.scenes import load_scenes
 from triform.datasets.captioned.table import CaptionTable
 
-KNOWN = ("csv", "scenes", "scenes:digits", "emoji", UNSEEN, "furniture")
+DATASETS = ("csv", "scenes", "scenes:digits", "emoji", UNSEEN, "furniture")
 
 
 def load_captioned(
@@ -22,38 +22,34 @@ def load_captioned(
     seed: int = 42,
     download_path: str = "datasets",
 ) -> CaptionTable:
-    """Reads, brings or makes a set of captioned pictures.
+    """Read, download or generate a set of captioned images.
 
     Args:
         source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
             "joypixels" (for tests alone), "furniture"; several with "+" between them are one set.
-        images_dir: folder of the pictures (csv).
-        caption_file: table `image,caption` (csv).
-        val_split: share of the pictures for validation (csv).
-        seed: of the division (csv) or of the scenes.
-        download_path: folder for what has to be brought.
+        images_dir: Folder of the images (csv).
+        caption_file: Table `image,caption` (csv).
+        val_split: Share of the images for validation (csv).
+        seed: Of the splits (csv) or of the scenes.
+        download_path: Download folder.
 
     Raises:
-        UsageError: no such set.
-        UserError: it cannot be brought or used.
+        UsageError: No such set.
+        UserError: It cannot be downloaded or used.
     """
-    if "+" in source:
-        parts = [
-            load_captioned(
-                part, images_dir=images_dir, caption_file=caption_file, val_split=val_split,
-                seed=seed, download_path=download_path,
-            )
-            for part in source.split("+")
-        ]  # fmt: skip
-        return joined(source, parts)
-    if source == "csv":
-        return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
-    if source == "emoji":
-        return load_emoji(download_path)
-    if source == UNSEEN:
-        return load_unseen_emoji(download_path)
-    if source == "furniture":
-        return load_furniture(download_path)
-    if source.partition("/")[0] in KNOWN:
-        return load_scenes(source, seed=seed, download_path=download_path)
-    raise UsageError(f"dataset: {source!r} is not known; choose {', '.join(KNOWN)}")
+
+    def load_one(name: str) -> CaptionTable:
+        if name == "csv":
+            return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
+        if name == "emoji":
+            return load_emoji(download_path)
+        if name == UNSEEN:
+            return load_unseen_emoji(download_path)
+        if name == "furniture":
+            return load_furniture(download_path)
+        if name.partition("/")[0] in DATASETS:
+            return load_scenes(name, seed=seed, download_path=download_path)
+        raise UsageError(f"dataset: {name!r} is not known; choose {', '.join(DATASETS)}")
+
+    tables = [load_one(name) for name in source.split("+")]
+    return tables[0] if len(tables) == 1 else concat_tables(source, tables)

@@ -1,4 +1,4 @@
-"""What every set of captioned pictures is once it is read."""
+"""Captioned images as a table: images, captions and splits by row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,22 +15,22 @@ from triform.base.errors import UsageError
 from triform.images.read import HELD_SIDE, on_background, read_image
 
 
-class Pictures(Protocol):
-    """Pictures by row, in memory or on disk."""
+class Images(Protocol):
+    """Images by row, in memory or on disk."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of images."""
 
-    def picture(self, row: int) -> np.ndarray:
-        """One picture, (H, W, 3) uint8 sRGB."""
+    def image(self, row: int) -> np.ndarray:
+        """One image, (H, W, 3) uint8 sRGB."""
 
     def name(self, row: int) -> str:
-        """What it is called: its file, or what it shows."""
+        """Its file, or what it shows."""
 
 
 @dataclass(frozen=True)
-class DrawnPictures:
-    """Pictures in memory: (N, H, W, 3) uint8 sRGB, and a name for each."""
+class ArrayImages:
+    """Images in memory: (N, H, W, 3) uint8 sRGB, and a name for each."""
 
     images: np.ndarray
     names: Sequence[str]
@@ -38,19 +38,18 @@ class DrawnPictures:
     def __len__(self) -> int:
         return len(self.images)
 
-    def picture(self, row: int) -> np.ndarray:
-        """One picture, (H, W, 3) uint8 sRGB."""
-        shown: np.ndarray = self.images[row]
-        return shown
+    def image(self, row: int) -> np.ndarray:
+        """One image, (H, W, 3) uint8 sRGB."""
+        return np.asarray(self.images[row])
 
     def name(self, row: int) -> str:
-        """What it is called."""
+        """The name of the image."""
         return self.names[row]
 
 
 @dataclass(frozen=True)
-class FilePictures:
-    """Pictures in a folder, read when they are asked for; what is transparent becomes white."""
+class FileImages:
+    """Images in a folder, read on access; transparent pixels become white."""
 
     folder: Path
     names: Sequence[str]
@@ -58,42 +57,42 @@ class FilePictures:
     def __len__(self) -> int:
         return len(self.names)
 
-    def picture(self, row: int) -> np.ndarray:
-        """One picture, (H, W, 3) uint8 sRGB.
+    def image(self, row: int) -> np.ndarray:
+        """One image, (H, W, 3) uint8 sRGB.
 
         Raises:
-            UserError: the file is gone or damaged by now.
+            UserError: The file is gone or damaged by now.
         """
         path = self.folder / self.names[row]
         return np.asarray(on_background(read_image(path, longest=HELD_SIDE)))
 
     def name(self, row: int) -> str:
-        """Its file, relative to the folder."""
+        """The file, relative to the folder."""
         return self.names[row]
 
 
 @dataclass(frozen=True, eq=False)
 class CaptionTable:
-    """A set of captioned pictures.
+    """A set of captioned images.
 
     Attributes:
-        name: of the set.
-        pictures: by row.
-        captions: what people (or a grammar) said about each, one sentence or more.
-        splits: rows of "train", "val", "test", and of further tests that a set has.
+        name: Name of the set.
+        images: By row.
+        captions: One sentence or more about each image.
+        splits: Rows of "train", "val", "test", and of further test splits that a set has.
         digest: sha256 of names, captions and splits.
-        licence: in a few words.
-        contents: what each picture shows, in the form that the set's own score compares; empty
-            where a set has no such thing.
+        licence: In a few words.
+        contents: What each image shows, in the form that content accuracy compares; empty where
+            a set does not know it.
     """
 
     name: str
-    pictures: Pictures
+    images: Images
     captions: tuple[tuple[str, ...], ...]
     splits: Mapping[str, np.ndarray]
     digest: str
     licence: str = ""
-    contents: tuple[Any, ...] = ()
+    contents: tuple[object, ...] = ()
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -102,7 +101,7 @@ class CaptionTable:
         """Rows of a split.
 
         Raises:
-            UsageError: the set has no such split, or nothing is in it.
+            UsageError: The set has no such split, or nothing is in it.
         """
         if len(self.splits.get(split, ())) == 0:
             known = ", ".join(name for name, rows in self.splits.items() if len(rows)) or "none"
@@ -112,15 +111,17 @@ class CaptionTable:
 
 def make_table(
     name: str,
-    pictures: Pictures,
+    images: Images,
     captions: Sequence[Sequence[str]],
     splits: Mapping[str, np.ndarray],
-    **more: Any,
+    *,
+    licence: str = "",
+    contents: Sequence[object] = (),
 ) -> CaptionTable:
-    """A table with its digest."""
-    said = tuple(tuple(own) for own in captions)
-    names = [pictures.name(row) for row in range(len(said))]
-    divided = {key: np.asarray(rows).tolist() for key, rows in splits.items()}
-    content = json.dumps([name, names, said, divided], ensure_ascii=False)
+    """Make a table with its digest."""
+    texts = tuple(tuple(sentences) for sentences in captions)
+    names = [images.name(row) for row in range(len(texts))]
+    rows_of = {split: np.asarray(rows).tolist() for split, rows in splits.items()}
+    content = json.dumps([name, names, texts, rows_of], ensure_ascii=False)
     digest = hashlib.sha256(content.encode()).hexdigest()
-    return CaptionTable(name, pictures, said, splits, digest, **more)
+    return CaptionTable(name, images, texts, splits, digest, licence, tuple(contents))

@@ -1,1 +1,1 @@
-"""The shape library: any meshes as pictures, cameras, point clouds, voxels and captions."""
+"""The shape library: any meshes as images, cameras, point clouds, voxels and captions."""

@@ -1,7 +1,8 @@
-"""The files of a library as arrays: nothing unpickled, every complaint names the file."""
+"""Decoders for the files of a library: nothing is unpickled, every error names the file."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -9,6 +10,7 @@ import math
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,118 +19,129 @@ from PIL import Image
 
 from triform.base.archive import open_zip
 from triform.base.errors import UserError
-from triform.datasets.library.fields import LARGEST_GRID
-from triform.datasets.library.layout import (
-    FAR,
-    MAX_DEPTH,
-    Library,
-    LibraryObject,
-)
-from triform.geometry.cameras import Camera
+from triform.datasets.library.field_types import MAX_VOXEL_SIZE
+from triform.datasets.library.layout import FAR, MAX_DEPTH, LibraryObject
+from triform.datasets.library.library import Library
+from triform.geometry.render.cameras import Camera
 from triform.images.read import read_depth_map
 from triform.images.read import read_image as read_any_image
 
-# Larger arrays are mapped instead of read, since mostly a part of them is wanted.
-_MAPPED_BYTES = 4 * 2**20
-_LONGEST_HEADER = 2**16
-# Before the header of an array file: magic, version and length.
-_PREFIX = 12
-# A voxel file holds a byte for each cell of the finest grid, or wider numbers of a coarser one.
-_LARGEST_VOXELS = LARGEST_GRID**3
-
-
+# Larger arrays are mapped instead of read, since usually a part of them is used.
+_MIN_MAPPED_BYTES = 4 * 2**20
+_MAX_HEADER_BYTES = 2**16
+# Magic, version and length before the header of an array file.
+_PREFIX_BYTES = 12
+# One byte for each voxel at the finest resolution, or a wider type at a coarser one.
+_MAX_VOXEL_BYTES = MAX_VOXEL_SIZE**3
 # Arrays in one voxel file.
-_MOST_ARRAYS = 100
+_MAX_ARRAYS = 100
+
+
+# Errors of decoders for damaged files.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    EOFError,
+    MemoryError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
 
 
 class DamagedFile(UserError):
-    """A file of a library that is not what its name says."""
+    """A file of a library that cannot be decoded."""
 
 
 def read_image(library: Library, path: str, size: int | None = None) -> np.ndarray:
-    """A picture, (S, S, 4) uint8 RGBA with straight alpha.
+    """Image, (S, S, 4) uint8 RGBA with straight alpha.
 
     Args:
-        library: where it is.
-        path: its path there.
-        size: S; None for the stored size. A picture that is not square gets transparent margins.
+        library: an opened library.
+        path: inside the library.
+        size: S; None for the stored size. An image that is not square gets transparent margins.
 
     Raises:
-        UserError: it is missing or no picture.
+        UserError: the file is missing or not an image.
     """
     return decode_image(library.read_bytes(path), path, size)
 
 
 def decode_image(data: bytes, path: str, size: int | None = None) -> np.ndarray:
     """As `read_image`, from the file's content."""
-    with _damage(path, "picture"):
-        picture = open_picture(data, path)
-        width, height = picture.size
+    with _report_damage(path, "image"):
+        image = open_image(data, path)
+        width, height = image.size
         if width != height:
             square = Image.new("RGBA", (max(width, height),) * 2)
-            square.paste(picture, ((square.width - width) // 2, (square.height - height) // 2))
-            picture = square
-        if size is not None and size != picture.width:
+            square.paste(image, ((square.width - width) // 2, (square.height - height) // 2))
+            image = square
+        if size is not None and size != image.width:
             # Pillow weighs colours by alpha here, so that nothing bleeds in from the background.
-            whole = picture.width % size == 0
-            method = Image.Resampling.BOX if whole else Image.Resampling.LANCZOS
-            picture = picture.resize((size, size), method)
-        return np.asarray(picture)
+            is_multiple = image.width % size == 0
+            method = Image.Resampling.BOX if is_multiple else Image.Resampling.LANCZOS
+            image = image.resize((size, size), method)
+        return np.asarray(image)
 
 
-def open_picture(data: bytes, path: str) -> Image.Image:
-    """A PNG as RGBA; nothing else is tried, whatever else Pillow knows.
+def open_image(data: bytes, path: str) -> Image.Image:
+    """PNG as RGBA; other formats are refused.
 
     Raises:
-        DamagedFile: it is none, or too large.
+        DamagedFile: the file is not a PNG, or too large.
     """
     try:
         return read_any_image(data, path, kinds=("PNG",)).convert("RGBA")
     except UserError as error:
         reason = str(error).removeprefix(f"{path}: ")
-        raise DamagedFile(f"{path}: no readable picture: {reason}") from None
+        raise DamagedFile(f"{path}: no readable image: {reason}") from None
 
 
 def decode_depth(data: bytes, path: str, size: int | None = None) -> np.ndarray:
-    """A depth picture, (S, S) float32 along the camera's z; infinite where nothing is.
+    """Depth image, (S, S) float32 along the camera's z; infinite for the background.
 
     Raises:
-        UserError: no 16-bit PNG.
+        UserError: the file is not a 16-bit PNG.
     """
-    with _damage(path, "depth picture"):
+    with _report_damage(path, "depth image"):
         try:
             values = read_depth_map(data, path)
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
-            raise DamagedFile(f"{path}: no readable depth picture: {reason}") from None
+            raise DamagedFile(f"{path}: no readable depth image: {reason}") from None
         if size is not None and values.shape != (size, size):
-            picture = Image.fromarray(values)
-            values = np.asarray(picture.resize((size, size), Image.Resampling.NEAREST))
-        depth = values.astype(np.float32) * np.float32(MAX_DEPTH / 65536)
+            image = Image.fromarray(values)
+            values = np.asarray(image.resize((size, size), Image.Resampling.NEAREST))
+        depth: np.ndarray = values.astype(np.float32) * np.float32(MAX_DEPTH / 65536)
         depth[values >= FAR] = np.inf
         return depth
 
 
 def read_array(library: Library, path: str) -> np.ndarray:
-    """An array file (.npy); a large one on this machine is mapped.
+    """Array from a file (.npy); a large local file is memory-mapped.
 
     Raises:
-        UserError: it is missing, damaged, or would have to be unpickled.
+        UserError: the file is missing, damaged, or would have to be unpickled.
     """
     try:
-        place = library.store.local_file(path)
-        if place is not None and place.stat().st_size >= _MAPPED_BYTES:
-            with place.open("rb") as stream:
-                return _mapped(place, stream.read(_LONGEST_HEADER + _PREFIX), path)
+        file = library.store.local_file(path)
+        if file is not None and file.stat().st_size >= _MIN_MAPPED_BYTES:
+            with file.open("rb") as stream:
+                return _map_array(file, stream.read(_MAX_HEADER_BYTES + _PREFIX_BYTES), path)
     except OSError:
-        pass  # reading it whole complains as for every other file
+        pass  # reading it whole raises the usual error
     data = library.read_bytes(path)
     return decode_array(data, path)
 
 
 def decode_array(data: bytes, path: str) -> np.ndarray:
-    """An array from the content of its file; read-only."""
-    with _damage(path, "array"):
+    """Read-only array from the content of its file."""
+    with _report_damage(path, "array"):
         dtype, shape, fortran, offset = array_header(data)
         count = math.prod(shape)
         if len(data) - offset < count * dtype.itemsize:
@@ -140,17 +153,17 @@ def decode_array(data: bytes, path: str) -> np.ndarray:
 
 
 def array_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
-    """Type, shape, Fortran order and offset of the numbers of an array file.
+    """Type, shape, Fortran order and data offset of an array file.
 
     Raises:
-        ValueError: it is none, or holds Python objects.
+        ValueError: it is not an array file, or contains Python objects.
     """
     if data[:6] != b"\x93NUMPY" or len(data) < 12:
         raise ValueError("not an array file (.npy) of numpy")
-    wide = data[6] > 1
-    length = int.from_bytes(data[8 : 12 if wide else 10], "little")
-    offset = length + (12 if wide else 10)
-    if length > _LONGEST_HEADER:
+    is_version_2 = data[6] > 1
+    length = int.from_bytes(data[8 : 12 if is_version_2 else 10], "little")
+    offset = length + (12 if is_version_2 else 10)
+    if length > _MAX_HEADER_BYTES:
         raise ValueError("its header is too long")
     try:
         dtype, shape, fortran = _parse_header(data[:offset])
@@ -158,13 +171,13 @@ def array_header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int
             raise ValueError(f"its header says {shape}")
         return dtype, shape, fortran, offset
     except (SyntaxError, TypeError, tokenize.TokenError, UnicodeError, RecursionError):
-        # numpy reads the header as a Python literal, and complains as Python does.
+        # numpy parses the header as a Python literal.
         raise ValueError("its header is damaged") from None
 
 
 @functools.lru_cache(maxsize=256)
 def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    """Most files of a library begin alike, and numpy's own reading takes longer than the rest."""
+    """Cached: most headers of a library are equal, and numpy's parser is slow."""
     stream = io.BytesIO(header)
     version = np.lib.format.read_magic(stream)
     read = (
@@ -178,64 +191,64 @@ def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     return dtype, shape, fortran
 
 
-def _mapped(file: Path, head: bytes, path: str) -> np.ndarray:
-    with _damage(path, "array"):
+def _map_array(file: Path, head: bytes, path: str) -> np.ndarray:
+    with _report_damage(path, "array"):
         dtype, shape, fortran, offset = array_header(head)
         return np.memmap(
             file, dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C"
         )
 
 
-def as_rows(values: np.ndarray, path: str, what: str = "points") -> np.ndarray:
-    """(N, 3) from (N, 3) or (3, N), whichever it is.
+def as_rows(values: np.ndarray, path: str, noun: str = "points") -> np.ndarray:
+    """Array of shape (N, 3) from (N, 3) or (3, N).
 
     Raises:
-        UserError: neither, no numbers, or none at all.
+        UserError: another shape, no numeric type, or an empty array.
     """
     if values.dtype.kind not in "biuf" or values.size == 0:
-        held = "none" if values.size == 0 else str(values.dtype)[:80]
-        raise DamagedFile(f"{path}: expected {what}, holds {held}")
+        description = "none" if values.size == 0 else str(values.dtype)[:80]
+        raise DamagedFile(f"{path}: expected {noun}, holds {description}")
     if values.ndim == 2 and values.shape[1] == 3:
         return values
     if values.ndim == 2 and values.shape[0] == 3:
-        return values.T
-    raise DamagedFile(f"{path}: {what} of shape {values.shape}; expected (N, 3) or (3, N)")
+        return np.asarray(values.T)
+    raise DamagedFile(f"{path}: {noun} of shape {values.shape}; expected (N, 3) or (3, N)")
 
 
 def read_voxels(library: Library, entry: LibraryObject, size: int) -> np.ndarray:
-    """The voxels of an object, (size, size, size) bool; from a finer grid where that divides.
-
-    A coarser cell is taken where any of its parts is: that is what "touched" means for it, too.
+    """Voxels of an object, (size, size, size) bool, max-pooled from a finer multiple if needed.
 
     Raises:
-        UserError: there is no such grid, or it cannot be read.
+        UserError: there are no such voxels, or they cannot be read.
     """
-    fine = min((there for there in entry.voxels if there % size == 0), default=None)
-    if fine is None:
-        there = ", ".join(f"{size}^3" for size in entry.voxel_sizes) or "none"
+    stored_size = min(
+        (available for available in entry.voxels if available % size == 0), default=None
+    )
+    if stored_size is None:
+        available = ", ".join(f"{size}^3" for size in entry.voxel_sizes) or "none"
         raise UserError(
-            f"{library.root}: no voxels of {size}^3 for {entry.object_id} (there: {there}); make "
-            f"them from its mesh: triform shapes prepare MESHES LIBRARY --voxel_size {size}"
+            f"{library.root}: no voxels of {size}^3 for {entry.object_id} (there: {available}); "
+            f"make them from its mesh: triform shapes prepare MESHES LIBRARY --voxel_size {size}"
         )
-    path = entry.voxels[fine]
-    grid = decode_voxels(library.read_bytes(path), path, fine)
-    parts = fine // size
-    pooled = grid.reshape(size, parts, size, parts, size, parts).any(axis=(1, 3, 5))
+    path = entry.voxels[stored_size]
+    voxels = decode_voxels(library.read_bytes(path), path, stored_size)
+    parts = stored_size // size
+    pooled = voxels.reshape(size, parts, size, parts, size, parts).any(axis=(1, 3, 5))
     return np.asarray(pooled)
 
 
 def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
     """Occupancy, (size, size, size) bool, index order x, y, z.
 
-    Our own files are bit-packed; a plain array of the right shape in the archive will do as well.
+    Files of this program are bit-packed; a plain array of the right shape is accepted as well.
 
     Raises:
-        UserError: damaged, or a grid of another size.
+        UserError: the file is damaged, or of another size.
     """
-    with _damage(path, "voxel grid"):
-        if not 1 <= size <= LARGEST_GRID:
-            raise ValueError(f"{size}^3 voxels, at most {LARGEST_GRID}^3 are read")
-        with open_zip(io.BytesIO(data), _MOST_ARRAYS) as archive:
+    with _report_damage(path, "voxel grid"):
+        if not 1 <= size <= MAX_VOXEL_SIZE:
+            raise ValueError(f"{size}^3 voxels, at most {MAX_VOXEL_SIZE}^3 are read")
+        with open_zip(io.BytesIO(data), _MAX_ARRAYS) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             name = next((n for n in ("occupancy", "voxels", *names) if n in names), None)
             if name is None:
@@ -248,61 +261,51 @@ def decode_voxels(data: bytes, path: str, size: int) -> np.ndarray:
 
 
 def _read_voxel_array(archive: zipfile.ZipFile, member: str, size: int) -> np.ndarray:
-    """Bits or cells of a grid; unpacked only where the header promises just that.
+    """Bits or voxels of a file; unpacked only if its header and size match.
 
     Raises:
-        ValueError: another array, or more bytes than it has.
+        ValueError: another shape or type, or another size than in the header.
     """
     info = archive.getinfo(member)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member} is packed in another way than numpy packs")
+        raise ValueError(f"{member} is compressed in an unsupported way")
     with archive.open(info) as stream:
-        head = stream.read(_PREFIX - 2)
+        head = stream.read(_PREFIX_BYTES - 2)
         head += stream.read(2) if head[6:7] > b"\1" else b""
-        head += stream.read(min(int.from_bytes(head[8:], "little"), _LONGEST_HEADER))
+        head += stream.read(min(int.from_bytes(head[8:], "little"), _MAX_HEADER_BYTES))
         dtype, shape, fortran, offset = array_header(head)
         bits = dtype == np.uint8 and math.prod(shape) == -(-(size**3) // 8)
         if not bits and not (shape == (size,) * 3 and dtype.kind in "biuf"):
             raise ValueError(f"{member} is {dtype} {shape}, expected {size}^3 bits or cells"[:200])
-        promised = math.prod(shape) * dtype.itemsize
-        if promised > _LARGEST_VOXELS or info.file_size != offset + promised:
+        expected = math.prod(shape) * dtype.itemsize
+        if expected > _MAX_VOXEL_BYTES or info.file_size != offset + expected:
             raise ValueError(
-                f"{member} unpacks to {info.file_size:,} bytes, its header promises {promised:,}"
+                f"{member} unpacks to {info.file_size:,} bytes, its header promises {expected:,}"
             )
-        # To the end of the member: there its checksum is compared.
+        # Read to the end of the member: its checksum is compared there.
         values = np.frombuffer(stream.read(), dtype)
         return values.reshape(shape, order="F" if fortran else "C")
 
 
 def decode_camera(data: bytes, path: str) -> Camera:
-    """A camera.
+    """Camera from JSON.
 
     Raises:
-        UserError: no JSON, or values are missing or impossible.
+        UserError: the file is not JSON, or values are missing or impossible.
     """
-    with _damage(path, "camera"):
+    with _report_damage(path, "camera"):
         return Camera.from_json(json.loads(data), path)
 
 
-class _damage:
-    """Turns whatever a damaged file makes its reader raise into one line."""
-
-    def __init__(self, path: str, what: str) -> None:
-        self.path, self.what = path, what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        damage = (
-            ValueError, KeyError, OSError, SyntaxError, EOFError, MemoryError, TypeError,
-            OverflowError,
-            zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, IndexError,
-            Image.DecompressionBombError,
-        )  # fmt: skip
-        if error is None or isinstance(error, UserError) or not isinstance(error, damage):
-            return
+@contextlib.contextmanager
+def _report_damage(path: str, noun: str) -> Iterator[None]:
+    """Turn the errors of decoders into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "BytesIO" in reason:
-            reason = "it is no PNG"
-        raise DamagedFile(f"{self.path}: no readable {self.what}: {reason}") from None
+            reason = "it is not a PNG"
+        raise DamagedFile(f"{path}: no readable {noun}: {reason}") from None

@@ -1,9 +1,8 @@
-"""Libraries that somebody else made: what belongs together is read from file names.
+"""Reader of libraries made by other programs: objects from file names and foreign metadata.
 
-The Shap-E document names pictures `object1_view1.png`, clouds `object1.npy` and cameras
-`object1_view1.json`; it asks for a `metadata.json` that ties pictures to clouds and does not say
-in which form. The forms that people write are understood here; what they leave out, the file names
-say.
+The Shap-E document names images `object1_view1.png`, point clouds `object1.npy` and cameras
+`object1_view1.json`; it asks for a `metadata.json` that relates images to point clouds without
+defining its form. The usual forms are read here and completed from the file names.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 import pydantic
 
 from triform.base.errors import UserError
-from triform.datasets.library.fields import LARGEST_GRID
-from triform.datasets.library.ids import id_fault, path_fault
+from triform.datasets.library.field_types import MAX_VOXEL_SIZE
+from triform.datasets.library.ids import id_problem, path_problem
 from triform.datasets.library.layout import (
     FOLDERS,
     METADATA,
@@ -40,20 +39,20 @@ _IMAGE_KEYS = ("images", "image", "views", "renders")
 _POINTS_KEYS = ("points", "point_cloud", "pointcloud", "points_path")
 
 
-class OtherForm(UserError):
-    """A `metadata.json` that no form known here fits."""
+class UnknownFormError(UserError):
+    """A `metadata.json` of an unknown form."""
 
 
 def list_files(store: Store) -> dict[str, int]:
-    """Path -> bytes of every file in the folders of a library."""
+    """Path -> size in bytes of all files in the folders of a library."""
     return {path: size for folder in FOLDERS for path, size in store.sizes(folder).items()}
 
 
 def find_objects(store: Store) -> dict[str, LibraryObject] | None:
-    """The objects of a library by id, whoever made it; None where there is nothing at all.
+    """Objects of any library by id; None if there are no files.
 
     Raises:
-        UserError: its `metadata.json` is no JSON, or of a form that nobody knows.
+        UserError: its `metadata.json` is not JSON, or of an unknown form.
     """
     data = read_table(store, METADATA)
     if data is None:
@@ -62,7 +61,7 @@ def find_objects(store: Store) -> dict[str, LibraryObject] | None:
     entries = parse_json(data, source)
     if is_ours(entries):
         return parse_metadata(entries, source)
-    return tie(entries, objects_from_names(list_files(store)), source)
+    return merge_metadata(entries, objects_from_names(list_files(store)), source)
 
 
 def is_ours(entries: Any) -> bool:
@@ -73,45 +72,48 @@ def is_ours(entries: Any) -> bool:
 
 
 def objects_from_names(files: Iterable[str]) -> dict[str, LibraryObject]:
-    """Objects by what their files are called; a file of no object's form is left out.
+    """Objects from file names; files of other names are left out.
 
-    So is one whose name is unsafe (`ids.path_fault`), and a grid that is finer than can be read.
+    So are unsafe names (`ids.path_problem`), and voxels that are finer than can be read.
     """
-    found: dict[str, dict[str, Any]] = {}
+    objects: dict[str, dict[str, Any]] = {}
     for path in files:
         for kind, pattern in (
-            ("depths", DEPTH), ("images", IMAGE), ("cameras", CAMERA),
-            ("points", POINTS), ("voxels", VOXELS),
-        ):  # fmt: skip
+            ("depths", DEPTH),
+            ("images", IMAGE),
+            ("cameras", CAMERA),
+            ("points", POINTS),
+            ("voxels", VOXELS),
+        ):
             match = pattern.fullmatch(path)
             if match is None:
                 continue
-            too_fine = kind == "voxels" and not 1 <= int(match[2]) <= LARGEST_GRID
-            if too_fine or path_fault(path) or id_fault(match[1]):
+            too_fine = kind == "voxels" and not 1 <= int(match[2]) <= MAX_VOXEL_SIZE
+            if too_fine or path_problem(path) or id_problem(match[1]):
                 break
-            entry = found.setdefault(match[1], {})
+            entry = objects.setdefault(match[1], {})
             if kind == "points":
                 entry[(match[2] or ".points")[1:]] = path
             else:
                 entry.setdefault(kind, {})[int(match[2])] = path
             break
-    return {name: _from_parts(name, entry) for name, entry in sorted(found.items())}
+    return {name: _from_parts(name, entry) for name, entry in sorted(objects.items())}
 
 
 def _from_parts(object_id: str, entry: dict[str, Any]) -> LibraryObject:
     images: dict[int, str] = entry.get("images", {})
     views = sorted(images)
 
-    def along(kind: str) -> tuple[str, ...]:
-        """Files that go with the pictures: all of them, or none can be used."""
-        there: dict[int, str] = entry.get(kind, {})
-        return tuple(there[view] for view in views) if set(views) <= set(there) else ()
+    def matching(kind: str) -> tuple[str, ...]:
+        """Files of the same views as the images; empty if one is missing."""
+        available: dict[int, str] = entry.get(kind, {})
+        return tuple(available[view] for view in views) if set(views) <= set(available) else ()
 
     return LibraryObject(
         object_id=object_id,
         images=tuple(images[view] for view in views),
-        depths=along("depths"),
-        cameras=along("cameras"),
+        depths=matching("depths"),
+        cameras=matching("cameras"),
         points=entry.get("points"),
         colors=entry.get("colors"),
         normals=entry.get("normals"),
@@ -119,35 +121,37 @@ def _from_parts(object_id: str, entry: dict[str, Any]) -> LibraryObject:
     )
 
 
-def tie(entries: Any, named: Mapping[str, LibraryObject], source: str) -> dict[str, LibraryObject]:
-    """What a `metadata.json` says, completed by what the file names say.
+def merge_metadata(
+    entries: Any, from_names: Mapping[str, LibraryObject], source: str
+) -> dict[str, LibraryObject]:
+    """Objects of a foreign `metadata.json`, completed from the file names.
 
-    Understood are an object of objects (object id -> its files), a list of objects with an id, each
-    also below "objects", and pairs of a picture and a cloud, as an object or as a list.
+    The forms are an object of objects (object id -> its files), a list of objects with an id, both
+    also below "objects", and pairs of an image and a point cloud, as an object or as a list.
 
     Args:
-        entries: the file's content.
-        named: objects by file names.
-        source: name of the file, for complaints.
+        entries: parsed JSON.
+        from_names: objects from file names.
+        source: name of the file, for error messages.
 
     Raises:
-        OtherForm: none of these.
+        UnknownFormError: none of these forms.
     """
     if isinstance(entries, dict) and isinstance(entries.get("objects"), (dict, list)):
         entries = entries["objects"]
-    found: dict[str, dict[str, Any]] = {}
+    objects: dict[str, dict[str, Any]] = {}
     for object_id, entry in _entries(entries, source):
         images = _paths(next((entry[k] for k in _IMAGE_KEYS if k in entry), ()), "images")
         points = _paths(next((entry[k] for k in _POINTS_KEYS if k in entry), ()), "points")
-        # A dict for its order: pairs may name one object ten thousand times.
-        merged = found.setdefault(object_id, {**entry, "images": {}, "points": None})
+        # A dict keeps the order and is fast: pairs may name one object ten thousand times.
+        merged = objects.setdefault(object_id, {**entry, "images": {}, "points": None})
         merged["images"].update(dict.fromkeys(images))
         merged["points"] = next(iter(points), merged["points"])
     return {
-        object_id: _complete(
-            object_id, {**entry, "images": [*entry["images"]]}, named.get(object_id), source
+        object_id: _merge_object(
+            object_id, {**entry, "images": [*entry["images"]]}, from_names.get(object_id), source
         )
-        for object_id, entry in sorted(found.items())
+        for object_id, entry in sorted(objects.items())
     }
 
 
@@ -158,29 +162,29 @@ def _entries(entries: Any, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield key, value
             elif isinstance(value, str):
                 image, points = (key, value) if key.endswith(".png") else (value, key)
-                yield _owner(points, image), {"images": [image], "points": points}
-            elif isinstance(value, list) and all(isinstance(item, str) for item in value):
-                yield _owner(key, key), {"images": value}
+                yield _object_of(points, image), {"images": [image], "points": points}
+            elif isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+                yield _object_of(key, key), {"images": value}
             else:
-                raise _other(source, f"{key!r} holds a {type(value).__name__}")
+                raise _unknown_form(source, f"{key!r} holds a {type(value).__name__}")
         return
     if not isinstance(entries, list):
-        raise _other(source, f"it holds a {type(entries).__name__}")
-    for number, entry in enumerate(entries, 1):
+        raise _unknown_form(source, f"it holds a {type(entries).__name__}")
+    for position, entry in enumerate(entries, 1):
         if not isinstance(entry, dict):
-            raise _other(source, f"entry {number} is a {type(entry).__name__}")
+            raise _unknown_form(source, f"entry {position} is a {type(entry).__name__}")
         object_id = next((entry[key] for key in _ID_KEYS if key in entry), None)
         if object_id is None:
             points = next((entry[k] for k in _POINTS_KEYS if k in entry), None)
             image = next((entry[k] for k in _IMAGE_KEYS if k in entry), None)
             if not isinstance(points, str) and not isinstance(image, str):
-                raise _other(source, f"entry {number} has no object_id")
-            object_id = _owner(str(points or ""), image if isinstance(image, str) else "")
+                raise _unknown_form(source, f"entry {position} has no object_id")
+            object_id = _object_of(str(points or ""), image if isinstance(image, str) else "")
         yield str(object_id), entry
 
 
-def _owner(points: str, image: str) -> str:
-    """The object that a file belongs to, by the names of its cloud or its picture."""
+def _object_of(points: str, image: str) -> str:
+    """Id of the object from the name of its point cloud or image."""
     if points:
         return points.rpartition("/")[2].removesuffix(".npy")
     name = image.rpartition("/")[2].removesuffix(".png")
@@ -188,47 +192,53 @@ def _owner(points: str, image: str) -> str:
 
 
 def _paths(value: Any, folder: str) -> list[str]:
-    """Paths inside the library; names without a folder are meant to lie in the usual one."""
+    """Paths inside the library; a name without a folder gets the default one."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, (list, tuple)):
         return []
     return [
         (text if "/" in text else f"{folder}/{text}")
         for text in (
-            item.replace("\\", "/").removeprefix("./") for item in values if isinstance(item, str)
+            entry.replace("\\", "/").removeprefix("./")
+            for entry in values
+            if isinstance(entry, str)
         )
         if text
     ]
 
 
-def _complete(
-    object_id: str, entry: dict[str, Any], named: LibraryObject | None, source: str
+def _merge_object(
+    object_id: str, entry: dict[str, Any], from_names: LibraryObject | None, source: str
 ) -> LibraryObject:
-    facts = dict(named) if named else {}
-    facts["object_id"] = object_id
-    if entry["images"] and tuple(entry["images"]) != facts.get("images"):
-        facts["images"] = tuple(entry["images"])
-        # Which depth and camera goes with which picture is known for its own pictures alone.
-        facts["depths"] = _partners(named.depths if named else (), entry["images"], ".depth.png")
-        facts["cameras"] = _partners(named.cameras if named else (), entry["images"], ".json")
-    facts["points"] = entry["points"] or facts.get("points")
+    fields = dict(from_names) if from_names else {}
+    fields["object_id"] = object_id
+    if entry["images"] and tuple(entry["images"]) != fields.get("images"):
+        fields["images"] = tuple(entry["images"])
+        # Depths and cameras are known for images of the usual names only.
+        fields["depths"] = _matching_files(
+            from_names.depths if from_names else (), entry["images"], ".depth.png"
+        )
+        fields["cameras"] = _matching_files(
+            from_names.cameras if from_names else (), entry["images"], ".json"
+        )
+    fields["points"] = entry["points"] or fields.get("points")
     for key in ("split", "category", "licence", "source", "sha256"):
         if isinstance(entry.get(key), str):
-            facts[key] = entry[key]
+            fields[key] = entry[key]
     try:
-        return LibraryObject(**facts)
+        return LibraryObject(**fields)
     except pydantic.ValidationError as error:
         raise invalid_object(source, object_id, error) from None
 
 
-def _partners(there: tuple[str, ...], images: list[str], ending: str) -> tuple[str, ...]:
-    by_stem = {path.rpartition("/")[2].removesuffix(ending): path for path in there}
+def _matching_files(available: tuple[str, ...], images: list[str], ending: str) -> tuple[str, ...]:
+    by_stem = {path.rpartition("/")[2].removesuffix(ending): path for path in available}
     stems = [path.rpartition("/")[2].removesuffix(".png") for path in images]
     return tuple(by_stem[stem] for stem in stems) if all(s in by_stem for s in stems) else ()
 
 
-def _other(source: str, seen: str) -> OtherForm:
-    return OtherForm(
-        f"{source}: {seen}; expected an object of objects: object id -> "
+def _unknown_form(source: str, description: str) -> UnknownFormError:
+    return UnknownFormError(
+        f"{source}: {description}; expected an object of objects: object id -> "
         '{"images": [...], "points": ...}'
     )

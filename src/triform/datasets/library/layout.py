@@ -1,16 +1,16 @@
-"""What lies where in a shape library, and reading its tables.
+"""Files of a shape library, and readers and writers of its tables.
 
 ::
 
     LIBRARY/
-      captions.csv            object_id,caption (and language where there is more than English)
+      captions.csv            object_id,caption (and language, if not all are English)
       metadata.json           object id -> `LibraryObject`
       points/ID.npy           (N, 3) float32; ID.colors.npy (N, 3) uint8; ID.normals.npy float32
       images/ID_view1.png     RGBA, straight alpha; ID_view1.depth.png 16 bit: depth * 65536 / 5,
-                              65535 where there is nothing
+                              65535 for the background
       cameras/ID_view1.json   origin, x, y, z, fov
       voxels/ID_64.npz        occupancy (bit-packed), resolution
-      failed.csv              what could not be prepared, and why
+      failed.csv              meshes that could not be prepared, and the reasons
 
 Objects are centred, their longest side is 1, +Y is up. Views are numbered from 1.
 """
@@ -24,73 +24,74 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pydantic
+from pydantic import AliasChoices, Field
 
 from triform.base.csv_file import csv_text
 from triform.base.errors import UserError
-from triform.datasets.library.fields import (
+from triform.datasets.library.field_types import (
     CameraPath,
-    GridSize,
     ImagePath,
     ObjectId,
     PointsPath,
+    VoxelSize,
     VoxelsPath,
 )
-from triform.datasets.library.ids import path_fault
+from triform.datasets.library.ids import path_problem
 from triform.datasets.library.store import Store
 
 METADATA = "metadata.json"
 CAPTIONS = "captions.csv"
 FAILED = "failed.csv"
 FOLDERS = ("images", "cameras", "points", "voxels")
-# Depth pictures: value = depth * 65536 / MAX_DEPTH, and FAR where no surface is.
+# Depth images: value = depth * 65536 / MAX_DEPTH, and FAR for the background.
 MAX_DEPTH = 5.0
 FAR = 0xFFFF
 
-
+# Object id -> (caption, language) pairs.
 Captions = dict[str, list[tuple[str, str]]]
 
 
 def image_path(object_id: str, view: int) -> str:
-    """Picture of an object from one side; views are numbered from 1."""
+    """Path of an image; views are numbered from 1."""
     return f"images/{object_id}_view{view}.png"
 
 
 def depth_path(object_id: str, view: int) -> str:
-    """Depth of the same picture."""
+    """Path of the depth of the same view."""
     return f"images/{object_id}_view{view}.depth.png"
 
 
 def camera_path(object_id: str, view: int) -> str:
-    """Camera of the same picture."""
+    """Path of the camera of the same view."""
     return f"cameras/{object_id}_view{view}.json"
 
 
 def points_path(object_id: str) -> str:
-    """Point cloud, (N, 3) float32."""
+    """Path of the point cloud, (N, 3) float32."""
     return f"points/{object_id}.npy"
 
 
 def colors_path(object_id: str) -> str:
-    """Colours of the points, (N, 3) uint8 sRGB."""
+    """Path of the colours of the points, (N, 3) uint8 sRGB."""
     return f"points/{object_id}.colors.npy"
 
 
 def normals_path(object_id: str) -> str:
-    """Normals of the points, (N, 3) float32 of length 1."""
+    """Path of the normals of the points, (N, 3) float32 of length 1."""
     return f"points/{object_id}.normals.npy"
 
 
 def voxels_path(object_id: str, size: int) -> str:
-    """Occupancy, bit-packed."""
+    """Path of the bit-packed occupancy."""
     return f"voxels/{object_id}_{size}.npz"
 
 
 class Part(pydantic.BaseModel):
-    """Files of an object that are made together.
+    """A group of files of an object that are made together.
 
     Attributes:
-        key: changes with the mesh and with the settings that they were made with.
-        size: bytes of all of them.
+        key: digest of the mesh and the settings that they were made from.
+        size: their total size in bytes.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
@@ -100,34 +101,39 @@ class Part(pydantic.BaseModel):
 
 
 class LibraryObject(pydantic.BaseModel):
-    """One object of a library: where its files are, where it comes from.
+    """One object of a library: paths of its files, and its source.
 
-    Whoever wrote the table: its id can name files, and its paths lie in the library's folders.
-    This is the one place where that is checked.
+    Validation is here and nowhere else: ids can name files, and paths lie in the library's folders,
+    even if the table comes from an unknown program.
 
     Attributes:
-        object_id: its name in file names and captions.
-        source: its id in the data set that it comes from.
+        object_id: name in file names and captions.
+        source: id in the source data set.
         dataset: name of that data set.
-        images: pictures, one for each view; `depths` and `cameras` go with them.
-        points: point cloud; `colors` and `normals` go with it.
-        voxels: side of the grid -> file.
-        sha256: of the mesh file that it was made from.
-        beside: sha256 of each file that the mesh file refers to; "" where it is missing.
-        content: changes when the mesh or anything that it refers to does.
+        images: paths, one for each view; `depths` and `cameras` are in the same order.
+        depths: paths of depth images.
+        cameras: paths of cameras.
+        points: path of the point cloud; `colors` and `normals` are in the same order.
+        colors: path of the colours of the points.
+        normals: path of the normals of the points.
+        voxels: voxels along a side -> path.
+        sha256: of the source mesh file.
+        dependencies: sha256 of each file that the mesh file refers to; "" if it is missing.
+        content: digest of the mesh and its dependencies.
         scale: units of the mesh for one unit of the library.
-        centre: of the mesh's box, in its own units: mesh = library * scale + centre.
-        faces: triangles of the mesh.
+        centre: of the mesh's bounding box, in its own units: mesh = library * scale + centre.
+        faces: number of triangles of the mesh.
         split: "train", "val", "test" or None.
-        given_split: what the data set itself says.
-        captions: language -> how many.
-        image_size: pixels along each side of a picture.
-        point_count: points in the cloud.
-        parts: what was made, for whoever goes on with the preparation: "views", "points", and
-            "voxels_64" for each size.
+        source_split: split in the source data set.
+        category: in the source data set.
+        licence: of the source.
+        captions: language -> number of captions.
+        image_size: pixels along each side of an image.
+        point_count: number of points.
+        parts: finished parts by name: "views", "points", and "voxels_64" for each voxel size.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     object_id: ObjectId
     source: str = ""
@@ -138,15 +144,20 @@ class LibraryObject(pydantic.BaseModel):
     points: PointsPath | None = None
     colors: PointsPath | None = None
     normals: PointsPath | None = None
-    voxels: dict[GridSize, VoxelsPath] = {}
+    voxels: dict[VoxelSize, VoxelsPath] = {}
     sha256: str = ""
-    beside: dict[str, str] = {}
+    # The second names are those in libraries of version 0.
+    dependencies: dict[str, str] = Field(
+        {}, validation_alias=AliasChoices("dependencies", "beside")
+    )
     content: str = ""
     scale: float = 1.0
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     faces: int = 0
     split: str | None = None
-    given_split: str | None = None
+    source_split: str | None = Field(
+        None, validation_alias=AliasChoices("source_split", "given_split")
+    )
     category: str = ""
     licence: str = ""
     captions: dict[str, int] = {}
@@ -156,25 +167,28 @@ class LibraryObject(pydantic.BaseModel):
 
     @property
     def views(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.images)
 
     @property
     def voxel_sizes(self) -> tuple[int, ...]:
-        """Sides of the voxel grids that there are."""
+        """Voxels along a side, of each voxel file, in ascending order."""
         return tuple(sorted(self.voxels))
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file of the object."""
+        """Paths of all files."""
         single = (self.points, self.colors, self.normals)
         return (
-            *self.images, *self.depths, *self.cameras,
-            *(path for path in single if path), *self.voxels.values(),
-        )  # fmt: skip
+            *self.images,
+            *self.depths,
+            *self.cameras,
+            *(path for path in single if path),
+            *self.voxels.values(),
+        )
 
     def part_files(self, part: str) -> tuple[str, ...]:
-        """The files of one of its parts."""
+        """Paths of the files of one part."""
         if part == "views":
             return (*self.images, *self.depths, *self.cameras)
         if part == "points":
@@ -183,70 +197,11 @@ class LibraryObject(pydantic.BaseModel):
         return (path,) if path else ()
 
 
-class Library:
-    """A library that is there: its tables, and access to its files.
-
-    Attributes:
-        root: folder or address.
-        store: access to the files.
-        objects: sorted by id.
-        captions: object id -> (caption, language) pairs.
-    """
-
-    def __init__(self, store: Store, objects: Iterable[LibraryObject], captions: Captions) -> None:
-        self.root, self.store, self.captions = store.root, store, captions
-        self.objects = sorted(objects, key=lambda item: item.object_id)
-
-    @classmethod
-    def open(cls, root: str) -> Library:
-        """Read the tables of a library.
-
-        One that somebody else made, without our `metadata.json`, is read by its file names.
-
-        Args:
-            root: a folder, or any address that fsspec knows.
-
-        Raises:
-            UserError: there is none, or its tables cannot be read.
-        """
-        from triform.datasets.library.foreign import find_objects  # which builds on this module
-
-        store = Store(root)
-        objects = find_objects(store)
-        if objects is None:
-            raise UserError(
-                f"{store.root}: no {METADATA} and no objects in it, so it is no shape library; "
-                "make one with `triform shapes prepare MESHES LIBRARY`"
-            )
-        return cls(store, objects.values(), read_captions(store))
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-    def read_bytes(self, path: str) -> bytes:
-        """The content of one file.
-
-        Raises:
-            UserError: it is not there.
-        """
-        try:
-            return self.store.read_bytes(path)
-        except OSError as error:
-            raise UserError(
-                f"{self.root}: {path} cannot be read ({error.strerror or 'it is not there'}); "
-                "`triform shapes check` says what else is missing"
-            ) from None
-
-    def split(self, name: str) -> list[LibraryObject]:
-        """The objects of one split."""
-        return [item for item in self.objects if item.split == name]
-
-
 def read_metadata(store: Store, path: str = METADATA) -> dict[str, LibraryObject] | None:
-    """What `metadata.json` says, by object id; None where there is no such file.
+    """Objects of `metadata.json` by id; None without such a file.
 
     Raises:
-        UserError: it is no such table; the line names the object and the field.
+        UserError: it is not such a table; the message names the object and the field.
     """
     data = read_table(store, path)
     name = f"{store.root}/{path}"
@@ -254,7 +209,7 @@ def read_metadata(store: Store, path: str = METADATA) -> dict[str, LibraryObject
 
 
 def read_table(store: Store, path: str) -> bytes | None:
-    """The content of one of a library's tables; None where it is not there.
+    """Content of a table of a library; None without such a file.
 
     Raises:
         UserError: it cannot be read.
@@ -268,10 +223,10 @@ def read_table(store: Store, path: str) -> bytes | None:
 
 
 def parse_json(data: bytes, name: str) -> Any:
-    """The content of a JSON file.
+    """Parsed JSON.
 
     Raises:
-        UserError: it is none, or nested too deeply to be read.
+        UserError: it is not JSON, or nested too deeply to be read.
     """
     try:
         return json.loads(data)
@@ -282,14 +237,14 @@ def parse_json(data: bytes, name: str) -> Any:
 
 
 def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
-    """Objects by id, from what is in a `metadata.json` of ours.
+    """Objects by id, from the content of a `metadata.json` of this program.
 
     Args:
-        entries: its content.
-        name: of the file, for complaints.
+        entries: parsed JSON.
+        name: of the file, for error messages.
 
     Raises:
-        UserError: it is no such table; the line names the object and the field.
+        UserError: it is not such a table; the message names the object and the field.
     """
     if not isinstance(entries, dict) or not all(isinstance(v, dict) for v in entries.values()):
         raise UserError(f"{name}: expected an object of objects, object id -> its files")
@@ -303,21 +258,21 @@ def parse_metadata(entries: Any, name: str) -> dict[str, LibraryObject]:
 
 
 def invalid_object(name: str, object_id: str, error: pydantic.ValidationError) -> UserError:
-    """What is wrong with an entry of a table, as one line.
+    """Error for an invalid entry of a table, in one line.
 
     Args:
         name: of the table.
-        object_id: whose entry it is.
+        object_id: of the entry.
         error: of `LibraryObject`.
     """
-    first = error.errors(include_url=False)[0]
-    field = ".".join(map(str, first["loc"]))[:80]
-    reason = first["msg"].removeprefix("Value error, ")
+    detail = error.errors(include_url=False)[0]
+    field = ".".join(map(str, detail["loc"]))[:80]
+    reason = detail["msg"].removeprefix("Value error, ")
     return UserError(f"{name}: {object_id[:120]!r}: {field}: {reason}")
 
 
 def metadata_bytes(objects: Mapping[str, LibraryObject]) -> bytes:
-    """`metadata.json`: an object a line, sorted, the same for the same objects."""
+    """Content of `metadata.json`: one object per line, sorted by id."""
     lines = []
     for object_id in sorted(objects):
         entry = objects[object_id].model_dump(mode="json", exclude={"object_id"})
@@ -327,7 +282,7 @@ def metadata_bytes(objects: Mapping[str, LibraryObject]) -> bytes:
 
 
 def read_captions(store: Store) -> Captions:
-    """What `captions.csv` says: object id -> (caption, language); empty where there is none.
+    """Captions from `captions.csv`; empty without such a file.
 
     Raises:
         UserError: it cannot be read, or has no such columns.
@@ -338,8 +293,8 @@ def read_captions(store: Store) -> Captions:
     captions: Captions = {}
     name = f"{store.root}/{CAPTIONS}"
     for object_id, caption, language in parse_captions(data, name):
-        if fault := path_fault(object_id):
-            raise UserError(f"{name}: the id {object_id[:120]!r} {fault}; mend or remove its row")
+        if problem := path_problem(object_id):
+            raise UserError(f"{name}: the id {object_id[:120]!r} {problem}; mend or remove its row")
         captions.setdefault(object_id, []).append((caption, language))
     return captions
 
@@ -348,27 +303,27 @@ def parse_captions(data: bytes, source: str) -> list[tuple[str, str, str]]:
     """Rows (object id or file name, caption, language) of a captions CSV.
 
     Args:
-        data: the file: UTF-8, a first line that names `object_id` (or `file`) and `caption`, and
-            perhaps `language`, which is English ("en") where nothing is said.
-        source: its name, for complaints.
+        data: UTF-8; the first line names `object_id` (or `file`), `caption` and optionally
+            `language`, which is English ("en") by default.
+        source: name of the file, for error messages.
 
     Raises:
-        UserError: it is no such file.
+        UserError: it is not such a file.
     """
     try:
         reader = csv.DictReader(
             io.StringIO(data.decode("utf-8-sig"), newline=""), skipinitialspace=True
         )
         columns = reader.fieldnames or []
-        key = next((name for name in ("object_id", "file") if name in columns), None)
-        if key is None or "caption" not in columns:
+        id_column = next((name for name in ("object_id", "file") if name in columns), None)
+        if id_column is None or "caption" not in columns:
             raise UserError(
                 f"{source}: its first line is {','.join(columns)[:80]!r}; "
                 "it has to name object_id (or file) and caption"
             )
         rows = []
         for row in reader:
-            name, caption = (row[key] or "").strip(), (row["caption"] or "").strip()
+            name, caption = (row[id_column] or "").strip(), (row["caption"] or "").strip()
             if name and caption:
                 rows.append((name, caption, (row.get("language") or "").strip() or "en"))
         return rows
@@ -377,7 +332,7 @@ def parse_captions(data: bytes, source: str) -> list[tuple[str, str, str]]:
 
 
 def captions_bytes(captions: Captions) -> bytes:
-    """`captions.csv`, sorted by object; without a language column where all is English."""
+    """Content of `captions.csv`, sorted by object; without a language column if all are English."""
     languages = {language for pairs in captions.values() for _, language in pairs} - {"en"}
     columns = ["object_id", "caption", *(["language"] if languages else [])]
     rows = [
@@ -389,5 +344,5 @@ def captions_bytes(captions: Captions) -> bytes:
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """A CSV file in UTF-8, one line for each row."""
+    """Content of a CSV file in UTF-8, one line per row."""
     return csv_text([columns, *rows], report=False).encode("utf-8")

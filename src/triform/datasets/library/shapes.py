@@ -1,4 +1,4 @@
-"""A library as a list of shapes, for systems that learn from voxels and would else read meshes."""
+"""A shape library as a list of shapes, for systems that train on voxels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from triform.base.errors import UserError
 from triform.datasets.library.decoding import read_voxels
-from triform.datasets.library.layout import CAPTIONS, FOLDERS, METADATA, Library, LibraryObject
+from triform.datasets.library.layout import CAPTIONS, FOLDERS, METADATA, LibraryObject
+from triform.datasets.library.library import Library
 from triform.datasets.library.store import Store
 from triform.datasets.shape import Shape
 from triform.datasets.split import assign_splits
@@ -20,49 +21,49 @@ from triform.geometry.mesh import Mesh
 
 
 @dataclasses.dataclass(frozen=True)
-class LibraryEntry:
-    """One object of a library on this machine: its voxels and its first picture, but no mesh."""
+class LibraryOrigin:
+    """Origin of a shape that is an object of a local library: voxels and images, but no mesh."""
 
     root: str
     entry: LibraryObject
 
     @property
-    def place(self) -> tuple[str, str]:
-        """The same for the same object, however its library was named."""
+    def identity(self) -> tuple[str, str]:
+        """Resolved folder and id, equal for the same object under different paths."""
         return os.path.realpath(self.root), self.entry.object_id
 
     def load(self, *, appearance: bool = False) -> Mesh:
-        """There is no mesh.
+        """Always fail: a library has no meshes.
 
         Raises:
             UserError: always.
         """
         raise UserError(
-            f"{self.root}: a shape library holds pictures, points and voxels, no meshes; "
+            f"{self.root}: a shape library holds images, points and voxels, no meshes; "
             "give the folder of the meshes"
         )
 
     def voxels(self, resolution: int, *, fill: bool) -> np.ndarray:
-        """Occupancy (R, R, R) bool, as it was prepared.
+        """Stored occupancy, (R, R, R) bool.
 
         Raises:
-            UserError: there is none of this size, or what there is cannot be read.
+            UserError: the resolution is missing, or its file cannot be read.
         """
         if not fill:
             raise UserError(
                 f"{self.root}: a shape library holds solid voxels; "
                 "give the folder of the meshes, or leave fill on"
             )
-        return read_voxels(_files(self.root), self.entry, resolution)
+        return read_voxels(_open_files(self.root), self.entry, resolution)
 
     def preview(self) -> bytes | None:
-        """The first picture, or None."""
+        """First image as PNG, or None."""
         images = self.entry.images
-        return _files(self.root).read_bytes(images[0]) if images else None
+        return _open_files(self.root).read_bytes(images[0]) if images else None
 
 
 def is_library(folder: Path) -> bool:
-    """Whether a folder has the layout of a shape library, whoever made it."""
+    """Whether a folder has the layout of a shape library, of this or another program."""
     tables = (folder / METADATA, folder / CAPTIONS)
     return any(path.is_file() for path in tables) and any(
         (folder / name).is_dir() for name in FOLDERS
@@ -70,19 +71,19 @@ def is_library(folder: Path) -> bool:
 
 
 def library_shapes(folder: Path) -> Iterator[Shape]:
-    """The objects of a library on this machine as shapes.
+    """Objects of a local library as shapes.
 
     Raises:
         UserError: its tables cannot be read.
     """
     library = Library.open(str(folder.absolute()))
-    facts = library.store.facts("voxels")
+    fingerprints = library.store.fingerprints("voxels")
     for entry in library.objects:
-        yield _shape(library, entry, facts)
+        yield _shape(library, entry, fingerprints)
 
 
 def object_splits(library: Library) -> dict[str, str]:
-    """Object id -> split; where the library says nothing about any, the ids decide."""
+    """Object id -> split; assigned by the ids if the library has no splits."""
     if any(entry.split for entry in library.objects):
         return {entry.object_id: entry.split or "" for entry in library.objects}
     shapes = [_shape(library, entry, {}) for entry in library.objects]
@@ -90,17 +91,17 @@ def object_splits(library: Library) -> dict[str, str]:
     return dict(zip(ids, assign_splits(shapes), strict=True))
 
 
-def _shape(library: Library, entry: LibraryObject, facts: Mapping[str, str]) -> Shape:
+def _shape(library: Library, entry: LibraryObject, fingerprints: Mapping[str, str]) -> Shape:
     name = Path(library.root).name
     captions = dict(library.captions.get(entry.object_id, ()))
-    english_first = sorted(captions.items(), key=lambda pair: pair[1] != "en")
-    stamps = sorted((size, facts.get(path, "")) for size, path in entry.voxels.items())
+    captions_by_language = sorted(captions.items(), key=lambda pair: pair[1] != "en")
+    stamps = sorted((size, fingerprints.get(path, "")) for size, path in entry.voxels.items())
     return Shape(
-        # The id in the data set that it was made from: a shape keeps its split.
+        # The id in the source data set, so that a shape keeps its split.
         object_id=entry.source or f"{name}/{entry.object_id}",
         source=entry.dataset or name,
-        captions=tuple(caption for caption, _ in english_first),
-        languages=tuple(language for _, language in english_first),
+        captions=tuple(caption for caption, _ in captions_by_language),
+        languages=tuple(language for _, language in captions_by_language),
         category=entry.category,
         fingerprint=hashlib.sha256(
             repr((library.root, entry.object_id, entry.sha256, stamps)).encode(
@@ -108,11 +109,11 @@ def _shape(library: Library, entry: LibraryObject, facts: Mapping[str, str]) -> 
             )
         ).hexdigest(),
         licence=entry.licence,
-        origin=LibraryEntry(library.root, entry),
+        origin=LibraryOrigin(library.root, entry),
         split=entry.split,
     )
 
 
-def _files(root: str) -> Library:
-    """Access to the files alone, without reading the tables."""
+def _open_files(root: str) -> Library:
+    """Library for reading files, without its tables."""
     return Library(Store(root), [], {})

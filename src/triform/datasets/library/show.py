@@ -15,73 +15,78 @@ from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.datasets.library.config import ShowSettings
 from triform.datasets.library.decoding import as_rows, read_array, read_image
-from triform.datasets.library.layout import Library, LibraryObject
-from triform.datasets.library.portrait import portrait_view
+from triform.datasets.library.default_view import default_view
+from triform.datasets.library.layout import LibraryObject
+from triform.datasets.library.library import Library
 from triform.datasets.library.shapes import object_splits
-from triform.geometry.dots import draw_points
-from triform.geometry.sheet import contact_sheet
+from triform.geometry.render.points import draw_points
+from triform.images.contact_sheet import contact_sheet
 
 logger = get_logger(__name__)
 
-_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-_MOST_POINTS = 8192
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_MAX_POINTS = 8192
 _GAP = 2
 
 
 def run(settings: ShowSettings) -> dict[str, Any]:
-    """Draw the sheets that the settings ask for; the answer of `triform shapes show`."""
+    """Draw contact sheets; returns the result of `triform shapes show`."""
     output = Path(settings.output).expanduser()
-    if output.suffix.lower() not in _KINDS:
-        raise UsageError(f"--output {settings.output!r}: must end in {', '.join(sorted(_KINDS))}")
+    if output.suffix.lower() not in _FORMATS:
+        raise UsageError(f"--output {settings.output!r}: must end in {', '.join(sorted(_FORMATS))}")
     if not settings.views and not settings.points:
         raise UsageError("--views 0: there is nothing to show, unless --points is given")
     library = Library.open(settings.library)
-    objects = choose(library, settings.objects, settings.split)
-    room = settings.rows * settings.columns
-    sheets = [spread(objects, room)]
+    objects = select_objects(library, settings.objects, settings.split)
+    sheet_size = settings.rows * settings.columns
+    sheets = [evenly_spaced(objects, sheet_size)]
     paths = [output]
-    if settings.every or settings.objects:
-        sheets = [objects[start : start + room] for start in range(0, len(objects), room)]
+    if settings.all_objects or settings.objects:
+        sheets = [
+            objects[start : start + sheet_size] for start in range(0, len(objects), sheet_size)
+        ]
     if len(sheets) > 1:
         paths = [
-            output.with_stem(f"{output.stem}-{number:03}") for number in range(1, len(sheets) + 1)
+            output.with_stem(f"{output.stem}-{index:03}") for index in range(1, len(sheets) + 1)
         ]
-    shown = 0
+    num_shown = 0
     failed: list[str] = []
     with tqdm(
-        total=sum(map(len, sheets)), desc="pictures", unit="object", disable=None, leave=False
+        total=sum(map(len, sheets)), desc="images", unit="object", disable=None, leave=False
     ) as bar:
         for path, sheet in zip(paths, sheets, strict=True):
             tiles, labels = [], []
             for entry in sheet:
                 try:
                     tiles.append(
-                        draw(library, entry, settings.views, settings.points, settings.size)
+                        object_tile(library, entry, settings.views, settings.points, settings.size)
                     )
                 except UserError as error:
                     failed.append(str(error))
                     tiles.append(np.zeros((settings.size, settings.size, 4), dtype=np.uint8))
-                labels.append(name(library, entry))
+                labels.append(tile_label(library, entry))
                 bar.update()
-            picture = contact_sheet(tiles, labels, settings.columns)
+            image = contact_sheet(tiles, labels, settings.columns)
             with atomic_write(path) as stream:
-                picture.save(stream, _KINDS[path.suffix.lower()])
-            shown += len(sheet)
+                image.save(stream, _FORMATS[path.suffix.lower()])
+            num_shown += len(sheet)
     if failed:
         logger.warning("%d objects cannot be shown; the first: %s", len(failed), failed[0])
     return {
         "library": library.root,
         "objects": len(library),
-        "shown": shown,
+        "shown": num_shown,
         "sheets": [str(path) for path in paths],
     }
 
 
-def choose(library: Library, patterns: Sequence[str], split: str = "") -> list[LibraryObject]:
-    """Objects by name, where `*` and `?` stand for any letters, and by split.
+def select_objects(
+    library: Library, patterns: Sequence[str], split: str = ""
+) -> list[LibraryObject]:
+    """Objects by name, with the wildcards `*` and `?`, and by split.
 
     Raises:
-        UserError: there are none, or a name fits none.
+        UserError: there are none, or a name matches none.
     """
     objects = library.objects
     if split:
@@ -90,31 +95,33 @@ def choose(library: Library, patterns: Sequence[str], split: str = "") -> list[L
     if not objects:
         where = f"its {split} split" if split else "it"
         raise UserError(f"{library.root}: there are no objects in {where}")
-    chosen: dict[str, LibraryObject] = {}
+    selected: dict[str, LibraryObject] = {}
     for pattern in patterns:
-        fits = {
+        matches = {
             entry.object_id: entry
             for entry in objects
             if fnmatch.fnmatchcase(entry.object_id, pattern) or pattern == entry.source
         }
-        if not fits:
+        if not matches:
             raise UserError(
-                f"{library.root}: no object fits --objects {pattern!r}; "
+                f"{library.root}: no object matches --objects {pattern!r}; "
                 f"there are {objects[0].object_id!r} and {len(objects) - 1} more"
             )
-        chosen |= fits
-    return list(chosen.values()) if patterns else list(objects)
+        selected |= matches
+    return list(selected.values()) if patterns else list(objects)
 
 
-def spread(objects: Sequence[LibraryObject], count: int) -> list[LibraryObject]:
-    """At most so many objects, evenly from the whole list."""
+def evenly_spaced(objects: Sequence[LibraryObject], count: int) -> list[LibraryObject]:
+    """At most `count` objects, evenly spaced in the list."""
     if len(objects) <= count:
         return list(objects)
-    return [objects[number * len(objects) // count] for number in range(count)]
+    return [objects[index * len(objects) // count] for index in range(count)]
 
 
-def draw(library: Library, entry: LibraryObject, views: int, points: bool, size: int) -> np.ndarray:
-    """One object: some of its pictures, and its points, side by side.
+def object_tile(
+    library: Library, entry: LibraryObject, views: int, with_points: bool, size: int
+) -> np.ndarray:
+    """Some images of an object, and its points, side by side.
 
     Returns:
         (size, W, 4) uint8.
@@ -122,26 +129,24 @@ def draw(library: Library, entry: LibraryObject, views: int, points: bool, size:
     tiles = []
     if entry.images:
         count = min(views, len(entry.images))
-        first = portrait_view(library, entry) if count else 0
-        steps = [number * len(entry.images) // count for number in range(count)]
-        chosen = [(first + step) % len(entry.images) for step in steps]
-        tiles = [read_image(library, entry.images[view], size) for view in chosen]
-    if points and entry.points:
-        cloud = as_rows(read_array(library, entry.points), entry.points)
-        step = -(-len(cloud) // _MOST_POINTS) or 1
+        start = default_view(library, entry) if count else 0
+        steps = [index * len(entry.images) // count for index in range(count)]
+        selected = [(start + step) % len(entry.images) for step in steps]
+        tiles = [read_image(library, entry.images[view], size) for view in selected]
+    if with_points and entry.points:
+        points = as_rows(read_array(library, entry.points), entry.points)
+        step = -(-len(points) // _MAX_POINTS) or 1
         colors = None
         if entry.colors:
             values = as_rows(read_array(library, entry.colors), entry.colors, "colours")
-            if len(values) != len(cloud):
-                raise UserError(
-                    f"{entry.colors}: {len(values)} colours for {len(cloud)} points of the cloud"
-                )
+            if len(values) != len(points):
+                raise UserError(f"{entry.colors}: {len(values)} colours for {len(points)} points")
             scale = 1 if values.dtype.kind in "iu" else 255
             colors = np.clip(values[::step] * scale, 0, 255).astype(np.uint8)
-        shown = np.asarray(cloud[::step], dtype=np.float64)
-        if not np.isfinite(shown).all():
+        sampled = np.asarray(points[::step], dtype=np.float64)
+        if not np.isfinite(sampled).all():
             raise UserError(f"{entry.points}: points that are NaN or infinite cannot be drawn")
-        tiles.append(draw_points(shown, colors, size))
+        tiles.append(draw_points(sampled, colors, size))
     if not tiles:
         return np.zeros((size, size, 4), dtype=np.uint8)
     gap = np.zeros((size, _GAP, 4), dtype=np.uint8)
@@ -149,9 +154,9 @@ def draw(library: Library, entry: LibraryObject, views: int, points: bool, size:
     return np.concatenate(joined, axis=1)
 
 
-def name(library: Library, entry: LibraryObject) -> str:
-    """What stands below an object: its id, and its first caption where there is one."""
+def tile_label(library: Library, entry: LibraryObject) -> str:
+    """Label of an object: its id and its first caption."""
     captions = library.captions.get(entry.object_id, ())
     english = [caption for caption, language in captions if language == "en"]
-    said = next(iter(english or [caption for caption, _ in captions]), "")
-    return f"{entry.object_id} {said}".strip()
+    caption = next(iter(english or [caption for caption, _ in captions]), "")
+    return f"{entry.object_id} {caption}".strip()

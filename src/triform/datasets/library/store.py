@@ -1,4 +1,4 @@
-"""Where a library's files lie: a folder, or any address that fsspec knows."""
+"""File access of a library: a local folder, or any URL that fsspec supports."""
 
 from __future__ import annotations
 
@@ -11,40 +11,49 @@ from typing import Any
 
 from triform.base.errors import UserError
 from triform.base.files import read_regular
-from triform.datasets.library.ids import path_fault
+from triform.datasets.library.ids import path_problem
 
-# Most bytes of one file that are read into memory.
-LARGEST_FILE = 2**30
-_STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "updated", "created")
+# Larger files are refused.
+MAX_FILE_BYTES = 2**30
+_STAMP_KEYS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "content_md5",
+    "mtime",
+    "LastModified",
+    "updated",
+    "created",
+)
 
 
 class StoreError(UserError):
-    """The place itself refuses a file: full, read-only, no longer there."""
+    """The storage refuses a file: full, read-only or disconnected."""
 
 
 class OutsideError(UserError):
-    """A path that leads out of the library, or to what is no file."""
+    """A path that leads out of the library, or is not a regular file."""
 
 
 class Store:
-    """Small files by their path inside a library, forward slashes, each written whole or not.
+    """Small files by their path inside a library, with forward slashes; writes are atomic.
 
-    A local folder is used directly; `memory://`, `s3://` and whatever else fsspec knows go through
-    it. Object stores show an upload only when it is complete, which is the same promise.
+    A local folder is used directly; `memory://`, `s3://` and others go through fsspec. Object
+    stores show an upload only when it is complete, which is atomic as well.
 
-    A library may be a stranger's: every method refuses a path that leads out of it, by its words
-    or through a link, with an `OutsideError`.
+    A library may be untrusted: every method refuses a path that leads out of it, by its parts or
+    through a link, with an `OutsideError`.
 
     Attributes:
-        root: the folder or address, as it was given.
+        root: the folder or URL, as passed.
         folder: the local folder, or None.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        """Open a place; nothing is made or read yet.
+        """Parse the root; nothing is created or read yet.
 
         Raises:
-            UserError: an address of an unknown kind, or one whose own package is missing.
+            UserError: a URL of an unknown protocol, or the package for it is missing.
         """
         self.root = os.fspath(root)
         self.folder: Path | None = None
@@ -59,7 +68,7 @@ class Store:
             self._connect()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A connection does not travel; another process opens its own.
+        # A connection cannot be pickled; another process opens its own.
         return {"root": self.root if self.folder is None else str(self.folder)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -67,33 +76,33 @@ class Store:
 
     @property
     def is_memory(self) -> bool:
-        """Whether the files exist in this process only."""
+        """Whether the files exist only in the memory of this process."""
         return self.root.startswith("memory:")
 
     def local_path(self, path: str, *, follow: bool = True) -> Path | None:
-        """Where a path of the library lies on this machine; None where it is not on it.
+        """Local path of a file; None for a remote library.
 
         Args:
             path: inside the library.
-            follow: or else the last part is meant itself, whatever it leads to.
+            follow: follow a link in the last part; if false, the link itself is meant.
 
         Raises:
-            OutsideError: it leads out of the library.
+            OutsideError: the path leads out of the library.
         """
-        fault = path_fault(path)
-        if fault:
-            raise OutsideError(f"{self.root}: the path {path[:120]!r} {fault}; it is not used")
+        problem = path_problem(path)
+        if problem:
+            raise OutsideError(f"{self.root}: the path {path[:120]!r} {problem}; it is not used")
         if self.folder is None:
             return None
         parts = path.split("/")
-        place = self.folder
+        target = self.folder
         for part in parts if follow else parts[:-1]:
-            place = place / part
+            target = target / part
             try:
-                is_link = stat.S_ISLNK(os.lstat(place).st_mode)
+                is_link = stat.S_ISLNK(os.lstat(target).st_mode)
             except (FileNotFoundError, NotADirectoryError):
-                break  # nothing is there that could be a link
-            if is_link and not self._is_inside(place):
+                break  # nothing exists from here on
+            if is_link and not self._is_inside(target):
                 raise OutsideError(
                     f"{self.root}: {path} is a link that leads out of the library; "
                     "copy into the library what it leads to"
@@ -101,110 +110,110 @@ class Store:
         return self.folder / path
 
     def local_file(self, path: str) -> Path | None:
-        """As `local_path`, of a file that can be read.
+        """As `local_path`, for a regular file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: it is missing.
             OutsideError: it leads out of the library, or is no regular file.
         """
-        place = self.local_path(path)
+        target = self.local_path(path)
         try:
-            if place is not None and not stat.S_ISREG(os.stat(place).st_mode):
+            if target is not None and not stat.S_ISREG(os.stat(target).st_mode):
                 raise OutsideError(f"{self.root}: {path} is not a regular file")
         except NotADirectoryError as error:  # the library itself may be a file
             raise FileNotFoundError(*error.args) from None
-        return place
+        return target
 
-    def read_bytes(self, path: str, limit: int = LARGEST_FILE) -> bytes:
-        """The content of a file.
+    def read_bytes(self, path: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        """Content of a file.
 
         Args:
             path: inside the library.
-            limit: most bytes that it may have; of a file on this machine.
+            limit: largest size in bytes, of a local file.
 
         Raises:
-            FileNotFoundError: there is none.
-            UserError: it leads out of the library, is no regular file, or larger.
+            FileNotFoundError: it is missing.
+            UserError: it leads out of the library, is not a regular file, or too large.
         """
-        place = self.local_file(path)
-        if place is None:
-            return bytes(self._files.cat_file(self._at(path)))
+        target = self.local_file(path)
+        if target is None:
+            return bytes(self._files.cat_file(self._address(path)))
         try:
-            return read_regular(place, limit)
+            return read_regular(target, limit)
         except UserError as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             raise
 
     def read_head(self, path: str, count: int) -> bytes:
-        """The first bytes of a file.
+        """First bytes of a file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: it is missing.
             OutsideError: it leads out of the library, or is no regular file.
         """
-        place = self.local_file(path)
-        if place is None:
-            return bytes(self._files.cat_file(self._at(path), start=0, end=count))
-        with place.open("rb") as stream:
+        target = self.local_file(path)
+        if target is None:
+            return bytes(self._files.cat_file(self._address(path), start=0, end=count))
+        with target.open("rb") as stream:
             return stream.read(count)
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        """Write a file whole: nobody ever sees a part of it under its name.
+        """Write a file atomically.
 
-        Unlike `base.files.atomic_write` this does not wait for the disk: a library is thousands
-        of small files, all of which can be made again, and their sizes are recorded.
+        Unlike `base.files.atomic_write` this does not sync to disk: a library has thousands of
+        small files, all of which can be made again, and their sizes are recorded.
 
         Raises:
             StoreError: it cannot be written.
             OutsideError: it would lie outside the library.
         """
-        place = self.local_path(path, follow=False)
+        target = self.local_path(path, follow=False)
         try:
-            if place is None:
-                self._files.pipe_file(self._at(path), data)
+            if target is None:
+                self._files.pipe_file(self._address(path), data)
             else:
-                _write(place, data)
-        except Exception as error:  # every kind of store has errors of its own
+                _write(target, data)
+        except Exception as error:  # every fsspec file system has its own errors
             reason = (isinstance(error, OSError) and error.strerror) or error
             raise StoreError(
                 f"{self.root}: {path} cannot be written ({' '.join(str(reason).split())[:200]})"
             ) from None
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
-        place = self.local_path(path)
-        return place.is_file() if place else bool(self._files.isfile(self._at(path)))
+        """Whether a file exists."""
+        target = self.local_path(path)
+        return target.is_file() if target else bool(self._files.isfile(self._address(path)))
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is not there is no error, and of a link the link goes.
+        """Remove a file or a link; a missing one is not an error.
 
         Raises:
             OutsideError: it lies outside the library.
         """
-        place = self.local_path(path, follow=False)
+        target = self.local_path(path, follow=False)
         with contextlib.suppress(FileNotFoundError):
-            if place is not None:
-                place.unlink()
+            if target is not None:
+                target.unlink()
             else:
-                self._files.rm_file(self._at(path))
+                self._files.rm_file(self._address(path))
 
     def remove_folder(self, path: str) -> None:
-        """Remove a folder that is empty; any other stays."""
-        place = self.local_path(path)
-        if place is not None:
+        """Remove a folder if it is empty."""
+        target = self.local_path(path)
+        if target is not None:
             with contextlib.suppress(OSError):
-                place.rmdir()
+                target.rmdir()
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Path -> bytes of every file directly in a folder; empty where there is no such folder.
+        """Path -> size in bytes of all files in a folder; empty without such a folder.
 
-        Files that are being written (a dot in front) are left out.
+        Unfinished files (names with a leading dot) are left out.
         """
-        place = self.local_path(folder)
-        if place is not None:
+        target = self.local_path(folder)
+        if target is not None:
             try:
-                with os.scandir(place) as entries:
+                with os.scandir(target) as entries:
                     return {
                         f"{folder}/{entry.name}": entry.stat().st_size
                         for entry in entries
@@ -214,21 +223,21 @@ class Store:
                 return {}
         self._files.invalidate_cache()
         try:
-            found = self._files.ls(self._at(folder), detail=True)
+            listing = self._files.ls(self._address(folder), detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return {
             f"{folder}/{name}": int(entry["size"])
-            for entry in found
+            for entry in listing
             if entry["type"] == "file" and (name := entry["name"].rpartition("/")[2])[:1] != "."
         }
 
-    def facts(self, folder: str) -> dict[str, str]:
-        """Path -> size, and time or tag: what changes with the content of the files of a folder."""
-        place = self.local_path(folder)
-        if place is not None:
+    def fingerprints(self, folder: str) -> dict[str, str]:
+        """Path -> size, and time or tag, of all files in a folder: they change with the content."""
+        target = self.local_path(folder)
+        if target is not None:
             try:
-                with os.scandir(place) as entries:
+                with os.scandir(target) as entries:
                     stats = {
                         entry.name: entry.stat()
                         for entry in entries
@@ -240,20 +249,20 @@ class Store:
                 f"{folder}/{name}": f"{status.st_size} {status.st_mtime_ns}"
                 for name, status in stats.items()
             }
-        facts = {}
+        fingerprints = {}
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for entry in self._files.ls(self._at(folder), detail=True):
-                # Every kind of store calls it something else.
-                stamp = [str(entry[key]) for key in _STAMPS if entry.get(key) is not None]
+            for entry in self._files.ls(self._address(folder), detail=True):
+                # Each fsspec file system has its own name for it.
+                stamp = [str(entry[key]) for key in _STAMP_KEYS if entry.get(key) is not None]
                 name = entry["name"].rpartition("/")[2]
-                facts[f"{folder}/{name}"] = " ".join([str(entry["size"]), *stamp])
-        return facts
+                fingerprints[f"{folder}/{name}"] = " ".join([str(entry["size"]), *stamp])
+        return fingerprints
 
-    def _is_inside(self, place: Path) -> bool:
-        """Whether a link leads to something in the library."""
+    def _is_inside(self, target: Path) -> bool:
+        """Whether a link leads to a path in the library."""
         root = os.path.realpath(self.folder or "")
         try:
-            return os.path.commonpath([root, os.path.realpath(place)]) == root
+            return os.path.commonpath([root, os.path.realpath(target)]) == root
         except ValueError:  # another drive
             return False
 
@@ -270,12 +279,12 @@ class Store:
             ) from None
         self._base = base.rstrip("/")
 
-    def _at(self, path: str) -> str:
+    def _address(self, path: str) -> str:
         return f"{self._base}/{path}"
 
 
 def _write(target: Path, data: bytes) -> None:
-    """Write a file under a name that nobody can foresee, never through a link, and rename it."""
+    """Write a file under a random name, never through a link, and rename it."""
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:

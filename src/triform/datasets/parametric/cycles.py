@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import Solids, arc
 from triform.datasets.parametric.vehicles import PAINTS, hull
-from triform.datasets.parametric.wording import Words
 
 
-def bicycle(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(1.7), Words("bicycle", ["bike", "bike", "push bike"])
-    t, paint, r = s.thin, d.pick(PAINTS), d.between(0.31, 0.35)
+def bicycle(d: Sampler) -> tuple[Solids, Description]:
+    s, text = Solids(1.7), Description("bicycle", ["bike", "bike", "push bike"])
+    t, paint, r = s.thin, d.choice(PAINTS), d.uniform(0.31, 0.35)
     rear, front = np.array([0, r, -0.52]), np.array([0, r, 0.52])
     for hub in (rear, front):
         s.tube(
@@ -62,13 +62,27 @@ def bicycle(d: Dice) -> tuple[Solids, Words]:
         0.7,
     )
     top = head + (0, 0.12, -0.04)
-    style = d.pick(["straight", "curved", "drop"])
-    wide = d.between(0.22, 0.3)
+    style = d.choice(["straight", "curved", "drop"])
+    wide = d.uniform(0.22, 0.3)
     path = {
         "straight": [(-wide, 0, 0), (0, 0, 0), (wide, 0, 0)],
-        "curved": [(-wide, 0.06, -0.2), (-wide * 0.9, 0.06, -0.05), (0, 0, 0.03), (wide * 0.9, 0.06, -0.05), (wide, 0.06, -0.2)],
-        "drop": [(-wide * 0.8, -0.16, 0.02), (-wide * 0.8, -0.05, 0.12), (-wide * 0.8, 0, 0.02), (0, 0, 0), (wide * 0.8, 0, 0.02), (wide * 0.8, -0.05, 0.12), (wide * 0.8, -0.16, 0.02)],
-    }[style]  # fmt: skip
+        "curved": [
+            (-wide, 0.06, -0.2),
+            (-wide * 0.9, 0.06, -0.05),
+            (0, 0, 0.03),
+            (wide * 0.9, 0.06, -0.05),
+            (wide, 0.06, -0.2),
+        ],
+        "drop": [
+            (-wide * 0.8, -0.16, 0.02),
+            (-wide * 0.8, -0.05, 0.12),
+            (-wide * 0.8, 0, 0.02),
+            (0, 0, 0),
+            (wide * 0.8, 0, 0.02),
+            (wide * 0.8, -0.05, 0.12),
+            (wide * 0.8, -0.16, 0.02),
+        ],
+    }[style]
     s.tube(np.array(path) + top, t * 0.55, "steel")
     s.rod(pedals - (0.09, 0.12, 0), pedals + (0.09, 0.12, 0), t * 0.5, "steel")
     for side in (-1, 1):
@@ -82,7 +96,7 @@ def bicycle(d: Dice) -> tuple[Solids, Words]:
             end[2] + 0.04,
             "black",
         )
-    words.features += [
+    text.features += [
         "two wheels",
         {
             "straight": "straight handlebars",
@@ -91,27 +105,27 @@ def bicycle(d: Dice) -> tuple[Solids, Words]:
         }[style],
     ]
     if step_through:
-        words.features.append("a low step-through frame")
+        text.features.append("a low step-through frame")
     if d.chance(0.3):
         s.box(-0.16, 0.16, 0.84, 1.02, 0.42, 0.66, "brown")
         s.rod(head, (0, 0.9, 0.5), t * 0.5, "steel")
-        words.features.append("a basket in front")
+        text.features.append("a basket in front")
     if d.chance(0.3):
         s.box(-0.07, 0.07, 0.7, 0.7 + t, -0.75, -0.25, "steel")
         s.rod((0, 0.7, -0.68), rear, t * 0.45, "steel")
-        words.features.append("a luggage rack")
-    return s, words
+        text.features.append("a luggage rack")
+    return s, text
 
 
-def motorcycle(d: Dice) -> tuple[Solids, Words]:
+def motorcycle(d: Sampler) -> tuple[Solids, Description]:
     scooter = d.chance(0.45)
     s = Solids(1.9)
-    words = (
-        Words("scooter", ["motor scooter", "moped"])
+    text = (
+        Description("scooter", ["motor scooter", "moped"])
         if scooter
-        else Words("motorcycle", ["motorbike", "motorbike"])
+        else Description("motorcycle", ["motorbike", "motorbike"])
     )
-    t, paint = s.thin, d.pick(PAINTS)
+    t, paint = s.thin, d.choice(PAINTS)
     r, reach = (0.23, 0.6) if scooter else (0.31, 0.68)
     width = 0.07
     for z in (-reach, reach):
@@ -123,7 +137,7 @@ def motorcycle(d: Dice) -> tuple[Solids, Words]:
     grip = np.array([0, 1.0, reach * 0.42])
     for side in (-1, 1):
         s.rod((side * 0.08, r, reach), (side * 0.08, 0.95, grip[2] + 0.05), t * 0.55, "steel")
-    bar = d.between(0.28, 0.36)
+    bar = d.uniform(0.28, 0.36)
     s.tube(
         [
             (-bar, 1.0, grip[2] - 0.1),
@@ -155,7 +169,7 @@ def motorcycle(d: Dice) -> tuple[Solids, Words]:
         )
         s.cushion(-0.15, 0.15, 0.64, 0.78, -0.82, -0.2, "black", 0.7)
         s.cushion(-0.1, 0.1, r * 1.7, r * 2.2, reach - 0.22, reach + 0.22, paint, 0.6)
-        words.features += ["a footboard", "a front shield", "two small wheels"]
+        text.features += ["a footboard", "a front shield", "two small wheels"]
     else:
         s.ball((0, 0.42, 0.0), (0.17, 0.2, 0.26), "steel")
         s.rod((0, r, -reach), (0, 0.42, -0.1), t * 1.1, "steel")
@@ -167,13 +181,13 @@ def motorcycle(d: Dice) -> tuple[Solids, Words]:
         s.cushion(
             -0.08, 0.08, r * 1.95, r * 1.95 + t * 1.2, -reach - 0.25, -reach + 0.25, paint, 0.5
         )
-        words.features += ["two wheels", "an exhaust pipe"]
+        text.features += ["two wheels", "an exhaust pipe"]
         if d.chance(0.4):
             hull(
                 s,
                 [(grip[2] - 0.05, 0.6, 1.08, 0.17, 0.12), (grip[2] + 0.3, 0.55, 0.85, 0.14, 0.08)],
                 paint,
             )
-            words.features.append("a fairing")
-            words.synonyms.append("racing motorcycle")
-    return s, words
+            text.features.append("a fairing")
+            text.synonyms.append("racing motorcycle")
+    return s, text

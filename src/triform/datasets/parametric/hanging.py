@@ -4,50 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description, count_phrase
 from triform.datasets.parametric.lighting import SHADES, lampshade, spokes
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import METALS, Solids, arc
-from triform.datasets.parametric.wording import Words, number
 
 
-def pendant_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(0.5, 1.0)
-    s, words = (
+def pendant_lamp(d: Sampler) -> tuple[Solids, Description]:
+    high = d.uniform(0.5, 1.0)
+    s, text = (
         Solids(high),
-        Words("pendant lamp", ["hanging lamp", "ceiling pendant", "hanging light"]),
+        Description("pendant lamp", ["hanging lamp", "ceiling pendant", "hanging light"]),
     )
     t, shade, material = (
         s.thin,
-        d.pick(SHADES),
-        d.pick(["white", "black", "brass", "red", "green"]),
+        d.choice(SHADES),
+        d.choice(["white", "black", "brass", "red", "green"]),
     )
-    radius, tall = d.between(0.14, 0.26), d.between(0.16, 0.3)
+    radius, tall = d.uniform(0.14, 0.26), d.uniform(0.16, 0.3)
     if shade == "globe":
         tall = radius * 2
     s.rod((0, tall * 0.5, 0), (0, high, 0), t * 0.5, "black")
     s.lathe([(t * 1.6, high - t), (t * 1.6, high)], material)
     lampshade(s, shade, 0, 0, 0, tall, radius, material)
     spokes(s, 0, tall, radius, shade, material)
-    words.features += [f"a {shade} shade", "a long cord" if high > 0.75 else "a short cord"]
-    return s, words
+    text.features += [f"a {shade} shade", "a long cord" if high > 0.75 else "a short cord"]
+    return s, text
 
 
-def ceiling_lamp(d: Dice) -> tuple[Solids, Words]:
-    radius = d.between(0.18, 0.26)
-    s, words = Solids(radius * 2), Words("ceiling lamp", ["ceiling light", "flush ceiling lamp"])
-    style = d.pick(["dome", "drum", "square", "spots"])
-    deep = radius * d.between(0.3, 0.55)
+def ceiling_lamp(d: Sampler) -> tuple[Solids, Description]:
+    radius = d.uniform(0.18, 0.26)
+    s, text = (
+        Solids(radius * 2),
+        Description("ceiling lamp", ["ceiling light", "flush ceiling lamp"]),
+    )
+    style = d.choice(["dome", "drum", "square", "spots"])
+    deep = radius * d.uniform(0.3, 0.55)
     if style == "dome":
         s.lathe([(radius * c, deep - deep * v) for c, v in arc(0, 80, 8)][::-1], "glass")
         s.lathe([(radius * 0.8, deep), (radius * 0.8, deep + s.thin)], "steel")
-        words.features.append("a domed glass")
+        text.features.append("a domed glass")
     elif style in ("drum", "square"):
         s.lathe([(radius, 0), (radius, deep)], "linen", exponent=2 if style == "drum" else 24)
         s.lathe([(radius * 0.6, deep), (radius * 0.6, deep + s.thin)], "steel")
-        words.adjectives.append("round" if style == "drum" else "square")
-        words.features.append("a flat shade")
+        text.adjectives.append("round" if style == "drum" else "square")
+        text.features.append("a flat shade")
     else:
-        count = d.whole(2, 4)
+        count = d.integer(2, 4)
         s.box(
             -radius,
             radius,
@@ -62,22 +65,22 @@ def ceiling_lamp(d: Dice) -> tuple[Solids, Words]:
             s.rod((x, radius * 0.6, 0), (x, radius * 0.35, 0), s.thin * 0.6, "steel")
             s.rod(
                 (x, radius * 0.4, -0.01),
-                (x, 0.0, d.between(0.0, 0.08)),
+                (x, 0.0, d.uniform(0.0, 0.08)),
                 s.thin,
                 "steel",
                 tip=s.thin * 1.9,
             )
-        words.features.append(number(count, "spotlight"))
-        words.synonyms.append("track light")
-    return s, words
+        text.features.append(count_phrase(count, "spotlight"))
+        text.synonyms.append("track light")
+    return s, text
 
 
-def wall_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(0.28, 0.4)
-    s, words = Solids(high), Words("wall lamp", ["wall light", "sconce"])
-    t, metal, shade = s.thin, d.pick(METALS), d.pick(SHADES)
-    reach, radius, tall = d.between(0.12, 0.18), d.between(0.07, 0.11), d.between(0.12, 0.18)
-    plate = d.pick([2.0, 24.0])
+def wall_lamp(d: Sampler) -> tuple[Solids, Description]:
+    high = d.uniform(0.28, 0.4)
+    s, text = Solids(high), Description("wall lamp", ["wall light", "sconce"])
+    t, metal, shade = s.thin, d.choice(METALS), d.choice(SHADES)
+    reach, radius, tall = d.uniform(0.12, 0.18), d.uniform(0.07, 0.11), d.uniform(0.12, 0.18)
+    plate = d.choice([2.0, 24.0])
     turn = (
         [(0.05 * c, high * 0.4 + 0.07 * v) for c, v in arc(0, 340, 18)]
         if plate == 2.0
@@ -105,12 +108,12 @@ def wall_lamp(d: Dice) -> tuple[Solids, Words]:
         "linen",
     )
     spokes_at(s, reach, high - tall, tall, radius, shade, metal)
-    words.features += [
+    text.features += [
         f"a {shade} shade",
         "a curved arm",
         "a round plate" if plate == 2.0 else "a square plate",
     ]
-    return s, words
+    return s, text
 
 
 def spokes_at(
@@ -122,15 +125,18 @@ def spokes_at(
     s.rod((-reach, y, z), (reach, y, z), s.thin * 0.45, material)
 
 
-def chandelier(d: Dice) -> tuple[Solids, Words]:
-    count, reach, high = d.whole(3, 8), d.between(0.28, 0.4), d.between(0.6, 0.9)
-    s, words = Solids(high), Words("chandelier", ["chandelier lamp", "ceiling lamp with arms"])
-    t, metal = s.thin, d.pick(["brass", "black", "steel"])
-    hub = d.between(0.12, 0.2)
+def chandelier(d: Sampler) -> tuple[Solids, Description]:
+    count, reach, high = d.integer(3, 8), d.uniform(0.28, 0.4), d.uniform(0.6, 0.9)
+    s, text = (
+        Solids(high),
+        Description("chandelier", ["chandelier lamp", "ceiling lamp with arms"]),
+    )
+    t, metal = s.thin, d.choice(["brass", "black", "steel"])
+    hub = d.uniform(0.12, 0.2)
     s.rod((0, hub, 0), (0, high, 0), t * 0.55, metal)
     s.lathe([(t * 1.8, high - t), (t * 1.8, high)], metal)
     s.ball((0, hub, 0), (t * 2, t * 2.2, t * 2), metal)
-    style = d.pick(["candles", "globes", "shades"])
+    style = d.choice(["candles", "globes", "shades"])
     for k in range(count):
         c, v = np.cos(2 * np.pi * k / count + 0.3), np.sin(2 * np.pi * k / count + 0.3)
         path = [
@@ -169,8 +175,8 @@ def chandelier(d: Dice) -> tuple[Solids, Words]:
                 z=z,
                 sides=12,
             )
-    words.features += [
-        number(count, "arm"),
+    text.features += [
+        count_phrase(count, "arm"),
         {"candles": "candle lights", "globes": "round globes", "shades": "small shades"}[style],
     ]
-    return s, words
+    return s, text

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import METALS, WOODS, Solids, arc
-from triform.datasets.parametric.wording import Words
 
 SHADES = ("conical", "cylindrical", "dome", "globe", "bell")
 
@@ -37,15 +37,15 @@ def lampshade(
     s.lathe([*outer, *inner], material, x=x, z=z)
 
 
-def floor_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(1.35, 1.75)
-    s, words = Solids(high), Words("floor lamp", ["standing lamp", "lamp"])
-    t, metal, shade = s.thin, d.pick(METALS), d.pick(SHADES)
-    radius, tall = d.between(0.16, 0.26), d.between(0.22, 0.36)
-    base = d.pick(["disc", "disc", "tripod", "arc"])
+def floor_lamp(d: Sampler) -> tuple[Solids, Description]:
+    high = d.uniform(1.35, 1.75)
+    s, text = Solids(high), Description("floor lamp", ["standing lamp", "lamp"])
+    t, metal, shade = s.thin, d.choice(METALS), d.choice(SHADES)
+    radius, tall = d.uniform(0.16, 0.26), d.uniform(0.22, 0.36)
+    base = d.choice(["disc", "disc", "tripod", "arc"])
     low = high - tall
     if base == "arc":
-        reach = d.between(0.5, 0.8)
+        reach = d.uniform(0.5, 0.8)
         s.lathe([(0.17, 0), (0.17, t * 1.3)], "black", z=0)
         turn = arc(0, 180, 21)
         path = [
@@ -67,14 +67,17 @@ def floor_lamp(d: Dice) -> tuple[Solids, Words]:
             small,
             "linen",
         )
-        words.adjectives.append("arched")
-        words.synonyms.insert(0, "arc lamp")
-        words.features += ["a curved arm", f"a {shade if shade != 'cylindrical' else 'dome'} shade"]
-        return s, words
+        text.adjectives.append("arched")
+        text.synonyms.insert(0, "arc lamp")
+        text.features += [
+            "a curved arm",
+            f"a {shade if shade != 'cylindrical' else 'dome'} shade",
+        ]
+        return s, text
     if base == "disc":
-        r = d.between(0.13, 0.18)
+        r = d.uniform(0.13, 0.18)
         s.lathe([(r, 0), (r, t), (t * 0.6, t * 1.5), (t * 0.6, low + tall * 0.5)], metal)
-        words.features.append("a round base")
+        text.features.append("a round base")
     else:
         joint = low + tall * 0.1
         for k in range(3):
@@ -83,18 +86,18 @@ def floor_lamp(d: Dice) -> tuple[Solids, Words]:
                 (0.3 * np.cos(angle), 0, 0.3 * np.sin(angle)),
                 (0, joint, 0),
                 t * 0.5,
-                d.pick(WOODS) if k == 0 else metal,
+                d.choice(WOODS) if k == 0 else metal,
                 tip=t * 0.7,
             )
         s.rod((0, joint - t, 0), (0, low + tall * 0.5, 0), t * 0.6, metal)
-        words.features.append("three legs")
-        words.adjectives.append("tripod")
+        text.features.append("three legs")
+        text.adjectives.append("tripod")
     lampshade(
         s, shade, 0, 0, low, high, min(radius, tall * 0.6) if shade == "globe" else radius, "linen"
     )
     spokes(s, low, tall, radius, shade, metal)
-    words.features.append(f"a {shade} shade")
-    return s, words
+    text.features.append(f"a {shade} shade")
+    return s, text
 
 
 def spokes(s: Solids, low: float, tall: float, radius: float, shade: str, material: str) -> None:
@@ -108,18 +111,18 @@ def spokes(s: Solids, low: float, tall: float, radius: float, shade: str, materi
         s.rod((0, low + tall * 0.45, 0), (0, low + tall * 0.95, 0), s.thin * 0.6, material)
 
 
-def table_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(0.4, 0.7)
-    s, words = Solids(high), Words("table lamp", ["bedside lamp", "lamp"])
+def table_lamp(d: Sampler) -> tuple[Solids, Description]:
+    high = d.uniform(0.4, 0.7)
+    s, text = Solids(high), Description("table lamp", ["bedside lamp", "lamp"])
     t, shade, material = (
         s.thin,
-        d.pick(SHADES),
-        d.pick(["ceramic", "brass", "oak", "blue", "black"]),
+        d.choice(SHADES),
+        d.choice(["ceramic", "brass", "oak", "blue", "black"]),
     )
-    radius, tall = high * d.between(0.24, 0.36), high * d.between(0.35, 0.5)
+    radius, tall = high * d.uniform(0.24, 0.36), high * d.uniform(0.35, 0.5)
     low = high - tall
-    body = d.pick(["vase", "ball", "column", "cone", "stem"])
-    r = high * d.between(0.11, 0.17)
+    body = d.choice(["vase", "ball", "column", "cone", "stem"])
+    r = high * d.uniform(0.11, 0.17)
     neck = t * 0.7
     profile = {
         "vase": [
@@ -144,7 +147,7 @@ def table_lamp(d: Dice) -> tuple[Solids, Words]:
         s, shade, 0, 0, low, high, min(radius, tall * 0.62) if shade == "globe" else radius, "linen"
     )
     spokes(s, low, tall, radius, shade, "steel")
-    words.features += [
+    text.features += [
         f"a {shade} shade",
         {
             "vase": "a vase-shaped base",
@@ -154,33 +157,33 @@ def table_lamp(d: Dice) -> tuple[Solids, Words]:
             "stem": "a thin stem",
         }[body],
     ]
-    return s, words
+    return s, text
 
 
-def desk_lamp(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(0.55), Words("desk lamp", ["reading lamp", "office lamp", "lamp"])
-    t, metal = s.thin, d.pick(METALS)
-    r = d.between(0.07, 0.1)
+def desk_lamp(d: Sampler) -> tuple[Solids, Description]:
+    s, text = Solids(0.55), Description("desk lamp", ["reading lamp", "office lamp", "lamp"])
+    t, metal = s.thin, d.choice(METALS)
+    r = d.uniform(0.07, 0.1)
     s.lathe([(r, 0), (r, t), (t, t * 1.8)], metal, z=-0.1)
-    bend = d.pick(["elbow", "elbow", "gooseneck"])
+    bend = d.choice(["elbow", "elbow", "gooseneck"])
     if bend == "elbow":
-        lower, upper = d.between(0.26, 0.36), d.between(0.22, 0.32)
-        a, b = np.radians(d.between(95, 125)), np.radians(d.between(15, 55))
+        lower, upper = d.uniform(0.26, 0.36), d.uniform(0.22, 0.32)
+        a, b = np.radians(d.uniform(95, 125)), np.radians(d.uniform(15, 55))
         knee = np.array([0, t + lower * np.sin(a), -0.1 + lower * np.cos(a)])
         head = knee + (0, upper * np.sin(b), upper * np.cos(b))
         s.rod((0, t, -0.1), knee, t * 0.55, metal)
         s.rod(knee, head, t * 0.55, metal)
         s.ball(knee, (t * 0.9,) * 3, metal)
-        words.features.append("a jointed arm")
+        text.features.append("a jointed arm")
     else:
-        high = d.between(0.38, 0.48)
+        high = d.uniform(0.38, 0.48)
         turn = [(0, high * 0.7 + high * 0.3 * v, 0.02 - 0.12 * c) for c, v in arc(0, 150, 13)]
         s.tube([(0, t, -0.1), (0, high * 0.5, -0.1), *turn], t * 0.55, metal)
         head = np.array(turn[-1])
-        words.features.append("a curved neck")
-    tilt = np.radians(d.between(-75, -40))
+        text.features.append("a curved neck")
+    tilt = np.radians(d.uniform(-75, -40))
     towards = np.array([0, np.sin(tilt), np.cos(tilt)])
-    wide = d.between(0.06, 0.09)
+    wide = d.uniform(0.06, 0.09)
     if d.chance(0.25):
         s.box(
             -wide * 2,
@@ -191,19 +194,22 @@ def desk_lamp(d: Dice) -> tuple[Solids, Words]:
             head[2] + t * 2.5,
             metal,
         )
-        words.features.append("a bar-shaped head")
+        text.features.append("a bar-shaped head")
     else:
         s.rod(head - towards * 0.03, head + towards * 0.11, t * 0.9, metal, tip=wide)
-        words.features.append("a conical head")
-    words.features.append("a round base")
-    return s, words
+        text.features.append("a conical head")
+    text.features.append("a round base")
+    return s, text
 
 
-def street_lamp(d: Dice) -> tuple[Solids, Words]:
-    high = d.between(3.0, 4.5)
-    s, words = Solids(high), Words("street lamp", ["lamp post", "street light", "outdoor lamp"])
-    t, metal = s.thin, d.pick(["black", "steel", "green"])
-    style = d.pick(["lantern", "arm", "globe", "double"])
+def street_lamp(d: Sampler) -> tuple[Solids, Description]:
+    high = d.uniform(3.0, 4.5)
+    s, text = (
+        Solids(high),
+        Description("street lamp", ["lamp post", "street light", "outdoor lamp"]),
+    )
+    t, metal = s.thin, d.choice(["black", "steel", "green"])
+    style = d.choice(["lantern", "arm", "globe", "double"])
     s.lathe(
         [(t * 2, 0), (t * 2, t), (t * 1.4, t * 2), (t * 0.7, t * 4), (t * 0.6, high * 0.86)], metal
     )
@@ -219,11 +225,11 @@ def street_lamp(d: Dice) -> tuple[Solids, Words]:
             exponent=8,
             sides=16,
         )
-        words.features.append("a lantern on top")
+        text.features.append("a lantern on top")
     elif style == "globe":
         r = high * 0.07
         s.ball((0, high - r, 0), (r, r, r), "glass")
-        words.features.append("a globe on top")
+        text.features.append("a globe on top")
     else:
         sides = (-1, 1) if style == "double" else (1,)
         for side in sides:
@@ -247,5 +253,5 @@ def street_lamp(d: Dice) -> tuple[Solids, Words]:
                 z + t * 5 if side > 0 else z + t,
                 metal,
             )
-        words.features.append("two curved arms" if style == "double" else "a curved arm")
-    return s, words
+        text.features.append("two curved arms" if style == "double" else "a curved arm")
+    return s, text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description, count_phrase
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import WOODS, Solids, arc
-from triform.datasets.parametric.wording import Words, number
 
 
 def _frame(
@@ -57,30 +57,33 @@ def _panes(
 def _grid(rows: int, columns: int) -> str:
     if rows * columns == 1:
         return "one pane"
-    return number(rows * columns, "pane")
+    return count_phrase(rows * columns, "pane")
 
 
-def door(d: Dice) -> tuple[Solids, Words]:
+def door(d: Sampler) -> tuple[Solids, Description]:
     double = d.chance(0.25)
-    w, high = d.between(0.42, 0.52) * (1.7 if double else 1.0), d.between(2.0, 2.2)
-    s, words = Solids(high), Words("door", ["interior door"], ["double"] if double else [])
-    t, material = s.thin, d.pick(WOODS)
+    w, high = d.uniform(0.42, 0.52) * (1.7 if double else 1.0), d.uniform(2.0, 2.2)
+    s, text = (
+        Solids(high),
+        Description("door", ["interior door"], ["double"] if double else []),
+    )
+    t, material = s.thin, d.choice(WOODS)
     leaf, edge, dz = t * 0.75, t * 1.5, t * 1.5
     framed = d.chance(0.7)
     if framed:
         _frame(s, w, 0, high, dz, edge, material, sill=False)
-        words.features.append("a frame")
+        text.features.append("a frame")
     inner, top = (w - edge, high - edge) if framed else (w, high)
-    style = d.pick(["flat", "panels", "panels", "panels", "glazed", "half glazed"])
+    style = d.choice(["flat", "panels", "panels", "panels", "glazed", "half glazed"])
     leaves = [(-inner, 0.0), (0.0, inner)] if double else [(-inner, inner)]
     rows, columns = (
-        d.pick([(1, 1), (2, 1), (3, 1), (2, 2), (3, 2)])
+        d.choice([(1, 1), (2, 1), (3, 1), (2, 2), (3, 2)])
         if style == "panels"
-        else d.pick([(1, 1), (3, 2), (4, 2), (5, 2)])
+        else d.choice([(1, 1), (3, 2), (4, 2), (5, 2)])
     )
     if double:
         columns = 1
-    flip = d.pick([-1, 1])
+    flip = d.choice([-1, 1])
     for index, (x0, x1) in enumerate(leaves):
         x0, x1 = x0 + t * 0.3 * (index > 0), x1 - t * 0.3 * (double and index == 0)
         split = 0.05 if style == "glazed" else high * 0.45
@@ -144,51 +147,53 @@ def door(d: Dice) -> tuple[Solids, Words]:
                     side * leaf + t * 1.1,
                     "steel",
                 )
-    words.features += {
+    text.features += {
         "flat": ["a smooth leaf" if not double else "two smooth leaves"],
-        "panels": [number(rows * columns, "raised panel") + (" on each leaf" if double else "")],
+        "panels": [
+            count_phrase(rows * columns, "raised panel") + (" on each leaf" if double else "")
+        ],
         "glazed": [_grid(rows, columns) + " of glass" + (" on each leaf" if double else "")],
         "half glazed": [
             _grid(rows, columns) + " of glass above" + (" on each leaf" if double else "")
         ],
     }[style]
     if style == "glazed":
-        words.adjectives.append("glazed")
-        words.synonyms.append("glass door")
+        text.adjectives.append("glazed")
+        text.synonyms.append("glass door")
     if style == "panels":
-        words.adjectives.append("panelled")
-    words.features.append("a handle" if not double else "two handles")
-    return s, words
+        text.adjectives.append("panelled")
+    text.features.append("a handle" if not double else "two handles")
+    return s, text
 
 
-def window(d: Dice) -> tuple[Solids, Words]:
+def window(d: Sampler) -> tuple[Solids, Description]:
     w, high = (
-        d.pick([d.between(0.4, 0.5), d.between(0.55, 0.75), d.between(0.8, 1.0)]),
-        d.between(1.0, 1.5),
+        d.choice([d.uniform(0.4, 0.5), d.uniform(0.55, 0.75), d.uniform(0.8, 1.0)]),
+        d.uniform(1.0, 1.5),
     )
-    s, words = Solids(max(2 * w, high)), Words("window")
-    t, material = s.thin, d.pick(WOODS)
+    s, text = Solids(max(2 * w, high)), Description("window")
+    t, material = s.thin, d.choice(WOODS)
     edge, dz = t * 1.4, t * 1.7
-    style = d.pick(["casement", "casement", "casement", "sash", "arched", "round"])
+    style = d.choice(["casement", "casement", "casement", "sash", "arched", "round"])
     if style == "round":
-        r = d.between(0.35, 0.6)
-        s, words.adjectives = Solids(2 * r), ["round"]
+        r = d.uniform(0.35, 0.6)
+        s, text.adjectives = Solids(2 * r), ["round"]
         t = s.thin
         s.tube([(r * c, r + r * v, 0) for c, v in arc(0, 350, 36)], t * 1.4, material, closed=True)
         s.prism([(r * c, r + r * v) for c, v in arc(0, 350, 36)], "z", -t * 0.4, t * 0.4, "glass")
         if d.chance(0.7):
             s.box(-r, r, r - t * 0.6, r + t * 0.6, -t, t, material)
             s.box(-t * 0.6, t * 0.6, 0, 2 * r, -t, t, material)
-            words.features.append("four panes")
+            text.features.append("four panes")
         else:
-            words.features.append("one pane")
-        return s, words
+            text.features.append("one pane")
+        return s, text
     columns = 1 if w < 0.52 else 2 if w < 0.78 else 3
-    rows_in_sash, columns_in_sash = d.pick([(1, 1), (1, 1), (2, 1), (3, 1), (2, 2), (3, 2)])
+    rows_in_sash, columns_in_sash = d.choice([(1, 1), (1, 1), (2, 1), (3, 1), (2, 2), (3, 2)])
     top = high
     if style == "arched":
-        words.adjectives.append("arched")
-        outer, rise = w, w * d.between(0.6, 1.0)
+        text.adjectives.append("arched")
+        outer, rise = w, w * d.uniform(0.6, 1.0)
         s.tube(
             [(outer * 0.96 * c, high + rise * v, 0) for c, v in arc(0, 180, 21)], t * 1.2, material
         )
@@ -211,8 +216,8 @@ def window(d: Dice) -> tuple[Solids, Words]:
                 )
     if style == "sash":
         columns = 1
-        words.synonyms += ["sash window", "double-hung window"]
-        words.features.append("two sliding sashes")
+        text.synonyms += ["sash window", "double-hung window"]
+        text.features.append("two sliding sashes")
     _frame(s, w, 0, top, dz, edge, material, sill=True)
     inner = w - edge * 0.7
     if style == "sash":
@@ -241,7 +246,7 @@ def window(d: Dice) -> tuple[Solids, Words]:
             material,
             t * 1.3,
         )
-        words.features.append(f"{_grid(rows_in_sash, columns_in_sash)} in each sash")
+        text.features.append(f"{_grid(rows_in_sash, columns_in_sash)} in each sash")
     else:
         for k in range(columns):
             x0, x1 = (-inner + 2 * inner * (k + share) / columns for share in (0, 1))
@@ -258,15 +263,15 @@ def window(d: Dice) -> tuple[Solids, Words]:
                 t * 1.2,
             )
         if columns > 1:
-            words.adjectives.append("double" if columns == 2 else "triple")
-            words.features.append(
-                f"{_grid(rows_in_sash, columns_in_sash)} in each of {number(columns, 'sash', 'sashes')}"
+            text.adjectives.append("double" if columns == 2 else "triple")
+            text.features.append(
+                f"{_grid(rows_in_sash, columns_in_sash)} in each of {count_phrase(columns, 'sash', 'sashes')}"
             )
         else:
-            words.features.append(_grid(rows_in_sash, columns_in_sash))
+            text.features.append(_grid(rows_in_sash, columns_in_sash))
     if d.chance(0.4):
         s.box(-w - t, w + t, -t, t * 0.3, -dz, dz + t * 2.5, "white")
-        words.features.append("a sill")
+        text.features.append("a sill")
     if style != "arched" and d.chance(0.15):
         for side in (-1, 1):
             x0, x1 = sorted((side * w, side * (w + w * 0.8)))
@@ -275,37 +280,43 @@ def window(d: Dice) -> tuple[Solids, Words]:
             for k in range(count):
                 y = high * (k + 0.5) / count
                 s.box(x0 + t, x1 - t, y - t * 0.7, y + t * 0.7, 0, t * 1.5, "green")
-        words.features.append("open shutters")
-    return s, words
+        text.features.append("open shutters")
+    return s, text
 
 
-def french_window(d: Dice) -> tuple[Solids, Words]:
-    leaves = d.pick([2, 2, 2, 3, 4])
-    w, high = leaves * d.between(0.3, 0.38), d.between(2.0, 2.25)
-    s, words = Solids(high), Words("French window", ["French door", "patio door", "balcony door"])
-    t, material = s.thin, d.pick(WOODS)
+def french_window(d: Sampler) -> tuple[Solids, Description]:
+    leaves = d.choice([2, 2, 2, 3, 4])
+    w, high = leaves * d.uniform(0.3, 0.38), d.uniform(2.0, 2.25)
+    s, text = (
+        Solids(high),
+        Description("French window", ["French door", "patio door", "balcony door"]),
+    )
+    t, material = s.thin, d.choice(WOODS)
     edge, dz = t * 1.3, t * 1.5
     _frame(s, w, 0, high, dz, edge, material, sill=True)
-    rows, columns = d.pick([(1, 1), (2, 1), (3, 1), (4, 1), (4, 2), (5, 2)])
+    rows, columns = d.choice([(1, 1), (2, 1), (3, 1), (4, 1), (4, 2), (5, 2)])
     if leaves > 2:
         columns = 1
     inner = w - edge * 0.7
     for k in range(leaves):
         x0, x1 = (-inner + 2 * inner * (k + share) / leaves for share in (0, 1))
         _panes(s, x0, x1, edge * 0.6, high - edge * 0.6, dz * 0.7, rows, columns, material, t * 1.2)
-    words.adjectives.append({2: "double", 3: "triple", 4: "quadruple"}[leaves])
-    words.features += [number(leaves, "leaf", "leaves"), f"{_grid(rows, columns)} in each leaf"]
-    return s, words
+    text.adjectives.append({2: "double", 3: "triple", 4: "quadruple"}[leaves])
+    text.features += [
+        count_phrase(leaves, "leaf", "leaves"),
+        f"{_grid(rows, columns)} in each leaf",
+    ]
+    return s, text
 
 
-def mirror(d: Dice) -> tuple[Solids, Words]:
-    shape = d.pick(["round", "oval", "rectangular", "arched"])
+def mirror(d: Sampler) -> tuple[Solids, Description]:
+    shape = d.choice(["round", "oval", "rectangular", "arched"])
     standing = shape != "round" and d.chance(0.4)
-    high = d.between(1.4, 1.75) if standing else d.between(0.6, 1.0)
-    w = high / 2 if shape == "round" else high * d.between(0.22, 0.36)
+    high = d.uniform(1.4, 1.75) if standing else d.uniform(0.6, 1.0)
+    w = high / 2 if shape == "round" else high * d.uniform(0.22, 0.36)
     s = Solids(high)
-    words = Words("mirror", ["standing mirror" if standing else "wall mirror"], [shape])
-    t, material, half = s.thin, d.pick([*WOODS, "brass"]), high / 2
+    text = Description("mirror", ["standing mirror" if standing else "wall mirror"], [shape])
+    t, material, half = s.thin, d.choice([*WOODS, "brass"]), high / 2
     base = high * 0.08 if standing else 0.0
     if shape in ("round", "oval"):
         outline = [(w * c, base + half + half * v) for c, v in arc(0, 350, 36)]
@@ -324,7 +335,7 @@ def mirror(d: Dice) -> tuple[Solids, Words]:
         for (xa, ya), (xb, yb) in zip(outline, [*outline[1:], outline[0]], strict=True):
             s.rod((xa, ya, 0), (xb, yb, 0), t * 1.0, material, square=False)
             s.ball((xa, ya, 0), (t, t, t), material)
-    words.features.append("a frame")
+    text.features.append("a frame")
     if standing:
         for side in (-1, 1):
             x = side * (w + t * 1.2)
@@ -334,5 +345,5 @@ def mirror(d: Dice) -> tuple[Solids, Words]:
         s.rod(
             (-w - t, base * 0.4 + t, 0), (w + t, base * 0.4 + t, 0), t * 0.6, material, square=True
         )
-        words.features.append("a stand with two feet")
-    return s, words
+        text.features.append("a stand with two feet")
+    return s, text

@@ -5,29 +5,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import FABRICS, Solids, superellipse
-from triform.datasets.parametric.wording import Words
 
 POSES = ("standing", "standing", "standing", "walking", "sitting", "sitting", "lying")
 
 
-def person(d: Dice) -> tuple[Solids, Words]:
-    who = d.pick(["man", "woman", "man", "woman", "boy", "girl"])
+def person(d: Sampler) -> tuple[Solids, Description]:
+    who = d.choice(["man", "woman", "man", "woman", "boy", "girl"])
     child, female = who in ("boy", "girl"), who in ("woman", "girl")
-    pose = d.pick(POSES)
-    high = d.between(1.05, 1.35) if child else d.between(1.6, 1.9)
-    words = Words(
+    pose = d.choice(POSES)
+    high = d.uniform(1.05, 1.35) if child else d.uniform(1.6, 1.9)
+    text = Description(
         who,
         ["person", "person", "human figure", "child" if child else "female" if female else "male"],
         [{"lying": "lying down"}.get(pose, pose)],
     )
     s = Solids(high * (0.8 if pose == "sitting" else 1.0))
-    stout = d.between(0.9, 1.2)
+    stout = d.uniform(0.9, 1.2)
     head = high * (0.1 if child else 0.075)  # half its height
     neck = high - 2.15 * head
     hip, shoulder = high * (0.45 if child else 0.49), neck - high * 0.02
-    legs, arms = d.pick(FABRICS), d.pick(FABRICS)
+    legs, arms = d.choice(FABRICS), d.choice(FABRICS)
     wide = high * 0.13 * (0.92 if female else 1.04) * (0.92 if child else 1.0)
 
     _torso(s, high, hip, shoulder, neck, wide, stout, female, arms)
@@ -42,17 +42,17 @@ def person(d: Dice) -> tuple[Solids, Words]:
     s.ball((0, high - head * 0.85, -head * 0.12), (head * 0.8, head * 0.92, head * 0.85), "brown")
 
     dress = female and d.chance(0.5)
-    _legs(d, s, high, hip, pose, stout, legs if not dress else "skin", words)
+    _legs(d, s, high, hip, pose, stout, legs if not dress else "skin", text)
     if dress:
         long = d.chance(0.4)
         _skirt(s, high, hip, pose, stout, long, arms)
-        words.features.append("a long dress" if long else "a skirt")
-    _arms(d, s, high, hip, shoulder, wide, pose, arms, words)
+        text.features.append("a long dress" if long else "a skirt")
+    _arms(d, s, high, hip, shoulder, wide, pose, arms, text)
     if female and d.chance(0.6):
         s.ball(
             (0, high - head * 1.7, -head * 0.75), (head * 0.62, head * 1.1, head * 0.42), "brown"
         )
-        words.features.append("long hair")
+        text.features.append("long hair")
     if d.chance(0.2):
         y = high - head * 0.35
         s.lathe(
@@ -64,10 +64,10 @@ def person(d: Dice) -> tuple[Solids, Words]:
             ],
             "black",
         )
-        words.features.append("a hat")
+        text.features.append("a hat")
     if pose == "lying":
         _lay_down(s, high)
-    return s, words
+    return s, text
 
 
 def _torso(
@@ -108,19 +108,26 @@ def _limb(s: Solids, joints: list[np.ndarray], radii: list[float], material: str
 
 
 def _legs(
-    d: Dice, s: Solids, high: float, hip: float, pose: str, stout: float, cloth: str, words: Words
+    d: Sampler,
+    s: Solids,
+    high: float,
+    hip: float,
+    pose: str,
+    stout: float,
+    cloth: str,
+    text: Description,
 ) -> None:
     thigh, shin = hip * 0.48, hip * 0.44
     radii = [high * r for r in (0.056 * stout, 0.04, 0.028)]
-    stance = d.between(0.0, 0.035) * high
-    stride = d.between(18, 30)
-    flip = d.pick([-1, 1])
-    spread = d.between(0.0, 0.04) * high
+    stance = d.uniform(0.0, 0.035) * high
+    stride = d.uniform(18, 30)
+    flip = d.choice([-1, 1])
+    spread = d.uniform(0.0, 0.04) * high
     for side in (-1, 1):
         start = np.array([side * high * 0.052, hip, 0.0])
         if pose == "sitting":
             knee = start + (side * spread, -thigh * 0.05, thigh)
-            ankle = knee + (0, -shin, -shin * d.between(-0.15, 0.15))
+            ankle = knee + (0, -shin, -shin * d.uniform(-0.15, 0.15))
         elif pose == "walking":
             angle = np.radians(stride * side * flip)
             knee = start + thigh * np.array([0, -np.cos(angle), np.sin(angle)])
@@ -134,7 +141,7 @@ def _legs(
         r = max(high * 0.026, s.thin * 0.9)
         s.ball(ankle + toe * (0.35, 0.6, 0.4), (r, r * 0.9, high * 0.065), "black")
     if pose == "sitting":
-        words.features.append("bent knees")
+        text.features.append("bent knees")
 
 
 def _skirt(
@@ -166,7 +173,7 @@ def _skirt(
 
 
 def _arms(
-    d: Dice,
+    d: Sampler,
     s: Solids,
     high: float,
     hip: float,
@@ -174,7 +181,7 @@ def _arms(
     wide: float,
     pose: str,
     cloth: str,
-    words: Words,
+    text: Description,
 ) -> None:
     upper, fore = high * 0.165, high * 0.145
     radii = [max(high * r, s.thin * 0.62) for r in (0.031, 0.026, 0.02)]
@@ -184,9 +191,9 @@ def _arms(
         "sitting": ["knees", "knees", "crossed"],
         "lying": ["down"],
     }[pose]
-    gesture = d.pick(gestures)
-    lifted = d.pick([-1, 1])
-    swing = d.between(15, 30)
+    gesture = d.choice(gestures)
+    lifted = d.choice([-1, 1])
+    swing = d.uniform(15, 30)
     for side in (-1, 1):
         start = np.array([side * wide * 0.92, shoulder - high * 0.012, 0.0])
         mine = gesture if gesture != "raised" or side == lifted else "down"
@@ -204,16 +211,21 @@ def _arms(
         hand = elbow + fore * _unit((side * second[0], *second[1:]))
         _limb(s, [start, elbow, hand], radii, cloth)
         s.ball(hand, (radii[2] * 1.3,) * 3, "skin")
-    told = {
-        "out": "outstretched arms", "hips": "hands on the hips", "raised": "one raised arm",
-        "forward": "arms held forward", "crossed": "folded hands", "knees": "hands on the knees",
-    }  # fmt: skip
-    if gesture in told:
-        words.features.append(told[gesture])
+    phrases = {
+        "out": "outstretched arms",
+        "hips": "hands on the hips",
+        "raised": "one raised arm",
+        "forward": "arms held forward",
+        "crossed": "folded hands",
+        "knees": "hands on the knees",
+    }
+    if gesture in phrases:
+        text.features.append(phrases[gesture])
 
 
 def _unit(vector: tuple[float, ...]) -> np.ndarray:
-    return np.asarray(vector, float) / np.linalg.norm(vector)
+    unit: np.ndarray = np.asarray(vector, float) / np.linalg.norm(vector)
+    return unit
 
 
 def _lay_down(s: Solids, high: float) -> None:

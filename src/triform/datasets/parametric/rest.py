@@ -4,63 +4,63 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description, count_phrase
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.seating import legs
 from triform.datasets.parametric.solids import FABRICS, WOODS, Solids, arc
-from triform.datasets.parametric.wording import Words, number
 
 
-def bed(d: Dice) -> tuple[Solids, Words]:
+def bed(d: Sampler) -> tuple[Solids, Description]:
     double = d.chance(0.6)
-    w, length = (d.between(0.7, 0.92) if double else d.between(0.45, 0.52)), d.between(1.95, 2.1)
+    w, length = (d.uniform(0.7, 0.92) if double else d.uniform(0.45, 0.52)), d.uniform(1.95, 2.1)
     s = Solids(length)
-    words = Words(
+    text = Description(
         "bed", ["double bed" if double else "single bed"], ["double" if double else "single"]
     )
-    t, material, half = s.thin, d.pick(WOODS), length / 2
-    frame, deep = d.between(0.28, 0.38), d.between(0.14, 0.24)
-    foot = d.pick([0.0, 0.1, 0.16])
+    t, material, half = s.thin, d.choice(WOODS), length / 2
+    frame, deep = d.uniform(0.28, 0.38), d.uniform(0.14, 0.24)
+    foot = d.choice([0.0, 0.1, 0.16])
     top = frame + deep * 0.6
     s.box(-w, w, foot, frame, -half, half, material)
     s.cushion(-w * 0.96, w * 0.96, frame - 0.04, top, -half + t, half - t * 1.5, "white", 0.5)
     if foot:
         legs(s, w - t, half - t, foot + 0.02, t * 0.9, "straight", material)
-        words.features.append("four short legs")
+        text.features.append("four short legs")
     pillows = 2 if double else 1
     for k in range(pillows):
         x, reach = (k - (pillows - 1) / 2) * w * 0.96, w * (0.42 if double else 0.72)
         s.cushion(
             x - reach, x + reach, top - 0.04, top + 0.1, -half + t * 2, -half + 0.45, "linen", 0.8
         )
-    words.features.append("two pillows" if double else "a pillow")
+    text.features.append("two pillows" if double else "a pillow")
     if d.chance(0.4):
         s.cushion(
             -w * 1.01,
             w * 1.01,
             frame - 0.08,
             top + t * 0.8,
-            -half + d.between(0.6, 0.9),
+            -half + d.uniform(0.6, 0.9),
             half - t * 1.2,
-            d.pick(FABRICS),
+            d.choice(FABRICS),
             0.4,
         )
-        words.features.append("a blanket")
-    head = d.pick(["", "solid", "solid", "slatted", "arched", "padded"])
-    high = d.between(0.85, 1.2)
+        text.features.append("a blanket")
+    head = d.choice(["", "solid", "solid", "slatted", "arched", "padded"])
+    high = d.uniform(0.85, 1.2)
     if head:
         _board(d, s, head, w, -half, high, material)
-        words.features.append(
+        text.features.append(
             {"solid": "a headboard"}.get(
                 head, f"{'an' if head == 'arched' else 'a'} {head} headboard"
             )
         )
     else:
-        words.lacks.append("a headboard")
+        text.lacks.append("a headboard")
     if head and d.chance(0.4):
-        _board(d, s, head, w, half, top + d.between(0.1, 0.28), material)
-        words.features.append("a footboard")
+        _board(d, s, head, w, half, top + d.uniform(0.1, 0.28), material)
+        text.features.append("a footboard")
     if d.chance(0.12):
-        post = d.between(1.75, 2.0)
+        post = d.uniform(1.75, 2.0)
         for side in (-1, 1):
             for end in (-1, 1):
                 s.rod(
@@ -73,21 +73,23 @@ def bed(d: Dice) -> tuple[Solids, Words]:
             s.rod((side * w, post, -half), (side * w, post, half), t * 0.6, material, square=True)
         for end in (-1, 1):
             s.rod((-w, post, end * half), (w, post, end * half), t * 0.6, material, square=True)
-        words.adjectives.append("four-poster")
-        words.features.append("four tall posts")
-        words.synonyms.append("canopy bed")
+        text.adjectives.append("four-poster")
+        text.features.append("four tall posts")
+        text.synonyms.append("canopy bed")
     elif foot == 0.0 and d.chance(0.35):
-        count = d.whole(2, 3)
+        count = d.integer(2, 3)
         for side in (-1, 1):
             for k in range(count):
                 z0, z1 = (-half + 2 * half * (k + share) / count for share in (0.06, 0.94))
                 x0, x1 = sorted((side * w, side * (w + t * 0.9)))
                 s.box(x0, x1, t, frame - t * 0.6, z0, z1, material)
-        words.features.append("drawers under it")
-    return s, words
+        text.features.append("drawers under it")
+    return s, text
 
 
-def _board(d: Dice, s: Solids, style: str, w: float, z: float, high: float, material: str) -> None:
+def _board(
+    d: Sampler, s: Solids, style: str, w: float, z: float, high: float, material: str
+) -> None:
     """A headboard or footboard across the bed at z."""
     t = s.thin
     if style == "slatted":
@@ -106,15 +108,15 @@ def _board(d: Dice, s: Solids, style: str, w: float, z: float, high: float, mate
         ]
         s.prism(outline, "z", z - t * 0.7, z + t * 0.7, material)
     elif style == "padded":
-        s.cushion(-w * 1.04, w * 1.04, 0.05, high, z - t * 1.4, z + t * 1.4, d.pick(FABRICS), 0.8)
+        s.cushion(-w * 1.04, w * 1.04, 0.05, high, z - t * 1.4, z + t * 1.4, d.choice(FABRICS), 0.8)
     else:
         s.box(-w * 1.03, w * 1.03, 0, high, z - t * 0.7, z + t * 0.7, material)
 
 
-def bunk_bed(d: Dice) -> tuple[Solids, Words]:
-    w, half, top = d.between(0.45, 0.52), d.between(0.97, 1.05), d.between(1.6, 1.8)
-    s, words = Solids(half * 2), Words("bunk bed", ["bunk beds", "bed"])
-    t, material = s.thin, d.pick(WOODS)
+def bunk_bed(d: Sampler) -> tuple[Solids, Description]:
+    w, half, top = d.uniform(0.45, 0.52), d.uniform(0.97, 1.05), d.uniform(1.6, 1.8)
+    s, text = Solids(half * 2), Description("bunk bed", ["bunk beds", "bed"])
+    t, material = s.thin, d.choice(WOODS)
     for side in (-1, 1):
         for end in (-1, 1):
             s.rod(
@@ -136,10 +138,10 @@ def bunk_bed(d: Dice) -> tuple[Solids, Words]:
     for end in (-1, 1):
         s.rod((-w, top - t, end * half), (w, top - t, end * half), t * 0.6, material, square=True)
         s.rod((-w, 0.6, end * half), (w, 0.6, end * half), t * 0.6, material, square=True)
-    flip, z = d.pick([-1, 1]), half * d.between(0.5, 0.75)
+    flip, z = d.choice([-1, 1]), half * d.uniform(0.5, 0.75)
     x = flip * (w + t)
-    for place in (z - 0.2, z + 0.2):
-        s.rod((x + flip * 0.1, 0, place), (x, 1.5, place), t * 0.55, material, square=True)
+    for position in (z - 0.2, z + 0.2):
+        s.rod((x + flip * 0.1, 0, position), (x, 1.5, position), t * 0.55, material, square=True)
     for k in range(4):
         y = 0.25 + k * 0.3
         s.rod(
@@ -148,19 +150,19 @@ def bunk_bed(d: Dice) -> tuple[Solids, Words]:
             t * 0.55,
             material,
         )
-    words.features += ["a ladder", "guard rails"]
+    text.features += ["a ladder", "guard rails"]
     if loft:
-        words.noun, words.synonyms = "loft bed", ["mezzanine bed", "bed"]
-        words.features.append("free space below")
+        text.noun, text.synonyms = "loft bed", ["mezzanine bed", "bed"]
+        text.features.append("free space below")
     else:
-        words.features.insert(0, "two levels")
-    return s, words
+        text.features.insert(0, "two levels")
+    return s, text
 
 
-def crib(d: Dice) -> tuple[Solids, Words]:
-    w, half, top = d.between(0.32, 0.38), d.between(0.6, 0.7), d.between(0.85, 1.0)
-    s, words = Solids(half * 2), Words("crib", ["baby bed", "cot"])
-    t, material, base = s.thin, d.pick(WOODS), d.between(0.3, 0.42)
+def crib(d: Sampler) -> tuple[Solids, Description]:
+    w, half, top = d.uniform(0.32, 0.38), d.uniform(0.6, 0.7), d.uniform(0.85, 1.0)
+    s, text = Solids(half * 2), Description("crib", ["baby bed", "cot"])
+    t, material, base = s.thin, d.choice(WOODS), d.uniform(0.3, 0.42)
     s.box(-w, w, base - t, base, -half, half, material)
     s.cushion(-w * 0.95, w * 0.95, base - 0.01, base + 0.1, -half * 0.97, half * 0.97, "white", 0.5)
     for side in (-1, 1):
@@ -173,7 +175,7 @@ def crib(d: Dice) -> tuple[Solids, Words]:
                 square=True,
             )
         s.rod((side * w, top - t, -half), (side * w, top - t, half), t * 0.7, material, square=True)
-        count = d.pick([6, 7, 8])
+        count = d.choice([6, 7, 8])
         for k in range(count):
             z = half * (2 * (k + 1) / (count + 1) - 1)
             s.rod((side * w, base - t, z), (side * w, top - t, z), t * 0.5, material)
@@ -188,21 +190,25 @@ def crib(d: Dice) -> tuple[Solids, Words]:
             for k in range(3):
                 x = w * (2 * (k + 1) / 4 - 1)
                 s.rod((x, base - t, end * half), (x, top - t, end * half), t * 0.5, material)
-    words.features += ["barred sides", "solid end boards" if solid else "barred ends", "a mattress"]
-    return s, words
+    text.features += [
+        "barred sides",
+        "solid end boards" if solid else "barred ends",
+        "a mattress",
+    ]
+    return s, text
 
 
-def sofa(d: Dice) -> tuple[Solids, Words]:
-    seats = d.pick([2, 2, 2, 3, 3, 3, 3, 4])
-    each, arm = d.between(0.55, 0.7), d.pick([0.0, d.between(0.1, 0.14), d.between(0.17, 0.24)])
-    w, depth = seats * each / 2 + arm, d.between(0.4, 0.48)
+def sofa(d: Sampler) -> tuple[Solids, Description]:
+    seats = d.choice([2, 2, 2, 3, 3, 3, 3, 4])
+    each, arm = d.uniform(0.55, 0.7), d.choice([0.0, d.uniform(0.1, 0.14), d.uniform(0.17, 0.24)])
+    w, depth = seats * each / 2 + arm, d.uniform(0.4, 0.48)
     s = Solids(w * 2)
-    words = Words("sofa", ["couch", f"{('two', 'three', 'four')[seats - 2]}-seater sofa"])
+    text = Description("sofa", ["couch", f"{('two', 'three', 'four')[seats - 2]}-seater sofa"])
     if seats == 2:
-        words.synonyms.append("loveseat")
-    cloth, foot = d.pick(FABRICS), d.pick([0.05, 0.13, 0.17])
-    seat, top, arm_top = d.between(0.4, 0.46), d.between(0.72, 0.95), d.between(0.54, 0.66)
-    soft, inner = d.between(0.3, 0.7), w - arm
+        text.synonyms.append("loveseat")
+    cloth, foot = d.choice(FABRICS), d.choice([0.05, 0.13, 0.17])
+    seat, top, arm_top = d.uniform(0.4, 0.46), d.uniform(0.72, 0.95), d.uniform(0.54, 0.66)
+    soft, inner = d.uniform(0.3, 0.7), w - arm
     s.box(-w + 0.02, w - 0.02, foot, seat - 0.12, -depth, depth - 0.03, cloth)
     s.cushion(-w + 0.01, w - 0.01, foot, top - 0.06, -depth, -depth + 0.16, cloth, soft)
     groove = s.thin * 0.8
@@ -220,11 +226,13 @@ def sofa(d: Dice) -> tuple[Solids, Words]:
             seat - 0.03,
             top,
             -depth + 0.1,
-            -depth + d.between(0.26, 0.3),
+            -depth + d.uniform(0.26, 0.3),
             cloth,
             min(0.9, soft + 0.2),
         )
-    words.features.append("one long seat cushion" if one_piece else number(seats, "seat cushion"))
+    text.features.append(
+        "one long seat cushion" if one_piece else count_phrase(seats, "seat cushion")
+    )
     if arm:
         rolled = d.chance(0.3)
         for side in (-1, 1):
@@ -240,11 +248,11 @@ def sofa(d: Dice) -> tuple[Solids, Words]:
                     r,
                     cloth,
                 )
-        words.features.append(
+        text.features.append(
             "rolled armrests" if rolled else "wide armrests" if arm > 0.15 else "slim armrests"
         )
     else:
-        words.lacks.append("armrests")
+        text.lacks.append("armrests")
     if foot > 0.1:
         legs(
             s,
@@ -252,21 +260,24 @@ def sofa(d: Dice) -> tuple[Solids, Words]:
             depth * 0.8,
             foot + 0.03,
             s.at_least(0.045) / 2,
-            d.pick(["straight", "tapered"]),
-            d.pick(WOODS),
+            d.choice(["straight", "tapered"]),
+            d.choice(WOODS),
         )
-        words.features.append("four short legs")
+        text.features.append("four short legs")
     else:
         s.box(-w * 0.95, w * 0.95, 0, foot + 0.01, -depth * 0.9, depth * 0.9, "black")
-    return s, words
+    return s, text
 
 
-def corner_sofa(d: Dice) -> tuple[Solids, Words]:
-    w, reach = d.between(1.1, 1.35), d.between(0.75, 1.1)
-    s, words = Solids(w * 2), Words("corner sofa", ["L-shaped sofa", "sectional sofa", "sofa"])
-    cloth, depth, seat, top = d.pick(FABRICS), 0.85, d.between(0.38, 0.44), d.between(0.7, 0.85)
-    back, front, flip = -reach, -reach + depth, d.pick([-1, 1])
-    arm, soft = d.between(0.14, 0.22), d.between(0.3, 0.7)
+def corner_sofa(d: Sampler) -> tuple[Solids, Description]:
+    w, reach = d.uniform(1.1, 1.35), d.uniform(0.75, 1.1)
+    s, text = (
+        Solids(w * 2),
+        Description("corner sofa", ["L-shaped sofa", "sectional sofa", "sofa"]),
+    )
+    cloth, depth, seat, top = d.choice(FABRICS), 0.85, d.uniform(0.38, 0.44), d.uniform(0.7, 0.85)
+    back, front, flip = -reach, -reach + depth, d.choice([-1, 1])
+    arm, soft = d.uniform(0.14, 0.22), d.uniform(0.3, 0.7)
 
     def block(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> None:
         x0, x1 = sorted((flip * x0, flip * x1))
@@ -278,17 +289,17 @@ def corner_sofa(d: Dice) -> tuple[Solids, Words]:
     block(-w, w, 0.04, top, back, back + 0.22)
     block(-w, -w + arm, 0.04, seat + 0.18, back, front)
     if chaise:
-        words.features.append("a chaise longue")
+        text.features.append("a chaise longue")
     else:
         block(w - 0.22, w, 0.04, top, back, reach)
         block(w - depth, w, 0.04, seat + 0.18, reach - arm, reach)
-        words.features.append("backs along both sides")
-    count = d.whole(2, 3)
+        text.features.append("backs along both sides")
+    count = d.integer(2, 3)
     low, high = -w + arm, w - (0.0 if chaise else 0.2)
     for k in range(count):
         x0, x1 = (low + (high - low) * (k + share) / count for share in (0.02, 0.98))
         block(x0, x1, seat - 0.02, top + 0.04, back + 0.18, back + 0.38)
-    words.features.append(number(count, "back cushion"))
+    text.features.append(count_phrase(count, "back cushion"))
     s.box(
         -w * 0.94,
         w * 0.94,
@@ -300,21 +311,21 @@ def corner_sofa(d: Dice) -> tuple[Solids, Words]:
     )
     x0, x1 = sorted((flip * (w - depth + 0.06), flip * (w - 0.06)))
     s.box(x0, x1, 0, 0.06, back * 0.94, reach - 0.06, "black")
-    return s, words
+    return s, text
 
 
-def daybed(d: Dice) -> tuple[Solids, Words]:
-    w = d.between(0.7, 1.0)
-    s, words = Solids(w * 2), Words("chaise longue", ["daybed", "lounge sofa"])
+def daybed(d: Sampler) -> tuple[Solids, Description]:
+    w = d.uniform(0.7, 1.0)
+    s, text = Solids(w * 2), Description("chaise longue", ["daybed", "lounge sofa"])
     cloth, wood, depth, seat = (
-        d.pick(FABRICS),
-        d.pick(WOODS),
-        d.between(0.3, 0.42),
-        d.between(0.34, 0.46),
+        d.choice(FABRICS),
+        d.choice(WOODS),
+        d.uniform(0.3, 0.42),
+        d.uniform(0.34, 0.46),
     )
-    flip, soft = d.pick([-1, 1]), d.between(0.4, 0.8)
+    flip, soft = d.choice([-1, 1]), d.uniform(0.4, 0.8)
     s.cushion(-w, w, seat - 0.18, seat, -depth, depth, cloth, soft)
-    rise = d.between(0.25, 0.55)
+    rise = d.uniform(0.25, 0.55)
     rings = [
         np.array(
             [
@@ -336,31 +347,31 @@ def daybed(d: Dice) -> tuple[Solids, Words]:
         depth * 0.8,
         seat - 0.15,
         s.at_least(0.05) / 2,
-        d.pick(["straight", "tapered"]),
+        d.choice(["straight", "tapered"]),
         wood,
     )
-    words.features += ["one raised end", "four legs"]
+    text.features += ["one raised end", "four legs"]
     if d.chance(0.4):
         x0, x1 = sorted((flip * w, -flip * w * 0.2))
         s.cushion(x0, x1, seat - 0.1, seat + rise * 0.8, -depth, -depth + 0.13, cloth, soft)
-        words.features.append("a half back")
-    return s, words
+        text.features.append("a half back")
+    return s, text
 
 
-def ottoman(d: Dice) -> tuple[Solids, Words]:
+def ottoman(d: Sampler) -> tuple[Solids, Description]:
     rounded = d.chance(0.5)
-    w, height = d.between(0.25, 0.38), d.between(0.36, 0.46)
-    s, words = (
+    w, height = d.uniform(0.25, 0.38), d.uniform(0.36, 0.46)
+    s, text = (
         Solids(max(2 * w, height)),
-        Words("ottoman", ["pouf", "footstool"], ["round" if rounded else "square"]),
+        Description("ottoman", ["pouf", "footstool"], ["round" if rounded else "square"]),
     )
-    cloth, foot = d.pick(FABRICS), d.pick([0.0, 0.1])
+    cloth, foot = d.choice(FABRICS), d.choice([0.0, 0.1])
     if rounded:
         s.lathe([(w * 0.92, foot), (w, foot + 0.06), (w, height - 0.06), (w * 0.9, height)], cloth)
     else:
         s.cushion(-w, w, foot, height, -w, w, cloth, 0.35)
     if foot:
         inset = 0.6 if rounded else 0.85
-        legs(s, w * inset, w * inset, foot + 0.02, s.at_least(0.04) / 2, "tapered", d.pick(WOODS))
-        words.features.append("four short legs")
-    return s, words
+        legs(s, w * inset, w * inset, foot + 0.02, s.at_least(0.04) / 2, "tapered", d.choice(WOODS))
+        text.features.append("four short legs")
+    return s, text

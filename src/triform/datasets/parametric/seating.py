@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description, count_phrase
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import FABRICS, METALS, WOODS, Solids, arc
-from triform.datasets.parametric.wording import Words, number
 
 
 def legs(
@@ -56,7 +56,7 @@ def star_base(
 
 
 def backrest(
-    d: Dice,
+    d: Sampler,
     s: Solids,
     style: str,
     w: float,
@@ -65,7 +65,7 @@ def backrest(
     z: float,
     rake: float,
     material: str,
-    words: Words,
+    text: Description,
 ) -> None:
     """Fills the space between two raked back posts at (+-w, z); ``rake`` is their lean at the top."""
     t = s.thin
@@ -77,56 +77,56 @@ def backrest(
         s.rod((-w, y, at(y)), (w, y, at(y)), thickness, material, square=True)
 
     if style == "slats":
-        count = d.whole(2, 4)
+        count = d.integer(2, 4)
         rail(y1 - t, t * 0.8)
         for k in range(count):
             x = w * (2 * (k + 1) / (count + 1) - 1)
             s.rod((x, y0, z), (x, y1, at(y1)), t * 0.5, material, square=True)
-        words.features.append(f"a back with {number(count, 'vertical slat')}")
+        text.features.append(f"a back with {count_phrase(count, 'vertical slat')}")
     elif style == "ladder":
-        count = d.whole(2, 4)
+        count = d.integer(2, 4)
         for k in range(count):
             rail(y0 + (y1 - y0) * (k + 1) / count - t, t * 0.75)
-        words.features.append(f"a ladder back with {number(count, 'rung')}")
+        text.features.append(f"a ladder back with {count_phrase(count, 'rung')}")
     elif style == "open":
         rail(y1 - t, t)
-        words.features.append("an open back")
+        text.features.append("an open back")
     elif style == "cross":
         rail(y1 - t, t * 0.8)
         low = y0 + 0.05
         s.rod((-w, low, at(low)), (w, y1 - t, at(y1 - t)), t * 0.5, material)
         s.rod((w, low, at(low)), (-w, y1 - t, at(y1 - t)), t * 0.5, material)
-        words.features.append("a cross back")
+        text.features.append("a cross back")
     else:
-        gap = d.pick([0.0, 0.25]) * (y1 - y0)
+        gap = d.choice([0.0, 0.25]) * (y1 - y0)
         low = y0 + gap
         outline = [(-w, low), (w, low), (w, y1), (-w, y1)]
         if style == "round":
             middle, half = (low + y1) / 2, (y1 - low) / 2
             outline = [(1.12 * w * c, middle + half * v) for c, v in arc(0, 345, 24)]
-            words.features.append("a round back")
+            text.features.append("a round back")
         else:
-            words.features.append("a solid back")
+            text.features.append("a solid back")
         thick = t * 0.7
         rings = [np.array([(x, y, at(y) + dz) for x, y in outline]) for dz in (-thick, thick)]
         s.loft(rings, material)
 
 
-def chair(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(0.95), Words("chair")
+def chair(d: Sampler) -> tuple[Solids, Description]:
+    s, text = Solids(0.95), Description("chair")
     t = s.thin
-    w, depth, seat = d.between(0.19, 0.24), d.between(0.19, 0.24), d.between(0.42, 0.48)
-    top = seat + d.pick([d.between(0.28, 0.36), d.between(0.4, 0.5), d.between(0.52, 0.68)])
-    material, cloth = d.pick(WOODS), d.pick(FABRICS)
+    w, depth, seat = d.uniform(0.19, 0.24), d.uniform(0.19, 0.24), d.uniform(0.42, 0.48)
+    top = seat + d.choice([d.uniform(0.28, 0.36), d.uniform(0.4, 0.5), d.uniform(0.52, 0.68)])
+    material, cloth = d.choice(WOODS), d.choice(FABRICS)
     rounded = d.chance(0.25)
-    thick = s.at_least(d.between(0.025, 0.04))
-    support = d.pick(
+    thick = s.at_least(d.uniform(0.025, 0.04))
+    support = d.choice(
         ["straight", "straight", "tapered", "tapered", "splayed", "pedestal", "sled", "cantilever"]
     )
-    leg = s.at_least(d.between(0.03, 0.045)) / 2
+    leg = s.at_least(d.uniform(0.03, 0.045)) / 2
     if rounded:
         s.lathe([(w * 1.08, seat - thick), (w * 1.08, seat)], material)
-        words.adjectives.append("round-seated") if d.chance(0.3) else words.features.append(
+        text.adjectives.append("round-seated") if d.chance(0.3) else text.features.append(
             "a round seat"
         )
     else:
@@ -145,30 +145,31 @@ def chair(d: Dice) -> tuple[Solids, Words]:
                 cloth,
                 0.8,
             )
-        words.features.append("a seat cushion")
+        text.features.append("a seat cushion")
     inset = 0.72 if rounded else 1.0
     x, z = (w - leg) * inset, (depth - leg) * inset
     if support in ("straight", "tapered", "splayed"):
         legs(s, x, z, seat - thick / 2, leg, support, material)
         if support != "straight" or d.chance(0.5):
-            words.features.append(f"four {support} legs")
+            text.features.append(f"four {support} legs")
         if support == "straight" and d.chance(0.4):
-            y = d.between(0.12, 0.22)
+            y = d.uniform(0.12, 0.22)
             for side in (-1, 1):
                 s.rod((side * x, y, -z), (side * x, y, z), t * 0.5, material)
             s.rod((-x, y, 0), (x, y, 0), t * 0.5, material)
-            words.features.append("stretchers between the legs")
+            text.features.append("stretchers between the legs")
     elif support == "pedestal":
         if d.chance(0.5):
             s.lathe(
-                [(w * 1.05, 0), (w * 1.05, t), (t * 1.1, t * 1.8), (t * 1.1, seat)], d.pick(METALS)
+                [(w * 1.05, 0), (w * 1.05, t), (t * 1.1, t * 1.8), (t * 1.1, seat)],
+                d.choice(METALS),
             )
-            words.features.append("a round pedestal base")
+            text.features.append("a round pedestal base")
         else:
-            star_base(s, 4, w * 1.15, seat, d.pick(METALS))
-            words.features.append("a four-star base")
+            star_base(s, 4, w * 1.15, seat, d.choice(METALS))
+            text.features.append("a four-star base")
     else:
-        metal = d.pick(METALS)
+        metal = d.choice(METALS)
         r = s.at_least(0.026) / 2
         wide, deep = w * inset, depth * inset
         for side in (-1, 1):
@@ -181,9 +182,9 @@ def chair(d: Dice) -> tuple[Solids, Words]:
                 path += [(side * wide, seat - r, -deep + r)]
             s.tube(_rounded(path), r, metal)
         s.rod((-wide, r, -deep + r), (wide, r, -deep + r), r, metal)
-        words.features.append("sled legs" if support == "sled" else "a cantilever frame")
-    rake = d.between(0.02, 0.1)
-    style = d.pick(["solid", "solid", "slats", "ladder", "open", "cross", "round"])
+        text.features.append("sled legs" if support == "sled" else "a cantilever frame")
+    rake = d.uniform(0.02, 0.1)
+    style = d.choice(["solid", "solid", "slats", "ladder", "open", "cross", "round"])
     bx, bz = (w - leg) if not rounded else w * 0.8, -depth + leg if not rounded else -w * 0.75
     if style != "round":
         for side in (-1, 1):
@@ -202,20 +203,20 @@ def chair(d: Dice) -> tuple[Solids, Words]:
                 leg,
                 material,
             )
-    backrest(d, s, style, bx, seat, top, bz, rake, material, words)
+    backrest(d, s, style, bx, seat, top, bz, rake, material, text)
     if top - seat > 0.51:
-        words.adjectives.insert(0, "high-backed")
+        text.adjectives.insert(0, "high-backed")
     elif top - seat < 0.36:
-        words.adjectives.insert(0, "low-backed")
+        text.adjectives.insert(0, "low-backed")
     if d.chance(0.3):
-        armrests(s, w, bz, depth * 0.8, seat, seat + d.between(0.18, 0.24), material)
-        words.features.append("armrests")
-        words.synonyms.append("armchair")
+        armrests(s, w, bz, depth * 0.8, seat, seat + d.uniform(0.18, 0.24), material)
+        text.features.append("armrests")
+        text.synonyms.append("armchair")
     elif d.chance(0.2):
-        words.lacks.append("armrests")
+        text.lacks.append("armrests")
     if support != "pedestal":
-        words.synonyms.append("dining chair")
-    return s, words
+        text.synonyms.append("dining chair")
+    return s, text
 
 
 def armrests(
@@ -241,15 +242,15 @@ def _rounded(path: list[tuple[float, float, float]], cut: float = 0.15) -> np.nd
     return np.array([*points, path[-1]])
 
 
-def armchair(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(0.95), Words("armchair", ["easy chair", "upholstered chair"])
-    cloth, wood = d.pick(FABRICS), d.pick(WOODS)
-    w, depth = d.between(0.36, 0.46), d.between(0.36, 0.44)
-    foot, seat = d.pick([0.05, 0.12, 0.16]), d.between(0.38, 0.45)
-    top = d.pick([d.between(0.72, 0.82), d.between(0.88, 1.05)])
-    arm, arm_top = d.between(0.09, 0.15), d.between(0.54, 0.64)
-    style = d.pick(["block", "block", "tub", "wing", "wooden"])
-    soft = d.between(0.3, 0.7)
+def armchair(d: Sampler) -> tuple[Solids, Description]:
+    s, text = Solids(0.95), Description("armchair", ["easy chair", "upholstered chair"])
+    cloth, wood = d.choice(FABRICS), d.choice(WOODS)
+    w, depth = d.uniform(0.36, 0.46), d.uniform(0.36, 0.44)
+    foot, seat = d.choice([0.05, 0.12, 0.16]), d.uniform(0.38, 0.45)
+    top = d.choice([d.uniform(0.72, 0.82), d.uniform(0.88, 1.05)])
+    arm, arm_top = d.uniform(0.09, 0.15), d.uniform(0.54, 0.64)
+    style = d.choice(["block", "block", "tub", "wing", "wooden"])
+    soft = d.uniform(0.3, 0.7)
     if style == "tub":
         outer, inner = w, w - arm
         turn = arc(-40, 220, 25)
@@ -266,11 +267,11 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
             ]
             s.loft(rings, cloth)
         s.lathe([(inner * 1.02, foot), (inner * 1.05, seat - 0.03), (inner * 0.9, seat)], cloth)
-        words.adjectives.append("round")
-        words.synonyms.append("tub chair")
-        words.features.append("a curved back")
+        text.adjectives.append("round")
+        text.synonyms.append("tub chair")
+        text.features.append("a curved back")
     elif style == "wooden":
-        words.features.append("open wooden armrests")
+        text.features.append("open wooden armrests")
         s.cushion(-w + arm, w - arm, seat - 0.15, seat, -depth, depth, cloth, soft)
         s.cushion(-w + arm, w - arm, seat - 0.05, top, -depth - 0.04, -depth + 0.1, cloth, soft)
         r = s.at_least(0.045) / 2
@@ -298,7 +299,7 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
             foot + 0.05,
             top,
             -depth,
-            -depth + d.between(0.14, 0.2),
+            -depth + d.uniform(0.14, 0.2),
             cloth,
             soft,
         )
@@ -313,8 +314,8 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
             for side in (-1, 1):
                 x0, x1 = sorted((side * (w - 0.02), side * (w - 0.09)))
                 s.cushion(x0, x1, arm_top - 0.05, top, -depth, -depth + 0.3, cloth, 0.6)
-            words.features.append("wings at the back")
-            words.synonyms.append("wing chair")
+            text.features.append("wings at the back")
+            text.synonyms.append("wing chair")
     if style != "wooden":
         if foot > 0.1:
             legs(
@@ -323,27 +324,30 @@ def armchair(d: Dice) -> tuple[Solids, Words]:
                 depth * 0.75,
                 foot + 0.03,
                 s.at_least(0.04) / 2,
-                d.pick(["straight", "tapered"]),
+                d.choice(["straight", "tapered"]),
                 wood,
             )
-            words.features.append("four short legs")
+            text.features.append("four short legs")
         else:
             s.box(-w * 0.8, w * 0.8, 0, foot + 0.01, -depth * 0.85, depth * 0.85, "black")
-    words.features.append("thick armrests" if style != "wooden" and arm > 0.12 else "a padded seat")
+    text.features.append("thick armrests" if style != "wooden" and arm > 0.12 else "a padded seat")
     if top > 0.9:
-        words.adjectives.insert(0, "high-backed")
-    return s, words
+        text.adjectives.insert(0, "high-backed")
+    return s, text
 
 
-def office_chair(d: Dice) -> tuple[Solids, Words]:
-    s, words = Solids(1.05), Words("office chair", ["desk chair", "swivel chair", "chair"])
-    cloth, metal = d.pick(["black", "grey", "blue", "red"]), d.pick(["black", "steel"])
-    seat, w = d.between(0.44, 0.52), d.between(0.22, 0.26)
-    star_base(s, 5, d.between(0.27, 0.33), seat - 0.05, metal, casters=True)
+def office_chair(d: Sampler) -> tuple[Solids, Description]:
+    s, text = (
+        Solids(1.05),
+        Description("office chair", ["desk chair", "swivel chair", "chair"]),
+    )
+    cloth, metal = d.choice(["black", "grey", "blue", "red"]), d.choice(["black", "steel"])
+    seat, w = d.uniform(0.44, 0.52), d.uniform(0.22, 0.26)
+    star_base(s, 5, d.uniform(0.27, 0.33), seat - 0.05, metal, casters=True)
     s.cushion(-w, w, seat - 0.06, seat + 0.03, -w * 0.95, w, cloth, 0.6)
     tall = d.chance(0.5)
-    top = seat + (d.between(0.62, 0.75) if tall else d.between(0.36, 0.48))
-    low, lean = seat + d.between(0.03, 0.14), d.between(0.03, 0.09)
+    top = seat + (d.uniform(0.62, 0.75) if tall else d.uniform(0.36, 0.48))
+    low, lean = seat + d.uniform(0.03, 0.14), d.uniform(0.03, 0.09)
     t = s.thin
     outline = [(x * w * 0.92, (y + 1) / 2) for x, y in arc(0, 345, 24) * 1.0]
     squared = [
@@ -359,7 +363,7 @@ def office_chair(d: Dice) -> tuple[Solids, Words]:
     ]
     s.loft(rings, cloth)
     s.rod((0, seat - 0.02, -w * 0.8), (0, low + 0.12, -w * 0.98), t * 0.9, metal)
-    words.features += ["a five-star base", "casters", "a high back" if tall else "a low back"]
+    text.features += ["a five-star base", "casters", "a high back" if tall else "a low back"]
     if tall and d.chance(0.4):
         s.cushion(
             -w * 0.55,
@@ -372,7 +376,7 @@ def office_chair(d: Dice) -> tuple[Solids, Words]:
             0.7,
         )
         s.rod((0, top - 0.05, -w - lean), (0, top + 0.06, -w - lean), t * 0.6, metal)
-        words.features.append("a headrest")
+        text.features.append("a headrest")
     if d.chance(0.6):
         for side in (-1, 1):
             x = side * (w + t * 0.7)
@@ -380,7 +384,7 @@ def office_chair(d: Dice) -> tuple[Solids, Words]:
             s.box(
                 x - t * 0.8, x + t * 0.8, seat + 0.19, seat + 0.19 + t, -w * 0.7, w * 0.55, "black"
             )
-        words.features.append("armrests")
+        text.features.append("armrests")
     else:
-        words.lacks.append("armrests")
-    return s, words
+        text.lacks.append("armrests")
+    return s, text

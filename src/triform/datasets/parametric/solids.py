@@ -112,8 +112,8 @@ class Solids:
         radius = softness * half.min()
         steps = radius * np.array([0.0, 0.293, 1.0])
         axes = [np.concatenate([-h + steps, (h - steps)[::-1]]) for h in half]
-        places, faces = _box_grid(len(axes[0]))
-        vertices = np.stack([axes[i][places[:, i]] for i in range(3)], axis=1)
+        indices, faces = _box_grid(len(axes[0]))
+        vertices = np.stack([axes[i][indices[:, i]] for i in range(3)], axis=1)
         core = np.clip(vertices, -half + radius, half - radius)
         away = vertices - core
         length = np.linalg.norm(away, axis=1, keepdims=True)
@@ -293,13 +293,13 @@ def _box_grid(count: int) -> tuple[np.ndarray, np.ndarray]:
                 for j in range(count - 1):
                     corners = []
                     for du, dv in ((0, 0), (1, 0), (1, 1), (0, 1)):
-                        place = [0, 0, 0]
-                        place[axis], place[(axis + 1) % 3], place[(axis + 2) % 3] = (
+                        corner = [0, 0, 0]
+                        corner[axis], corner[(axis + 1) % 3], corner[(axis + 2) % 3] = (
                             end,
                             i + du,
                             j + dv,
                         )
-                        corners.append(index.setdefault(tuple(place), len(index)))
+                        corners.append(index.setdefault(tuple(corner), len(index)))
                     corners = corners if end else corners[::-1]
                     faces += [
                         (corners[0], corners[1], corners[2]),

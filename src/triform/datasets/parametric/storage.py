@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description, count_phrase
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.seating import legs
 from triform.datasets.parametric.solids import WOODS, Solids
-from triform.datasets.parametric.wording import Words, number
 
 
 def carcass(
@@ -23,7 +23,7 @@ def carcass(
 
 
 def doors(
-    d: Dice,
+    d: Sampler,
     s: Solids,
     box: tuple[float, float, float, float, float],
     count: int,
@@ -62,21 +62,21 @@ def doors(
         )
 
 
-def foot(d: Dice, s: Solids, w: float, dz: float, material: str, words: Words) -> float:
+def foot(d: Sampler, s: Solids, w: float, dz: float, material: str, text: Description) -> float:
     """Stands a case on legs, a plinth or nothing; returns the height of its floor."""
-    style = d.pick(["", "plinth", "legs"])
+    style = d.choice(["", "plinth", "legs"])
     if style == "legs":
-        high = d.between(0.1, 0.2)
+        high = d.uniform(0.1, 0.2)
         legs(
             s,
             w * 0.88,
             dz * 0.78,
             high + s.thin / 3,
             s.thin * 0.65,
-            d.pick(["straight", "tapered"]),
+            d.choice(["straight", "tapered"]),
             material,
         )
-        words.features.append("four legs" if high > 0.14 else "four short legs")
+        text.features.append("four legs" if high > 0.14 else "four short legs")
         return high
     if style == "plinth":
         s.box(-w * 0.94, w * 0.94, 0, 0.07, -dz * 0.94, dz * 0.86, "black")
@@ -84,28 +84,28 @@ def foot(d: Dice, s: Solids, w: float, dz: float, material: str, words: Words) -
     return 0.0
 
 
-def bookcase(d: Dice) -> tuple[Solids, Words]:
+def bookcase(d: Sampler) -> tuple[Solids, Description]:
     tall = d.chance(0.7)
     high, w, dz = (
-        d.between(1.6, 2.1) if tall else d.between(0.85, 1.25),
-        d.between(0.35, 0.6),
-        d.between(0.14, 0.19),
+        d.uniform(1.6, 2.1) if tall else d.uniform(0.85, 1.25),
+        d.uniform(0.35, 0.6),
+        d.uniform(0.14, 0.19),
     )
     s = Solids(high)
-    words = Words("bookcase", ["bookshelf", "shelves"], ["tall" if tall else "low"])
-    t, material = s.thin, d.pick(WOODS)
+    text = Description("bookcase", ["bookshelf", "shelves"], ["tall" if tall else "low"])
+    t, material = s.thin, d.choice(WOODS)
     back = d.chance(0.75)
     carcass(s, w, 0, high, dz, material, back=back)
     if not back:
-        words.features.append("an open back")
-    count = d.whole(4, 6) if tall else d.whole(2, 3)  # compartments, one above the other
+        text.features.append("an open back")
+    count = d.integer(4, 6) if tall else d.integer(2, 3)  # compartments, one above the other
     floor = 0.0
     if tall and d.chance(0.3):
-        floor = high * d.between(0.3, 0.4)
+        floor = high * d.uniform(0.3, 0.4)
         s.box(-w, w, 0, floor, -dz, dz - t, material)
         doors(d, s, (-w + t, w - t, t, floor, dz - t), 2, material)
-        count = d.whole(2, 4)
-        words.features.append("two doors below")
+        count = d.integer(2, 4)
+        text.features.append("two doors below")
     pitch = (high - t - floor) / count
     full = d.chance(0.4)
     for k in range(count):
@@ -114,63 +114,65 @@ def bookcase(d: Dice) -> tuple[Solids, Words]:
             s.box(-w, w, y, y + t, -dz, dz, material)
         if full:
             _books(d, s, w - t, y + t, pitch - t, dz)
-    words.features.append(
-        number(count, "compartment") if floor else f"{number(count - 1, 'shelf', 'shelves')} inside"
+    text.features.append(
+        count_phrase(count, "compartment")
+        if floor
+        else f"{count_phrase(count - 1, 'shelf', 'shelves')} inside"
     )
     if full:
-        words.features.append("books")
-        words.adjectives.append("full")
+        text.features.append("books")
+        text.adjectives.append("full")
     elif d.chance(0.3):
-        words.adjectives.append("empty")
-    return s, words
+        text.adjectives.append("empty")
+    return s, text
 
 
-def _books(d: Dice, s: Solids, w: float, y: float, space: float, dz: float) -> None:
+def _books(d: Sampler, s: Solids, w: float, y: float, space: float, dz: float) -> None:
     """A few blocks of books on one board."""
     x = -w
     while x < w - 0.1:
-        wide = min(d.between(0.1, 0.22), w - x)
+        wide = min(d.uniform(0.1, 0.22), w - x)
         if d.chance(0.8):
-            tall = space * d.between(0.6, 0.92)
+            tall = space * d.uniform(0.6, 0.92)
             s.box(
                 x,
                 x + wide,
                 y - 0.005,
                 y + tall,
                 -dz,
-                dz * d.between(0.1, 0.7),
-                d.pick(["red", "blue", "green", "brown"]),
+                dz * d.uniform(0.1, 0.7),
+                d.choice(["red", "blue", "green", "brown"]),
             )
         x += wide + s.thin * 0.6
 
 
-def shelf_rack(d: Dice) -> tuple[Solids, Words]:
-    high, w, dz = d.between(1.4, 1.9), d.between(0.4, 0.6), d.between(0.16, 0.24)
-    s, words = Solids(high), Words("shelf", ["storage rack", "shelving unit", "rack"])
-    t, material = s.thin, d.pick([*WOODS, "steel"])
+def shelf_rack(d: Sampler) -> tuple[Solids, Description]:
+    high, w, dz = d.uniform(1.4, 1.9), d.uniform(0.4, 0.6), d.uniform(0.16, 0.24)
+    s, text = Solids(high), Description("shelf", ["storage rack", "shelving unit", "rack"])
+    t, material = s.thin, d.choice([*WOODS, "steel"])
     for side in (-1, 1):
         for end in (-1, 1):
             x, z = side * (w - t / 2), end * (dz - t / 2)
             s.box(x - t / 2, x + t / 2, 0, high, z - t / 2, z + t / 2, material)
-    count = d.whole(3, 5)
+    count = d.integer(3, 5)
     for k in range(count):
         y = 0.12 + (high - 0.12 - t) * k / (count - 1)
         s.box(-w, w, y, y + t, -dz, dz, material)
-    words.features += [number(count, "open board"), "four posts"]
+    text.features += [count_phrase(count, "open board"), "four posts"]
     if d.chance(0.3):
         s.rod((-w + t / 2, 0.12, -dz), (w - t / 2, high - t, -dz), t * 0.45, material)
         s.rod((w - t / 2, 0.12, -dz), (-w + t / 2, high - t, -dz), t * 0.45, material)
-        words.features.append("a cross brace at the back")
-    return s, words
+        text.features.append("a cross brace at the back")
+    return s, text
 
 
-def wall_shelf(d: Dice) -> tuple[Solids, Words]:
-    w, dz, count = d.between(0.4, 0.6), d.between(0.1, 0.15), d.whole(1, 3)
-    pitch = d.between(0.26, 0.34)
+def wall_shelf(d: Sampler) -> tuple[Solids, Description]:
+    w, dz, count = d.uniform(0.4, 0.6), d.uniform(0.1, 0.15), d.integer(1, 3)
+    pitch = d.uniform(0.26, 0.34)
     s = Solids(max(2 * w, pitch * count))
-    words = Words("wall shelf", ["hanging shelf", "shelf"])
-    t, material = s.thin, d.pick(WOODS)
-    style = d.pick(["brackets", "sides", "box"]) if count > 1 else "brackets"
+    text = Description("wall shelf", ["hanging shelf", "shelf"])
+    t, material = s.thin, d.choice(WOODS)
+    style = d.choice(["brackets", "sides", "box"]) if count > 1 else "brackets"
     for k in range(count):
         s.box(-w, w, pitch * k + 0.14, pitch * k + 0.14 + t, -dz, dz, material)
     top = pitch * (count - 1) + 0.14 + t
@@ -181,29 +183,29 @@ def wall_shelf(d: Dice) -> tuple[Solids, Words]:
             for k in range(count):
                 y = pitch * k + 0.14
                 s.rod((x, y - 0.12, -dz + t / 2), (x, y, dz * 0.6), t * 0.4, "steel", square=True)
-        words.features.append("brackets")
+        text.features.append("brackets")
     else:
         for side in (-1, 1):
             x0, x1 = sorted((side * w, side * (w - t)))
             s.box(x0, x1, 0.0 if style == "sides" else 0.14, top, -dz, dz, material)
         if style == "box":
             s.box(-w, w, 0.14, top, -dz, -dz + t * 0.7, material)
-            words.features.append("a back panel")
+            text.features.append("a back panel")
         else:
-            words.features.append("two side panels")
-    words.features.insert(0, number(count, "board"))
-    return s, words
+            text.features.append("two side panels")
+    text.features.insert(0, count_phrase(count, "board"))
+    return s, text
 
 
-def cube_shelf(d: Dice) -> tuple[Solids, Words]:
-    columns, rows = d.pick([(2, 2), (2, 3), (3, 3), (2, 4), (4, 2), (3, 2), (4, 4), (3, 4)])
-    cell = d.between(0.34, 0.4)
-    w, high, dz = columns * cell / 2, rows * cell, cell * d.between(0.42, 0.5)
-    s, words = (
+def cube_shelf(d: Sampler) -> tuple[Solids, Description]:
+    columns, rows = d.choice([(2, 2), (2, 3), (3, 3), (2, 4), (4, 2), (3, 2), (4, 4), (3, 4)])
+    cell = d.uniform(0.34, 0.4)
+    w, high, dz = columns * cell / 2, rows * cell, cell * d.uniform(0.42, 0.5)
+    s, text = (
         Solids(max(2 * w, high)),
-        Words("cube shelf", ["shelving unit", "shelves", "bookcase"]),
+        Description("cube shelf", ["shelving unit", "shelves", "bookcase"]),
     )
-    t, material = s.thin, d.pick(WOODS)
+    t, material = s.thin, d.choice(WOODS)
     carcass(s, w, 0, high, dz, material, back=d.chance(0.5))
     for k in range(1, columns):
         x = -w + 2 * w * k / columns
@@ -211,9 +213,9 @@ def cube_shelf(d: Dice) -> tuple[Solids, Words]:
     for k in range(1, rows):
         y = high * k / rows
         s.box(-w, w, y - t * 0.45, y + t * 0.45, -dz, dz, material)
-    words.features += [f"{number(rows, 'row')} of {number(columns, 'cube')}"]
+    text.features += [f"{count_phrase(rows, 'row')} of {count_phrase(columns, 'cube')}"]
     if d.chance(0.3):
-        row, column = d.whole(0, rows - 1), d.whole(0, columns - 1)
+        row, column = d.integer(0, rows - 1), d.integer(0, columns - 1)
         x, y = -w + 2 * w * column / columns, high * row / rows
         s.box(
             x + t * 0.4,
@@ -224,5 +226,5 @@ def cube_shelf(d: Dice) -> tuple[Solids, Words]:
             dz * 0.98,
             material,
         )
-        words.features.append("one closed cube")
-    return s, words
+        text.features.append("one closed cube")
+    return s, text

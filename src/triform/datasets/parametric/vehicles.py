@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from triform.datasets.parametric.dice import Dice
+from triform.datasets.parametric.description import Description, count_phrase
+from triform.datasets.parametric.sampler import Sampler
 from triform.datasets.parametric.solids import Solids, arc
-from triform.datasets.parametric.wording import Words, number
 
 PAINTS = ("red", "blue", "green", "grey", "white", "black", "steel")
 
@@ -46,15 +46,15 @@ def wheels(s: Solids, w: float, radius: float, zs: list[float], width: float) ->
             )
 
 
-def truck(d: Dice) -> tuple[Solids, Words]:
-    load = d.pick(["box", "box", "flatbed", "tank", "dump", "trailer"])
+def truck(d: Sampler) -> tuple[Solids, Description]:
+    load = d.choice(["box", "box", "flatbed", "tank", "dump", "trailer"])
     length, w = (
-        (d.between(10.0, 13.0) if load == "trailer" else d.between(6.2, 8.0)),
-        d.between(1.1, 1.25),
+        (d.uniform(10.0, 13.0) if load == "trailer" else d.uniform(6.2, 8.0)),
+        d.uniform(1.1, 1.25),
     )
-    s, words = Solids(length), Words("truck", ["lorry", "cargo truck"])
-    h, paint, floor, cab = length / 2, d.pick(PAINTS), 0.55, d.between(1.7, 2.1)
-    high, bonnet = d.between(2.6, 3.1), d.chance(0.35)
+    s, text = Solids(length), Description("truck", ["lorry", "cargo truck"])
+    h, paint, floor, cab = length / 2, d.choice(PAINTS), 0.55, d.uniform(1.7, 2.1)
+    high, bonnet = d.uniform(2.6, 3.1), d.chance(0.35)
     front = h - (1.0 if bonnet else 0.0)
     hull(
         s,
@@ -76,59 +76,59 @@ def truck(d: Dice) -> tuple[Solids, Words]:
             ],
             paint,
         )
-        words.features.append("a long hood")
+        text.features.append("a long hood")
     else:
-        words.features.append("a flat cab")
+        text.features.append("a flat cab")
     back = front - cab - s.thin * 0.7
     s.box(-w * 0.45, w * 0.45, 0.5, 0.98, -h, front - 0.3, "black")
     bed = 0.95
     if load in ("box", "trailer"):
-        top = d.between(2.9, 3.6)
-        s.box(-w, w, bed, top, -h, back, d.pick(PAINTS))
-        words.features.append("a long trailer" if load == "trailer" else "a cargo box")
+        top = d.uniform(2.9, 3.6)
+        s.box(-w, w, bed, top, -h, back, d.choice(PAINTS))
+        text.features.append("a long trailer" if load == "trailer" else "a cargo box")
         if load == "trailer":
-            words.synonyms = ["semi-trailer truck", "lorry"]
+            text.synonyms = ["semi-trailer truck", "lorry"]
     elif load == "tank":
-        r = d.between(0.9, 1.1)
+        r = d.uniform(0.9, 1.1)
         rings = [
             np.array([(r * k * c, bed + r + r * 0.92 * k * v - 0.1, z) for c, v in arc(0, 345, 24)])
             for z, k in ((-h, 0.7), (-h + 0.2, 1.0), (back - 0.2, 1.0), (back, 0.7))
         ]
         s.loft(rings, "steel")
         s.box(-w * 0.6, w * 0.6, 0.7, bed + 0.2, -h + 0.1, back - 0.1, "black")
-        words.features.append("a tank")
-        words.synonyms.append("tanker")
+        text.features.append("a tank")
+        text.synonyms.append("tanker")
     else:
         s.box(-w, w, bed - s.thin * 0.6, bed + s.thin * 0.5, -h, back, "brown")
         if load == "dump":
-            t, rim = s.thin, d.between(1.7, 2.0)
+            t, rim = s.thin, d.uniform(1.7, 2.0)
             for side in (-1, 1):
                 x0, x1 = sorted((side * w, side * (w - t)))
                 s.box(x0, x1, bed, rim, -h, back, "grey")
             s.box(-w, w, bed, rim, -h, -h + t, "grey")
             s.box(-w, w, bed, rim + 0.3, back - t, back, "grey")
-            words.features.append("an open dump body")
-            words.synonyms.append("dump truck")
+            text.features.append("an open dump body")
+            text.synonyms.append("dump truck")
         else:
-            words.features.append("a flat bed")
-    radius = d.between(0.46, 0.54)
+            text.features.append("a flat bed")
+    radius = d.uniform(0.46, 0.54)
     axles = [-h * 0.72, front - cab * 0.55]
     if load == "trailer":
         axles += [-h * 0.72 + 2.3 * radius, front - cab - 0.9]
     elif d.chance(0.4):
         axles.append(-h * 0.72 + 2.2 * radius)
     wheels(s, w, radius, axles, 0.35)
-    words.features.append(f"{number(2 * len(axles), 'wheel')}")
-    return s, words
+    text.features.append(f"{count_phrase(2 * len(axles), 'wheel')}")
+    return s, text
 
 
-def bus(d: Dice) -> tuple[Solids, Words]:
-    length, w, high = d.between(7.0, 12.5), d.between(1.15, 1.3), d.between(2.7, 3.3)
+def bus(d: Sampler) -> tuple[Solids, Description]:
+    length, w, high = d.uniform(7.0, 12.5), d.uniform(1.15, 1.3), d.uniform(2.7, 3.3)
     double = d.chance(0.2)
     if double:
-        length, high = d.between(8.5, 10.0), d.between(4.0, 4.3)
-    s, words = Solids(length), Words("bus", ["city bus", "coach", "passenger bus"])
-    h, paint, floor, t = length / 2, d.pick(PAINTS), 0.4, s.thin
+        length, high = d.uniform(8.5, 10.0), d.uniform(4.0, 4.3)
+    s, text = Solids(length), Description("bus", ["city bus", "coach", "passenger bus"])
+    h, paint, floor, t = length / 2, d.choice(PAINTS), 0.4, s.thin
     s.cushion(-w, w, floor, high, -h, h, paint, 0.25)
     for level in ((1.3, 2.0), (2.7, 3.4)) if double else ((1.35, high - 0.75),):
         count = round(length / 1.5)
@@ -139,19 +139,19 @@ def bus(d: Dice) -> tuple[Solids, Words]:
                 s.box(x0, x1, level[0], level[1], z0, z1, "glass")
         s.box(-w * 0.82, w * 0.82, level[0], level[1] + 0.1, h * 0.9, h + t * 0.3, "glass")
     wheels(s, w, 0.5, [-h * 0.55, h * 0.62], 0.35)
-    words.features += ["two decks"] if double else []
-    words.features += ["rows of windows", "four wheels"]
+    text.features += ["two decks"] if double else []
+    text.features += ["rows of windows", "four wheels"]
     if double:
-        words.adjectives.append("double-decker")
-    return s, words
+        text.adjectives.append("double-decker")
+    return s, text
 
 
-def airplane(d: Dice) -> tuple[Solids, Words]:
+def airplane(d: Sampler) -> tuple[Solids, Description]:
     length = 10.0
-    s, words = Solids(length), Words("airplane", ["aeroplane", "aircraft", "plane"])
-    t, paint, h = s.thin, d.pick(["white", "steel", "blue", "red"]), length / 2
+    s, text = Solids(length), Description("airplane", ["aeroplane", "aircraft", "plane"])
+    t, paint, h = s.thin, d.choice(["white", "steel", "blue", "red"]), length / 2
     jet = d.chance(0.6)
-    r = d.between(0.5, 0.65)
+    r = d.uniform(0.5, 0.65)
     profile = [
         (-1.0, 0.15, 0.35),
         (-0.75, 0.6, 0.15),
@@ -169,11 +169,11 @@ def airplane(d: Dice) -> tuple[Solids, Words]:
         ],
         paint,
     )
-    span = length * d.between(0.42, 0.5)
-    sweep = d.between(1.2, 2.2) if jet else d.between(0.0, 0.3)
+    span = length * d.uniform(0.42, 0.5)
+    sweep = d.uniform(1.2, 2.2) if jet else d.uniform(0.0, 0.3)
     high = not jet and d.chance(0.5)
     level = y + (r * 0.8 if high else -r * 0.5)
-    chord, tip = d.between(1.6, 2.2) if jet else d.between(1.3, 1.6), d.between(0.6, 1.1)
+    chord, tip = d.uniform(1.6, 2.2) if jet else d.uniform(1.3, 1.6), d.uniform(0.6, 1.1)
     for side in (-1, 1):
         rings = []
         for x, z0, z1, k in (
@@ -208,7 +208,7 @@ def airplane(d: Dice) -> tuple[Solids, Words]:
         ]
         s.loft(rings, paint)
         if jet:
-            for k in range(d.pick([1, 1, 2]) if side < 0 else 0):
+            for k in range(d.choice([1, 1, 2]) if side < 0 else 0):
                 for mirrored in (-1, 1):
                     x = mirrored * span * (0.34 + 0.3 * k)
                     z = 0.7 - sweep * abs(x) / span
@@ -219,7 +219,7 @@ def airplane(d: Dice) -> tuple[Solids, Words]:
                         "steel",
                         tip=0.26,
                     )
-    fin = d.between(1.4, 1.9)
+    fin = d.uniform(1.4, 1.9)
     s.prism(
         [
             (-h * 0.68, y + r * 0.3),
@@ -233,12 +233,12 @@ def airplane(d: Dice) -> tuple[Solids, Words]:
         paint,
     )
     if jet:
-        words.features += ["swept wings", "jet engines", "a tail fin"]
-        words.synonyms.append("jet airliner")
+        text.features += ["swept wings", "jet engines", "a tail fin"]
+        text.synonyms.append("jet airliner")
     else:
         s.ball((0, y - r * 0.15, h), (t * 1.2, t * 1.2, t * 1.4), "steel")
         s.box(-t * 0.5, t * 0.5, y - 1.0, y + 0.8, h * 0.985, h * 0.985 + t * 0.9, "black")
-        words.features += [
+        text.features += [
             "straight wings" if not high else "high straight wings",
             "a propeller",
             "a tail fin",
@@ -247,5 +247,5 @@ def airplane(d: Dice) -> tuple[Solids, Words]:
         for x, z in ((0, h * 0.62), (-0.7, -0.4), (0.7, -0.4)):
             s.rod((x, 0.25, z), (x * 0.8, level if x else y - r * 0.7, z), t * 0.6, "steel")
             s.ball((x, 0.27, z), (t * 0.7, 0.27, 0.27), "black")
-        words.features.append("landing gear")
-    return s, words
+        text.features.append("landing gear")
+    return s, text

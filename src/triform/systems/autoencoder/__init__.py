@@ -1,4 +1,4 @@
-"""Squeezes pictures through a narrow code and back (requirements AE-1, AE-2).
+"""Image autoencoder: plain, denoising or sparse.
 
-triform autoencoder reconstruct --output again.png
+triform autoencoder reconstruct --output reconstructions.png
 """

@@ -1,10 +1,8 @@
-"""The losses of the autoencoder: plain, denoising and sparse differ in one term each.
+"""Losses of the plain, the denoising and the sparse autoencoder.
 
-Denoising (Vincent et al., doi.org/10.1145/1390156.1390294): what is seen is noisy, what is wanted
-is clean. Sparse: an L1 penalty on the code, never on weights.
+Denoising (Vincent et al., doi.org/10.1145/1390156.1390294): the input is noisy, the target is
+clean. Sparse: an L1 penalty on the latents, never on weights.
 """
-
-from __future__ import annotations
 
 from typing import Literal
 
@@ -12,16 +10,16 @@ import torch
 from torch import Tensor
 
 
-def with_noise(images: Tensor, factor: float, random: torch.Generator | None = None) -> Tensor:
-    """Pictures in [0, 1] with Gaussian noise, kept within [0, 1]."""
+def add_noise(images: Tensor, factor: float, random: torch.Generator | None = None) -> Tensor:
+    """Images in [0, 1] with Gaussian noise, clipped to [0, 1]."""
     noise = torch.randn(images.shape, generator=random).to(images)
     return (images + factor * noise).clamp(0, 1)
 
 
 def autoencoder_loss(
-    again: Tensor,
+    reconstruction: Tensor,
     images: Tensor,
-    codes: Tensor,
+    latents: Tensor,
     *,
     sparsity: float = 0.0,
     error: Literal["squared", "absolute"] = "squared",
@@ -29,26 +27,26 @@ def autoencoder_loss(
     """All of the loss.
 
     Args:
-        again: (B, C, S, S) in [0, 1], what came back.
-        images: (B, C, S, S) in [0, 1], the clean pictures.
-        codes: (B, D).
-        sparsity: weight of the mean magnitude of the code's numbers.
-        error: what is minimised at each pixel.
+        reconstruction: (B, C, S, S) in [0, 1].
+        images: (B, C, S, S) in [0, 1], the clean images.
+        latents: (B, D).
+        sparsity: Weight of the mean magnitude of the latents.
+        error: The error of each pixel that is minimised.
 
     Returns:
-        `loss`; `squared` and `absolute` error, means over pixels; `magnitude` of codes.
+        `loss`; `squared` and `absolute` error, means over pixels; `magnitude` of the latents.
     """
-    apart = again.float() - images
-    squared, absolute = apart.square().mean(), apart.abs().mean()
-    magnitude = codes.float().abs().mean()
+    difference = reconstruction.float() - images
+    squared, absolute = difference.square().mean(), difference.abs().mean()
+    magnitude = latents.float().abs().mean()
     loss = (squared if error == "squared" else absolute) + sparsity * magnitude
     return {"loss": loss, "squared": squared, "absolute": absolute, "magnitude": magnitude}
 
 
-def quality(absolute: float) -> float:
-    """Reconstruction quality in percent: 100 where every pixel is right, 0 where all are inverted.
+def quality_percent(absolute_error: float) -> float:
+    """Reconstruction quality: 100 if every pixel is right, 0 if black and white are swapped.
 
     Args:
-        absolute: mean absolute error of pixels in [0, 1].
+        absolute_error: Mean absolute error of pixels in [0, 1].
     """
-    return 100 * (1 - absolute)
+    return 100 * (1 - absolute_error)

@@ -1,6 +1,4 @@
-"""A trained autoencoder, and what its verbs do with it."""
-
-from __future__ import annotations
+"""A trained autoencoder, and its verbs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,30 +7,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from triform.base.errors import UsageError
 from triform.base.seeding import generator
-from triform.datasets.picture_batches import Pictures, as_floats, as_pixels, real_pictures
-from triform.datasets.picture_settings import EvaluatePicturesConfig
-from triform.engine.checkpoint import StateDicts
-from triform.engine.trained import TrainedModel
-from triform.images.grid import save_pictures
+from triform.images.grid import check_png, save_images
 from triform.images.latent_map import save_latent_map
-from triform.layers.picture_facts import read_facts
+from triform.layers.image_spec import ImageSpec
 from triform.metrics.intervals import mean_and_interval
 from triform.systems.autoencoder.config import Config, EvaluateConfig, ReconstructConfig
-from triform.systems.autoencoder.loss import quality, with_noise
+from triform.systems.autoencoder.loss import add_noise, quality_percent
 from triform.systems.autoencoder.model import Autoencoder
+from triform.tasks.image_generation.generation import TrainedImageModel
+from triform.tasks.image_generation.image_splits import to_float, to_uint8
 
 COLUMNS = 10
-MAPPED = 2000
+MAP_IMAGES = 2000
+PCA_IMAGES = 20_000
 
 
-class Trained(TrainedModel[Config]):
-    """A trained autoencoder in evaluation mode.
+class Trained(TrainedImageModel[Config]):
+    """A trained autoencoder.
 
     Attributes:
-        network: The network.
-        noise_factor: Noise on what it sees, as in its training.
+        autoencoder: The network.
+        noise_factor: Noise of its inputs in training.
     """
 
     system = "autoencoder"
@@ -43,117 +39,113 @@ class Trained(TrainedModel[Config]):
         training = self.config.training
         self.noise_factor = training.noise_factor if training.objective == "denoising" else 0.0
 
-    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        facts = read_facts(tensors["autoencoder"])
-        self.network = Autoencoder(self.config.model, facts)
-        return {"autoencoder": self.network}
+    def build_networks(self, spec: ImageSpec) -> Mapping[str, nn.Module]:
+        self.autoencoder = Autoencoder(self.config.model, spec)
+        return {"autoencoder": self.autoencoder}
 
     @torch.no_grad()
-    def again(
+    def reconstruct(
         self, images: Tensor, noise_factor: float, seed: int, batch_size: int = 500
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is seen and what comes back (N, C, S, S) uint8, and the codes (N, D)."""
+        """Inputs and reconstructions (N, C, S, S) uint8, and latents (N, D), of uint8 images."""
         random = generator("reconstruct", seed)
-        seen, back, codes = [], [], []
-        for part in images.split(batch_size):
-            given = as_floats(part)
+        batches = []
+        for part in torch.split(images, batch_size):
+            inputs = to_float(part)
             if noise_factor:
-                given = with_noise(given, noise_factor, random)
-            pictures, own = self.network(given.to(self.device))
-            seen.append(as_pixels(given))
-            back.append(as_pixels(pictures))
-            codes.append(own.cpu())
-        return torch.cat(seen), torch.cat(back), torch.cat(codes)
-
-
-def _chosen(settings: ReconstructConfig | EvaluateConfig) -> tuple[Trained, Pictures]:
-    trained = Trained.choose(settings.checkpoint, settings.device)
-    asked = EvaluatePicturesConfig(dataset=settings.dataset, download_path=settings.download_path)
-    return trained, real_pictures(trained.config.data, asked, trained.config.seed)
+                inputs = add_noise(inputs, noise_factor, random)
+            reconstruction, latents = self.autoencoder(inputs.to(self.device))
+            batches.append((to_uint8(inputs), to_uint8(reconstruction), latents.cpu()))
+        inputs, reconstructions, latents = map(torch.cat, zip(*batches, strict=True))
+        return inputs, reconstructions, latents
 
 
 def reconstruct(settings: ReconstructConfig) -> dict[str, Any]:
-    """Rows of pictures, of what is seen of them where that is noisy, and of what comes back.
+    """Save rows of test images, of noisy inputs if there is noise, and of reconstructions.
 
     Raises:
         UsageError: The output is no PNG.
-        UserError: No such weights or pictures.
+        UserError: No such weights or images.
     """
-    if settings.output.suffix.lower() != ".png":
-        raise UsageError(f"output: {settings.output} must be a .png")
-    trained, pictures = _chosen(settings)
-    noise = trained.noise_factor if settings.noise_factor < 0 else settings.noise_factor
-    images = pictures.part("test", settings.num_samples)
-    seen, back, _ = trained.again(images, noise, settings.seed)
+    check_png(settings.output)
+    model = Trained.choose(settings.checkpoint, settings.device)
+    splits = model.real_images(dataset=settings.dataset, download_path=settings.download_path)
+    noise = model.noise_factor if settings.noise_factor < 0 else settings.noise_factor
+    images = splits.part("test", settings.num_samples)
+    inputs, reconstructions, _ = model.reconstruct(images, noise, settings.seed)
     columns = min(COLUMNS, len(images))
-    lines = []
-    for part in torch.arange(len(images)).split(columns):
-        blank = torch.full_like(images[: columns - len(part)], 255)
-        for some in (images, seen, back) if noise else (images, back):
-            lines += [some[part], blank]
-    save_pictures(torch.cat(lines).numpy(), settings.output, columns)
+    cells = []
+    for rows in torch.split(torch.arange(len(images)), columns):
+        blank = torch.full_like(images[: columns - len(rows)], 255)
+        for shown in (images, inputs, reconstructions) if noise else (images, reconstructions):
+            cells += [shown[rows], blank]
+    save_images(torch.cat(cells).numpy(), settings.output, columns)
     if settings.latent_map is not None:
-        rows = pictures.rows["test"][:MAPPED]
-        codes = trained.again(pictures.images[rows], 0.0, settings.seed)[2]
-        save_latent_map(
-            codes.numpy(), pictures.labels[rows].numpy(), pictures.classes, settings.latent_map
-        )
-    return {"checkpoint": str(trained.source), "pictures": len(images),
-            "quality_percent": quality(_errors(back, images)["absolute_error"]),
-            "output": str(settings.output)}  # fmt: skip
-
-
-def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
-    """Errors of reconstructions of test pictures.
-
-    Returns:
-        `rows`: for the autoencoder, for as many principal components as the code has numbers, and
-        for the mean picture: `quality_percent` (100 times 1 - mean absolute error), half the width
-        of its 95 % interval over pictures,
-        `absolute_error` and `squared_error` of pixels in [0, 1].
-
-    Raises:
-        UserError: No such weights or pictures.
-    """
-    trained, pictures = _chosen(settings)
-    test, train = pictures.part("test", settings.num_samples), pictures.part("train", 20_000)
-    _, back, codes = trained.again(test, trained.noise_factor, settings.seed)
-    by = {"autoencoder": back, **_plain(test, train, codes.shape[1])}
-    rows = []
-    for name, some in by.items():
-        errors = _errors(some, test)
-        rows.append({"by": name, "quality_percent": quality(errors["absolute_error"]), **errors})
+        rows = splits.rows["test"][:MAP_IMAGES]
+        _, _, latents = model.reconstruct(splits.images[rows], 0.0, settings.seed)
+        labels = splits.labels[rows].numpy()
+        save_latent_map(latents.numpy(), labels, splits.classes, settings.latent_map)
     return {
-        "checkpoint": str(trained.source), "data": pictures.name, "pictures": len(test),
-        "objective": trained.config.training.objective, "noise_factor": trained.noise_factor,
-        "code": codes.shape[1],
-        "nearly_zero": float((codes.abs() < 0.05 * codes.std()).float().mean()),
-        "rows": rows,
-    }  # fmt: skip
-
-
-def _plain(test: Tensor, train: Tensor, components: int) -> dict[str, Tensor]:
-    """Reconstructions by principal components of clean pictures, and by the mean picture."""
-    flat, seen = train.flatten(1).float() / 255, test.flatten(1).float() / 255
-    mean = flat.mean(0)
-    count = min(components, *flat.shape)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        # Far more than are wanted: the last ones of a randomised search are not the best ones.
-        _, _, directions = torch.pca_lowrank(flat, min(3 * count + 20, *flat.shape), niter=6)
-    directions = directions[:, :count]
-    back = mean + (seen - mean) @ directions @ directions.T
-    return {
-        f"{count} principal components": as_pixels(back).view_as(test),
-        "mean picture": as_pixels(mean.expand_as(seen)).view_as(test),
+        "checkpoint": str(model.source),
+        "images": len(images),
+        "quality_percent": _errors(reconstructions, images)["quality_percent"],
+        "output": str(settings.output),
     }
 
 
-def _errors(back: Tensor, images: Tensor) -> dict[str, float]:
-    apart = (back.float() - images.float()) / 255
-    of_each = 100 * (1 - apart.flatten(1).abs().mean(1))
+def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
+    """Measure errors of reconstructions of test images.
+
+    Returns:
+        `rows`: for the autoencoder, for as many principal components as the latents have
+        dimensions, and for the mean image: `quality_percent` (100 times 1 - mean absolute error),
+        half the width of its 95 % interval over images, `absolute_error` and `squared_error` of
+        pixels in [0, 1].
+
+    Raises:
+        UserError: No such weights or images.
+    """
+    model = Trained.choose(settings.checkpoint, settings.device)
+    splits = model.real_images(dataset=settings.dataset, download_path=settings.download_path)
+    test, train = splits.part("test", settings.num_samples), splits.part("train", PCA_IMAGES)
+    _, reconstructions, latents = model.reconstruct(test, model.noise_factor, settings.seed)
+    methods = {"autoencoder": reconstructions, **_baselines(test, train, latents.shape[1])}
     return {
-        "quality_interval95": mean_and_interval(of_each)[1],
-        "absolute_error": float(apart.abs().mean()),
-        "squared_error": float(apart.square().mean()),
+        "checkpoint": str(model.source),
+        "data": splits.name,
+        "images": len(test),
+        "objective": model.config.training.objective,
+        "noise_factor": model.noise_factor,
+        "latent_dim": latents.shape[1],
+        "nearly_zero": float((latents.abs() < 0.05 * latents.std()).float().mean()),
+        "rows": [{"by": name, **_errors(images, test)} for name, images in methods.items()],
+    }
+
+
+def _baselines(test: Tensor, train: Tensor, num_components: int) -> dict[str, Tensor]:
+    """Reconstructions by principal components of clean images, and by the mean image."""
+    data, inputs = train.flatten(1).float() / 255, test.flatten(1).float() / 255
+    mean = data.mean(0)
+    count = min(num_components, *data.shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        # Oversampled: the last components of a randomised search are not accurate.
+        _, _, components = torch.pca_lowrank(data, min(3 * count + 20, *data.shape), niter=6)
+    components = components[:, :count]
+    reconstructions = mean + (inputs - mean) @ components @ components.T
+    return {
+        f"{count} principal components": to_uint8(reconstructions).view_as(test),
+        "mean image": to_uint8(mean.expand_as(inputs)).view_as(test),
+    }
+
+
+def _errors(reconstructions: Tensor, images: Tensor) -> dict[str, float]:
+    difference = (reconstructions.float() - images.float()) / 255
+    absolute_error = float(difference.abs().mean())
+    quality_of_images = 100 * (1 - difference.flatten(1).abs().mean(1))
+    return {
+        "quality_percent": quality_percent(absolute_error),
+        "quality_interval95": mean_and_interval(quality_of_images)[1],
+        "absolute_error": absolute_error,
+        "squared_error": float(difference.square().mean()),
     }

@@ -1,4 +1,4 @@
-"""Captions of pictures: a sentence about each.
+"""Image captioning with an LSTM and attention.
 
 triform captioner train --config scenes
 """

@@ -1,230 +1,289 @@
-"""Sentences word by word: greedy, beam search over all pictures at once, or by chance.
+"""Decoding of captions: greedy, sampling, and beam search over all images at once.
 
-`<UNK>`, padding and a second start are never said.
+`<UNK>`, padding and a second start are never predicted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from triform.systems.captioner.known import KnownCaptions
-from triform.systems.captioner.model import Captioner, State
+from triform.systems.captioner.model import Captioner, DecoderState
+from triform.systems.captioner.prefix_tree import PrefixTree
 from triform.text.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+
+MINUS_INFINITY = float("-inf")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What was said about a picture.
+class Hypothesis:
+    """A decoded caption.
 
     Attributes:
-        words: numbers, without start and end.
-        score: log-probability over length to the power; of beams without power where greedy.
-        finished: whether the sentence came to its end before the longest length.
-        attention: (T, L) where each word looked; None without attention.
+        token_ids: Without start and end.
+        score: Log-probability, of a beam divided by length to the power of the length penalty.
+        finished: Whether the end was predicted within the maximal length.
+        attention: (T, L) attention weights of each token; None without attention.
     """
 
-    words: list[int]
+    token_ids: list[int]
     score: float
     finished: bool
     attention: Tensor | None = None
 
 
+class Beams(NamedTuple):
+    """K hypotheses of each of N images in a beam search.
+
+    Attributes:
+        token_ids: (N, K, 1 + T) with the start.
+        scores: (N, K) log-probabilities.
+        finished_ids: (N, K, max_length + 1) best finished hypotheses, filled up with the end.
+        finished_scores: (N, K) their scores in descending order; minus infinity for none.
+        images: (N,) index of the image.
+    """
+
+    token_ids: Tensor
+    scores: Tensor
+    finished_ids: Tensor
+    finished_scores: Tensor
+    images: Tensor
+
+
 class Decoder:
-    """Decodes with one captioner and its vocabulary.
+    """Decodes captions with one captioner and its vocabulary.
 
     Args:
-        model: in evaluation mode.
-        vocabulary: its words.
-        max_length: words at most.
+        model: In evaluation mode.
+        vocabulary: Its words.
+        max_length: Words at most.
     """
 
     def __init__(self, model: Captioner, vocabulary: Vocabulary, max_length: int):
         self.model, self.max_length = model, max_length
-        numbers = vocabulary.word_to_idx
-        self.first, self.end = numbers[START], numbers[END]
-        self.never = [numbers[PAD], numbers[START], numbers[UNKNOWN]]
+        token_id = vocabulary.word_to_idx
+        self.start_id, self.end_id = token_id[START], token_id[END]
+        self.suppressed_ids = [token_id[PAD], token_id[START], token_id[UNKNOWN]]
 
-    def _step(self, words: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
-        """Log-probabilities (N, V) of the next words."""
-        logits, state, attention = self.model.step(words, state)
+    def _logits(
+        self, token_ids: Tensor, state: DecoderState
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """Float32 logits (N, V) of the next tokens, the state and the attention."""
+        logits, state, attention = self.model.step(token_ids, state)
         logits = logits.float()
-        logits[:, self.never] = float("-inf")
-        return logits.log_softmax(1), state, attention
+        logits[:, self.suppressed_ids] = MINUS_INFINITY
+        return logits, state, attention
+
+    def greedy(self, features: Tensor) -> list[Hypothesis]:
+        """The most probable token at each step; features are (B, L, E)."""
+        return self.sample(features, temperature=0)
 
     @torch.no_grad()
-    def choose(
+    def sample(
         self,
-        places: Tensor,
+        features: Tensor,
         *,
-        temperature: float = 0.0,
+        temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
-        random: torch.Generator | None = None,
-    ) -> list[Said]:
-        """One word after the other: the likeliest, or drawn where there is a temperature.
+        generator: torch.Generator | None = None,
+    ) -> list[Hypothesis]:
+        """Sample token by token.
 
         Args:
-            places: (B, L, E).
-            temperature: 0 takes the likeliest word.
-            top_k: only so many words are drawn from; 0 = all.
-            top_p: only the likeliest words whose sum reaches this.
-            random: what to draw with.
+            features: (B, L, E).
+            temperature: Divides the logits; 0 takes the most probable token.
+            top_k: Sample among so many tokens only; 0 = all.
+            top_p: Sample among the most probable tokens whose sum reaches this.
+            generator: Random numbers.
         """
-        state = self.model.start(places)
-        words = torch.full((len(places),), self.first, device=places.device)
-        score, done = torch.zeros(len(places), device=places.device), words == self.end
-        chosen, looked = [], []
+        state = self.model.init_state(features)
+        token_ids = torch.full((len(features),), self.start_id, device=features.device)
+        scores = torch.zeros(len(features), device=features.device)
+        done = token_ids == self.end_id
+        steps, attention_steps = [], []
         for _ in range(self.max_length + 1):  # one more, for the end
-            likely, state, attention = self._step(words, state)
+            logits, state, attention = self._logits(token_ids, state)
+            log_probs = logits.log_softmax(1)
             if temperature == 0:
-                words = likely.argmax(1)
+                token_ids = log_probs.argmax(1)
             else:
-                odds = _narrowed(likely / temperature, top_k, top_p).softmax(1)
-                words = torch.multinomial(odds.cpu(), 1, generator=random)[:, 0].to(words.device)
-            words = torch.where(done, self.end, words)
-            score += torch.where(done, 0, likely.gather(1, words[:, None])[:, 0])
-            done = done | (words == self.end)
-            chosen.append(words)
-            looked.append(attention)
+                probs = filter_logits(log_probs / temperature, top_k, top_p).softmax(1)
+                sampled = torch.multinomial(probs.cpu(), 1, generator=generator)[:, 0]
+                token_ids = sampled.to(token_ids.device)
+            token_ids = torch.where(done, self.end_id, token_ids)
+            scores += torch.where(done, 0, log_probs.gather(1, token_ids[:, None])[:, 0])
+            done = done | (token_ids == self.end_id)
+            steps.append(token_ids)
+            if attention is not None:
+                attention_steps.append(attention)
             if bool(done.all()):
                 break
-        sentences = torch.stack(chosen, 1)
-        maps = None if looked[0] is None else torch.stack(looked, 1)  # type: ignore[arg-type]
+        sentences = torch.stack(steps, 1)
+        maps = torch.stack(attention_steps, 1) if attention_steps else None
         return [
-            self._said(sentences[row], score[row].item(), None if maps is None else maps[row])
-            for row in range(len(places))
+            self._hypothesis(
+                sentences[row], scores[row].item(), None if maps is None else maps[row]
+            )
+            for row in range(len(features))
         ]
 
-    def _said(self, numbers: Tensor, score: float, attention: Tensor | None) -> Said:
-        words = numbers.tolist()
-        finished = self.end in words[: self.max_length + 1]
-        length = words.index(self.end) if finished else min(len(words), self.max_length)
-        looked = None if attention is None else attention[:length].cpu()
-        return Said(words[:length], score, finished, looked)
+    def _hypothesis(
+        self, sentence: Tensor, score: float, attention: Tensor | None = None
+    ) -> Hypothesis:
+        """A hypothesis from token ids up to the first end."""
+        token_ids = sentence.tolist()
+        finished = self.end_id in token_ids[: self.max_length + 1]
+        length = token_ids.index(self.end_id) if finished else min(len(token_ids), self.max_length)
+        weights = None if attention is None else attention[:length].cpu()
+        return Hypothesis(token_ids[:length], score, finished, weights)
 
     @torch.no_grad()
     def beam(
         self,
-        places: Tensor,
-        size: int,
-        length_power: float = 0.7,
-        known: KnownCaptions | None = None,
-    ) -> list[Said]:
-        """Beam search of all pictures at once.
+        features: Tensor,
+        beam_size: int,
+        length_penalty: float = 0.7,
+        tree: PrefixTree | None = None,
+    ) -> list[Hypothesis]:
+        """Beam search of all images at once.
 
-        A sentence's score is its log-probability over its length (with the end) to a power
-        (arXiv:1609.08144, section 7). Finished sentences are kept apart and no longer followed;
-        where none is finished at the longest length, the best unfinished one is the answer.
+        The score of a hypothesis is its log-probability divided by its length (with the end) to the
+        power of the length penalty (arXiv:1609.08144, section 7). Finished hypotheses leave the
+        beam; if none is finished at the maximal length, the best unfinished one is returned.
 
         Args:
-            places: (B, L, E).
-            size: sentences followed for each picture.
-            length_power: 0 compares log-probabilities as they are.
-            known: says one of these captions and nothing else.
+            features: (B, L, E).
+            beam_size: Hypotheses per image.
+            length_penalty: 0 compares log-probabilities as they are.
+            tree: Restricts hypotheses to these captions.
         """
-        count, device = len(places), places.device
-        minus = float("-inf")
-        state = self.model.start(places)
+        count, device = len(features), features.device
+        state = self.model.init_state(features)
         state = state._replace(
-            hidden=state.hidden.repeat_interleave(size, 0),
-            cell=state.cell.repeat_interleave(size, 0),
+            hidden=state.hidden.repeat_interleave(beam_size, 0),
+            cell=state.cell.repeat_interleave(beam_size, 0),
         )
-        words = torch.full((count * size,), self.first, device=device)
-        score = torch.full((count, size), minus, device=device)
-        score[:, 0] = 0  # all beams of a picture are the same at first
-        said = torch.zeros(count, size, 0, dtype=torch.long, device=device)
-        best = torch.full((count, size), minus, device=device)
-        kept = torch.full((count, size, self.max_length + 1), self.end, device=device)
-        rows = list(range(count))  # of the pictures that are still followed
-        nodes = torch.zeros_like(words)  # in the tree of known captions
-        answers: dict[int, Said] = {}
+        scores = torch.full((count, beam_size), MINUS_INFINITY, device=device)
+        scores[:, 0] = 0  # all beams of an image are equal at first
+        beams = Beams(
+            torch.full((count, beam_size, 1), self.start_id, device=device),
+            scores,
+            torch.full((count, beam_size, self.max_length + 1), self.end_id, device=device),
+            torch.full((count, beam_size), MINUS_INFINITY, device=device),
+            torch.arange(count, device=device),
+        )
+        nodes = torch.zeros(count * beam_size, dtype=torch.long, device=device)
+        hypotheses: dict[int, Hypothesis] = {}
         for length in range(1, self.max_length + 2):
-            logits, state, _ = self.model.step(words, state)
-            logits = logits.float()
-            logits[:, self.never] = float("-inf")
-            total_odds = logits.logsumexp(1, keepdim=True)
-            if known is not None:
-                logits.masked_fill_(~known.allowed(nodes, logits.shape[1]), minus)
-            # Only the best words of each beam can be among the best of its picture.
-            tops, next_words = logits.topk(min(2 * size, logits.shape[1]))
-            tops = tops - total_odds
-            each = tops.shape[1]
-            total = score[..., None] + tops.view(len(rows), size, each)
-            top, place = total.flatten(1).topk(min(2 * size, size * each))
-            beam = place // each
-            word = next_words.view(len(rows), -1).gather(1, place)
-            grown = torch.cat([said.gather(1, _like(beam, said)), word[..., None]], 2)
-            ends = word == self.end
-
-            finished = torch.where(ends, top, minus)[:, :size] / length**length_power
-            filled = torch.full_like(kept[:, : finished.shape[1]], self.end)
-            filled[..., :length] = grown[:, :size]
-            best, order = torch.cat([best, finished], 1).topk(size)
-            kept = torch.cat([kept, filled], 1).gather(
-                1, order[..., None].expand(-1, -1, kept.shape[2])
-            )
-
-            score, order = torch.where(ends, minus, top).topk(size)
-            said = grown.gather(1, _like(order, grown))
-            parents = beam.gather(1, order) + size * torch.arange(len(rows), device=device)[:, None]
-            hopeful = score[:, 0] / (self.max_length + 1) ** length_power
-            done = best[:, -1] >= hopeful
+            logits, state, _ = self._logits(beams.token_ids[..., -1].flatten(), state)
+            normalizer = logits.logsumexp(1, keepdim=True)
+            if tree is not None:
+                allowed = tree.allowed_tokens(nodes, logits.shape[1])
+                logits.masked_fill_(~allowed, MINUS_INFINITY)
+            divisor = length**length_penalty
+            beams, parents = self._extend(beams, logits, normalizer, divisor)
+            bound = beams.scores[:, 0] / (self.max_length + 1) ** length_penalty
+            done = beams.finished_scores[:, -1] >= bound
             if length > self.max_length:
                 done = torch.ones_like(done)
-            # Pictures are put aside in groups, because their places have to be copied then.
-            if 4 * int(done.sum()) >= len(rows):
+            # Finished images are removed in groups, because removing copies the features.
+            if 4 * int(done.sum()) >= len(done):
                 for row in done.nonzero()[:, 0].tolist():
-                    if best[row, 0] > minus:
-                        answers[rows[row]] = self._said(kept[row, 0], best[row, 0].item(), None)
-                    else:
-                        open_score = score[row, 0].item() / length**length_power
-                        open_words = said[row, 0, : self.max_length].tolist()
-                        answers[rows[row]] = Said(open_words, open_score, False)
-                left = (~done).nonzero()[:, 0]
-                rows = [rows[row] for row in left.tolist()]
-                if not rows:
+                    hypotheses[int(beams.images[row])] = self._best(beams, row, divisor)
+                active = (~done).nonzero()[:, 0]
+                if not len(active):
                     break
-                said, score, best, kept, parents = (
-                    tensor[left] for tensor in (said, score, best, kept, parents)
-                )
+                beams, parents = Beams(*(tensor[active] for tensor in beams)), parents[active]
                 state = state._replace(
-                    places=state.places[left], keys=state.keys[left], shown=state.shown[left]
+                    features=state.features[active],
+                    keys=state.keys[active],
+                    image_gates=state.image_gates[active],
                 )
-            words, heads = said[..., -1].flatten(), parents.flatten()
-            if known is not None:
-                nodes = known.follow(nodes[heads], words)
-            # Beams of a picture see the same places: only what was said differs.
-            state = state._replace(hidden=state.hidden[heads], cell=state.cell[heads])
-        return [answers[row] for row in range(count)]
+            parents = parents.flatten()
+            if tree is not None:
+                nodes = tree.next_nodes(nodes[parents], beams.token_ids[..., -1].flatten())
+            # The beams of an image share its features: only the state of the LSTM differs.
+            state = state._replace(hidden=state.hidden[parents], cell=state.cell[parents])
+        return [hypotheses[image] for image in range(count)]
+
+    def _extend(
+        self, beams: Beams, logits: Tensor, normalizer: Tensor, divisor: float
+    ) -> tuple[Beams, Tensor]:
+        """Extend each beam by one token.
+
+        Args:
+            beams: Of N images, K for each.
+            logits: (N * K, V) of the next tokens; minus infinity where they are not allowed.
+            normalizer: (N * K, 1) log of the sum of all exponentials.
+            divisor: Turns the log-probability of a finished hypothesis into its score.
+
+        Returns:
+            The new beams, and (N, K) the old beam of each, counted over all images.
+        """
+        count, size = beams.scores.shape
+        length = beams.token_ids.shape[2]
+        # Only the best tokens of each beam can be among the best of its image.
+        top_log_probs, top_ids = logits.topk(min(2 * size, logits.shape[1]))
+        num_top = top_ids.shape[1]
+        totals = beams.scores[..., None] + (top_log_probs - normalizer).view(count, size, num_top)
+        totals, positions = totals.flatten(1).topk(min(2 * size, size * num_top))
+        beam = positions // num_top
+        next_ids = top_ids.view(count, -1).gather(1, positions)
+        token_ids = torch.cat([_gather_rows(beams.token_ids, beam), next_ids[..., None]], 2)
+        ends = next_ids == self.end_id
+
+        finished_scores = torch.where(ends, totals, MINUS_INFINITY)[:, :size] / divisor
+        finished_ids = torch.full_like(
+            beams.finished_ids[:, : finished_scores.shape[1]], self.end_id
+        )
+        finished_ids[..., :length] = token_ids[:, :size, 1:]
+        finished_scores, order = torch.cat([beams.finished_scores, finished_scores], 1).topk(size)
+        finished_ids = _gather_rows(torch.cat([beams.finished_ids, finished_ids], 1), order)
+
+        scores, order = torch.where(ends, MINUS_INFINITY, totals).topk(size)
+        first_beam = size * torch.arange(count, device=scores.device)[:, None]
+        token_ids = _gather_rows(token_ids, order)
+        extended = Beams(token_ids, scores, finished_ids, finished_scores, beams.images)
+        return extended, beam.gather(1, order) + first_beam
+
+    def _best(self, beams: Beams, row: int, divisor: float) -> Hypothesis:
+        """The best finished hypothesis of an image; the best unfinished one if there is none."""
+        score = beams.finished_scores[row, 0].item()
+        if score > MINUS_INFINITY:
+            return self._hypothesis(beams.finished_ids[row, 0], score)
+        token_ids = beams.token_ids[row, 0, 1 : self.max_length + 1].tolist()
+        return Hypothesis(token_ids, beams.scores[row, 0].item() / divisor, False)
 
     @torch.no_grad()
-    def look(self, places: Tensor, sentence: list[int]) -> Tensor | None:
-        """Where each word of a sentence looked, (T, L); places are (1, L, E)."""
-        state, maps = self.model.start(places), []
-        for number in [self.first, *sentence[:-1]]:
-            word = torch.tensor([number], device=places.device)
-            _, state, attention = self.model.step(word, state)
+    def attention_maps(self, features: Tensor, token_ids: list[int]) -> Tensor | None:
+        """Attention weights (T, L) of each token of a sentence; features are (1, L, E)."""
+        state, maps = self.model.init_state(features), []
+        for token_id in [self.start_id, *token_ids[:-1]]:
+            token = torch.tensor([token_id], device=features.device)
+            _, state, attention = self.model.step(token, state)
             if attention is None:
                 return None
             maps.append(attention[0].cpu())
         return torch.stack(maps) if maps else None
 
 
-def _like(order: Tensor, sentences: Tensor) -> Tensor:
-    return order[..., None].expand(-1, -1, sentences.shape[2])
+def _gather_rows(sentences: Tensor, rows: Tensor) -> Tensor:
+    """Sentences (N, K, T) of each image in another order, rows (N, M) of the K."""
+    return sentences.gather(1, rows[..., None].expand(-1, -1, sentences.shape[2]))
 
 
-def _narrowed(logits: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Logits with minus infinity for words that may not be drawn (arXiv:1904.09751)."""
+def filter_logits(logits: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Top-k and nucleus filtering (arXiv:1904.09751): minus infinity for excluded tokens."""
     if top_k:
-        least = logits.topk(min(top_k, logits.shape[1])).values[:, -1:]
-        logits = logits.masked_fill(logits < least, float("-inf"))
+        threshold = logits.topk(min(top_k, logits.shape[1])).values[:, -1:]
+        logits = logits.masked_fill(logits < threshold, MINUS_INFINITY)
     if top_p < 1:
         ordered, order = logits.sort(1, descending=True)
-        odds = ordered.softmax(1)
-        beyond = odds.cumsum(1) - odds >= top_p  # the first word is always kept
-        logits = logits.masked_fill(beyond.gather(1, order.argsort(1)), float("-inf"))
+        probs = ordered.softmax(1)
+        excluded = probs.cumsum(1) - probs >= top_p  # the first token always stays
+        logits = logits.masked_fill(excluded.gather(1, order.argsort(1)), MINUS_INFINITY)
     return logits

@@ -1,4 +1,4 @@
-"""What turns pictures into feature maps: trained here, pretrained, or lent by another captioner."""
+"""Encoders of the captioner: trained here, pretrained, or taken from another captioner."""
 
 from __future__ import annotations
 
@@ -8,57 +8,58 @@ from typing import NamedTuple
 from torch import nn
 
 from triform.base.errors import UserError
-from triform.engine.building import build_network
-from triform.engine.checkpoint import is_exported
-from triform.engine.trained import find_checkpoint, read_trained
-from triform.pretrained.feature_maps import load_feature_maps
+from triform.engine.checkpoints.building import build_network
+from triform.engine.checkpoints.checkpoint import is_exported
+from triform.engine.checkpoints.trained import find_checkpoint, read_trained
+from triform.pretrained.feature_maps import FeatureMaps, load_feature_maps
 from triform.pretrained.named_models import check_named_file, select_model
 from triform.systems.captioner.config import SMALL, Config, ModelConfig
-from triform.systems.captioner.model import SmallEncoder
+from triform.systems.captioner.small_encoder import SmallEncoder
 
 SYSTEM = "captioner"
-_KEY = "encoder."
+_PREFIX = "encoder."
 
 
 class Encoder(NamedTuple):
-    """An encoder of a run.
+    """The encoder of a run.
 
     Attributes:
-        network: Pictures in [0, 1] to feature maps; has `out_channels`.
-        learns: Whether it is trained with the words.
-        travels: Whether its weights are the captioner's own and are saved with them.
+        network: Images in [0, 1] to feature maps.
+        trainable: Whether it is trained together with the decoder.
+        saved_with_model: Whether its weights are saved with the decoder's.
     """
 
-    network: nn.Module
-    learns: bool
-    travels: bool
+    network: SmallEncoder | FeatureMaps
+    trainable: bool
+    saved_with_model: bool
 
 
 def load_encoder(model: ModelConfig) -> Encoder:
-    """The encoder that settings name; a captioner as `encoder_weights` lends the one it tuned.
+    """Load the encoder that settings name; a captioner as `encoder_weights` provides its own.
 
     Raises:
         UserError: No such network or weights, or another network's.
     """
     if model.encoder == SMALL:
-        return Encoder(small_encoder(model), learns=True, travels=True)
-    tuned, source = model.encoder_fine_tune, model.encoder_weights
-    if source and _is_captioner(Path(source)):
-        return Encoder(_lent(source, model.encoder), learns=tuned, travels=True)
-    network = load_feature_maps(model.encoder, Path(source) if source else None)
-    return Encoder(network, learns=tuned, travels=tuned)
+        return Encoder(small_encoder(model), trainable=True, saved_with_model=True)
+    fine_tune, weights = model.encoder_fine_tune, model.encoder_weights
+    if weights and _is_captioner(Path(weights)):
+        network = _encoder_of_captioner(weights, model.encoder)
+        return Encoder(network, trainable=fine_tune, saved_with_model=True)
+    network = load_feature_maps(model.encoder, Path(weights) if weights else None)
+    return Encoder(network, trainable=fine_tune, saved_with_model=fine_tune)
 
 
 def load_frozen(
     model: ModelConfig, source: Path, encoder: str = "", encoder_weights: str = ""
 ) -> nn.Module:
-    """The frozen encoder that a checkpoint was trained with, which is not in it.
+    """Load the frozen encoder of a checkpoint, whose weights are not in it.
 
     Args:
-        model: What the checkpoint says.
+        model: Settings in the checkpoint.
         source: The checkpoint.
-        encoder: The encoder that the user names instead.
-        encoder_weights: The file of its weights that they name.
+        encoder: Name of the encoder that the user gives instead.
+        encoder_weights: File of its weights that the user gives.
 
     Raises:
         UserError: The checkpoint names a file, or an encoder that does not come with Triform.
@@ -71,26 +72,26 @@ def load_frozen(
 
 
 def small_encoder(model: ModelConfig) -> SmallEncoder:
-    """The encoder without a pretrained part."""
+    """Build the encoder that is trained from scratch."""
     return SmallEncoder(model.encoder_width, model.encoder_blocks, model.encoder_dropout)
 
 
 def _is_captioner(source: Path) -> bool:
-    """A run, a checkpoint or weights of ours; other files are for the network itself."""
+    """Whether a path is a run, a checkpoint or weights of Triform; else it is timm's weights."""
     if source.suffix == ".safetensors" and source.is_file():
         return is_exported(source)
     return source.is_dir() or source.name.endswith("_checkpoint.pth.tar")
 
 
-def _lent(source: str, name: str) -> nn.Module:
+def _encoder_of_captioner(source: str, name: str) -> FeatureMaps:
     path = find_checkpoint(source, SYSTEM, flag="--encoder_weights")
     weights, config = read_trained(path, SYSTEM, Config)
-    own = {
-        key.removeprefix(_KEY): tensor
-        for key, tensor in weights.get(SYSTEM, {}).items()
-        if key.startswith(_KEY)
+    state = {
+        key.removeprefix(_PREFIX): tensor
+        for key, tensor in weights.networks.get(SYSTEM, {}).items()
+        if key.startswith(_PREFIX)
     }
-    if config.model.encoder != name or not own:
-        has = f"{config.model.encoder}{'' if own else ', which it did not tune'}"
-        raise UserError(f"--encoder_weights {source}: its encoder is {has}; needed is {name}")
-    return build_network(lambda: load_feature_maps(name, empty=True), own, path, "encoder")
+    if config.model.encoder != name or not state:
+        found = f"{config.model.encoder}{'' if state else ', which it did not tune'}"
+        raise UserError(f"--encoder_weights {source}: its encoder is {found}; needed is {name}")
+    return build_network(lambda: load_feature_maps(name, pretrained=False), state, path, "encoder")

@@ -1,10 +1,10 @@
-"""The captioner's loss: next words, and attention that looks everywhere once.
+"""The captioner's losses: next tokens, doubly stochastic attention, word detection.
 
-Words: cross-entropy of every word after the first, padding left out, a mean over words (nats).
-Doubly stochastic attention (arXiv:1502.03044, section 4.2.1): the attention that a place gets over
-all words of a caption should be 1.
-Detection (arXiv:1411.4952, section 3.1): a picture shows somewhere what its captions say, and
-nothing else.
+Tokens: cross-entropy of every token after the first without padding, averaged over tokens (nats).
+Doubly stochastic attention (arXiv:1502.03044, section 4.2.1): the attention that a position gets
+over all tokens of a caption should sum to 1.
+Detection (arXiv:1411.4952, section 3.1): the words of an image's captions are detected in it, and
+no others.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LEAST = 1e-6
-"""What is all but surely nowhere costs this much at least, so that its logarithm exists."""
+MIN_ABSENCE = 1e-6
+"""Least negative log-probability of absence, so that the logarithm of its complement is finite."""
 
 
 def caption_loss(
@@ -23,36 +23,38 @@ def caption_loss(
     attention: Tensor | None = None,
     doubly_stochastic: float = 0.0,
     *,
-    padding: int = 0,
+    padding_id: int = 0,
 ) -> dict[str, Tensor]:
-    """All of the loss.
+    """The loss of the decoder.
 
     Args:
-        logits: (N, T - 1, V) for the words after the first.
-        captions: (N, T) int64, from start to end, then padding.
-        attention: (N, T - 1, L), each row a distribution over places.
-        doubly_stochastic: weight of the attention's part.
-        padding: number of the padding.
+        logits: (N, T - 1, V) of the tokens after the first.
+        captions: (N, T) int64 token ids, from start to end, then padding.
+        attention: (N, T - 1, L), each row a distribution over positions.
+        doubly_stochastic: Weight of the attention's part.
+        padding_id: Token id of the padding.
 
     Returns:
         `loss`; its part `words`; `perplexity` of the words.
     """
-    following = captions[:, 1:]
-    words = F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), ignore_index=padding)
+    targets = captions[:, 1:]
+    words = F.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=padding_id
+    )
     loss = words
     if attention is not None and doubly_stochastic:
-        said = (following != padding)[..., None]
-        total = (attention.float() * said).sum(1)
+        mask = (targets != padding_id)[..., None]
+        total = (attention.float() * mask).sum(1)
         loss = loss + doubly_stochastic * (1 - total).square().mean()
     return {"loss": loss, "words": words.detach(), "perplexity": words.detach().exp()}
 
 
-def detection_loss(absence: Tensor, shown: Tensor) -> Tensor:
-    """Cross-entropy of which words a picture shows, summed over words, per word shown (nats).
+def detection_loss(absence: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of word detection, summed over words, per word that is present (nats).
 
     Args:
-        absence: (B, K) minus the log-probability that a word is nowhere; at least 0.
-        shown: (B, K) bool.
+        absence: (B, K) negative log-probability that a word is absent; at least 0.
+        targets: (B, K) bool, whether a caption of the image has the word.
     """
-    missed = -torch.log(-torch.expm1(-absence.clamp(min=LEAST)))
-    return torch.where(shown, missed, absence).sum() / shown.sum().clamp(min=1)
+    presence = -torch.log(-torch.expm1(-absence.clamp(min=MIN_ABSENCE)))
+    return torch.where(targets, presence, absence).sum() / targets.sum().clamp(min=1)

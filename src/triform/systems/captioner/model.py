@@ -1,128 +1,70 @@
-"""A picture's features become words: an LSTM, with or without attention.
+"""The decoder of the captioner: an LSTM over image features, with or without attention.
 
-Vinyals et al., arXiv:1411.4555 (the picture's mean vector tells the LSTM what to say); Xu et al.,
-arXiv:1502.03044, section 3.1.2 (soft attention with a gate); Lu et al., arXiv:1612.01887, section
-2.1 (look after the word is heard: behind "a red", only the red thing matters).
+Vinyals et al., arXiv:1411.4555 (the mean feature conditions the LSTM); Xu et al., arXiv:1502.03044,
+section 3.1.2 (soft attention with a gate); Lu et al., arXiv:1612.01887, section 2.1 (attention
+after the LSTM's step: following "a red", only the red object matters).
 """
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triform.systems.captioner.config import ModelConfig
-from triform.text.vocabulary import PAD, SPECIAL, UNKNOWN, Vocabulary
+from triform.text.vocabulary import PAD, UNKNOWN, Vocabulary
 
-CACHED = 2**18
-"""Numbers that fit into the cache that a processor's core has to itself."""
+CACHE_ELEMENTS = 2**18
+"""Elements of a tensor that fit into the cache of one processor core."""
 
 
-class State(NamedTuple):
-    """Where the decoder stands in sentences about N pictures, K about each.
+class DecoderState(NamedTuple):
+    """State of the decoder for K sentences about each of N images.
 
     Attributes:
-        hidden: (N * K, H), one picture after the other.
-        cell: (N * K, H).
-        places: (N, L, E) features.
-        keys: (N, L, A) what attention compares; (N, 0, 0) without attention.
-        shown: (N, 4 * H) what the mean of the places adds to the gates of the LSTM.
+        hidden: (N * K, H) hidden state of the LSTM, the sentences of an image side by side.
+        cell: (N * K, H) cell state.
+        features: (N, L, E) image features.
+        keys: (N, L, A) keys of the attention; (N, 0, 0) without attention.
+        image_gates: (N, 4 * H) contribution of the mean feature to the LSTM's gates.
     """
 
     hidden: Tensor
     cell: Tensor
-    places: Tensor
+    features: Tensor
     keys: Tensor
-    shown: Tensor
+    image_gates: Tensor
 
-    def rows(self, numbers: Tensor) -> State:
-        """The state of these pictures, in this order; of one sentence about each."""
-        return State(*(tensor[numbers] for tensor in self))
+    def select(self, indices: Tensor) -> DecoderState:
+        """The state of images by index; there is one sentence about each."""
+        return DecoderState(*(tensor[indices] for tensor in self))
 
 
-class Told(NamedTuple):
-    """What is said about B pictures in N captions while true words are heard.
+class CaptionerOutput(NamedTuple):
+    """Predictions for N captions of B images, under teacher forcing.
 
     Attributes:
-        logits: (N, T - 1, V) of every next word.
-        attention: (N, T - 1, L), where there is any.
-        places: (B, L, E) what was looked at.
+        logits: (N, T - 1, V) of every next token.
+        attention: (N, T - 1, L) attention weights; None without attention.
+        features: (B, L, E) image features.
     """
 
     logits: Tensor
     attention: Tensor | None
-    places: Tensor
-
-
-class SmallEncoder(nn.Module):
-    """Three stages of residual blocks, from pictures in [0, 1] to (B, 4 * width, S / 8, S / 8).
-
-    Args:
-        width: channels of the first stage; each stage has twice those of the one before.
-        num_blocks: residual blocks of a stage.
-        dropout: share of channels left out behind each block of the last stage.
-    """
-
-    def __init__(self, width: int, num_blocks: int = 1, dropout: float = 0.0):
-        super().__init__()
-        self.out_channels = 4 * width
-        layers: list[nn.Module] = []
-        for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
-            layers.append(_conv_norm(inputs, outputs, stride=2))
-            left_out = dropout if outputs == 4 * width else 0.0
-            layers += [Residual(outputs, left_out) for _ in range(num_blocks)]
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers((images * 2 - 1).contiguous(memory_format=torch.channels_last))
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (arXiv:1512.03385)."""
-
-    def __init__(self, width: int, dropout: float = 0.0):
-        super().__init__()
-        self.first = _conv_norm(width, width)
-        self.second = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-        )
-        self.dropout = nn.Dropout2d(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(torch.relu(x + self.second(self.first(x))))
-
-
-def _conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            norm=nn.BatchNorm2d(outputs),
-            relu=nn.ReLU(),
-        )
-    )
+    features: Tensor
 
 
 class Captioner(nn.Module):
-    """Feature maps to words.
-
-    The vocabulary travels with the weights, as a buffer of JSON; so do the captions that were
-    learned, where they are few enough to choose among them.
+    """LSTM decoder that turns feature maps into captions.
 
     Args:
-        config: sizes.
-        in_channels: channels of the feature maps.
-        vocabulary: its words.
-        encoder: makes feature maps out of pictures, where its weights go with the rest.
-        known: captions that were learned.
+        config: Sizes.
+        in_channels: Channels of the feature maps.
+        vocabulary: Words that it predicts.
+        encoder: Turns images into feature maps, if its weights are saved with the decoder's.
     """
-
-    words: Tensor
-    known: Tensor
 
     def __init__(
         self,
@@ -130,248 +72,202 @@ class Captioner(nn.Module):
         in_channels: int,
         vocabulary: Vocabulary,
         encoder: nn.Module | None = None,
-        known: Sequence[str] = (),
     ):
         super().__init__()
-        self.grid = config.encoded_image_size
+        self.grid_size = config.encoded_image_size
         self.encoder = encoder or nn.Identity()
         width, hidden = config.encoder_dim, config.decoder_dim
-        self.project = nn.Conv2d(in_channels, width, 1)
-        self.embed = nn.Embedding(
+        self.feature_proj = nn.Conv2d(in_channels, width, 1)
+        self.embedding = nn.Embedding(
             len(vocabulary), config.embed_size, padding_idx=vocabulary.word_to_idx[PAD]
         )
-        self.start_hidden = nn.Linear(width, hidden)
-        self.start_cell = nn.Linear(width, hidden)
+        self.init_hidden = nn.Linear(width, hidden)
+        self.init_cell = nn.Linear(width, hidden)
         self.lstm = nn.LSTMCell(config.embed_size + width, hidden)
         self.dropout = nn.Dropout(config.dropout)
-        self.to_words = nn.Linear(hidden, len(vocabulary))
-        self.tell = nn.Linear(width, hidden, bias=False) if config.attention else None
+        self.output_proj = nn.Linear(hidden, len(vocabulary))
+        self.context_proj = nn.Linear(width, hidden, bias=False) if config.attention else None
         self.attention = (
             Attention(width, hidden, config.attention_dim, config.attention_score)
             if config.attention
             else None
         )
-        # What attention sees must say where it is, or "left" can only be guessed.
-        self.position = (
+        # Without positions in its features, attention could only guess what "left" is.
+        self.pos_embed = (
             nn.Parameter(torch.zeros(config.encoded_image_size**2, width))
             if config.attention
             else None
         )
-        self.word_dropout, self.unknown = config.word_dropout, vocabulary.word_to_idx[UNKNOWN]
-        self.register_buffer("words", pack_words(vocabulary))
-        self.register_buffer("known", pack(list(known)))
+        self.word_dropout = config.word_dropout
+        self.unknown_id = vocabulary.word_to_idx[UNKNOWN]
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures or feature maps (B, C, S, S) to places (B, L, E), row by row."""
+        """Image features (B, L, E), row by row, of images or feature maps (B, C, S, S)."""
         maps = images
-        if images.shape[1] != self.project.in_channels:
+        if images.shape[1] != self.feature_proj.in_channels:
             maps = self.encoder(images)
-        if maps.shape[-1] < self.grid:  # averages may be taken before or after: fewer first
-            maps = F.adaptive_avg_pool2d(self.project(maps), self.grid)
+        if maps.shape[-1] < self.grid_size:  # projection and pooling commute: fewer pixels first
+            maps = F.adaptive_avg_pool2d(self.feature_proj(maps), self.grid_size)
         else:
-            maps = self.project(F.adaptive_avg_pool2d(maps, self.grid))
-        places = maps.flatten(2).transpose(1, 2)
-        return places if self.position is None else places + self.position
+            maps = self.feature_proj(F.adaptive_avg_pool2d(maps, self.grid_size))
+        features = maps.flatten(2).transpose(1, 2)
+        return features if self.pos_embed is None else features + self.pos_embed
 
-    def start(self, places: Tensor) -> State:
-        """The state before the first word, of N sentences about N pictures."""
-        mean = places.mean(1)
-        keys = places.new_zeros(len(places), 0, 0)
+    def init_state(self, features: Tensor) -> DecoderState:
+        """The state before the first token, of one sentence about each of N images."""
+        mean = features.mean(1)
+        keys = features.new_zeros(len(features), 0, 0)
         if self.attention is not None:
-            keys = self.attention.key(places)
-        hidden, cell = torch.tanh(self.start_hidden(mean)), torch.tanh(self.start_cell(mean))
-        # The mean goes in with every word and is always the same: once is enough.
+            keys = self.attention.key(features)
+        hidden, cell = torch.tanh(self.init_hidden(mean)), torch.tanh(self.init_cell(mean))
+        # The mean feature is an input of every step and never changes: multiply it once.
         lstm = self.lstm
-        weight = lstm.weight_ih[:, self.embed.embedding_dim :]
-        shown = F.linear(mean, weight, lstm.bias_ih + lstm.bias_hh)
-        return State(hidden, cell.float(), places, keys, shown)
+        weight = lstm.weight_ih[:, self.embedding.embedding_dim :]
+        image_gates = F.linear(mean, weight, lstm.bias_ih + lstm.bias_hh)
+        return DecoderState(hidden, cell.float(), features, keys, image_gates)
 
-    def step(self, words: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
-        """One more word of each sentence.
+    def step(
+        self, token_ids: Tensor, state: DecoderState
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """Predict one more token of each sentence.
 
         Args:
-            words: (N * K,) the last words of K sentences about each of N pictures, one picture
-                after the other.
-            state: of N pictures and N * K sentences.
+            token_ids: (N * K,) last tokens of K sentences about each of N images, the sentences
+                of an image side by side.
+            state: Of N images and N * K sentences.
 
         Returns:
-            Logits (N * K, V) of the next words, the state, and the attention (N * K, L).
+            Logits (N * K, V) of the next tokens, the state, and attention weights (N * K, L).
         """
-        state = self._hear(self._words(words), state)
-        logits, weights = self._say(state.hidden.unflatten(0, (len(state.places), -1)), state)
+        state = self._lstm_step(self._token_gates(token_ids), state)
+        hidden = state.hidden.view(len(state.features), -1, state.hidden.shape[1])
+        logits, weights = self._predict(hidden, state)
         return logits.flatten(0, 1), state, None if weights is None else weights.flatten(0, 1)
 
-    def forward(self, images: Tensor, captions: Tensor, picture: Tensor) -> Told:
-        """Every next word, given the true ones before it.
+    def forward(self, images: Tensor, captions: Tensor, image_index: Tensor) -> CaptionerOutput:
+        """Predict every next token from the true tokens before it (teacher forcing).
 
         Args:
-            images: (B, C, S, S) pictures in [0, 1], or feature maps.
-            captions: (N, T) int64.
-            picture: (N,) int64, which picture each caption is about.
+            images: (B, C, S, S) images in [0, 1], or feature maps.
+            captions: (N, T) int64 token ids.
+            image_index: (N,) int64 image that each caption is about.
         """
-        places = self.encode(images)
-        state = self.start(places).rows(picture)
-        words = captions[:, :-1]
+        features = self.encode(images)
+        state = self.init_state(features).select(image_index)
+        inputs = captions[:, :-1]
         if self.training and self.word_dropout:
-            missed = torch.rand(words.shape, device=words.device) < self.word_dropout
-            missed[:, 0] = False  # the start is no word
-            words = words.masked_fill(missed, self.unknown)
-        heard = []
-        for said in self._words(words).unbind(1):
-            state = self._hear(said, state)
-            heard.append(state.hidden)
-        # Only hearing goes word by word; looking and saying is done for all words at once.
-        logits, attention = self._say(torch.stack(heard, 1), state)
-        return Told(logits, attention, places)
+            dropped = torch.rand(inputs.shape, device=inputs.device) < self.word_dropout
+            dropped[:, 0] = False  # the start token is no word
+            inputs = inputs.masked_fill(dropped, self.unknown_id)
+        hidden = []
+        for token_gates in self._token_gates(inputs).unbind(1):
+            state = self._lstm_step(token_gates, state)
+            hidden.append(state.hidden)
+        # Only the LSTM is sequential; attention and output run on all steps at once.
+        logits, attention = self._predict(torch.stack(hidden, 1), state)
+        return CaptionerOutput(logits, attention, features)
 
-    def _words(self, words: Tensor) -> Tensor:
-        """What words (...,) add to the gates of the LSTM, (..., 4 * H)."""
-        vectors: Tensor = self.embed(words)
-        return F.linear(vectors, self.lstm.weight_ih[:, : vectors.shape[-1]])
+    def _token_gates(self, token_ids: Tensor) -> Tensor:
+        """Contribution of tokens (...,) to the LSTM's gates, (..., 4 * H)."""
+        embeddings: Tensor = self.embedding(token_ids)
+        return F.linear(embeddings, self.lstm.weight_ih[:, : embeddings.shape[-1]])
 
-    def _hear(self, said: Tensor, state: State) -> State:
-        """The state after one more word, (N * K, 4 * H) what it adds to the gates."""
-        shown = state.shown
-        if len(said) != len(shown):
-            shown = shown.repeat_interleave(len(said) // len(shown), 0)
-        gates = said + shown + F.linear(state.hidden, self.lstm.weight_hh)
-        let_in, keep, new, let_out = gates.chunk(4, 1)
-        cell = torch.sigmoid(keep) * state.cell + torch.sigmoid(let_in) * torch.tanh(new)
-        hidden = torch.sigmoid(let_out) * torch.tanh(cell).to(gates.dtype)
+    def _lstm_step(self, token_gates: Tensor, state: DecoderState) -> DecoderState:
+        """The state after one more token, given its contribution (N * K, 4 * H) to the gates."""
+        image_gates = state.image_gates
+        if len(token_gates) != len(image_gates):
+            image_gates = image_gates.repeat_interleave(len(token_gates) // len(image_gates), 0)
+        gates = token_gates + image_gates + F.linear(state.hidden, self.lstm.weight_hh)
+        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, 1)
+        cell = torch.sigmoid(forget_gate) * state.cell
+        cell = cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
+        hidden = torch.sigmoid(output_gate) * torch.tanh(cell).to(gates.dtype)
         return state._replace(hidden=hidden, cell=cell)
 
-    def _say(self, hidden: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
-        """Logits (N, T, V) after states of the LSTM (N, T, H), and the attention (N, T, L)."""
-        told, weights = hidden, None
-        if self.attention is not None and self.tell is not None:
-            seen, weights = self.attention(hidden, state)
-            told = hidden + self.tell(seen)
-        return self.to_words(self.dropout(told)), weights
+    def _predict(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor | None]:
+        """Logits (N, T, V) and attention weights (N, T, L) from hidden states (N, T, H)."""
+        weights = None
+        if self.attention is not None and self.context_proj is not None:
+            context, weights = self.attention(hidden, state)
+            hidden = hidden + self.context_proj(context)
+        return self.output_proj(self.dropout(hidden)), weights
 
 
 class Attention(nn.Module):
-    """Attention over places, with a gate (arXiv:1502.03044, section 4.2.1).
+    """Gated attention over the positions of an image (arXiv:1502.03044, section 4.2.1).
 
-    Additive (arXiv:1409.0473, appendix A.1.2), or by scaled products (arXiv:1706.03762, section
-    3.2.1). A sum of what is looked for and what is there compares both only where its layer
-    saturates; a product does from the start.
+    Additive (arXiv:1409.0473, appendix A.1.2), or by scaled dot products (arXiv:1706.03762,
+    section 3.2.1). An additive score compares query and key only where its tanh saturates; a dot
+    product does so from the first step.
 
     Args:
-        places: width of a place.
-        hidden: width of the LSTM's state.
-        width: of what is compared.
+        feature_dim: Width of the image features.
+        hidden_dim: Width of the LSTM's state.
+        attention_dim: Width of queries and keys.
         score: "additive" or "dot".
     """
 
-    def __init__(self, places: int, hidden: int, width: int, score: str = "additive"):
+    def __init__(
+        self, feature_dim: int, hidden_dim: int, attention_dim: int, score: str = "additive"
+    ):
         super().__init__()
-        self.key = nn.Linear(places, width)
-        self.query = nn.Linear(hidden, width, bias=False)
-        # A bias would change no distribution.
-        self.score = nn.Linear(width, 1, bias=False) if score == "additive" else None
-        self.gate = nn.Linear(hidden, places)
+        self.key = nn.Linear(feature_dim, attention_dim)
+        self.query = nn.Linear(hidden_dim, attention_dim, bias=False)
+        # A bias would cancel in the softmax.
+        self.score = nn.Linear(attention_dim, 1, bias=False) if score == "additive" else None
+        self.gate = nn.Linear(hidden_dim, feature_dim)
 
-    def forward(self, hidden: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """What is seen (N, T, E), and where (N, T, L), from states (N, T, H)."""
+    def forward(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Context vectors (N, T, E) and weights (N, T, L) of hidden states (N, T, H)."""
         query = self.query(hidden)
         if self.score is None:
             scores = query @ state.keys.to(query.dtype).transpose(1, 2) / query.shape[-1] ** 0.5
         elif torch.is_grad_enabled():
             scores = self.score(torch.tanh(state.keys[:, None] + query[:, :, None]))[..., 0]
         else:
-            scores = self._additive(self.score.weight[0], state.keys, query)
+            scores = _additive_scores(self.score.weight[0], state.keys, query)
         weights = scores.float().softmax(2)
-        seen = weights.to(state.places.dtype) @ state.places
-        return torch.sigmoid(self.gate(hidden)) * seen, weights
+        context = weights.to(state.features.dtype) @ state.features
+        return torch.sigmoid(self.gate(hidden)) * context, weights
 
-    def _additive(self, weight: Tensor, keys: Tensor, query: Tensor) -> Tensor:
-        """How well keys (N, L, A) answer queries (N, T, A): (N, T, L), without a gradient.
 
-        A few pictures at a time and always in the same memory: what lies between stays in the
-        processor's cache.
-        """
-        count, length, width = keys.shape
-        few = min(count, max(1, CACHED // (query.shape[1] * length * width)))
-        keys, weight = keys.to(query.dtype), weight.to(query.dtype)
-        between = query.new_empty(few, query.shape[1], length, width)
-        scores = query.new_empty(count, query.shape[1], length)
-        for start in range(0, count, few):
-            part = slice(start, min(start + few, count))
-            room = between[: part.stop - start]
-            torch.add(keys[part, None], query[part, :, None], out=room)
-            torch.matmul(room.tanh_(), weight, out=scores[part])
-        return scores
+def _additive_scores(weight: Tensor, keys: Tensor, query: Tensor) -> Tensor:
+    """Scores (N, T, L) of keys (N, L, A) for queries (N, T, A), without a gradient.
+
+    A few images at a time and always in the same buffer, which stays in the processor's cache.
+    """
+    count, length, width = keys.shape
+    chunk = min(count, max(1, CACHE_ELEMENTS // (query.shape[1] * length * width)))
+    keys, weight = keys.to(query.dtype), weight.to(query.dtype)
+    buffer = query.new_empty(chunk, query.shape[1], length, width)
+    scores = query.new_empty(count, query.shape[1], length)
+    for start in range(0, count, chunk):
+        part = slice(start, min(start + chunk, count))
+        sums = buffer[: part.stop - start]
+        torch.add(keys[part, None], query[part, :, None], out=sums)
+        torch.matmul(sums.tanh_(), weight, out=scores[part])
+    return scores
 
 
 class WordDetector(nn.Module):
-    """Which words are to be seen anywhere (arXiv:1411.4952, section 3.1: noisy-or of all places).
+    """Detects words of an image by noisy-or over its positions (arXiv:1411.4952, section 3.1).
 
-    Needed in training alone: it teaches the encoder what words look like without waiting for the
-    decoder to know where to look.
+    Used in training only: it teaches the encoder the words' appearance before the decoder's
+    attention has learned where to look.
 
     Args:
-        width: of a place.
-        count: K words are looked for.
+        feature_dim: Width of the image features.
+        num_words: K words.
     """
 
-    RARE = -6.0
-    """Log-odds at the start that a place shows a word."""
+    INITIAL_BIAS = -6.0
+    """Logit of a word at a position before training."""
 
-    def __init__(self, width: int, count: int):
+    def __init__(self, feature_dim: int, num_words: int):
         super().__init__()
-        self.words = nn.Linear(width, count)
-        nn.init.constant_(self.words.bias, self.RARE)
+        self.classifier = nn.Linear(feature_dim, num_words)
+        nn.init.constant_(self.classifier.bias, self.INITIAL_BIAS)
 
-    def forward(self, places: Tensor) -> Tensor:
-        """Places (B, L, E) to minus the log-probability that a word is nowhere, (B, K)."""
-        return F.softplus(self.words(places).float()).sum(1)
-
-
-def pack(content: object) -> Tensor:
-    """Plain data as the bytes of its JSON, (n,) uint8."""
-    data = json.dumps(content, ensure_ascii=False).encode()
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
-
-
-def unpack(packed: Tensor) -> Any:
-    """What is in such bytes.
-
-    Raises:
-        ValueError: no JSON.
-    """
-    try:
-        return json.loads(bytes(packed.tolist()).decode())
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
-
-
-def pack_words(vocabulary: Vocabulary) -> Tensor:
-    """A vocabulary as bytes, (n,) uint8."""
-    return pack([vocabulary.words, vocabulary.freq_threshold])
-
-
-def unpack_words(packed: Tensor) -> Vocabulary:
-    """The vocabulary in bytes.
-
-    Raises:
-        ValueError: there is none in them.
-    """
-    words, threshold = unpack(packed)
-    numbers = {str(word): number for number, word in enumerate(words)}
-    if len(numbers) != len(words):
-        raise ValueError("a word stands twice in the vocabulary")
-    if missing := [word for word in SPECIAL if word not in numbers]:
-        raise ValueError(f"the vocabulary lacks {missing[0]}")
-    return Vocabulary(numbers, int(threshold))
-
-
-def unpack_captions(packed: Tensor) -> list[str]:
-    """The captions in bytes.
-
-    Raises:
-        ValueError: there are none in them.
-    """
-    captions = unpack(packed)
-    if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
-        raise ValueError("the captions that were learned are no list of texts")
-    return captions
+    def forward(self, features: Tensor) -> Tensor:
+        """Negative log-probability (B, K) that a word is absent, from features (B, L, E)."""
+        return F.softplus(self.classifier(features).float()).sum(1)

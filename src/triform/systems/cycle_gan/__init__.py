@@ -1,4 +1,4 @@
-"""Translates pictures between two kinds without a single pair (requirements CYC-1, CYC-2).
+"""Unpaired image-to-image translation.
 
-triform cycle_gan translate --pictures photo.png --direction a2b --output translated
+triform cycle_gan translate --images photo.png --direction a2b --output translated
 """

@@ -1,87 +1,87 @@
-"""A generator with residual blocks, and a discriminator that judges patches.
+"""Generator with residual blocks, and PatchGAN discriminator.
 
-Zhu et al., arXiv:1703.10593, section 4 and appendix 7.2; smaller. Unlike there, the first layer is
-not normed and the last one sees it too: instance norm takes brightness and contrast out of each
-picture, and what the first layer saw is the only way to give them back.
+Zhu et al., arXiv:1703.10593, section 4 and appendix 7.2; smaller. Unlike there, the stem has no
+norm and is concatenated to the input of the head: instance norm removes brightness and contrast
+of each image, and the stem is the only way to restore them.
 """
-
-from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import Tensor, cat, nn
+import torch
+from torch import Tensor, nn
 
-from triform.layers.picture_facts import PictureFacts, picture_shape
+from triform.layers.image_spec import ImageSpec
 from triform.systems.cycle_gan.config import ModelConfig
 
-INITIAL_STD = 0.02
+INIT_STD = 0.02
 
 
 class Generator(nn.Module):
-    """From pictures (B, C, H, W) in [-1, 1] of one kind to such of the other, of any size.
+    """From images (B, C, H, W) in [-1, 1] of one domain to the other, of any size.
 
     Args:
-        config: sizes.
-        facts: of the pictures.
+        config: Sizes.
+        spec: Shape of the images.
     """
 
-    def __init__(self, config: ModelConfig, facts: PictureFacts):
+    def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
-        self.facts = facts
-        channels, _ = picture_shape(facts)
         widths = [config.width << level for level in range(config.levels + 1)]
-        self.first = nn.Sequential(_same(channels, widths[0], 7), nn.ReLU())
-        self.down = nn.ModuleList(
+        self.stem = nn.Sequential(_reflect_conv(spec.channels, widths[0], 7), nn.ReLU())
+        self.downsamplers = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), *_normed(outputs)
+                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+                *_norm_relu(outputs),
             )
             for inputs, outputs in pairwise(widths)
         )
-        self.blocks = nn.Sequential(*(Residual(widths[-1]) for _ in range(config.blocks)))
-        pairs = [(outputs, inputs) for inputs, outputs in pairwise(widths)][::-1]
-        self.up = nn.ModuleList(
+        self.blocks = nn.Sequential(*(ResidualBlock(widths[-1]) for _ in range(config.blocks)))
+        pairs = list(pairwise(widths[::-1]))
+        self.upsamplers = nn.ModuleList(
             nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
             for inputs, outputs in pairs
         )
-        self.after = nn.ModuleList(nn.Sequential(*_normed(outputs)) for _, outputs in pairs)
-        self.last = _same(2 * widths[0], channels, 7)
-        self.apply(_begin)
+        self.norms = nn.ModuleList(nn.Sequential(*_norm_relu(outputs)) for _, outputs in pairs)
+        self.head = _reflect_conv(2 * widths[0], spec.channels, 7)
+        self.apply(_init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures of the same size."""
-        first = h = self.first(x)
+        """Images of the same size."""
+        stem = h = self.stem(x)
         sizes = []
-        for shrink in self.down:
+        for downsample in self.downsamplers:
             sizes.append(h.shape[-2:])
-            h = shrink(h)
+            h = downsample(h)
         h = self.blocks(h)
-        for grow, norm in zip(self.up, self.after, strict=True):
-            h = norm(grow(h, output_size=sizes.pop()))
-        return self.last(cat([h, first], 1)).tanh()
+        for upsample, norm in zip(self.upsamplers, self.norms, strict=True):
+            h = norm(upsample(h, output_size=sizes.pop()))
+        output: Tensor = self.head(torch.cat([h, stem], 1)).tanh()
+        return output
 
 
-class Residual(nn.Module):
-    """Two normed convolutions beside a shortcut."""
+class ResidualBlock(nn.Module):
+    """Two convolutions with instance norm, and a skip."""
 
     def __init__(self, width: int):
         super().__init__()
         self.layers = nn.Sequential(
-            _same(width, width, 3, bias=False),
-            *_normed(width),
-            _same(width, width, 3, bias=False),
+            _reflect_conv(width, width, 3, bias=False),
+            *_norm_relu(width),
+            _reflect_conv(width, width, 3, bias=False),
             nn.InstanceNorm2d(width, affine=True),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+        output: Tensor = x + self.layers(x)
+        return output
 
 
 class Discriminator(nn.Module):
-    """From pictures (B, C, H, W) in [-1, 1] to (B, 1, h, w): how real each patch looks.
+    """PatchGAN: from images (B, C, H, W) in [-1, 1] to (B, 1, h, w), one output per patch.
 
     Args:
-        config: sizes.
-        channels: of the pictures.
+        config: Sizes.
+        channels: Channels of the images.
     """
 
     def __init__(self, config: ModelConfig, channels: int):
@@ -101,30 +101,31 @@ class Discriminator(nn.Module):
             ]
             width = wider
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, padding=1))
-        self.apply(_begin)
+        self.apply(_init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        """1 where a patch looks real, 0 where it looks made."""
-        return self.layers(x)
+        """1 for a patch that looks real, 0 for one that looks generated."""
+        output: Tensor = self.layers(x)
+        return output
 
 
-def smallest_size(config: ModelConfig) -> int:
-    """Fewest pixels along a side that both networks can work on."""
+def min_image_size(config: ModelConfig) -> int:
+    """Fewest pixels along a side that both networks can process."""
     # Reflection needs 2 pixels between the halvings, a 7 x 7 kernel 4; norms need more than one.
     return max(4, 2 << config.levels, 3 << config.discriminator_levels)
 
 
-def _same(inputs: int, outputs: int, size: int, *, bias: bool = True) -> nn.Conv2d:
+def _reflect_conv(inputs: int, outputs: int, size: int, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect", bias=bias)
 
 
-def _normed(width: int) -> tuple[nn.Module, nn.Module]:
+def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
     return nn.InstanceNorm2d(width, affine=True), nn.ReLU()
 
 
-def _begin(layer: nn.Module) -> None:
-    """First weights (appendix 7.1)."""
+def _init_weights(layer: nn.Module) -> None:
+    """Initial weights (appendix 7.1)."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(layer.weight, std=INITIAL_STD)
+        nn.init.normal_(layer.weight, std=INIT_STD)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

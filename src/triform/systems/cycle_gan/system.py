@@ -1,8 +1,5 @@
-"""Wires two kinds of pictures, four networks and their losses together; one function per verb."""
+"""Training of CycleGAN; its verbs are in `trained.py` and `evaluation.py`."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,134 +8,116 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UsageError
-from triform.base.seeding import seed_everything
-from triform.engine.device import pick_device
-from triform.engine.fit import fit
-from triform.engine.protocol import System as EngineSystem
+from triform.engine import protocol
 from triform.engine.update import Update
-from triform.layers.picture_facts import PictureFacts
+from triform.layers.image_spec import ImageSpec
 from triform.systems.cycle_gan.config import Config
 from triform.systems.cycle_gan.data import load_domains, training_loader
-from triform.systems.cycle_gan.decay import Decay
-from triform.systems.cycle_gan.loss import of_discriminator, of_generators
-from triform.systems.cycle_gan.model import Discriminator, Generator, smallest_size
-from triform.systems.cycle_gan.pool import ImagePool
-from triform.systems.cycle_gan.trained import (
-    Trained,
-    difference,
-    evaluate,
-    save_rounds,
-    translate,
-    translated,
-)
+from triform.systems.cycle_gan.evaluation import evaluate, l1_distance
+from triform.systems.cycle_gan.image_pool import ImagePool
+from triform.systems.cycle_gan.loss import discriminator_loss, generator_loss
+from triform.systems.cycle_gan.lr_decay import LinearDecay
+from triform.systems.cycle_gan.model import Discriminator, Generator, min_image_size
+from triform.systems.cycle_gan.trained import Trained, save_cycles, translate, translate_images
 
-__all__ = ["System", "evaluate", "from_checkpoint", "train", "translate"]
+__all__ = ["System", "Trained", "evaluate", "translate"]
 
 NUM_SAMPLES = 12
 
 
-class System(EngineSystem):
-    """Two generators, each the other's way back, and a discriminator for each kind."""
+class System(protocol.System[Config]):
+    """Training of two generators, one for each direction, and a discriminator for each domain."""
 
     name = "cycle_gan"
-    # Losses of players do not say which weights are better: the newest are kept.
+    # Adversarial losses do not tell which weights are better: the newest are kept.
     monitor = "val/steps"
     monitor_mode = "max"
 
     def __init__(self, config: Config):
         super().__init__(config)
-        seed_everything(config.seed)  # the networks' first weights
-        self.config: Config = config
-        pick_device(config.device)  # a wrong name is told before pictures are read
         self.domains = load_domains(config.data, config.seed)
         self.loader = training_loader(self.domains, config)
-        training, (channels, size) = config.training, self.domains.shape
-        if size < smallest_size(config.model):
+        self.spec = ImageSpec(*self.domains.shape)
+        model, training = config.model, config.training
+        if self.spec.size < min_image_size(model):
             raise UsageError(
-                f"image_size: pictures of {size} pixels are too small for these networks, which "
-                f"need {smallest_size(config.model)}; lower --levels and --discriminator_levels"
+                f"image_size: images of {self.spec.size} pixels are too small for these networks, "
+                f"which need {min_image_size(model)}; lower --levels and --discriminator_levels"
             )
         self.networks = {
-            "a2b": Generator(config.model, PictureFacts(channels, size)),
-            "b2a": Generator(config.model, PictureFacts(channels, size)),
-            "judge_a": Discriminator(config.model, channels),
-            "judge_b": Discriminator(config.model, channels),
+            "a2b": Generator(model, self.spec),
+            "b2a": Generator(model, self.spec),
+            "discriminator_a": Discriminator(model, self.spec.channels),
+            "discriminator_b": Discriminator(model, self.spec.channels),
         }
         self.optimizers = {
-            name: torch.optim.Adam(
-                chain.from_iterable(self.networks[network].parameters() for network in networks),
-                lr=training.lr, betas=(training.beta1, training.beta2),
-                weight_decay=training.weight_decay, fused=True,
-            )
-            for name, networks in (
-                ("generator", ("a2b", "b2a")), ("discriminator", ("judge_a", "judge_b"))
-            )
-        }  # fmt: skip
+            "generator": self._adam("a2b", "b2a"),
+            "discriminator": self._adam("discriminator_a", "discriminator_b"),
+        }
         total = training.epochs * len(self.loader)
-        self.decay = Decay(min(total, training.max_steps or total), training.decay_start)
+        self.decay = LinearDecay(min(total, training.max_steps or total), training.decay_start)
         self.pools = {letter: ImagePool(training.pool_size) for letter in "ab"}
         self.stateful = {
-            "loader": self.loader, "decay": self.decay,
-            "pool_a": self.pools["a"], "pool_b": self.pools["b"],
-        }  # fmt: skip
+            "decay": self.decay,
+            "pool_a": self.pools["a"],
+            "pool_b": self.pools["b"],
+        }
 
-    @property
-    def num_batches(self) -> int:
-        return len(self.loader)
+    def _adam(self, *names: str) -> torch.optim.Adam:
+        training = self.config.training
+        return torch.optim.Adam(
+            chain.from_iterable(self.networks[name].parameters() for name in names),
+            lr=training.lr,
+            betas=(training.beta1, training.beta2),
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        return iter(self.loader)
+    def metadata(self) -> dict[str, Any]:
+        return self.spec.metadata()
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        self.decay.begin(self.optimizers.values())
+        self.decay.apply(self.optimizers.values())
         training, networks = self.config.training, self.networks
         a, b = batch["a"] * 2 - 1, batch["b"] * 2 - 1
-        # Instance norm looks at each picture alone, so two tasks can share one pass.
-        fake_b, same_b = networks["a2b"](torch.cat([a, b])).chunk(2)
-        fake_a, same_a = networks["b2a"](torch.cat([b, a])).chunk(2)
-        losses = of_generators(
-            (networks["judge_a"](fake_a), networks["judge_b"](fake_b)),
+        # Instance norm is computed for each image alone, so two tasks can share one pass.
+        fake_b, identity_b = networks["a2b"](torch.cat([a, b])).chunk(2)
+        fake_a, identity_a = networks["b2a"](torch.cat([b, a])).chunk(2)
+        losses = generator_loss(
+            (networks["discriminator_a"](fake_a), networks["discriminator_b"](fake_b)),
             (a, b),
             (networks["b2a"](fake_b), networks["a2b"](fake_a)),
-            (same_a, same_b),
+            (identity_a, identity_b),
             lambda_cycle=training.lambda_cycle,
             lambda_identity=training.lambda_identity,
         )
         update(losses["loss"], "generator")
-        judged = [
-            of_discriminator(judge(real), judge(self.pools[letter].query(fake)))
-            for letter, real, fake in (("a", a, fake_a), ("b", b, fake_b))
-            for judge in (networks[f"judge_{letter}"],)
-        ]
-        update(judged[0] + judged[1], "discriminator")
-        return {**losses, "discriminator_a": judged[0], "discriminator_b": judged[1]}
+        discriminator_losses = {}
+        for letter, real, fake in (("a", a, fake_a), ("b", b, fake_b)):
+            discriminator = networks[f"discriminator_{letter}"]
+            discriminator_losses[f"discriminator_{letter}"] = discriminator_loss(
+                discriminator(real), discriminator(self.pools[letter].query(fake))
+            )
+        loss_a, loss_b = discriminator_losses.values()
+        update(loss_a + loss_b, "discriminator")
+        return {**losses, **discriminator_losses}
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Mean absolute differences of pixels in [0, 1]; of pairs where the truth is known."""
-        count = self.config.metrics.num_pictures
+        """Mean absolute errors of cycles, and of translations if the true ones are known."""
+        count = self.config.metrics.num_images
         a, b = self.domains.a.part(split, count), self.domains.b.part(split, count)
-        fake_b, fake_a = translated(self.networks["a2b"], a), translated(self.networks["b2a"], b)
-        numbers = {
+        a2b, b2a = self.networks["a2b"], self.networks["b2a"]
+        fake_b, fake_a = translate_images(a2b, a), translate_images(b2a, b)
+        metrics = {
             "steps": float(self.decay.steps),
-            "cycle_a": difference(translated(self.networks["b2a"], fake_b), a),
-            "cycle_b": difference(translated(self.networks["a2b"], fake_a), b),
+            "cycle_a": l1_distance(translate_images(b2a, fake_b), a),
+            "cycle_b": l1_distance(translate_images(a2b, fake_a), b),
         }
         if self.domains.paired and split != "train":
-            numbers |= {"l1_a2b": difference(fake_b, b), "l1_b2a": difference(fake_a, a)}
-        return numbers
+            metrics |= {"l1_a2b": l1_distance(fake_b, b), "l1_b2a": l1_distance(fake_a, a)}
+        return metrics
 
     def sample(self, folder: Path, step: int) -> None:
-        """Validation pictures of both kinds, translated and back."""
-        a, b = (each.part("val", NUM_SAMPLES) for each in (self.domains.a, self.domains.b))
-        save_rounds(self.networks["a2b"], self.networks["b2a"], a, b, folder / f"{step:06d}.png")
-
-
-def train(config: Config) -> dict[str, Any]:
-    """Train, and say where the run is and how it ended."""
-    result = fit(System(config), config)
-    return {"run": str(result.run_dir), **result.metrics}
-
-
-def from_checkpoint(path: Path, device: str = "auto") -> Trained:
-    """The trained generators in a file; see `systems.from_checkpoint`."""
-    return Trained(path, pick_device(device))
+        """Save validation images of both domains, translated and back."""
+        a, b = (domain.part("val", NUM_SAMPLES) for domain in (self.domains.a, self.domains.b))
+        save_cycles(self.networks["a2b"], self.networks["b2a"], a, b, folder / f"{step:06d}.png")

@@ -1,4 +1,4 @@
-"""Makes pictures with a convolutional generator and a discriminator (requirements GAN-1, GAN-3).
+"""Image generation by a deep convolutional GAN.
 
-triform dcgan generate --num_samples 64 --output made.png
+triform dcgan generate --num_samples 64 --output generated.png
 """

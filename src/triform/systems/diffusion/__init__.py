@@ -1,4 +1,4 @@
-"""Makes pictures out of noise, step by step (requirements DIF-1, DIF-2).
+"""Image generation by denoising diffusion.
 
 triform diffusion generate --sampler dpm --steps 20
 """

@@ -1,23 +1,21 @@
-"""The loss of diffusion: how far the network is from what it should say, squared.
+"""Mean squared error of the predicted noise, image or velocity.
 
-The simple loss of arXiv:2006.11239, section 3.4: a mean over pixels and pictures, every amount of
-noise alike. What should be said (noise, picture or velocity) decides which amounts weigh most.
+The simple loss of arXiv:2006.11239, section 3.4: a mean over pixels and images with equal weight
+of all steps. The kind of prediction decides which noise levels dominate.
 """
-
-from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def diffusion_loss(said: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+def diffusion_loss(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     """All of the loss.
 
     Args:
-        said: (B, C, H, W) by the network.
-        wanted: (B, C, H, W).
+        prediction: Output (B, C, H, W) of the network.
+        target: (B, C, H, W).
 
     Returns:
         `loss`.
     """
-    return {"loss": F.mse_loss(said.float(), wanted.float())}
+    return {"loss": F.mse_loss(prediction.float(), target.float())}

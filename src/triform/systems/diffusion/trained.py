@@ -1,9 +1,6 @@
-"""A trained diffusion model, and what its verbs do with it."""
-
-from __future__ import annotations
+"""A trained diffusion model, and its verbs."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,44 +12,29 @@ from tqdm import tqdm
 
 from triform.base.errors import UsageError
 from triform.base.seeding import generator
-from triform.datasets.picture_batches import as_pixels, real_pictures
-from triform.engine.checkpoint import StateDicts
 from triform.engine.device import autocast, pick_precision
-from triform.engine.trained import TrainedModel
-from triform.images.grid import save_pictures
-from triform.layers.picture_facts import class_names, picture_shape, read_facts
+from triform.images.grid import check_png, save_images
+from triform.layers.image_spec import ImageSpec
 from triform.metrics.classification_score import classification_score
-from triform.metrics.nearest_sheet import save_beside_nearest
-from triform.metrics.picture_quality import picture_quality
-from triform.systems.diffusion.config import (
-    Config,
-    EvaluateConfig,
-    GenerateConfig,
-    ModelConfig,
-    Sampler,
-)
+from triform.systems.diffusion.config import Config, EvaluateConfig, GenerateConfig, Sampler
 from triform.systems.diffusion.model import UNet
-from triform.systems.diffusion.noise import NoiseChain, cosine_betas, linear_betas
+from triform.systems.diffusion.noise_schedule import NoiseSchedule
 from triform.systems.diffusion.samplers import sample
+from triform.tasks.image_generation.generation import (
+    TrainedGenerator,
+    evaluation_images,
+    generation_report,
+    measure_generated,
+)
+from triform.tasks.image_generation.image_splits import to_uint8
 
 SHOWN_STEPS = 10
 
-Look = Callable[..., Tensor]
-"""The network: of x_t, t and perhaps labels."""
 
-
-def build_chain(model: ModelConfig) -> NoiseChain:
-    """The chain that a configuration asks for."""
-    if model.beta_schedule == "cosine":
-        return NoiseChain(cosine_betas(model.timesteps), model.objective)
-    betas = linear_betas(model.timesteps, model.beta_start, model.beta_end)
-    return NoiseChain(betas, model.objective)
-
-
-def generated(
-    network: Look,
-    chain: NoiseChain,
-    shape: tuple[int, int],
+def sample_images(
+    network: Callable[..., Tensor],
+    schedule: NoiseSchedule,
+    spec: ImageSpec,
     labels: Tensor | None,
     count: int,
     *,
@@ -62,38 +44,36 @@ def generated(
     device: torch.device,
     guidance: float = 1.0,
     eta: float = 0.0,
-    num_classes: int = 0,
 ) -> Iterator[Tensor]:
-    """Pictures (count, C, S, S) in [-1, 1] as they are believed after each step.
+    """Predicted images (count, C, S, S) in [-1, 1] after each step; the last are the samples.
 
-    Guidance: arXiv:2207.12598; 1 is the conditional model, 0 the unconditional one.
+    Classifier-free guidance (arXiv:2207.12598): 1 is the conditional model, 0 the unconditional
+    one.
     """
-    channels, size = shape
-    x = torch.randn(count, channels, size, size, generator=random).to(device)
-    wanted = None if labels is None else labels.to(device)
+    x = torch.randn(count, spec.channels, spec.size, spec.size, generator=random).to(device)
+    classes = None if labels is None else labels.to(device)
 
-    def believe(x_t: Tensor, t: Tensor) -> Tensor:
-        if wanted is None or guidance == 0:
-            said = network(x_t, t)
+    def predict_x0(x_t: Tensor, t: Tensor) -> Tensor:
+        if classes is None or guidance == 0:
+            prediction = network(x_t, t)
         elif guidance == 1:
-            said = network(x_t, t, wanted)
+            prediction = network(x_t, t, classes)
         else:
-            free = torch.full_like(wanted, num_classes)
-            both = network(x_t.repeat(2, 1, 1, 1), t.repeat(2), torch.cat([wanted, free]))
-            strict, loose = both.chunk(2)
-            said = loose + guidance * (strict - loose)
-        return chain.picture(said.float(), x_t, t)
+            null = torch.full_like(classes, len(spec.classes))
+            both = network(x_t.repeat(2, 1, 1, 1), t.repeat(2), torch.cat([classes, null]))
+            conditional, unconditional = both.chunk(2)
+            prediction = unconditional + guidance * (conditional - unconditional)
+        return schedule.predict_x0(prediction.float(), x_t, t)
 
-    return sample(believe, chain, x, sampler=sampler, steps=steps, random=random, eta=eta)
+    return sample(predict_x0, schedule, x, sampler=sampler, steps=steps, random=random, eta=eta)
 
 
-class Trained(TrainedModel[Config]):
-    """A trained diffusion model in evaluation mode.
+class Trained(TrainedGenerator[Config, GenerateConfig | EvaluateConfig]):
+    """A trained diffusion model.
 
     Attributes:
-        network: The network.
-        shape: Channels and size of its pictures.
-        classes: Names of the classes that it can be told; empty where it knows none.
+        unet: The network.
+        schedule: The noise schedule.
     """
 
     system = "diffusion"
@@ -101,128 +81,136 @@ class Trained(TrainedModel[Config]):
 
     def __init__(self, path: Path, device: torch.device):
         super().__init__(path, device)
-        self.chain = build_chain(self.config.model)
+        self.schedule = NoiseSchedule.from_config(self.config.model)
         self.precision = pick_precision(self.config.training, device)
 
-    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        facts = read_facts(tensors["unet"])
-        self.shape, self.classes = picture_shape(facts), class_names(facts)
-        self.network = UNet(self.config.model, facts)
-        return {"unet": self.network}
+    def build_networks(self, spec: ImageSpec) -> Mapping[str, nn.Module]:
+        self.unet = UNet(self.config.model, spec)
+        return {"unet": self.unet}
 
-    def look(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the network says, in the number format of its training where the device has it."""
+    def predict(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Prediction of the network, in the precision of its training if the device has it."""
         with autocast(self.device, self.precision):
-            said: Tensor = self.network(x, t, labels)
-        return said
+            prediction: Tensor = self.unet(x, t, labels)
+        return prediction
 
-    def labels(self, wanted: tuple[str, ...], count: int) -> Tensor | None:
-        """Classes of so many pictures, in turn.
+    def labels(self, names: tuple[str, ...], count: int) -> Tensor | None:
+        """Classes (count,) of images, in turn; all classes if no names are given.
 
         Raises:
             UsageError: No such class.
         """
-        if not self.classes:
-            if wanted:
+        classes = self.spec.classes
+        if not classes:
+            if names:
                 raise UsageError("labels: this model was trained without classes")
             return None
-        numbers = [self._number(name) for name in wanted] or list(range(len(self.classes)))
-        return torch.tensor(numbers).repeat(math.ceil(count / len(numbers)))[:count]
+        indices = [self._class_index(name) for name in names] or list(range(len(classes)))
+        return torch.tensor(indices).repeat(math.ceil(count / len(indices)))[:count]
 
-    def _number(self, name: str) -> int:
-        if name in self.classes:
-            return self.classes.index(name)
-        if name.isdigit() and int(name) < len(self.classes):
+    def _class_index(self, name: str) -> int:
+        classes = self.spec.classes
+        if name in classes:
+            return classes.index(name)
+        if name.isdigit() and int(name) < len(classes):
             return int(name)
-        shown = ", ".join(self.classes[:20])
-        raise UsageError(f"labels: no class {name!r}; known: {shown}")
+        raise UsageError(f"labels: no class {name!r}; known: {', '.join(classes[:20])}")
+
+    def generate(self, count: int, settings: GenerateConfig | EvaluateConfig) -> Tensor:
+        names = settings.labels if isinstance(settings, GenerateConfig) else ()
+        labels = self.labels(names, count)
+        return torch.cat([steps[-1] for steps in self.sample_batches(count, settings, labels)])
 
     @torch.no_grad()
-    def draw(self, count: int, settings: Any, labels: Tensor | None) -> Iterator[list[Tensor]]:
-        """Batches of pictures uint8, each as it stands after a few of the steps; last is best."""
-        if settings.steps > len(self.chain):
+    def sample_batches(
+        self, count: int, settings: GenerateConfig | EvaluateConfig, labels: Tensor | None
+    ) -> Iterator[list[Tensor]]:
+        """Batches of uint8 images, each as predicted after some of the steps; the last is final."""
+        if settings.steps > len(self.schedule):
             raise UsageError(
-                f"steps: {settings.steps} is more than the {len(self.chain)} it was trained with"
+                f"steps: {settings.steps} is more than the {len(self.schedule)} it was trained with"
             )
+        shown = set(np.linspace(0, settings.steps - 1, SHOWN_STEPS).round().astype(int).tolist())
         for start in range(0, count, settings.batch_size):
             size = min(settings.batch_size, count - start)
-            chosen = None if labels is None else labels[start : start + size]
-            states = generated(
-                self.look, self.chain, self.shape, chosen, size, device=self.device,
-                sampler=settings.sampler, steps=settings.steps, eta=settings.eta,
-                guidance=settings.guidance, num_classes=len(self.classes),
+            predictions = sample_images(
+                self.predict,
+                self.schedule,
+                self.spec,
+                None if labels is None else labels[start : start + size],
+                size,
+                sampler=settings.sampler,
+                steps=settings.steps,
                 random=generator("generate", settings.seed, start),
-            )  # fmt: skip
-            kept = set(np.linspace(0, settings.steps - 1, SHOWN_STEPS).round().astype(int).tolist())
-            bar = tqdm(states, f"pictures {start + 1} to {start + size}", settings.steps,
-                       disable=None, leave=False)  # fmt: skip
-            yield [stretched(x, settings.stretch) for number, x in enumerate(bar) if number in kept]
+                device=self.device,
+                guidance=settings.guidance,
+                eta=settings.eta,
+            )
+            description = f"images {start + 1} to {start + size}"
+            progress = tqdm(predictions, description, settings.steps, disable=None, leave=False)
+            yield [
+                stretch_contrast(x, settings.stretch)
+                for step, x in enumerate(progress)
+                if step in shown
+            ]
 
 
-def stretched(x: Tensor, share: float) -> Tensor:
-    """Pictures in [-1, 1] as pixels, their brightness stretched about grey.
+def stretch_contrast(x: Tensor, share: float) -> Tensor:
+    """Images in [-1, 1] as uint8, with their contrast stretched about grey.
 
-    Where a picture is black the network says 1 to 4 of 255 too much, never too little (what it
-    believes is cut off at -1). Nobody sees that, but a feature network does.
+    Black pixels are predicted 1 to 4 of 255 too bright, never too dark (predictions are clipped at
+    -1). That is invisible, but a feature network reacts to it.
     """
-    return as_pixels((x * (1 + share) + 1) / 2)
+    return to_uint8((x * (1 + share) + 1) / 2)
 
 
 def generate(settings: GenerateConfig) -> dict[str, Any]:
-    """Make pictures.
+    """Generate images.
 
     Raises:
         UsageError: No such class, or more steps than were trained.
         UserError: No such weights.
     """
-    trained = Trained.choose(settings.checkpoint, settings.device)
-    if settings.chain and settings.output.suffix.lower() != ".png":
-        raise UsageError(f"chain: --output {settings.output} must be a .png")
-    labels = trained.labels(settings.labels, settings.num_samples)
-    batches = list(trained.draw(settings.num_samples, settings, labels))
-    if settings.chain:
-        rows = torch.cat([torch.stack(states, 1) for states in batches])
-        columns = rows.shape[1]
-        files = save_pictures(rows.flatten(0, 1).numpy(), settings.output, columns)
+    model = Trained.choose(settings.checkpoint, settings.device)
+    if settings.show_steps:
+        check_png(settings.output)
+    labels = model.labels(settings.labels, settings.num_samples)
+    batches = list(model.sample_batches(settings.num_samples, settings, labels))
+    if settings.show_steps:
+        steps = torch.cat([torch.stack(states, 1) for states in batches])
+        images, columns = steps.flatten(0, 1), steps.shape[1]
     else:
-        made = torch.cat([states[-1] for states in batches])
-        columns = len(trained.classes) if labels is not None and not settings.labels else 0
-        files = save_pictures(made.numpy(), settings.output, columns)
-    return {"checkpoint": str(trained.source), "pictures": settings.num_samples,
-            "output": str(settings.output), "files": len(files)}  # fmt: skip
+        images = torch.cat([states[-1] for states in batches])
+        columns = 0 if settings.labels else len(model.spec.classes)
+    files = save_images(images.numpy(), settings.output, columns)
+    return generation_report(model, settings, len(files))
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
-    """Measure pictures made for all classes alike against test pictures.
+    """Measure images generated for all classes in turn against test images.
 
     Raises:
         UsageError: More steps than were trained.
-        UserError: No such weights, or the real pictures cannot be brought.
+        UserError: No such weights, or the real images cannot be read.
     """
-    trained = Trained.choose(settings.checkpoint, settings.device)
-    pictures = real_pictures(trained.config.data, settings, trained.config.seed)
-    labels = trained.labels((), settings.num_samples)
-    began = time.perf_counter()
-    made = torch.cat(
-        [states[-1] for states in trained.draw(settings.num_samples, settings, labels)]
-    )
-    seconds = time.perf_counter() - began
-    train = pictures.part("train")
-    if settings.output is not None:
-        save_beside_nearest(made, train, settings.output)
-    real = pictures.part("test", settings.num_samples)
-    scores = {}
-    if settings.classification_score:
-        if labels is None or pictures.classes != trained.classes:
-            raise UsageError("classification_score: the model knows other classes than the data")
-        rows = pictures.rows["test"]
-        scores["classification_score"] = classification_score(
-            made, labels, pictures.images[rows], pictures.labels[rows]
+    model = Trained.choose(settings.checkpoint, settings.device)
+    splits = evaluation_images(model, settings)
+    labels = model.labels((), settings.num_samples)
+    scored = settings.classification_score
+    if scored and (labels is None or splits.classes != model.spec.classes):
+        raise UsageError("classification_score: the model knows other classes than the data")
+    generated, quality = measure_generated(model, settings, splits)
+    report = {
+        "checkpoint": str(model.source),
+        "data": splits.name,
+        "sampler": settings.sampler,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        **quality,
+    }
+    if scored and labels is not None:
+        rows = splits.rows["test"]
+        report["classification_score"] = classification_score(
+            generated, labels, splits.images[rows], splits.labels[rows]
         )
-    return {
-        "checkpoint": str(trained.source), "data": pictures.name, "pictures": len(made),
-        "sampler": settings.sampler, "steps": settings.steps, "guidance": settings.guidance,
-        "milliseconds_per_picture": 1000 * seconds / len(made),
-        **picture_quality(made, real, train, inception_weights=settings.inception_weights),
-        **scores,
-    }  # fmt: skip
+    return report

@@ -1,4 +1,4 @@
-"""An agent that learns to play by deep Q-learning (requirements RL-1, RL-3).
+"""Reinforcement learning by deep Q-networks.
 
 triform dqn play --output cartpole.gif
 """

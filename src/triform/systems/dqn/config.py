@@ -1,77 +1,62 @@
-"""Every knob of the Q-learner, and the settings of its verbs. Imports no torch."""
+"""Settings of deep Q-learning and of its verbs. Imports no torch."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from triform.base.config import Group, Settings
-from triform.datasets.playing_settings import EnvironmentConfig, EvaluateConfig, PlayConfig
-from triform.engine.config import (
-    EarlyStoppingConfig,
-    LoggingConfig,
-    SchedulerConfig,
-    SystemConfig,
-    TrainingConfig,
+from triform.base.settings.config import Settings
+from triform.engine.config import LoggingConfig
+from triform.tasks.agents.config import (
+    AgentConfig,
+    AgentTrainingConfig,
+    EnvironmentConfig,
+    EvaluateConfig,
+    PlayConfig,
 )
 
 
 class DataConfig(EnvironmentConfig):
-    """Which environment, how the agent explores it, and what it remembers."""
+    """Environment, exploration and replay buffer."""
 
     num_environments: int = Field(
-        1, ge=1, le=1024, description="Environments that are played side by side."
+        1, ge=1, le=1024, description="Environments that are stepped together."
     )
     steps_per_epoch: int = Field(
         1000, ge=1, description="Environment steps between two evaluations and checkpoints."
     )
     batch_size: int = Field(32, ge=1, description="Transitions per update, in each process.")
-    replay_size: int = Field(10_000, ge=1, description="Transitions that are remembered.")
+    replay_size: int = Field(10_000, ge=1, description="Capacity of the replay buffer.")
     learning_starts: int = Field(
         500, ge=1, description="Environment steps before the first update; actions are random."
     )
-    train_every: int = Field(
-        1, ge=1, description="Environment steps between two bursts of updates."
-    )
-    gradient_steps: int = Field(1, ge=1, description="Updates per burst.")
-    epsilon: float = Field(1.0, ge=0, le=1, description="Share of random actions at first.")
-    epsilon_min: float = Field(0.01, ge=0, le=1, description="Share of random actions at last.")
+    train_every: int = Field(1, ge=1, description="Environment steps between updates.")
+    gradient_steps: int = Field(1, ge=1, description="Updates each time.")
+    epsilon: float = Field(1.0, ge=0, le=1, description="Share of random actions at the start.")
+    epsilon_min: float = Field(0.01, ge=0, le=1, description="Smallest share of random actions.")
     epsilon_decay: float = Field(
-        0.995, gt=0, le=1, description="Factor of the share of random actions, each time it falls."
+        0.995, gt=0, le=1, description="Factor of the share of random actions per decay."
     )
-    epsilon_every: int = Field(
-        10, ge=1, description="Environment steps after which the share falls once."
-    )
+    epsilon_every: int = Field(10, ge=1, description="Environment steps between two decays.")
 
 
-class ModelConfig(Group):
-    """Shape of the Q-network."""
-
-    hidden_size: int = Field(128, ge=1, description="Width of the hidden layers.")
-    num_layers: int = Field(2, ge=0, le=16, description="Hidden layers; 0 = linear.")
-
-
-class DQNTrainingConfig(TrainingConfig):
-    """How long and how fast to learn, and from what."""
+class DQNTrainingConfig(AgentTrainingConfig):
+    """Optimization, temporal-difference targets and target network."""
 
     memory_knobs = ("replay_size", "batch_size", "hidden_size")
 
     epochs: int = 50
-    lr: float = 1e-3
     grad_clip: float = 10.0
-    use_amp: bool = False
-    num_threads: int = 1  # for networks this small a second thread costs more than it brings
-    gamma: float = Field(0.99, ge=0, le=1, description="What a reward one step later is worth.")
     n_step: int = Field(
-        1, ge=1, le=1000, description="Steps whose rewards are counted before a value is guessed."
+        1, ge=1, le=1000, description="Rewards that are summed before a value is bootstrapped."
     )
     double_q: bool = Field(
-        True, description="Let the learning network choose what the target network rates."
+        True, description="Double Q-learning: the online network selects the next action."
     )
-    td_loss: Literal["huber", "mse"] = Field("huber", description="How an error is counted.")
+    td_loss: Literal["huber", "mse"] = Field("huber", description="Loss of an error.")
     target_update: Literal["polyak", "copy"] = Field(
-        "polyak", description="The target network follows slowly, or is copied now and then."
+        "polyak", description="Average the weights into the target network, or copy them."
     )
-    tau: float = Field(0.005, gt=0, le=1, description="How far it follows per update (polyak).")
+    tau: float = Field(0.005, gt=0, le=1, description="Weight of the average per update (polyak).")
     target_every: int = Field(500, ge=1, description="Updates between two copies (copy).")
     failure_reward: float | None = Field(
         None,
@@ -81,25 +66,22 @@ class DQNTrainingConfig(TrainingConfig):
 
 
 class DQNLoggingConfig(LoggingConfig):
-    """Where the run and its numbers are written."""
+    """Run directory and logging."""
 
     log_every: int = 100
     sample_every: int = 25
 
 
-class Config(SystemConfig):
+class Config(AgentConfig):
     """Train an agent by deep Q-learning in any Gymnasium environment with discrete actions."""
 
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
     training: DQNTrainingConfig = DQNTrainingConfig()
-    scheduler: SchedulerConfig = SchedulerConfig(type="none")
-    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
     logging: DQNLoggingConfig = DQNLoggingConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> "Config":
-        """A burst must have something to learn from, and exploration cannot rise."""
+        """Exploration cannot rise."""
         data = self.data
         if data.epsilon_min > data.epsilon:
             raise ValueError(

@@ -1,20 +1,20 @@
-"""Playing becomes transitions, and transitions become batches.
+"""Collects transitions by acting, and batches of them from a replay buffer.
 
 | key | shape | values |
 |---|---|---|
-| `observation` | (B, D) float32 | what the agent saw |
-| `action` | (B,) int64 | what it did |
-| `reward` | (B,) float32 | what it got |
-| `next_observation` | (B, D) float32 | what that led to, also where a time limit cut the episode |
-| `bootstrap` | (B,) float32 | in [0, 1]; 0 where the episode terminated and nothing follows |
+| `observation` | (B, D) float32 | observation before the action |
+| `action` | (B,) int64 | action taken |
+| `reward` | (B,) float32 | its reward |
+| `next_observation` | (B, D) float32 | the true next one, also where a time limit cut the episode |
+| `bootstrap` | (B,) float32 | in [0, 1]; 0 where the episode terminated |
 
-With `n_step` above 1, `reward` is the discounted sum of as many rewards, `next_observation` what
-followed them, and `bootstrap` gamma to the power of the steps but one.
+With `n_step` above 1, `reward` is the discounted sum of n rewards, `next_observation` the one
+after them, and `bootstrap` gamma to the power of n - 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,35 +22,36 @@ import torch
 from torch import Tensor
 
 from triform.base.seeding import hash_seed
-from triform.datasets.environment_state import generator_state, set_generator_state
-from triform.datasets.environments import Environments
-from triform.datasets.scores import ScoreRecord
 from triform.systems.dqn.config import DataConfig
-from triform.systems.dqn.windows import Windows
+from triform.systems.dqn.n_step_buffer import NStepBuffer
+from triform.tasks.agents.environment_state import generator_state, set_generator_state
+from triform.tasks.agents.environments import VectorEnv
+from triform.tasks.agents.rollout import Policy
+from triform.tasks.agents.score_record import ScoreRecord
 
 Batch = dict[str, Tensor]
-GATHERED = 32  # batches of a burst that are gathered in one go
+BATCHES_PER_GATHER = 32  # batches that are gathered from the buffer in one call
 
 
-class Replay:
-    """The last transitions, in a ring of arrays that are made once.
+class ReplayBuffer:
+    """Ring buffer of the last transitions (arXiv:1312.5602, section 4).
 
     Args:
-        capacity: How many are remembered.
+        capacity: Number of transitions.
         num_inputs: Length of an observation.
-        dtype: Type in which observations are kept.
-        scale: Factor that makes network inputs out of them.
+        dtype: Type in which observations are stored.
+        scale: Factor from stored observations to network inputs.
     """
 
     def __init__(self, capacity: int, num_inputs: int, dtype: np.dtype[Any], scale: float):
         self.capacity, self.scale = capacity, scale
         self.size = self.position = 0
-        kept = torch.from_numpy(np.zeros(0, dtype)).dtype
+        stored = torch.from_numpy(np.zeros(0, dtype)).dtype
         self.columns = {
-            "observation": torch.zeros(capacity, num_inputs, dtype=kept),
+            "observation": torch.zeros(capacity, num_inputs, dtype=stored),
             "action": torch.zeros(capacity, dtype=torch.int64),
             "reward": torch.zeros(capacity),
-            "next_observation": torch.zeros(capacity, num_inputs, dtype=kept),
+            "next_observation": torch.zeros(capacity, num_inputs, dtype=stored),
             "bootstrap": torch.zeros(capacity),
         }
         # The same memory for numpy, which writes single rows five times as fast.
@@ -59,60 +60,59 @@ class Replay:
     def __len__(self) -> int:
         return self.size
 
-    def add(self, *rows: np.ndarray) -> None:
-        """Remember (N, ...) rows of each column, in the order of `columns`."""
-        for number in range(len(rows[0])):
-            place = self.position
-            for column, values in zip(self._arrays, rows, strict=True):
-                column[place] = values[number]
-            self.position = (place + 1) % self.capacity
+    def add(self, *columns: np.ndarray) -> None:
+        """Add N transitions: (N, ...) values of each column, in the order of `columns`."""
+        for row in range(len(columns[0])):
+            for array, values in zip(self._arrays, columns, strict=True):
+                array[self.position] = values[row]
+            self.position = (self.position + 1) % self.capacity
             self.size = min(self.size + 1, self.capacity)
 
-    def batches(self, numbers: Tensor) -> Iterator[Batch]:
-        """One batch for each row of transition numbers (K, B)."""
-        for part in numbers.split(GATHERED):
+    def batches(self, indices: Tensor) -> Iterator[Batch]:
+        """One batch for each row of indices (K, B)."""
+        for part in torch.split(indices, BATCHES_PER_GATHER):
             flat = part.reshape(-1)
             columns = []
             for column in self.columns.values():
-                found = column.index_select(0, flat)
-                if found.dtype == torch.uint8:
-                    found = found.float().mul_(self.scale)
-                columns.append(found.view(*part.shape, *found.shape[1:]).unbind())
-            for values in zip(*columns, strict=True):
-                yield dict(zip(self.columns, values, strict=True))
+                values = column.index_select(0, flat)
+                if values.dtype == torch.uint8:
+                    values = values.float().mul_(self.scale)
+                columns.append(values.view(*part.shape, *values.shape[1:]).unbind())
+            for batch in zip(*columns, strict=True):
+                yield dict(zip(self.columns, batch, strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         filled = {name: column[: self.size].clone() for name, column in self.columns.items()}
         return {"columns": filled, "position": self.position, "capacity": self.capacity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved replay; of a larger one the newest transitions are kept."""
+        """Load a saved buffer; of a larger one the newest transitions."""
         columns, position = state["columns"], int(state["position"])
         size = len(columns["action"])
         order = torch.arange(size)
-        if size == int(state["capacity"]):  # the ring was full: the oldest stands at `position`
+        if size == int(state["capacity"]):  # the buffer was full: the oldest is at `position`
             order = order.roll(-position)
         order = order[-self.capacity :]
-        same = self.capacity == int(state["capacity"])
+        is_same_size = self.capacity == int(state["capacity"])
         for name, column in self.columns.items():
             if columns[name].shape[1:] != column.shape[1:]:
                 raise ValueError(f"saved {name} has another size")
-            column[: len(order)] = columns[name] if same else columns[name][order]
+            column[: len(order)] = columns[name] if is_same_size else columns[name][order]
         self.size = len(order)
-        self.position = position if same else self.size % self.capacity
+        self.position = position if is_same_size else self.size % self.capacity
 
 
 class Collector:
-    """Plays, remembers, and says when there is something to learn.
+    """Acts epsilon-greedily, fills the replay buffer and draws batches from it.
 
     Args:
-        config: The settings.
-        environments: Where it plays.
-        replay: What it remembers in.
-        record: Where it notes the scores of its episodes.
-        greedy: Observations (N, D) float32 to the best actions (N,).
-        seed: Seed of exploration and of what is learned from.
-        windows: What makes transitions over several steps; None = over one.
+        config: Settings.
+        env: The environments.
+        replay_buffer: Where transitions are stored.
+        record: Where scores of episodes are stored.
+        greedy_policy: Observations (N, D) float32 to the best actions (N,).
+        seed: Seed of exploration and of the batches drawn.
+        n_step_buffer: Makes n-step transitions; None = single steps.
         failure_reward: Reward to learn with where an episode terminates; None = the real one.
 
     Attributes:
@@ -122,97 +122,102 @@ class Collector:
     def __init__(
         self,
         config: DataConfig,
-        environments: Environments,
-        replay: Replay,
+        env: VectorEnv,
+        replay_buffer: ReplayBuffer,
         record: ScoreRecord,
-        greedy: Callable[[np.ndarray], np.ndarray],
+        greedy_policy: Policy,
         *,
         seed: int,
-        windows: Windows | None = None,
+        n_step_buffer: NStepBuffer | None = None,
         failure_reward: float | None = None,
     ):
-        self.config, self.environments = config, environments
-        self.replay, self.record = replay, record
-        self.greedy, self.windows, self.failure_reward = greedy, windows, failure_reward
-        self.random = np.random.default_rng(hash_seed(seed, "explore"))
-        self.steps = self.steps_in_epoch = self.since_burst = 0
+        self.config, self.env = config, env
+        self.replay_buffer, self.record = replay_buffer, record
+        self.greedy_policy, self.n_step_buffer = greedy_policy, n_step_buffer
+        self.failure_reward = failure_reward
+        self.rng = np.random.default_rng(hash_seed(seed, "explore"))
+        self.steps = self.steps_in_epoch = self.steps_since_update = 0
         self.pending = torch.zeros(0, config.batch_size, dtype=torch.int64)
 
     @property
     def epsilon(self) -> float:
-        """Present share of random actions."""
+        """Current share of random actions."""
         config = self.config
-        times = max(0, self.steps - config.learning_starts) // config.epsilon_every
-        return max(config.epsilon_min, config.epsilon * config.epsilon_decay**times)
+        num_decays = max(0, self.steps - config.learning_starts) // config.epsilon_every
+        return max(config.epsilon_min, config.epsilon * config.epsilon_decay**num_decays)
 
     def batches(self) -> Iterator[Batch]:
-        """Play the rest of the epoch, and yield what is to be learned from as it comes."""
+        """Act for the rest of the epoch; yields each batch as soon as its update is due."""
         while True:
-            for batch in self.replay.batches(self.pending):
+            for batch in self.replay_buffer.batches(self.pending):
                 self.pending = self.pending[1:]  # before the batch is out: it may be the last
                 yield batch
             if self.steps_in_epoch >= self.config.steps_per_epoch:
                 break
-            self.act()
+            self.step()
         self.steps_in_epoch = 0
 
-    def act(self) -> None:
-        """Act once in every environment, remember it, and plan a burst of updates if one is due."""
-        config, environments = self.config, self.environments
-        observations = environments.observations
-        if self.windows is not None:
-            for place, length in enumerate(environments.lengths):
+    def step(self) -> None:
+        """Act once in each environment, store the transitions and draw batches if one is due."""
+        config, env = self.config, self.env
+        observations = env.observations
+        if self.n_step_buffer is not None:
+            for index, length in enumerate(env.episode_lengths):
                 if not length:
-                    self.windows.forget(place)
-        actions = self.choose(observations)
-        step = environments.step(actions)
+                    self.n_step_buffer.clear(index)
+        actions = self.epsilon_greedy(observations)
+        step = env.step(actions)
         rewards = step.rewards
         if self.failure_reward is not None:
             rewards = np.where(step.terminated, np.float32(self.failure_reward), rewards)
-        if self.windows is None:
-            self.replay.add(observations, actions, rewards, step.successors, ~step.terminated)
+        if self.n_step_buffer is None:
+            self.replay_buffer.add(
+                observations, actions, rewards, step.next_observations, ~step.terminated
+            )
         else:
-            rows = list(self.windows.add(observations, actions, rewards, step))
-            if rows:
-                self.replay.add(*(np.array(column) for column in zip(*rows, strict=True)))
+            transitions = list(self.n_step_buffer.add(observations, actions, rewards, step))
+            if transitions:
+                columns = zip(*transitions, strict=True)
+                self.replay_buffer.add(*(np.array(column) for column in columns))
         count = len(actions)
         self.steps += count
         self.steps_in_epoch += count
-        for score, _ in environments.finished:
+        for score, _ in env.finished:
             self.record.add(self.steps, score)
         if self.steps < config.learning_starts:
             return
-        self.since_burst += count
-        bursts, self.since_burst = divmod(self.since_burst, config.train_every)
-        if bursts and len(self.replay):
-            shape = (bursts * config.gradient_steps, config.batch_size)
-            self.pending = torch.from_numpy(self.random.integers(len(self.replay), size=shape))
+        self.steps_since_update += count
+        num_due, self.steps_since_update = divmod(self.steps_since_update, config.train_every)
+        if num_due and len(self.replay_buffer):
+            shape = (num_due * config.gradient_steps, config.batch_size)
+            indices = self.rng.integers(len(self.replay_buffer), size=shape)
+            self.pending = torch.from_numpy(indices)
 
-    def choose(self, observations: np.ndarray) -> np.ndarray:
-        """Epsilon-greedy actions (N,)."""
-        count, random = len(observations), self.random
-        explores = random.random(count) < self.epsilon
-        if self.steps < self.config.learning_starts or explores.all():
-            return random.integers(self.environments.num_actions, size=count)
-        actions = self.greedy(self.environments.seen.inputs(observations))
-        if explores.any():
-            others = random.integers(self.environments.num_actions, size=count)
-            actions = np.where(explores, others, actions)
+    def epsilon_greedy(self, observations: np.ndarray) -> np.ndarray:
+        """Actions (N,), each random with probability epsilon."""
+        count, rng, num_actions = len(observations), self.rng, self.env.num_actions
+        is_random = rng.random(count) < self.epsilon
+        if self.steps < self.config.learning_starts or is_random.all():
+            return rng.integers(num_actions, size=count)
+        actions = self.greedy_policy(self.env.encoder.inputs(observations))
+        if is_random.any():
+            actions = np.where(is_random, rng.integers(num_actions, size=count), actions)
         return actions
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "random": generator_state(self.random),
+            "rng": generator_state(self.rng),
             "steps": self.steps,
             "steps_in_epoch": self.steps_in_epoch,
-            "since_burst": self.since_burst,
+            "steps_since_update": self.steps_since_update,
             "pending": self.pending.clone(),
-            "windows": self.windows.state_dict() if self.windows is not None else {},
+            "n_step_buffer": self.n_step_buffer.state_dict() if self.n_step_buffer else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        set_generator_state(self.random, state["random"])
-        if self.windows is not None and state["windows"]:
-            self.windows.load_state_dict(state["windows"])
+        set_generator_state(self.rng, state["rng"])
+        if self.n_step_buffer is not None and state["n_step_buffer"]:
+            self.n_step_buffer.load_state_dict(state["n_step_buffer"])
         self.steps, self.steps_in_epoch = int(state["steps"]), int(state["steps_in_epoch"])
-        self.since_burst, self.pending = int(state["since_burst"]), state["pending"].clone()
+        self.steps_since_update = int(state["steps_since_update"])
+        self.pending = state["pending"].clone()

@@ -1,4 +1,4 @@
-"""The whole loss of the Q-learner: targets, errors, reduction."""
+"""Temporal-difference targets and loss of deep Q-learning."""
 
 from __future__ import annotations
 
@@ -15,45 +15,48 @@ def td_targets(
     online_values: Tensor | None,
     gamma: float,
 ) -> Tensor:
-    """What the Q-value of a transition should be (arXiv:1312.5602 equation 3).
+    """Temporal-difference targets (arXiv:1312.5602, equation 3).
 
-    With `online_values` the action is chosen by the learning network and rated by the target
-    network (double Q-learning, arXiv:1509.06461 equation 4): the maximum of noisy values is too
-    high on average.
+    With `online_values` the online network selects the action and the target network evaluates
+    it (double Q-learning, arXiv:1509.06461, equation 4): the maximum of noisy values is too high
+    on average.
 
     Args:
         rewards: (B,).
-        bootstrap: (B,), 0 where the episode terminated, else 1 (less, where `rewards` are of
-            several steps): also where a time limit cut it.
-        target_values: Q-values of the target network for what followed (B, A).
-        online_values: Those of the learning network, or None.
-        gamma: Worth of a reward one step later.
+        bootstrap: (B,), 0 where the episode terminated, else 1 (also where a time limit cut it);
+            for n-step `rewards` gamma to the power of n - 1.
+        target_values: Q-values (B, A) of the target network for the next observations.
+        online_values: Q-values (B, A) of the online network for them, or None.
+        gamma: Discount factor.
+
+    Returns:
+        (B,).
     """
     target_values = target_values.float()
     if online_values is None:
-        best = target_values.amax(1)
+        next_values = target_values.amax(1)
     else:
-        best = target_values.gather(1, online_values.argmax(1, keepdim=True))[:, 0]
-    return rewards + gamma * bootstrap * best
+        next_values = target_values.gather(1, online_values.argmax(1, keepdim=True))[:, 0]
+    return rewards + gamma * bootstrap * next_values
 
 
 def td_loss(
     values: Tensor, actions: Tensor, targets: Tensor, kind: Literal["huber", "mse"]
 ) -> dict[str, Tensor]:
-    """Mean error of the actions that were taken.
+    """Mean temporal-difference error of the actions taken.
 
-    Huber's loss is quadratic up to an error of 1 and linear beyond, so that one surprise does
-    not throw all other values (Nature 518, 529: "clipping the error term").
+    Huber's loss is quadratic up to an error of 1 and linear beyond, which limits the effect of
+    single large errors (Nature 518, 529: "clipping the error term").
 
     Args:
         values: Q-values (B, A) with a graph.
-        actions: Taken (B,).
+        actions: Actions taken (B,).
         targets: (B,) without a graph.
-        kind: How an error is counted.
+        kind: Loss function.
 
     Returns:
         Scalars: `loss`, and `q`, the mean value of the actions taken.
     """
-    taken = values.float().gather(1, actions[:, None])[:, 0]
-    loss = F.smooth_l1_loss(taken, targets) if kind == "huber" else F.mse_loss(taken, targets)
-    return {"loss": loss, "q": taken.detach().mean()}
+    action_values = values.float().gather(1, actions[:, None])[:, 0]
+    loss_function = F.smooth_l1_loss if kind == "huber" else F.mse_loss
+    return {"loss": loss_function(action_values, targets), "q": action_values.detach().mean()}

@@ -1,4 +1,4 @@
-"""The Q-network: what an agent sees becomes the worth of each action."""
+"""The Q-network: observations to action values."""
 
 from __future__ import annotations
 

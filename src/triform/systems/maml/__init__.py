@@ -1,4 +1,4 @@
-"""Learns to learn: weights from which a few steps tell classes apart (requirements FEW-1, FEW-3).
+"""Few-shot classification by model-agnostic meta-learning.
 
 triform maml train --config glyphs
 """

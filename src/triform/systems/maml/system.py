@@ -1,105 +1,48 @@
-"""Wires tasks, network and loss together; one function per verb."""
+"""Training of MAML, and its verbs."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from triform.base.seeding import seed_everything
-from triform.datasets.episode_pictures import draw_sample
-from triform.datasets.episodes import Episode, load_table, training_time_source
-from triform.engine.device import pick_device
-from triform.engine.fit import fit
-from triform.engine.protocol import System as EngineSystem
+from triform.engine.optimizers import adamw
 from triform.engine.update import Update
-from triform.metrics.episodes import loss_and_accuracy
+from triform.systems.maml.adaptation import adapted_logits
 from triform.systems.maml.config import Config
-from triform.systems.maml.data import training_loader
-from triform.systems.maml.loss import query_loss
-from triform.systems.maml.model import Classifier, InnerRates, learned_within
-from triform.systems.maml.tasks import task_logits
-from triform.systems.maml.trained import Trained, classify, evaluate
+from triform.systems.maml.trained import Trained, build_networks
+from triform.tasks.few_shot.episodes import Episode
+from triform.tasks.few_shot.loss import query_loss
+from triform.tasks.few_shot.system import FewShotSystem
 
-__all__ = ["System", "classify", "evaluate", "from_checkpoint", "train"]
+evaluate, classify = Trained.evaluate, Trained.classify
 
 
-class System(EngineSystem):
+class System(FewShotSystem[Config]):
     """Model-agnostic meta-learning."""
 
     name = "maml"
-    monitor = "val/accuracy"
-    monitor_mode = "max"
 
     def __init__(self, config: Config):
         super().__init__(config)
-        seed_everything(config.seed)  # the network's first weights
-        self.config: Config = config
-        pick_device(config.device)  # a wrong name is told before pictures are drawn
-        data, training = config.data, config.training
-        self.table = load_table(data)
-        self.loader = training_loader(self.table, config)
-        self.stateful = {"loader": self.loader}
-        # References without the engine's wrappers: weights are replaced within a task.
-        self.network = Classifier(config.model, data.channels, data.image_size, data.n_way)
+        # References without the engine's wrappers: inner steps replace the parameters.
+        self.network, self.inner_rates = build_networks(config)
         self.networks = {"classifier": self.network}
-        self.inner_rates: InnerRates | None = None
-        if training.learn_inner_lr:
-            names = learned_within(self.network, anil=training.anil)
-            self.inner_rates = InnerRates(names, training.inner_steps, training.inner_lr)
+        if self.inner_rates is not None:
             self.networks["inner_rates"] = self.inner_rates
-        self.learned = [p for module in self.networks.values() for p in module.parameters()]
-        self.optimizers = {
-            "main": torch.optim.AdamW(
-                self.learned, lr=training.lr, weight_decay=training.weight_decay, fused=True
-            )
-        }
+        self.parameters = [p for module in self.networks.values() for p in module.parameters()]
+        self.optimizers = {"main": adamw(self.parameters, config.training)}
 
-    @property
-    def num_batches(self) -> int:
-        return len(self.loader)
-
-    def batches(self) -> Iterator[Episode]:
-        return iter(self.loader)
-
-    def logits(self, batch: Episode, *, steps: int) -> Tensor:
-        """Logits (T, Q, N) of the queries after so many steps on the supports."""
-        on = {key: value.to(self.device) for key, value in batch.items()}
-        return task_logits(self.network, self.inner_rates, on, self.config.training, steps=steps)
+    def _logits(self, batch: Episode, steps: int) -> Tensor:
+        """Logits (T, Q, N) of the queries after so many inner steps."""
+        training = self.config.training
+        return adapted_logits(self.network, self.inner_rates, batch, training, steps=steps)
 
     def step(self, batch: Episode, update: Update) -> dict[str, Tensor]:
-        logits = self.logits(batch, steps=self.config.training.inner_steps)
+        logits = self._logits(batch, self.config.training.inner_steps)
         losses = query_loss(logits, batch["query_labels"])
-        update.apply_gradients(torch.autograd.grad(losses["loss"], self.learned))
+        update.apply_gradients(torch.autograd.grad(losses["loss"], self.parameters))
         return {key: value.detach() for key, value in losses.items()}
 
     def test_logits(self, episode: Episode) -> Tensor:
-        """Logits (T, Q, n_way) of tasks as they are tested."""
         training = self.config.training
-        return self.logits(episode, steps=training.test_steps or training.inner_steps)
-
-    def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Loss and accuracy on tasks of the split's classes, inductive."""
-        data = self.config.data
-        source = training_time_source(self.table, data, split)
-        return loss_and_accuracy(
-            self.test_logits, source, data.evaluation_episodes, self.config.seed
-        )
-
-    def sample(self, folder: Path, step: int) -> None:
-        """A validation task: examples, then queries under the class they were given."""
-        draw_sample(self.test_logits, self.table, self.config.data, folder / f"{step:06d}.png")
-
-
-def train(config: Config) -> dict[str, Any]:
-    """Train, and say where the run is and how it ended."""
-    result = fit(System(config), config)
-    return {"run": str(result.run_dir), **result.metrics}
-
-
-def from_checkpoint(path: Path, device: str = "auto") -> Trained:
-    """The trained weights in a file; see `systems.from_checkpoint`."""
-    return Trained(path, pick_device(device))
+        return self._logits(episode, training.test_steps or training.inner_steps)

@@ -1,4 +1,4 @@
-"""Tells new classes apart after a few examples, by prototypes (requirements FEW-2, FEW-3).
+"""Few-shot classification by prototypical networks.
 
 triform protonet train --config glyphs
 """

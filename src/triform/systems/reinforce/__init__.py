@@ -1,4 +1,4 @@
-"""An agent that learns to play by policy gradients (requirements RL-2, RL-3).
+"""Reinforcement learning by policy gradients.
 
 triform reinforce train --environment CartPole-v1
 """

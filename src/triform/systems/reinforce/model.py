@@ -1,16 +1,16 @@
-"""The networks: what an agent sees becomes logits of its actions, or the worth of the state."""
+"""Policy and value network: observations to logits of actions, or to a state value."""
 
 from __future__ import annotations
 
 from triform.layers.perceptron import Activation, Perceptron
 
-LAST_GAIN = 0.01  # a new policy prefers nothing
+LAST_GAIN = 0.01  # a new policy is close to uniform
 
 
 class PolicyNetwork(Perceptron):
-    """A multi-layer perceptron; one output per action, or a single one for the worth of a state.
+    """A multi-layer perceptron with one output per action, or a single one for the state value.
 
-    No dropout: the policy that learns must be the one that acted.
+    Without dropout: training needs the logits by which the actions were sampled.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Image <-> 3D retrieval: find the part from a picture, and the picture from the part.
+"""Image <-> 3D retrieval: the part for an image, and the image for a part.
 
-triform retrieval train --config tiny
+triform retrieval search --gallery LIBRARY --text "a round table"
 """

@@ -1,27 +1,27 @@
-"""Every knob of the retrieval system, and the settings of its verbs. Imports no torch."""
+"""Settings of the retrieval system and of its verbs. Imports no torch."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from triform.base.config import Group, Settings
+from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
+    CosineSchedulerConfig,
     DeviceName,
-    EarlyStoppingConfig,
-    SchedulerConfig,
+    NoEarlyStoppingConfig,
     SystemConfig,
     TrainingConfig,
 )
-from triform.systems.retrieval.verbs import EmbedConfig, SearchConfig, SubmitConfig
+from triform.systems.retrieval.verb_config import EmbedConfig, SearchConfig, SubmitConfig
 
 SMALL = "small"
-"""The image encoder that is trained here, from scratch, together with the rest."""
+"""The image encoder that is trained here from scratch."""
 Recalls = tuple[int, ...]
 
 
 class DataConfig(Group):
-    """Which objects, and what is shown of them."""
+    """Training data and its augmentation."""
 
     library: str = Field(
         "testdataset",
@@ -29,68 +29,71 @@ class DataConfig(Group):
         description="A shape library (folder or address), or a known data set "
         "(`triform data list`), which is prepared once into the cache folder.",
     )
-    download_path: str = Field("datasets", description="Folder that data sets are brought to.")
+    download_path: str = Field("datasets", description="Download folder.")
     image_embeddings: str = Field(
-        "", description="The .npz of `triform retrieval embed`; needed by a frozen encoder."
+        "", description="The .npz of `triform retrieval embed`; for a frozen encoder."
     )
     split: str = Field(
         "", description="CSV `model_id,split` (train, validation, test); empty = the library's."
     )
-    views: int = Field(4, ge=1, description="Pictures of each object in a step.")
+    views: int = Field(4, ge=1, description="Images of each object in a step.")
     light_views: int = Field(
-        0, ge=0, description="So many of them are changed but a little, as a gallery looks."
+        0,
+        ge=0,
+        description="Number of them that are only lightly augmented, like gallery views.",
     )
     near_views: int = Field(
         0,
         ge=0,
-        description="Take an object's pictures in a step from so many neighbours of a random one, "
-        "as a query is compared with the view nearest to it; 0 = from all around.",
+        description="Draw an object's images of a step among this many nearest neighbours of a "
+        "random view, as a query is compared with its nearest view; 0 = among all.",
     )
     image_size: int = Field(64, ge=16, le=512, description="Pixels along each side (small).")
     points: int = Field(
-        1024, ge=32, le=100_000, description="Points of each cloud that the network sees."
+        1024, ge=32, le=100_000, description="Points of each object that the network reads."
     )
     batch_size: int = Field(32, ge=2, description="Objects per step, in each process.")
-    num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
-    max_samples: int = Field(0, ge=0, description="Use only the first so many objects; 0 = all.")
+    num_workers: int = Field(0, ge=0, description="Worker processes that load data; 0 = none.")
+    max_samples: int = Field(0, ge=0, description="Largest number of objects; 0 = all.")
     prepared_views: int = Field(
-        24, ge=1, le=1000, description="Pictures of each object, where a data set is prepared."
+        24, ge=1, le=1000, description="Images of each object when a data set is prepared."
     )
     prepared_cameras: Literal["even", "upper", "random", "turntable"] = Field(
         "even",
-        description="Where their cameras stand, as `triform shapes prepare --cameras` says.",
+        description="Their cameras, as in `triform shapes prepare --cameras`.",
     )
-    prepared_size: int = Field(
-        224, ge=8, le=4096, description="Their pixels along each side, where it is prepared."
-    )
+    prepared_size: int = Field(224, ge=8, le=4096, description="Their pixels along each side.")
     prepared_points: int = Field(
         16384,
         ge=32,
         le=1_000_000,
-        description="Points of each object, where a data set is prepared.",
+        description="Points of each object when a data set is prepared.",
     )
     point_scale: float = Field(
         1.5, ge=1, lt=4, description="Each axis is stretched by a factor from 1/this to this."
     )
     point_shift: float = Field(0.2, ge=0, le=1, description="Largest shift along each axis.")
-    point_turn: float = Field(
-        0.0, ge=0, le=180, description="Largest turn about the upright axis, in degrees."
+    point_rotation: float = Field(
+        0.0, ge=0, le=180, description="Largest rotation about the upright axis, in degrees."
     )
-    point_jitter: float = Field(0.0, ge=0, le=0.1, description="Noise of each coordinate.")
+    point_jitter: float = Field(0.0, ge=0, le=0.1, description="Noise of each coordinate (sigma).")
     color_drop: float = Field(
-        0.0, ge=0, le=1, description="Share of clouds whose colours are replaced by 0.4."
+        0.0,
+        ge=0,
+        le=1,
+        description="Probability that the colours of the points are replaced by 0.4.",
     )
     virtual_colors: float = Field(
-        0.0, ge=0, le=1, description="Share of objects whose colour channels are swapped."
+        0.0, ge=0, le=1, description="Probability that an object's colour channels are permuted."
     )
-    mirror: bool = Field(False, description="Show half of the objects mirrored, clouds as well.")
-    picture_augment: bool = Field(
-        True, description="Change training pictures: backgrounds, crops, turns, blur, colours."
+    mirror: bool = Field(False, description="Mirror images and points of half of the objects.")
+    image_augment: bool = Field(
+        True, description="Augment training images: backgrounds, crops, rolls, blur, colours."
     )
 
 
 class ModelConfig(Group):
-    """Shape of the networks."""
+    """Sizes of the networks."""
 
     image_encoder: str = Field(
         SMALL,
@@ -100,43 +103,46 @@ class ModelConfig(Group):
     )
     image_width: int = Field(64, ge=8, le=1024, description="Channels of the small encoder.")
     image_head: Literal["linear", "moe"] = Field(
-        "linear", description="What takes picture features into the common space."
+        "linear", description="Head from image features to the embedding space."
     )
     n_experts: int = Field(8, ge=1, le=256, description="Experts of the head (moe).")
     moe_top_k: int = Field(
-        0, ge=0, description="Only so many experts answer each picture; 0 = all of them (dense)."
+        0, ge=0, description="Number of experts used for each image; 0 = all (dense)."
     )
     point_encoder: Literal["tiny", "small", "base", "large"] = Field(
         "tiny", description="Size of ReCon++; small, base and large are the published ones."
     )
     point_weights: str = Field(
-        "", description="Published ReCon++ weights to begin with (.pth); empty = from scratch."
+        "", description="Published ReCon++ weights to start from (.pth); empty = from scratch."
     )
     point_width: int = Field(0, ge=0, description="Width of its tokens; 0 = that of the size.")
     point_depth: int = Field(0, ge=0, le=64, description="Its layers; 0 = those of the size.")
     point_heads: int = Field(0, ge=0, description="Its attention heads; 0 = those of the size.")
     layer_scale: float = Field(
-        -1.0, ge=-1, le=1, description="First scale of its branches; -1 = of the size, 0 = none."
+        -1.0,
+        ge=-1,
+        le=1,
+        description="Initial LayerScale; -1 = that of the size, 0 = none.",
     )
     patch_widths: tuple[int, int, int] = Field(
         (128, 256, 512),
         description="Widths of its patch embedding: first layer, first pool, second layer.",
     )
-    num_group: int = Field(64, ge=1, le=4096, description="Groups that a cloud is cut into.")
-    group_size: int = Field(32, ge=1, le=1024, description="Points of a group.")
+    num_group: int = Field(64, ge=1, le=4096, description="Groups of points.")
+    group_size: int = Field(32, ge=1, le=1024, description="Points in a group.")
     mask_ratio: float = Field(
-        0.0, ge=0, lt=1, description="Share of the groups hidden in training; never afterwards."
+        0.0, ge=0, lt=1, description="Share of the groups that are masked in training."
     )
     drop_path_rate: float = Field(
-        0.1, ge=0, lt=1, description="Branches left out in training, in the last layer."
+        0.1, ge=0, lt=1, description="Stochastic depth rate of the last layer."
     )
-    img_queries: int = Field(13, ge=1, description="Global tokens for pictures.")
+    img_queries: int = Field(13, ge=1, description="Global tokens for images.")
     text_queries: int = Field(3, ge=0, description="Global tokens for texts.")
-    with_color: bool = Field(True, description="Show the points' colours to the network.")
-    stop_grad: bool = Field(False, description="Global tokens leave the groups' layers alone.")
-    emb_dim: int = Field(256, ge=2, description="Width of the common space.")
+    with_color: bool = Field(True, description="The network reads the points' colours.")
+    stop_grad: bool = Field(False, description="Stop gradients from global to local tokens.")
+    emb_dim: int = Field(256, ge=2, description="Width of the embedding space.")
     text_ratio: float = Field(
-        0.3, ge=0, le=10, description="Weight of the text tokens in a cloud's embedding."
+        0.3, ge=0, le=10, description="Weight of the text tokens in an embedding of points."
     )
     text_encoder: str = Field(
         "minilm", description="minilm, clip, a hub name or a folder, frozen; empty = no texts."
@@ -156,7 +162,7 @@ class ModelConfig(Group):
 
 
 class RetrievalTrainingConfig(TrainingConfig):
-    """How long and how fast to train, and what the losses weigh."""
+    """Optimization, and the weights of the losses."""
 
     memory_knobs: ClassVar[tuple[str, ...]] = ("batch_size", "views", "num_group")
 
@@ -165,49 +171,47 @@ class RetrievalTrainingConfig(TrainingConfig):
     weight_decay: float = 0.05
     grad_clip: float = 10.0
     warmup_epochs: float = Field(
-        1.0, ge=0, description="Epochs in which the learning rate rises; for warmup_steps 0."
+        1.0, ge=0, description="Epochs of warm-up; used when warmup_steps is 0."
     )
     head_lr_factor: float = Field(
-        1.0, gt=0, description="Learning rate of all but the point encoder, over lr."
+        1.0, gt=0, description="Learning rate of everything but the point encoder, relative to lr."
     )
     temperature: float = Field(0.07, gt=0, le=10, description="Temperature of the softmax.")
-    learn_temperature: bool = Field(False, description="Learn the temperature as well.")
+    learn_temperature: bool = Field(False, description="Train the temperature as well.")
     positives: Literal["logsumexp", "mean", "each"] = Field(
         "logsumexp",
-        description="How several views count: their summed probability, the mean of each one's "
-        "(SupCon), or each one against other objects alone.",
+        description="Loss of several positive views: of their summed probability, the mean over "
+        "them (SupCon), or the mean without the other positives among the negatives.",
     )
-    picture_positives: Literal["logsumexp", "mean", "each"] = Field(
-        "each", description="The same for an object's pictures among themselves."
+    image_positives: Literal["logsumexp", "mean", "each"] = Field(
+        "each", description="The same for pairs of images of one object."
     )
-    picture_shape_weight: float = Field(1.0, ge=0, description="Loss of pictures and shapes.")
-    text_shape_weight: float = Field(0.0, ge=0, description="Loss of texts and shapes.")
-    text_picture_weight: float = Field(0.0, ge=0, description="Loss of texts and pictures.")
-    picture_picture_weight: float = Field(
-        0.0, ge=0, description="Loss of an object's pictures among themselves; views >= 2."
+    image_shape_weight: float = Field(1.0, ge=0, description="Weight of the image-shape loss.")
+    text_shape_weight: float = Field(0.0, ge=0, description="Weight of the text-shape loss.")
+    text_image_weight: float = Field(0.0, ge=0, description="Weight of the text-image loss.")
+    image_image_weight: float = Field(
+        0.0, ge=0, description="Weight of the loss between images of one object; views >= 2."
     )
-    memory: int = Field(
-        0,
-        ge=0,
-        description="Earlier pictures that an object's pictures are told from as well; 0 = none.",
+    memory_size: int = Field(
+        0, ge=0, description="Earlier images used as further negatives of images; 0 = none."
     )
     balance_weight: float = Field(
-        0.0, ge=0, description="Loss of unevenly used experts (moe); 0.01 is usual with top-k."
+        0.0, ge=0, description="Weight of the load-balancing loss (moe); 0.01 is usual with top-k."
     )
 
     @property
     def uses_points(self) -> bool:
-        """Whether any loss looks at shapes."""
-        return self.picture_shape_weight > 0 or self.text_shape_weight > 0
+        """Whether any loss uses shapes."""
+        return self.image_shape_weight > 0 or self.text_shape_weight > 0
 
     @property
     def uses_text(self) -> bool:
-        """Whether any loss looks at texts."""
-        return self.text_shape_weight > 0 or self.text_picture_weight > 0
+        """Whether any loss uses texts."""
+        return self.text_shape_weight > 0 or self.text_image_weight > 0
 
 
 class MetricsConfig(Group):
-    """What is measured while training."""
+    """Metrics of the evaluation while training."""
 
     k_list_for_recalls: Recalls = Field(
         (1, 2, 3, 5, 10), min_length=1, description="The K of every Recall@K."
@@ -216,32 +220,34 @@ class MetricsConfig(Group):
         (3,), description="Keep moe_recall@K and pc_encoder_recall@K files at the best of these."
     )
     monitor: str = Field(
-        "recall@3", min_length=1, description="The number of `val/` that chooses the best weights."
+        "recall@3",
+        min_length=1,
+        description="Metric of `val/` that selects the best weights.",
     )
 
 
 class Config(SystemConfig):
-    """Train encoders of pictures, shapes and texts into one space, on a shape library."""
+    """Train encoders of images, shapes and texts into one space, on a shape library."""
 
     named_models = {("model", "text_encoder"): ("text encoder", "--text_encoder")}  # noqa: RUF012
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: RetrievalTrainingConfig = RetrievalTrainingConfig()
-    scheduler: SchedulerConfig = SchedulerConfig(type="CosineAnnealingLR")
-    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
+    scheduler: CosineSchedulerConfig = CosineSchedulerConfig()
+    early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
     metrics: MetricsConfig = MetricsConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> "Config":
-        """What one group says has to be possible with another."""
+        """Check settings of different groups against each other."""
         data, model, training = self.data, self.model, self.training
         if data.points < max(model.num_group, model.group_size):
             raise ValueError(
                 f"points {data.points} are fewer than num_group {model.num_group} "
                 f"or group_size {model.group_size}"
             )
-        if training.picture_picture_weight and data.views < 2:
-            raise ValueError(f"picture_picture_weight needs views 2 or more, seen {data.views}")
+        if training.image_image_weight and data.views < 2:
+            raise ValueError(f"image_image_weight needs views 2 or more, seen {data.views}")
         if 0 < data.near_views < data.views - 1:
             raise ValueError(f"near_views {data.near_views} are too few for views {data.views}")
         if data.light_views > data.views:
@@ -251,15 +257,13 @@ class Config(SystemConfig):
                 f"image_encoder {model.image_encoder} is frozen: image_embeddings must name the "
                 ".npz that `triform retrieval embed` wrote"
             )
-        if not (
-            training.uses_points or training.text_picture_weight or training.picture_picture_weight
-        ):
+        if not (training.uses_points or training.text_image_weight or training.image_image_weight):
             raise ValueError(
-                "one of picture_shape_weight, text_shape_weight, text_picture_weight and "
-                "picture_picture_weight must be above 0"
+                "one of image_shape_weight, text_shape_weight, text_image_weight and "
+                "image_image_weight must be above 0"
             )
         if training.uses_text and not model.text_encoder:
-            raise ValueError("text_shape_weight and text_picture_weight need a text_encoder")
+            raise ValueError("text_shape_weight and text_image_weight need a text_encoder")
         missing = set(self.metrics.save_checkpoint_at_recall_k) - set(
             self.metrics.k_list_for_recalls
         )
@@ -273,11 +277,11 @@ class Config(SystemConfig):
 
 
 class EvaluateConfig(Settings):
-    """Measure trained encoders: Recall@K and MRR in both directions, beside chance."""
+    """Evaluate trained encoders: Recall@K and MRR in both directions, beside chance."""
 
     checkpoint: str | None = Field(
         None,
-        description="Trained weights (.pth, .safetensors, run directory), or MOE:PC; none means "
+        description="Trained weights (.pth, .safetensors, run directory), or MOE:PC; by default "
         "the weights that come with the project.",
     )
     library: str = Field(
@@ -289,20 +293,20 @@ class EvaluateConfig(Settings):
         None, description="Text encoder instead of the one named in the checkpoint."
     )
     split: Literal["test", "val", "heldout", "train", "all"] = Field(
-        "heldout", description="Which objects; heldout = val and test together."
+        "heldout", description="Split of the objects; heldout = val and test together."
     )
     k_list_for_recalls: Recalls = Field((1, 3, 5, 10), min_length=1, description="The K.")
-    max_samples: int = Field(0, ge=0, description="Only the first so many objects; 0 = all.")
+    max_samples: int = Field(0, ge=0, description="Largest number of objects; 0 = all.")
     baseline: bool = Field(
-        True, description="Also measure the plain baseline (HOG and colour) on the same queries."
+        True, description="Also evaluate the plain baseline (HOG and colour) on the same queries."
     )
     whole_gallery: bool = Field(
-        False, description="Also look for the previews among all objects of the library."
+        False, description="Also search for the previews among all objects of the library."
     )
-    hard: bool = Field(True, description="Also ask with pictures made hard (small encoder).")
+    hard: bool = Field(True, description="Also evaluate with corrupted images (small encoder).")
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hard queries.")
-    output: Path | None = Field(None, description="Write the numbers here as JSON as well.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed of the corruptions.")
+    output: Path | None = Field(None, description="Also write the results to this JSON file.")
 
 
 VERBS: dict[str, type[Settings]] = {

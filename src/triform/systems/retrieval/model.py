@@ -1,4 +1,4 @@
-"""The three towers, each into the same space: pictures, shapes, texts. Tensors in, tensors out."""
+"""Image, point and text towers into one embedding space. Tensors in, tensors out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triform.systems.retrieval.config import SMALL, ModelConfig
-from triform.systems.retrieval.image_encoder import build_image_encoder
-from triform.systems.retrieval.moe import MoEImgHead
-from triform.systems.retrieval.recon import SHAPES, ReCon, ReConShape
+from triform.systems.retrieval.encoders.image_encoder import SmallImageEncoder
+from triform.systems.retrieval.encoders.moe import MoEImgHead
+from triform.systems.retrieval.encoders.recon import SHAPES, ReCon, ReConShape
 
 
 class LinearHead(nn.Module):
@@ -23,16 +23,16 @@ class LinearHead(nn.Module):
         self.linear = nn.Linear(in_dim, out_dim)
 
     def with_balance(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """As `MoEImgHead.with_balance`; one expert is always in balance."""
+        """Embeddings, and a balance loss of 1: there is one expert."""
         embeddings = F.normalize(self.linear(features).float(), dim=-1)
         return embeddings, embeddings.new_ones(())
 
 
 class ImageTower(nn.Module):
-    """Pictures, or features of a frozen encoder, to unit vectors.
+    """Images, or features of a frozen encoder, to unit vectors.
 
     Args:
-        encoder: Pictures (N, 3, S, S) to features (N, F); None where features come in.
+        encoder: Images (N, 3, S, S) to features (N, F); None where features come in.
         head: Features to embeddings.
     """
 
@@ -44,7 +44,7 @@ class ImageTower(nn.Module):
         """(N, 3, S, S) RGB in [0, 1], or features (N, F, 1, 1).
 
         Returns:
-            Embeddings (N, D) of length 1, and how unevenly the experts were used (a scalar).
+            Embeddings (N, D) of length 1, and the load-balancing loss of the experts (a scalar).
         """
         features = images.flatten(1) if self.encoder is None else self.encoder(images)
         return self.head.with_balance(features)
@@ -65,18 +65,18 @@ class TextTower(nn.Module):
 
 
 def build_image_tower(model: ModelConfig, feature_dim: int = 0) -> ImageTower:
-    """The picture side; `feature_dim` is the width of a frozen encoder's features."""
-    encoder = build_image_encoder(model) if model.image_encoder == SMALL else None
-    width = int(encoder.dim) if encoder is not None else feature_dim
+    """Build the image tower; `feature_dim` is the width of a frozen encoder's features."""
+    encoder = SmallImageEncoder(model.image_width) if model.image_encoder == SMALL else None
+    in_dim = encoder.dim if encoder is not None else feature_dim
     if model.image_head == "moe":
         return ImageTower(
-            encoder, MoEImgHead(width, model.emb_dim, model.n_experts, model.moe_top_k)
+            encoder, MoEImgHead(in_dim, model.emb_dim, model.n_experts, model.moe_top_k)
         )
-    return ImageTower(encoder, LinearHead(width, model.emb_dim))
+    return ImageTower(encoder, LinearHead(in_dim, model.emb_dim))
 
 
 def point_shape(model: ModelConfig) -> ReConShape:
-    """Sizes of the point encoder."""
+    """Sizes of the point encoder that the settings ask for."""
     shape = SHAPES[model.point_encoder]
     width = model.point_width or shape.embed_dim
     heads = model.point_heads or (width // 64 if model.point_width else shape.num_heads)
@@ -97,7 +97,7 @@ def point_shape(model: ModelConfig) -> ReConShape:
 
 
 def build_point_encoder(model: ModelConfig) -> ReCon:
-    """The shape side; what no embedding depends on is not trained."""
+    """Build the point encoder; parameters that no embedding depends on are frozen."""
     encoder = ReCon(
         point_shape(model),
         drop_path_rate=model.drop_path_rate,
@@ -105,7 +105,7 @@ def build_point_encoder(model: ModelConfig) -> ReCon:
         stop_grad=model.stop_grad,
         text_ratio=model.text_ratio,
     )
-    # Local tokens serve a second stage; here only the global ones are asked for.
+    # Local tokens are for a second stage; embeddings use the global ones.
     encoder.model.encoder.ln_f1.requires_grad_(False)
     if not model.text_queries:
         encoder.text_proj.requires_grad_(False)
@@ -113,12 +113,12 @@ def build_point_encoder(model: ModelConfig) -> ReCon:
 
 
 def build_text_tower(model: ModelConfig, in_dim: int) -> TextTower:
-    """The text side."""
+    """Build the text tower."""
     return TextTower(in_dim, model.text_hidden, model.emb_dim)
 
 
 def unit_sphere(points: Tensor) -> Tensor:
-    """Clouds (..., N, 3) centred at their mean, the farthest point at distance 1."""
+    """Points (..., N, 3) centred at their mean, the farthest at distance 1."""
     points = points - points.mean(-2, keepdim=True)
     radius = points.square().sum(-1).amax(-1).sqrt()
     return points / torch.where(radius > 1e-6, radius, 1.0)[..., None, None]

@@ -1,31 +1,37 @@
-"""Trained encoders, wherever they come from: checkpoints, shipped weights, documented pairs."""
+"""Trained encoders out of checkpoints, shipped weights or documented pairs of files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float32
 from PIL import Image
 from torch import Tensor, nn
 
 from triform.base.errors import UserError
-from triform.base.logging import get_logger
-from triform.engine.checkpoint import StateDicts
+from triform.engine.checkpoints.checkpoint import StateDicts
+from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
-from triform.engine.trained import TrainedModel, find_checkpoint
 from triform.geometry.mesh import Mesh
-from triform.geometry.sample import sample_surface
+from triform.geometry.sampling.surface_points import sample_surface
+from triform.images.framing import frame
 from triform.pretrained.fingerprint import state_fingerprint
+from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.retrieval.augment import plain_pictures
+from triform.systems.retrieval.augmentation.augment import composite_on_white
 from triform.systems.retrieval.config import SMALL, Config, ModelConfig
-from triform.systems.retrieval.framing import frame
+from triform.systems.retrieval.documented.checkpoint_pair import (
+    load_image_tower,
+    load_point_encoder,
+    split_pair,
+)
+from triform.systems.retrieval.encoders.recon import NO_COLOR, ReCon
 from triform.systems.retrieval.model import (
     ImageTower,
     TextTower,
@@ -34,27 +40,22 @@ from triform.systems.retrieval.model import (
     build_text_tower,
     unit_sphere,
 )
-from triform.systems.retrieval.recon import NO_COLOR, ReCon
-from triform.systems.retrieval.towers import load_image_tower, load_point_encoder
 
-logger = get_logger(__name__)
-
-SYSTEM = "retrieval"
-BATCH = 32
-WIDTH = 512
-"""Numbers of a point within the encoder, about."""
-MOST_NUMBERS = BATCH * 512 * 32 * WIDTH
-"""Numbers between points and tokens at once: those of a batch of the largest published size. A
-file's settings say how many a cloud has."""
+BATCH_SIZE = 32
+POINT_WIDTH = 512
+"""Channels of a point within the encoder, about."""
+MAX_ACTIVATIONS = BATCH_SIZE * 512 * 32 * POINT_WIDTH
+"""Largest intermediate tensor of the patch embedding: that of a batch of the largest published
+size. A file's settings name the number of groups and points, which may be anything."""
 SAMPLING_SEED = 0
-PHRASES = ("{0}", "a {0}")
-"""Ways to say a text; the mean of their embeddings is its own (arXiv:2103.00020 section 3.1.4)."""
-Vectors = Float32[np.ndarray, "n d"]
+PROMPT_TEMPLATES = ("{0}", "a {0}")
+"""The embedding of a text is the mean over these (arXiv:2103.00020 section 3.1.4)."""
+Embeddings = Float32[np.ndarray, "n d"]
 
 
 @dataclass(frozen=True)
-class GivenEncoders:
-    """Encoders that the user names instead of the file.
+class EncoderOverrides:
+    """Frozen encoders that the user names, in place of those of the file.
 
     Attributes:
         text: Name of the text encoder; None or "" leaves the file's.
@@ -68,17 +69,17 @@ class GivenEncoders:
 
 
 class Retriever:
-    """Encoders of pictures, meshes and texts into one space.
+    """Encoders of images, meshes and texts into one space.
 
     Attributes:
         source: The file or files it came from.
         dim: Length of an embedding.
         fingerprint: Changes with any weight of any encoder, not with the kind of file.
-        num_points: Points of a cloud.
+        num_points: Points that the encoder reads of a shape.
         config: Settings of the training; None for files of the original program.
-        features_by: Who made the features that the picture side was trained on: model, weights,
-            transform; empty where it reads pictures itself, or nobody knows.
-        given: The encoders that the user names, where the file names some that only they may.
+        feature_source: Encoder of the features that the image tower was trained on: `model`,
+            `weights`, `transform`; empty where it reads images itself, or where it is unknown.
+        overrides: Frozen encoders that the user names.
     """
 
     def __init__(
@@ -92,25 +93,25 @@ class Retriever:
         image_size: int,
         num_points: int,
         device: torch.device,
-        image_encoder: Any = None,
+        image_encoder: ImageEncoder | None = None,
         config: Config | None = None,
-        features_by: dict[str, str] | None = None,
+        feature_source: dict[str, str] | None = None,
     ):
         self.source, self.model, self.device = source, model, device
-        self.config, self.features_by = config, features_by or {}
+        self.config, self.feature_source = config, feature_source or {}
         self.image_tower = image_tower.to(device).eval()
         self.point_encoder = point_encoder.to(device).eval()
         self.text_tower = text_tower.to(device).eval() if text_tower is not None else None
         self.image_size, self.num_points = image_size, num_points
         self.dim = point_encoder.dim
-        self.given = GivenEncoders()
+        self.overrides = EncoderOverrides()
         self._image_encoder = image_encoder
         self._text_encoder: TextEncoder | None = None
-        states = {"images": image_tower, "points": point_encoder, "texts": self.text_tower}
+        towers = {"images": image_tower, "points": point_encoder, "texts": self.text_tower}
         self.fingerprint = state_fingerprint(
             {
                 f"{name}.{key}": tensor.float() if tensor.is_floating_point() else tensor
-                for name, network in states.items()
+                for name, network in towers.items()
                 if network is not None
                 for key, tensor in network.state_dict().items()
             },
@@ -120,32 +121,35 @@ class Retriever:
 
     @classmethod
     def from_checkpoint(
-        cls, path: Path | str, device: str = "auto", image_encoder: Any = None
+        cls, path: Path | str, device: str = "auto", image_encoder: ImageEncoder | None = None
     ) -> Retriever:
-        """Out of a checkpoint of a run, or shipped weights.
+        """Load a checkpoint of a run, or shipped weights.
 
         Args:
             path: `.pth` or `.safetensors`.
-            device: Where to compute.
-            image_encoder: A frozen encoder that is loaded already.
+            device: Torch device.
+            image_encoder: A frozen encoder that is already loaded.
 
         Raises:
             UserError: It cannot be read, or holds something else.
         """
-        return Trained(Path(path), pick_device(device)).retriever(image_encoder)
+        return TrainedTowers(Path(path), pick_device(device)).retriever(image_encoder)
 
     @classmethod
-    def from_towers(
-        cls, moe: Path | str, pc_encoder: Path | str, device: str = "auto",
-        image_encoder: Any = None,
-    ) -> Retriever:  # fmt: skip
-        """Out of the documented pair of files.
+    def from_checkpoint_pair(
+        cls,
+        moe: Path | str,
+        pc_encoder: Path | str,
+        device: str = "auto",
+        image_encoder: ImageEncoder | None = None,
+    ) -> Retriever:
+        """Load the documented pair of files.
 
         Args:
             moe: `moe_recall@K_*.pth`.
             pc_encoder: `pc_encoder_recall@K_*.pth`.
-            device: Where to compute.
-            image_encoder: A frozen encoder that is loaded already; needed for files of the
+            device: Torch device.
+            image_encoder: A frozen encoder that is already loaded; needed for files of the
                 original program, which do not name theirs.
 
         Raises:
@@ -155,7 +159,7 @@ class Retriever:
         points, num_points = load_point_encoder(pc_encoder)
         if images.tower.head.out_dim != points.dim:
             raise UserError(
-                f"{moe} makes vectors of {images.tower.head.out_dim} numbers, {pc_encoder} of "
+                f"{moe} makes embeddings of {images.tower.head.out_dim} numbers, {pc_encoder} of "
                 f"{points.dim}: they are not of one training"
             )
         return cls(
@@ -169,7 +173,7 @@ class Retriever:
             device=pick_device(device),
             image_encoder=image_encoder,
             config=images.config,
-            features_by=images.features_by,
+            feature_source=images.feature_source,
         )
 
     @property
@@ -179,22 +183,22 @@ class Retriever:
 
     @property
     def needs_image_encoder(self) -> bool:
-        """Whether pictures go through somebody else's frozen network first."""
+        """Whether images first go through a frozen pretrained network."""
         return self.image_tower.encoder is None
 
     @torch.no_grad()
-    def encode_images(self, pictures: Sequence[Image.Image]) -> Vectors:
-        """Pictures of any mode and size to vectors (N, D) of length 1."""
+    def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
+        """Embeddings (N, D) of length 1 of images of any mode and size."""
         if self.image_tower.encoder is not None:
-            framed = [frame(picture, self.image_size) for picture in pictures]
+            framed = [frame(image, self.image_size) for image in images]
             return self.encode_framed(
                 np.stack(framed) if framed else np.zeros((0, 1, 1, 4), np.uint8)
             )
-        return self.encode_features(self._frozen_images().encode(list(pictures)))
+        return self.encode_features(self._frozen_encoder().encode(list(images)))
 
     @torch.no_grad()
-    def encode_features(self, features: Vectors) -> Vectors:
-        """What a frozen encoder made of pictures (N, F) to vectors (N, D) of length 1.
+    def encode_features(self, features: Embeddings) -> Embeddings:
+        """Embeddings (N, D) of length 1 of a frozen encoder's features (N, F).
 
         Raises:
             UserError: They are of another width than those of the training.
@@ -202,135 +206,136 @@ class Retriever:
         width = self.image_tower.head.in_dim
         if len(features) and features.shape[1] != width:
             raise UserError(
-                f"{self.source}: its head reads {width} numbers of a picture, the image encoder "
+                f"{self.source}: its head reads {width} numbers of an image, the image encoder "
                 f"gives {features.shape[1]}"
             )
         table = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
-        return self._run(table, lambda part: self.image_tower(part)[0])
+        return self._in_batches(table, lambda part: self.image_tower(part)[0])
 
     @torch.no_grad()
-    def encode_framed(self, framed: np.ndarray) -> Vectors:
-        """Pictures (N, S, S, 4) uint8 that were cut to their object; the small encoder's way."""
-        pictures = torch.from_numpy(np.ascontiguousarray(framed)).permute(0, 3, 1, 2)
-        return self._run(pictures, lambda part: self.image_tower(plain_pictures(part.cpu()).to(
-            self.device))[0])  # fmt: skip
+    def encode_framed(self, framed: np.ndarray) -> Embeddings:
+        """Embeddings by the small encoder of framed images (N, S, S, 4) uint8."""
+        images = torch.from_numpy(np.ascontiguousarray(framed)).permute(0, 3, 1, 2)
+        return self._in_batches(images, lambda part: self.image_tower(composite_on_white(part))[0])
 
-    def encode_meshes(self, meshes: Sequence[Mesh]) -> Vectors:
-        """Meshes to vectors (N, D) of length 1, by points on their surfaces."""
-        clouds = [sample_surface(mesh, self.num_points, SAMPLING_SEED) for mesh in meshes]
-        return self.encode_points(
-            [cloud.points for cloud in clouds], [cloud.colors for cloud in clouds]
-        )
+    def encode_meshes(self, meshes: Sequence[Mesh]) -> Embeddings:
+        """Embeddings (N, D) of length 1 of meshes, by points on their surfaces."""
+        samples = [sample_surface(mesh, self.num_points, SAMPLING_SEED) for mesh in meshes]
+        return self.encode_points([s.points for s in samples], [s.colors for s in samples])
 
     @torch.no_grad()
     def encode_points(
         self, points: Sequence[np.ndarray], colors: Sequence[np.ndarray | None] | None = None
-    ) -> Vectors:
-        """Clouds to vectors (N, D) of length 1.
+    ) -> Embeddings:
+        """Embeddings (N, D) of length 1 of point clouds.
 
         Args:
             points: Each (P, 3), as many points as the encoder was trained with or more.
             colors: Each (P, 3) uint8 sRGB, or None where there are none.
 
         Raises:
-            UserError: A cloud has too few points, or holds something that is no number.
+            UserError: Too few points in one, or numbers that are not finite.
         """
         rows = []
-        given = colors if colors is not None else [None] * len(points)
-        for number, (cloud, color) in enumerate(zip(points, given, strict=True)):
-            if len(cloud) < self.num_points or not np.isfinite(cloud).all():
-                what = f"{len(cloud)} points, {self.num_points} are needed"
-                what = what if len(cloud) < self.num_points else "NaN or infinity in it"
-                raise UserError(f"point cloud number {number + 1}: {what}")
-            chosen = np.arange(self.num_points) * len(cloud) // self.num_points
-            shades: np.ndarray = np.full((self.num_points, 3), NO_COLOR, np.float32)
-            if color is not None:
-                shades = color[chosen].astype(np.float32) / 255
-            rows.append(np.concatenate([cloud[chosen].astype(np.float32), shades], 1))
+        colors = colors if colors is not None else [None] * len(points)
+        for index, (xyz, rgb) in enumerate(zip(points, colors, strict=True)):
+            if len(xyz) < self.num_points or not np.isfinite(xyz).all():
+                reason = f"{len(xyz)} points, {self.num_points} are needed"
+                reason = reason if len(xyz) < self.num_points else "NaN or infinity in it"
+                raise UserError(f"point cloud number {index + 1}: {reason}")
+            selected = np.arange(self.num_points) * len(xyz) // self.num_points
+            floats: np.ndarray = np.full((self.num_points, 3), NO_COLOR, np.float32)
+            if rgb is not None:
+                floats = rgb[selected].astype(np.float32) / 255
+            rows.append(np.concatenate([xyz[selected].astype(np.float32), floats], 1))
         table = torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, 1, 6)
 
         def embed(part: Tensor) -> Tensor:
-            return self.point_encoder(unit_sphere(part[..., :3]), part[..., 3:].contiguous())
+            colors = part[..., 3:].contiguous()
+            embeddings: Tensor = self.point_encoder(unit_sphere(part[..., :3]), colors)
+            return embeddings
 
         shape = self.point_encoder.shape
-        each = shape.num_group * max(self.num_points, shape.group_size * WIDTH)
-        return self._run(table, embed, max(1, min(BATCH, MOST_NUMBERS // each)))
+        activations = shape.num_group * max(self.num_points, shape.group_size * POINT_WIDTH)
+        batch_size = max(1, min(BATCH_SIZE, MAX_ACTIVATIONS // activations))
+        return self._in_batches(table, embed, batch_size)
 
     @torch.no_grad()
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Sentences to vectors (N, D) of length 1.
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Embeddings (N, D) of length 1 of texts.
 
         Raises:
             UserError: These weights were trained without texts.
         """
         if self.text_tower is None:
-            raise UserError(f"{self.source}: trained without texts; ask with a picture or a mesh")
+            raise UserError(f"{self.source}: trained without texts; ask with an image or a mesh")
         if self._text_encoder is None:
             name = select_model(
-                self.given.text, self.model.text_encoder, "text encoder", source=self.source
+                self.overrides.text, self.model.text_encoder, "text encoder", source=self.source
             )
             self._text_encoder = load_text_encoder(name, str(self.device))
-        width, seen = self.text_tower.in_dim, self._text_encoder.dim
-        if seen != width:
+        encoder = self._text_encoder
+        if encoder.dim != self.text_tower.in_dim:
             raise UserError(
-                f"{self.source}: its text head reads {width} numbers of a sentence, the text "
-                f"encoder {self._text_encoder.name!r} gives {seen}"
+                f"{self.source}: its text head reads {self.text_tower.in_dim} numbers of a "
+                f"sentence, the text encoder {encoder.name!r} gives {encoder.dim}"
             )
-        embedded = np.zeros((len(texts), self.dim), np.float32)
-        for words in PHRASES:
-            phrases = [words.replace("{0}", text) for text in texts]
-            known = torch.from_numpy(self._text_encoder.encode(phrases))
-            embedded += self._run(torch.nn.functional.normalize(known, dim=-1), self.text_tower)
-        return np.asarray(embedded / np.linalg.norm(embedded, axis=1, keepdims=True))
+        embeddings = np.zeros((len(texts), self.dim), np.float32)
+        for template in PROMPT_TEMPLATES:
+            prompts = [template.replace("{0}", text) for text in texts]
+            features = F.normalize(torch.from_numpy(encoder.encode(prompts)), dim=-1)
+            embeddings += self._in_batches(features, self.text_tower)
+        return np.asarray(embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))
 
-    def _frozen_images(self) -> Any:
+    def _frozen_encoder(self) -> ImageEncoder:
         """The frozen encoder, loaded when it is first needed."""
         if self._image_encoder is None:
-            from triform.pretrained.image_encoder import load_image_encoder
-
             name = select_model(
-                self.given.image, self.model.image_encoder, "image encoder", source=self.source
+                self.overrides.image, self.model.image_encoder, "image encoder", source=self.source
             )
             self._image_encoder = load_image_encoder(
-                name, str(self.device), self.given.image_weights
+                name, str(self.device), self.overrides.image_weights
             )
         return self._image_encoder
 
-    def _run(self, table: Tensor, network: Any, size: int = BATCH) -> Vectors:
-        """Rows through a network, a batch at a time."""
-        found = np.zeros((len(table), self.dim), np.float32)
-        for start in range(0, len(table), size):
-            part = network(table[start : start + size].to(self.device))
-            found[start : start + size] = part.float().cpu().numpy()
-        return found
+    def _in_batches(
+        self, table: Tensor, network: Callable[[Tensor], Tensor], batch_size: int = BATCH_SIZE
+    ) -> Embeddings:
+        """Embeddings (N, D) of the rows of a table."""
+        embeddings = np.zeros((len(table), self.dim), np.float32)
+        for start in range(0, len(table), batch_size):
+            part = network(table[start : start + batch_size].to(self.device))
+            embeddings[start : start + batch_size] = part.float().cpu().numpy()
+        return embeddings
 
 
-def open_retriever(given: str | None, device: str = "auto") -> Retriever:
-    """What `--checkpoint` means: a file, a run, a pair MOE:PC, or (None) the shipped weights.
+def open_retriever(
+    checkpoint: str | None, device: str = "auto", overrides: EncoderOverrides | None = None
+) -> Retriever:
+    """Load a checkpoint, a run, a pair MOE:PC, or (None) the shipped weights.
 
     Raises:
         UserError: It is not there, or holds something else.
     """
-    if given is not None and not Path(given).exists():
-        # Windows paths have colons of their own: every one may be the one between the two.
-        cuts = [place for place, letter in enumerate(given) if letter == ":"]
-        for cut in cuts:
-            moe, points = Path(given[:cut]), Path(given[cut + 1 :])
-            if moe.is_file() and points.is_file():
-                return Retriever.from_towers(moe, points, device)
-    return Retriever.from_checkpoint(find_checkpoint(given, SYSTEM, shipped=SYSTEM), device)
+    pairs = split_pair(checkpoint) if checkpoint and not Path(checkpoint).exists() else []
+    if pairs:
+        retriever = Retriever.from_checkpoint_pair(*pairs[0], device)
+    else:
+        retriever = Retriever.from_checkpoint(TrainedTowers.find(checkpoint), device)
+    retriever.overrides = overrides or EncoderOverrides()
+    return retriever
 
 
-class Trained(TrainedModel[Config]):
-    """The encoders of a checkpoint.
+class TrainedTowers(TrainedModel[Config]):
+    """The towers of a checkpoint.
 
     Attributes:
-        image_tower: The side of pictures.
-        point_encoder: The side of meshes.
-        text_tower: The side of texts; None where it was trained without.
+        image_tower: Images to embeddings.
+        point_encoder: Point clouds to embeddings.
+        text_tower: Texts to embeddings; None where it was trained without.
     """
 
-    system = SYSTEM
+    system = "retrieval"
     config_class = Config
 
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
@@ -345,12 +350,12 @@ class Trained(TrainedModel[Config]):
         towers = {"images": self.image_tower, "points": self.point_encoder}
         if "texts" not in tensors:
             return towers
-        width = len(tensors["texts"]["layers.0.weight"])
-        self.text_tower = build_text_tower(model, width)
+        in_dim = len(tensors["texts"]["layers.0.weight"])
+        self.text_tower = build_text_tower(model, in_dim)
         return {**towers, "texts": self.text_tower}
 
-    def retriever(self, image_encoder: Any = None) -> Retriever:
-        """What embeds pictures, meshes and texts with them."""
+    def retriever(self, image_encoder: ImageEncoder | None = None) -> Retriever:
+        """The retriever with these towers."""
         return Retriever(
             str(self.source),
             self.config.model,
@@ -366,7 +371,7 @@ class Trained(TrainedModel[Config]):
 
 
 def _feature_width(tensors: StateDicts, model: ModelConfig) -> int:
-    """How many numbers of a picture the head reads; 0 where the encoder is our own."""
+    """Width of the features that the image head reads; 0 for the small encoder."""
     if model.image_encoder == SMALL:
         return 0
     head = "head.experts.0.weight" if model.image_head == "moe" else "head.linear.weight"

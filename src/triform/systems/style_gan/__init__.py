@@ -1,4 +1,4 @@
-"""Makes pictures whose styles can be mixed (requirement GAN-2).
+"""Image generation by a style-based GAN, with style mixing.
 
 triform style_gan mix --output mixed.png
 """

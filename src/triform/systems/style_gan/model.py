@@ -1,12 +1,10 @@
-"""A generator ruled by styles, and a discriminator with a look at the whole batch.
+"""Style-based generator, and a discriminator with a minibatch standard deviation.
 
 Karras et al., arXiv:1812.04948 (mapping network, AdaIN, noise, mixing, truncation) and
-arXiv:1912.04958 (demodulated weights, skip outputs in the place of growing). Plain torch: a style
-scales what goes into a convolution and its norm what comes out, which is the same as other weights
-for every picture, without a convolution per picture.
+arXiv:1912.04958 (demodulated weights, skip outputs in place of progressive growing). Plain torch: a
+style scales the input of a convolution and its norm the output, which equals different weights for
+every image, without a convolution per image.
 """
-
-from __future__ import annotations
 
 import math
 from itertools import pairwise
@@ -15,44 +13,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triform.layers.picture_facts import PictureFacts, halvings, picture_shape
+from triform.layers.image_spec import ImageSpec, downsampling
 from triform.systems.style_gan.config import ModelConfig
 
-SLOPE = 0.2
+LEAKY_SLOPE = 0.2
 GAIN = math.sqrt(2)
-SMALL = 1e-8
+EPS = 1e-8
+W_AVG_RATE = 0.005
+"""Weight of a batch in the running average of styles."""
 
 
 class EqualLinear(nn.Module):
-    """A linear layer whose weights have deviation 1 and are scaled when used (arXiv:1710.10196).
+    """Linear layer with equalised learning rate: unit variance, scaled in use (arXiv:1710.10196).
 
     Args:
-        inputs: width.
-        outputs: width.
-        bias: first value of the bias.
-        rate: learning rate of this layer, as a share of the optimizer's.
+        inputs: Width of the input.
+        outputs: Width of the output.
+        bias: Initial value of the bias.
+        lr_multiplier: Learning rate of this layer, as a share of the optimizer's.
     """
 
-    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0):
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, lr_multiplier: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
-        self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
-        self.scale, self.rate = rate / math.sqrt(inputs), rate
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / lr_multiplier))
+        self.scale, self.lr_multiplier = lr_multiplier / math.sqrt(inputs), lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias * self.rate)
+        return F.linear(x, self.weight * self.scale, self.bias * self.lr_multiplier)
 
 
 class EqualConv(nn.Module):
-    """A convolution whose weights have deviation 1 and are scaled when used.
+    """Convolution with equalised learning rate.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        kernel: width of the kernel.
-        stride: of the convolution.
-        gain: factor of what comes out. The gain of an activation is taken here: scaling a small
-            kernel costs nothing, scaling pictures does.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        kernel: Kernel size.
+        stride: Stride.
+        gain: Factor of the output. The gain of an activation is applied here: scaling a small
+            kernel costs nothing, scaling feature maps does.
     """
 
     def __init__(
@@ -70,57 +70,55 @@ class EqualConv(nn.Module):
         return F.conv2d(x, weight, bias, self.stride, self.padding)
 
 
-class Mapping(nn.Module):
-    """From z (B, D) to styles w (B, D), and their running average.
+class MappingNetwork(nn.Module):
+    """From latents z (B, D) to styles w (B, D), with their running average `w_avg` (D,)."""
 
-    Args:
-        config: sizes.
-    """
-
-    average: Tensor
+    w_avg: Tensor
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         width = config.latent_dim
         self.layers = nn.ModuleList(
-            EqualLinear(width, width, rate=config.mapping_rate)
+            EqualLinear(width, width, lr_multiplier=config.mapping_rate)
             for _ in range(config.mapping_layers)
         )
-        self.register_buffer("average", torch.zeros(width))
+        self.register_buffer("w_avg", torch.zeros(width))
 
     def forward(self, z: Tensor) -> Tensor:
-        w = z * (z.square().mean(1, keepdim=True) + SMALL).rsqrt()
+        w = z * (z.square().mean(1, keepdim=True) + EPS).rsqrt()
         for layer in self.layers:
-            w = F.leaky_relu(layer(w), SLOPE) * GAIN
+            w = F.leaky_relu(layer(w), LEAKY_SLOPE) * GAIN
         if self.training:
-            self.average.lerp_(w.detach().float().mean(0), 0.005)
+            self.w_avg.lerp_(w.detach().float().mean(0), W_AVG_RATE)
         return w
 
 
-class StyledLayer(nn.Module):
-    """A convolution under a style, then noise.
+class StyledConv(nn.Module):
+    """Convolution modulated by a style, then noise and activation.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        style: width of w.
-        config: how a style acts.
-        grows: to twice the size, behind the convolution.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        style_dim: Width of w.
+        config: Kind of modulation, and whether noise is added.
+        upsample: To twice the size, behind the convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, style: int, config: ModelConfig, grows: bool):
+    def __init__(
+        self, inputs: int, outputs: int, style_dim: int, config: ModelConfig, *, upsample: bool
+    ):
         super().__init__()
         weight = torch.randn(outputs, inputs, 3, 3)
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = 1 / math.sqrt(inputs * 9)
-        self.grows, self.adain = grows, config.modulation == "adain"
-        # AdaIN scales and shifts what comes out; modulation scales what goes in.
-        self.style = EqualLinear(style, 2 * outputs if self.adain else inputs, bias=1.0)
-        self.noise = nn.Parameter(torch.zeros(outputs, 1, 1)) if config.noise else None
+        self.upsample, self.adain = upsample, config.modulation == "adain"
+        # AdaIN scales and shifts the output; modulation scales the input.
+        self.affine = EqualLinear(style_dim, 2 * outputs if self.adain else inputs, bias=1.0)
+        self.noise_strength = nn.Parameter(torch.zeros(outputs, 1, 1)) if config.noise else None
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style = self.style(w)
+        style = self.affine(w)
         weight = self.weight * self.scale
         if self.adain:
             h = F.instance_norm(F.conv2d(x, weight, padding=1))
@@ -128,138 +126,146 @@ class StyledLayer(nn.Module):
             h = h * scale.to(h.dtype) + (shift - GAIN).to(h.dtype)
         else:
             h = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight, padding=1)
-            # What the deviation would be if what goes in had deviation 1.
-            norm = (style.square() @ weight.square().sum((2, 3)).T + SMALL).rsqrt() * GAIN
-            h = h * norm[:, :, None, None].to(h.dtype)
-        if self.grows:  # behind the convolution, which is four times cheaper
+            # Expected standard deviation for an input of unit variance.
+            demodulation = (style.square() @ weight.square().sum((2, 3)).T + EPS).rsqrt() * GAIN
+            h = h * demodulation[:, :, None, None].to(h.dtype)
+        if self.upsample:  # behind the convolution, which is four times cheaper
             h = F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
-        # Small tensors are cast, for one of float32 would turn all that follows into float32.
-        if self.noise is not None:
+        # Small tensors are cast: one in float32 would turn all that follows into float32.
+        if self.noise_strength is not None:
             noise = torch.randn(len(h), 1, *h.shape[2:], device=h.device)
-            h = torch.addcmul(h, noise.to(h.dtype), (self.noise * GAIN).to(h.dtype))
+            h = torch.addcmul(h, noise.to(h.dtype), (self.noise_strength * GAIN).to(h.dtype))
         bias = (self.bias * GAIN)[:, None, None]
-        return F.leaky_relu(h + bias.to(h.dtype), SLOPE)
+        return F.leaky_relu(h + bias.to(h.dtype), LEAKY_SLOPE)
 
 
 class Generator(nn.Module):
-    """From styles to pictures in [-1, 1]; every size adds its own part of the picture.
+    """From latents to images in [-1, 1]; the outputs of all sizes are summed.
 
     Attributes:
-        num_layers: how many layers take a style.
+        num_layers: Layers that take a style.
 
     Args:
-        config: sizes.
-        facts: of the pictures.
+        config: Sizes.
+        spec: Shape of the images.
     """
 
-    def __init__(self, config: ModelConfig, facts: PictureFacts):
+    def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
-        self.facts = facts
-        channels, self.size = picture_shape(facts)
-        count, base = halvings(self.size)
-        widths = [config.width * 2**level for level in range(count, -1, -1)]
-        self.mapping = Mapping(config)
-        self.start = nn.Parameter(torch.randn(1, widths[0], base, base))
-        style = config.latent_dim
-        self.layers = nn.ModuleList([StyledLayer(widths[0], widths[0], style, config, False)])
-        self.outputs = nn.ModuleList([EqualConv(widths[0], channels, 1)])
+        self.size = spec.size
+        levels, base = downsampling(self.size)
+        widths = [config.width * 2**level for level in range(levels, -1, -1)]
+        self.mapping = MappingNetwork(config)
+        self.const = nn.Parameter(torch.randn(1, widths[0], base, base))
+        dim = config.latent_dim
+        self.layers = nn.ModuleList([StyledConv(widths[0], widths[0], dim, config, upsample=False)])
+        self.to_rgb = nn.ModuleList([EqualConv(widths[0], spec.channels, 1)])
         for wide, narrow in pairwise(widths):
-            self.layers.append(StyledLayer(wide, narrow, style, config, True))
-            self.layers.append(StyledLayer(narrow, narrow, style, config, False))
-            self.outputs.append(EqualConv(narrow, channels, 1))
+            self.layers.append(StyledConv(wide, narrow, dim, config, upsample=True))
+            self.layers.append(StyledConv(narrow, narrow, dim, config, upsample=False))
+            self.to_rgb.append(EqualConv(narrow, spec.channels, 1))
         self.num_layers = len(self.layers)
 
     def forward(
-        self, z: Tensor, other: Tensor | None = None, crossover: Tensor | None = None
+        self, z: Tensor, mixing_z: Tensor | None = None, crossover: Tensor | None = None
     ) -> Tensor:
-        """Pictures (B, C, S, S).
+        """Images (B, C, S, S).
 
         Args:
-            z: (B, D).
-            other: (B, D) of second styles.
-            crossover: (B,) first layer that takes the second style.
+            z: Latents (B, D).
+            mixing_z: Latents (B, D) of second styles.
+            crossover: First layer (B,) that takes the second style.
         """
-        styles = self.mapping(z)[:, None].expand(-1, self.num_layers, -1)
-        if other is not None and crossover is not None:
-            second = self.mapping(other)[:, None]
-            later = torch.arange(self.num_layers, device=z.device) >= crossover[:, None]
-            styles = torch.where(later[..., None], second, styles)
-        return self.synthesize(styles)
+        styles = self.broadcast(self.mapping(z))
+        if mixing_z is not None and crossover is not None:
+            mixing_styles = self.mapping(mixing_z)[:, None]
+            mixed = torch.arange(self.num_layers, device=z.device) >= crossover[:, None]
+            styles = torch.where(mixed[..., None], mixing_styles, styles)
+        return self.synthesis(styles)
 
-    def truncated(self, w: Tensor, truncation: float) -> Tensor:
-        """Styles drawn towards the average one (arXiv:1812.04948, appendix B)."""
-        return self.mapping.average + truncation * (w - self.mapping.average)
+    def broadcast(self, w: Tensor) -> Tensor:
+        """Styles (B, num_layers, D) that are the same in all layers, of w (B, D)."""
+        return w[:, None].expand(-1, self.num_layers, -1)
 
-    def synthesize(self, styles: Tensor) -> Tensor:
-        """Pictures of styles (B, num_layers, D), one per layer."""
-        start = self.start.expand(len(styles), -1, -1, -1)
-        h = self.layers[0](start.contiguous(memory_format=torch.channels_last), styles[:, 0])
-        image = self.outputs[0](h)
-        for level, output in enumerate(list(self.outputs)[1:]):
-            first = 1 + 2 * level
-            h = self.layers[first](h, styles[:, first])
-            h = self.layers[first + 1](h, styles[:, first + 1])
-            larger = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
-            image = larger + output(h)
-        # Black and white that pictures really have are met only by what saturates.
+    def truncate(self, w: Tensor, truncation: float) -> Tensor:
+        """Styles moved towards their average (arXiv:1812.04948, appendix B)."""
+        return self.mapping.w_avg + truncation * (w - self.mapping.w_avg)
+
+    def generate(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """Images (B, C, S, S) of latents (B, D), without mixing."""
+        return self.synthesis(self.broadcast(self.truncate(self.mapping(z), truncation)))
+
+    def synthesis(self, styles: Tensor) -> Tensor:
+        """Images of styles (B, num_layers, D), one per layer."""
+        const = self.const.expand(len(styles), -1, -1, -1)
+        h = self.layers[0](const.contiguous(memory_format=torch.channels_last), styles[:, 0])
+        image = self.to_rgb[0](h)
+        for level, to_rgb in enumerate(list(self.to_rgb)[1:]):
+            layer = 1 + 2 * level
+            h = self.layers[layer](h, styles[:, layer])
+            h = self.layers[layer + 1](h, styles[:, layer + 1])
+            upsampled = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+            image = upsampled + to_rgb(h)
+        # Saturation reaches the exact black and white of real images.
         return torch.tanh(image[..., : self.size, : self.size])
 
 
 class Discriminator(nn.Module):
-    """From pictures (B, C, S, S) to logits (B,): above 0 where they look real.
+    """From images (B, C, S, S) to logits (B,), positive for real ones.
 
     Args:
-        config: sizes.
-        facts: of the pictures.
+        config: Sizes.
+        spec: Shape of the images.
     """
 
-    def __init__(self, config: ModelConfig, facts: PictureFacts):
+    def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
-        channels, size = picture_shape(facts)
-        count, base = halvings(size)
-        self.padding = base * 2**count - size
-        widths = [config.width * 2**level for level in range(count + 1)]
-        self.enter = EqualConv(channels, widths[0], 1, gain=GAIN)
+        levels, base = downsampling(spec.size)
+        self.padding = base * 2**levels - spec.size
+        widths = [config.width * 2**level for level in range(levels + 1)]
+        self.from_rgb = EqualConv(spec.channels, widths[0], 1, gain=GAIN)
         self.blocks = nn.ModuleList(
-            ShrinkingBlock(narrow, wide) for narrow, wide in pairwise(widths)
+            DiscriminatorBlock(narrow, wide) for narrow, wide in pairwise(widths)
         )
-        self.last = EqualConv(widths[-1] + 1, widths[-1], gain=GAIN)
-        self.flat = EqualLinear(widths[-1] * base**2, widths[-1])
-        self.judge = EqualLinear(widths[-1], 1)
+        self.conv = EqualConv(widths[-1] + 1, widths[-1], gain=GAIN)
+        self.fc = EqualLinear(widths[-1] * base**2, widths[-1])
+        self.out = EqualLinear(widths[-1], 1)
 
     def forward(self, images: Tensor) -> Tensor:
         if self.padding:
             images = F.pad(images, (0, self.padding, 0, self.padding), value=-1.0)
-        # `to`, not `contiguous`: pictures of one channel count as both, and would stay as they are.
+        # `to`, not `contiguous`: images of one channel count as both, and would stay as they are.
         images = images.to(memory_format=torch.channels_last)
-        h = F.leaky_relu(self.enter(images), SLOPE)
+        h = F.leaky_relu(self.from_rgb(images), LEAKY_SLOPE)
         for block in self.blocks:
             h = block(h)
-        h = F.leaky_relu(self.last(with_spread(h)), SLOPE)
-        h = F.leaky_relu(self.flat(h.flatten(1)), SLOPE) * GAIN
-        return self.judge(h)[:, 0]
+        h = F.leaky_relu(self.conv(append_minibatch_std(h)), LEAKY_SLOPE)
+        h = F.leaky_relu(self.fc(h.flatten(1)), LEAKY_SLOPE) * GAIN
+        output: Tensor = self.out(h)[:, 0]
+        return output
 
 
-class ShrinkingBlock(nn.Module):
-    """Two convolutions to half the size, beside a shortcut (arXiv:1912.04958, section 4)."""
+class DiscriminatorBlock(nn.Module):
+    """Residual block that halves the size (arXiv:1912.04958, section 4)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.first = EqualConv(inputs, inputs, gain=GAIN)
-        # The sum of two ways is divided by the square root of 2, which is this gain.
-        self.second = EqualConv(inputs, outputs, stride=2)
-        self.shortcut = EqualConv(inputs, outputs, 1, gain=1 / GAIN)
+        self.conv0 = EqualConv(inputs, inputs, gain=GAIN)
+        # The residual sum is divided by the square root of 2, which cancels this gain.
+        self.conv1 = EqualConv(inputs, outputs, stride=2)
+        self.skip = EqualConv(inputs, outputs, 1, gain=1 / GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.leaky_relu(self.first(x), SLOPE)
-        h = F.leaky_relu(self.second(h), SLOPE)
-        return h + self.shortcut(F.avg_pool2d(x, 2))
+        h = F.leaky_relu(self.conv0(x), LEAKY_SLOPE)
+        h = F.leaky_relu(self.conv1(h), LEAKY_SLOPE)
+        output: Tensor = h + self.skip(F.avg_pool2d(x, 2))
+        return output
 
 
-def with_spread(h: Tensor, group: int = 4) -> Tensor:
-    """One more channel: how much the pictures of a group differ (arXiv:1710.10196, section 3)."""
-    size = math.gcd(len(h), group)
-    grouped = h.float().reshape(size, -1, *h.shape[1:])  # small differences, whatever the format
-    apart = grouped - grouped.mean(0)
-    spread = (apart.square().mean(0) + SMALL).sqrt().mean((1, 2, 3)).to(h.dtype)
-    return torch.cat([h, spread.repeat(size).view(-1, 1, 1, 1).expand(-1, 1, *h.shape[2:])], 1)
+def append_minibatch_std(h: Tensor, group_size: int = 4) -> Tensor:
+    """Append the standard deviation within groups as a channel (arXiv:1710.10196, section 3)."""
+    size = math.gcd(len(h), group_size)
+    groups = h.float().reshape(size, -1, *h.shape[1:])  # small differences need float32
+    centred = groups - groups.mean(0)
+    std = (centred.square().mean(0) + EPS).sqrt().mean((1, 2, 3)).to(h.dtype)
+    return torch.cat([h, std.repeat(size).view(-1, 1, 1, 1).expand(-1, 1, *h.shape[2:])], 1)

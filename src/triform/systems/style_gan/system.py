@@ -1,126 +1,127 @@
-"""Wires pictures, two networks and their losses together; one function per verb."""
+"""The style-based GAN: training, trained generator, and verbs."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from triform.base.seeding import generator, seed_everything
-from triform.datasets.picture_batches import Pictures
-from triform.engine.device import pick_device
-from triform.engine.fit import fit
-from triform.engine.protocol import System as EngineSystem
-from triform.engine.update import Update
-from triform.images.grid import save_pictures
-from triform.layers.picture_facts import PictureFacts
-from triform.losses.gan_watch import GanWatch
-from triform.metrics.kernel_distance import kernel_distance
-from triform.pretrained.picture_features import picture_features
-from triform.systems.style_gan.config import Config
-from triform.systems.style_gan.data import training_loader
-from triform.systems.style_gan.loss import LAZY, of_discriminator, of_generator
+from triform.base.errors import UsageError
+from triform.base.seeding import generator
+from triform.images.grid import check_png, save_images
+from triform.layers.image_spec import ImageSpec
+from triform.systems.style_gan.config import Config, EvaluateConfig, GenerateConfig, MixConfig
 from triform.systems.style_gan.model import Discriminator, Generator
-from triform.systems.style_gan.trained import Trained, evaluate, generate, made, mix
-
-__all__ = ["System", "evaluate", "from_checkpoint", "generate", "mix", "train"]
-
-NUM_SAMPLES = 64
+from triform.tasks.image_generation import generation
+from triform.tasks.image_generation.image_splits import to_uint8
+from triform.tasks.image_generation.system import GanSystem
 
 
-class System(EngineSystem):
-    """A generator ruled by styles against a discriminator."""
+class System(GanSystem[Config]):
+    """Training of a style-based generator and its discriminator."""
 
     name = "style_gan"
-    monitor = "val/kernel_distance"
+    generator: Generator
 
-    def __init__(self, config: Config):
-        super().__init__(config)
-        seed_everything(config.seed)  # the networks' first weights
-        self.config: Config = config
-        pick_device(config.device)  # a wrong name is told before pictures are read
-        self.pictures = Pictures(config.data, config.seed)
-        self.loader = training_loader(self.pictures, config)
-        self.watch = GanWatch()
-        self.stateful = {"loader": self.loader, "watch": self.watch}
-        facts = PictureFacts(*self.pictures.shape)
-        self.generator = Generator(config.model, facts)
-        self.networks = {
-            "generator": self.generator,
-            "discriminator": Discriminator(config.model, facts),
-        }
-        training = config.training
-        self.optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(), lr=training.lr, betas=(training.beta1, training.beta2),
-                weight_decay=training.weight_decay, fused=True,
-            )
-            for name, network in self.networks.items()
-        }  # fmt: skip
-        self._real_features: Tensor | None = None
+    def build(self, spec: ImageSpec) -> tuple[nn.Module, nn.Module]:
+        model = self.config.model
+        return Generator(model, spec), Discriminator(model, spec)
 
-    @property
-    def num_batches(self) -> int:
-        return len(self.loader)
+    def fake_images(self, count: int) -> Tensor:
+        """Generated images with style mixing (arXiv:1812.04948, section 3.1)."""
+        num_layers, device = self.generator.num_layers, self.device
+        z, mixing_z = torch.randn(2, count, self.config.model.latent_dim, device=device).unbind()
+        crossover = torch.randint(1, num_layers, (count,), device=device)
+        mixed = torch.rand(count, device=device) < self.config.training.mixing
+        output: Tensor = self.networks["generator"](
+            z, mixing_z, crossover.masked_fill(~mixed, num_layers)
+        )
+        return output
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        return iter(self.loader)
-
-    def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        training, judge = self.config.training, self.networks["discriminator"]
-        real = batch["images"] * 2 - 1
-        fake = self._made(len(real))
-        pays = training.r1 > 0 and self.watch.steps % LAZY == 0
-        real.requires_grad_(pays)
-        # Real and made pictures apart: norms over a mixed batch would give them away.
-        # The penalty is a gradient of a gradient, in float32 whatever the rest is in.
-        with torch.autocast(real.device.type, enabled=False) if pays else nullcontext():
-            real_logits = judge(real)
-        fake_logits = judge(fake.detach())
-        loss = of_discriminator(real_logits, fake_logits, real if pays else None, training.r1)
-        update(loss, "discriminator")
-        generator_loss = of_generator(judge(fake))
-        update(generator_loss, "generator")
-        seen = self.watch.look(real, fake, real_logits, fake_logits, generator_loss)
-        return {"loss": loss, "discriminator": loss, "generator": generator_loss, **seen}
-
-    def _made(self, count: int) -> Tensor:
-        """Pictures, some of them from two styles (arXiv:1812.04948, section 3.1)."""
-        layers, device = self.generator.num_layers, self.device
-        z, other = torch.randn(2, count, self.config.model.latent_dim, device=device).unbind()
-        crossover = torch.randint(1, layers, (count,), device=device)
-        mixes = torch.rand(count, device=device) < self.config.training.mixing
-        return self.networks["generator"](z, other, crossover.masked_fill(~mixes, layers))
-
-    def evaluate(self, split: str = "val") -> dict[str, float]:
-        """Kernel distance of made pictures to validation pictures."""
-        if split == "train":
-            return {}
-        count = self.config.metrics.num_samples
-        if self._real_features is None:
-            self._real_features = picture_features(self.pictures.part("val", count))
-        z = torch.randn(count, self.config.model.latent_dim, generator=generator("evaluate", split))
-        features = picture_features(made(self.generator, z.to(self.device)))
-        distance, deviation = kernel_distance(features, self._real_features, subsets=20)
-        return {"kernel_distance": distance, "kernel_distance_std": deviation}
-
-    def sample(self, folder: Path, step: int) -> None:
-        """The same latent vectors each time."""
-        z = torch.randn(NUM_SAMPLES, self.config.model.latent_dim, generator=generator("sample"))
-        pictures = made(self.generator, z.to(self.device))
-        save_pictures(pictures.numpy(), folder / f"{step:06d}.png")
+    def generate(self, z: Tensor) -> Tensor:
+        return generation.generate_images(self.generator.generate, z)
 
 
-def train(config: Config) -> dict[str, Any]:
-    """Train, and say where the run is and how it ended."""
-    result = fit(System(config), config)
-    return {"run": str(result.run_dir), **result.metrics}
+class Trained(generation.TrainedGan[Config, GenerateConfig | EvaluateConfig]):
+    """A trained generator."""
+
+    system = "style_gan"
+    config_class = Config
+    generator: Generator
+
+    def build_networks(self, spec: ImageSpec) -> Mapping[str, nn.Module]:
+        self.generator = Generator(self.config.model, spec)
+        return {"generator": self.generator}
+
+    def generate(self, count: int, settings: GenerateConfig | EvaluateConfig) -> Tensor:
+        torch.manual_seed(settings.seed)  # noise of the layers
+        network = partial(self.generator.generate, truncation=settings.truncation)
+        return generation.generate_images(
+            network, self.latents(count, settings), settings.batch_size
+        )
+
+    @torch.no_grad()
+    def mix(self, settings: MixConfig) -> Tensor:
+        """Table of images (rows + 1, columns + 1, C, S, S) uint8 with a white corner.
+
+        Its first column has the coarse styles, its first row the fine ones, each cell both.
+        """
+        network = self.generator
+        torch.manual_seed(settings.seed)
+        random = generator("mix", settings.seed)
+        count = settings.rows + settings.columns
+        z = torch.randn(count, self.config.model.latent_dim, generator=random)
+        w = network.truncate(network.mapping(z.to(self.device)), settings.truncation)
+        styles = network.broadcast(w)
+        coarse, fine = styles[: settings.rows], styles[settings.rows :]
+        crossover = settings.crossover or (network.num_layers + 1) // 2
+        crossed = torch.stack([coarse] * settings.columns, 1).clone()
+        crossed[:, :, crossover:] = fine[None, :, crossover:]
+        first_column, first_row, *cells = (
+            to_uint8((network.synthesis(batch) + 1) / 2) for batch in (coarse, fine, *crossed)
+        )
+        corner = torch.full_like(first_column[:1], 255)
+        rows = [
+            torch.cat([first[None], row]) for first, row in zip(first_column, cells, strict=True)
+        ]
+        return torch.stack([torch.cat([corner, first_row]), *rows])
 
 
-def from_checkpoint(path: Path, device: str = "auto") -> Trained:
-    """The trained generator in a file; see `systems.from_checkpoint`."""
-    return Trained(path, pick_device(device))
+def generate(settings: GenerateConfig) -> dict[str, Any]:
+    """Generate images.
+
+    Raises:
+        UserError: No such weights.
+    """
+    return generation.generate(Trained.choose(settings.checkpoint, settings.device), settings)
+
+
+def mix(settings: MixConfig) -> dict[str, Any]:
+    """Cross coarse with fine styles.
+
+    Raises:
+        UsageError: The crossover lies behind the last layer.
+        UserError: No such weights.
+    """
+    model = Trained.choose(settings.checkpoint, settings.device)
+    if settings.crossover >= (layers := model.generator.num_layers):
+        raise UsageError(f"crossover: {settings.crossover}, but there are layers 0 to {layers - 1}")
+    check_png(settings.output)
+    table = model.mix(settings)
+    save_images(table.flatten(0, 1).numpy(), settings.output, table.shape[1])
+    return {
+        "checkpoint": str(model.source),
+        "rows": settings.rows,
+        "columns": settings.columns,
+        "output": str(settings.output),
+    }
+
+
+def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
+    """Measure generated images against test images.
+
+    Raises:
+        UserError: No such weights, or the real images cannot be read.
+    """
+    return generation.evaluate(Trained.choose(settings.checkpoint, settings.device), settings)

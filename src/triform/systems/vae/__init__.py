@@ -1,4 +1,4 @@
-"""Makes pictures from a smooth space of codes (requirements VAE-1, VAE-2).
+"""Image generation by a variational autoencoder, with interpolation.
 
-triform vae interpolate --output between.png
+triform vae interpolate --output interpolation.png
 """

@@ -1,67 +1,65 @@
-"""A picture becomes a cloud of codes, a code a picture.
+"""Encoder to a Gaussian latent, prior, and decoder.
 
 Kingma and Welling, arXiv:1312.6114, section 2.3 and appendix B.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
-from triform.layers.picture_coder import PictureDecoder, PictureEncoder
-from triform.layers.picture_facts import PictureFacts, picture_shape
+from triform.layers.conv_autoencoder import ImageDecoder, ImageEncoder
+from triform.layers.image_spec import ImageSpec
 from triform.systems.vae.config import ModelConfig
 from triform.systems.vae.prior import Prior
 
-LOGVAR = 10.0
+MAX_LOGVAR = 10.0
 
 
 class Vae(nn.Module):
-    """Encoder, prior and decoder.
+    """Variational autoencoder of images.
 
     Attributes:
-        log_sigma: logarithm of the deviation of a pixel (gaussian likelihood).
+        log_sigma: Logarithm of the standard deviation of a pixel (gaussian likelihood).
 
     Args:
-        config: sizes and likelihood.
-        facts: of the pictures.
+        config: Sizes and likelihood.
+        spec: Shape of the images.
     """
 
     log_sigma: Tensor
 
-    def __init__(self, config: ModelConfig, facts: PictureFacts):
+    def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
-        self.facts, self.bernoulli = facts, config.likelihood == "bernoulli"
-        channels, size = picture_shape(facts)
-        width, codes, blocks = config.width, config.latent_dim, config.blocks
-        self.encoder = PictureEncoder(channels, size, width, 2 * codes, blocks)
-        self.decoder = PictureDecoder(channels, size, width, codes, blocks)
-        self.prior = Prior(codes, config.prior_components)
-        start = torch.tensor(config.sigma or 0.1).log()
+        self.bernoulli = config.likelihood == "bernoulli"
+        width, latent_dim, blocks = config.width, config.latent_dim, config.blocks
+        self.encoder = ImageEncoder(*spec.shape, width, 2 * latent_dim, blocks)
+        self.decoder = ImageDecoder(*spec.shape, width, latent_dim, blocks)
+        self.prior = Prior(latent_dim, config.prior_components)
+        log_sigma = torch.tensor(config.sigma or 0.1).log()
         if self.bernoulli or config.sigma:
-            self.register_buffer("log_sigma", start)
+            self.register_buffer("log_sigma", log_sigma)
         else:
-            self.log_sigma = nn.Parameter(start)
+            self.log_sigma = nn.Parameter(log_sigma)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (B, C, S, S) in [0, 1] to mean and log variance of their codes (B, D)."""
+        """Mean and log variance (B, D) of the latents of images (B, C, S, S) in [0, 1]."""
         mu, logvar = self.encoder(images).float().chunk(2, 1)
-        return mu, logvar.clamp(-LOGVAR, LOGVAR)
+        return mu, logvar.clamp(-MAX_LOGVAR, MAX_LOGVAR)
 
-    def picture(self, said: Tensor) -> Tensor:
-        """The mean picture in [0, 1] of what the decoder says (B, C, S, S)."""
-        return torch.sigmoid(said) if self.bernoulli else said.clamp(0, 1)
+    def decode(self, z: Tensor) -> Tensor:
+        """Mean images (B, C, S, S) in [0, 1] of latents (B, D)."""
+        output = self.decoder(z)
+        return torch.sigmoid(output) if self.bernoulli else output.clamp(0, 1)
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One code for each picture.
+        """Decode one latent of each image.
 
         Args:
             images: (B, C, S, S) in [0, 1].
             noise: (B, D), standard normal; zeros take the mean.
 
         Returns:
-            What the decoder says (B, C, S, S): logits of pixels, or their means; KL divergence to
-            the prior (B, D), by units where it has a closed form, else (B, 1); means (B, D).
+            Output of the decoder (B, C, S, S): logits of pixels, or their means; KL divergence to
+            the prior (B, D), or (B, 1) if it has no closed form; means (B, D).
         """
         mu, logvar = self.encode(images)
         z = mu + (logvar / 2).exp() * noise

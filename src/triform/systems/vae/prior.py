@@ -1,66 +1,66 @@
-"""What codes are drawn from: one cloud around zero, or a mixture of clouds that learns its places.
+"""Prior of the latents: a standard normal, or a learned mixture of Gaussians.
 
-A single cloud asks codes of shoes and of coats to lie as if they were of one kind; what they
-cannot follow costs nats. A mixture (Tomczak and Welling, arXiv:1705.07120, their "MoG" baseline)
-learns where codes lie.
+One Gaussian makes latents of different kinds of images compete for the same region, which costs
+nats. A mixture (Tomczak and Welling, arXiv:1705.07120, their "MoG" baseline) learns where latents
+lie.
 """
-
-from __future__ import annotations
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-FIRST_SPREAD = 0.5
+INIT_STD = 0.5
 
 
 class Prior(nn.Module):
-    """Standard normal (one component: nothing to learn) or a learned mixture of normals.
+    """Standard normal (one component, no parameters) or a learned mixture of Gaussians.
 
     Args:
-        dim: numbers in a code.
-        components: clouds.
+        latent_dim: Width of the latents.
+        num_components: Components of the mixture.
     """
 
-    def __init__(self, dim: int, components: int):
+    def __init__(self, latent_dim: int, num_components: int):
         super().__init__()
-        self.dim, self.mixed = dim, components > 1
-        if self.mixed:
-            self.means = nn.Parameter(FIRST_SPREAD * torch.randn(components, dim))
-            self.log_sigmas = nn.Parameter(torch.zeros(components, dim))
-            self.logits = nn.Parameter(torch.zeros(components))
+        self.latent_dim, self.is_mixture = latent_dim, num_components > 1
+        if self.is_mixture:
+            self.means = nn.Parameter(INIT_STD * torch.randn(num_components, latent_dim))
+            self.log_sigmas = nn.Parameter(torch.zeros(num_components, latent_dim))
+            self.logits = nn.Parameter(torch.zeros(num_components))
 
-    def log_density(self, z: Tensor) -> Tensor:
-        """log p(z) (N) of codes (N, D), in nats."""
-        constant = self.dim * math.log(2 * math.pi)
-        if not self.mixed:
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) (N,) of latents (N, D), in nats."""
+        constant = self.latent_dim * math.log(2 * math.pi)
+        if not self.is_mixture:
             return -(z.square().sum(1) + constant) / 2
-        away = (z[:, None] - self.means) * (-self.log_sigmas).exp()
-        each = -(away.square().sum(2) + constant) / 2 - self.log_sigmas.sum(1)
-        return torch.logsumexp(self.logits.log_softmax(0) + each, 1)
+        standardised = (z[:, None] - self.means) * (-self.log_sigmas).exp()
+        log_probs = -(standardised.square().sum(2) + constant) / 2 - self.log_sigmas.sum(1)
+        return torch.logsumexp(self.logits.log_softmax(0) + log_probs, 1)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
-        """KL of N(mu, exp(logvar)) to the prior in nats: (N, D) by units, or (N, 1) of a mixture.
+        """KL divergence of N(mu, exp(logvar)) to the prior: (N, D) nats, or (N, 1) of a mixture.
 
-        No closed form exists for a mixture: its density is that at the one code z drawn from each.
+        A mixture has no closed form: its density is estimated at the one latent z (N, D) drawn
+        from each posterior.
         """
-        if not self.mixed:
+        if not self.is_mixture:
             return kl_divergence(mu, logvar)
-        entropy = (logvar.sum(1) + self.dim * (1 + math.log(2 * math.pi))) / 2
-        return (-entropy - self.log_density(z))[:, None]
+        entropy = (logvar.sum(1) + self.latent_dim * (1 + math.log(2 * math.pi))) / 2
+        return (-entropy - self.log_prob(z))[:, None]
 
     @torch.no_grad()
-    def draw(self, count: int, random: torch.Generator, temperature: float = 1.0) -> Tensor:
-        """Codes (count, D), drawn on the processor; temperature narrows every cloud."""
-        noise = temperature * torch.randn(count, self.dim, generator=random)
-        if not self.mixed:
+    def sample(self, count: int, random: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Latents (count, D) on the CPU; the temperature scales all standard deviations."""
+        noise = temperature * torch.randn(count, self.latent_dim, generator=random)
+        if not self.is_mixture:
             return noise
-        shares = self.logits.float().softmax(0).cpu()
-        chosen = torch.multinomial(shares, count, replacement=True, generator=random)
-        return (self.means.cpu()[chosen] + self.log_sigmas.exp().cpu()[chosen] * noise).float()
+        probs = self.logits.float().softmax(0).cpu()
+        component = torch.multinomial(probs, count, replacement=True, generator=random)
+        sigmas = self.log_sigmas.exp().cpu()[component]
+        return (self.means.cpu()[component] + sigmas * noise).float()
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp(logvar)) to N(0, 1)) of every unit, (B, D) nats."""
+    """KL(N(mu, exp(logvar)) to N(0, 1)) of every dimension, (B, D) nats."""
     return (mu.square() + logvar.exp() - 1 - logvar) / 2

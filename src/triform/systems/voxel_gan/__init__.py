@@ -1,4 +1,4 @@
-"""Text to 3D shape by a text-conditioned voxel VAE-GAN (requirements VOX-1 to VOX-11).
+"""Text to 3D shape by a text-conditioned voxel VAE-GAN.
 
 triform voxel_gan generate --prompt "a round table with four legs" --output table.obj
 """

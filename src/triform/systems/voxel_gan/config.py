@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from triform.base.config import Group, Settings
+from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
+    CosineSchedulerConfig,
     DeviceName,
-    EarlyStoppingConfig,
-    SchedulerConfig,
+    NoEarlyStoppingConfig,
     SystemConfig,
     TrainingConfig,
 )
@@ -17,9 +17,9 @@ from triform.engine.config import (
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
 GOOD_IOU = 0.7
-"""An epoch whose held-out IoU reaches this is filed under `good`."""
+"""Epochs with at least this held-out IoU belong to the class `good`."""
 BAD_IOU = 0.5
-"""An epoch whose held-out IoU stays at or below this is filed under `bad`."""
+"""Epochs with at most this held-out IoU belong to the class `bad`."""
 
 ANALYZED_TEXTS = (
     "3d model of chair",
@@ -31,11 +31,17 @@ ANALYZED_TEXTS = (
 
 
 def _as_tuple(value: object) -> object:
-    """A single text stands for a list of one."""
+    """A single text is a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(text.strip() for text in texts):
+        raise ValueError("a text with at least one letter; leave the flag out for no text")
+    return texts
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_not_empty)]
 
 
 class DataConfig(Group):
@@ -46,8 +52,8 @@ class DataConfig(Group):
         min_length=1,
         description="Folders of meshes, or known names (`triform data list`); several combine.",
     )
-    download_path: str = Field("datasets", description="Folder that data sets are brought to.")
-    voxel_size: int = Field(64, ge=16, le=256, description="Voxels along each edge of the grid.")
+    download_path: str = Field("datasets", description="Download folder of data sets.")
+    voxel_size: int = Field(64, ge=16, le=256, description="Voxels along each edge, R.")
     batch_size: int = Field(8, ge=1, description="Shapes per step, in each process.")
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
     parallel: bool = Field(False, description="Use 4 workers where num_workers is not given.")
@@ -66,7 +72,7 @@ class DataConfig(Group):
 
     @property
     def loader_workers(self) -> int:
-        """Worker processes after `parallel` has been heard."""
+        """Number of worker processes, `parallel` taken into account."""
         return 4 if self.parallel and self.num_workers == 0 else self.num_workers
 
 
@@ -92,17 +98,17 @@ class ModelConfig(Group):
         description="minilm, clip, an open_clip or transformers name, or a local folder.",
     )
     condition_decoder: bool = Field(
-        True, description="Show the text to the decoder; off leaves it to the prior alone."
+        True, description="Condition the decoder on the text; off conditions the prior only."
     )
     prior: Literal["normal", "flow"] = Field(
-        "normal", description="Where latents come from: N(0, I), or a flow that reads the text."
+        "normal", description="Prior of the latents: N(0, I), or a flow conditioned on the text."
     )
     prior_width: int = Field(256, ge=8, description="Width of the flow prior.")
     prior_layers: int = Field(3, ge=1, description="Blocks of the flow prior.")
 
 
 class VoxelTrainingConfig(TrainingConfig):
-    """How long and how fast to train, and what the losses weigh."""
+    """Optimization, and the weights of the losses."""
 
     memory_knobs = ("batch_size", "voxel_size", "hidden_channels")
 
@@ -114,13 +120,13 @@ class VoxelTrainingConfig(TrainingConfig):
     kl_weight: float = Field(1.0, ge=0, description="Weight of the KL term; 1 is the ELBO.")
     kl_warmup_steps: int = Field(0, ge=0, description="Steps in which the KL weight rises from 0.")
     dice_weight: float = Field(
-        0.5, ge=0, description="Weight of the Dice loss, which meets the many empty voxels."
+        0.5, ge=0, description="Weight of the Dice loss, against the many empty voxels."
     )
     lambda_adv: float = Field(0.001, ge=0, description="Weight of the GAN loss; 0 = no GAN.")
     adv_warmup_epochs: int = Field(5, ge=1, description="Epochs in which lambda_adv rises.")
-    prompt_dropout: float = Field(0.1, ge=0, le=1, description="Share of texts left out.")
+    prompt_dropout: float = Field(0.1, ge=0, le=1, description="Share of texts dropped.")
     prior_lr: float = Field(1e-3, gt=0, description="Learning rate of the flow prior.")
-    prior_repeats: int = Field(4, ge=1, description="Times and noises per shape and step.")
+    prior_repeats: int = Field(4, ge=1, description="Flow times per shape and step.")
 
 
 class Config(SystemConfig):
@@ -130,12 +136,12 @@ class Config(SystemConfig):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: VoxelTrainingConfig = VoxelTrainingConfig()
-    scheduler: SchedulerConfig = SchedulerConfig(type="CosineAnnealingLR")
-    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
+    scheduler: CosineSchedulerConfig = CosineSchedulerConfig()
+    early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Config":
-        """Strided layers halve the grid, patches quarter it: it has to come out even."""
+        """Check that the voxels divide by the strides of the networks."""
         size, model = self.data.voxel_size, self.model
         layers = [model.disc_num_layers]
         if model.architecture == "plain":
@@ -153,7 +159,7 @@ class Config(SystemConfig):
 
 
 class _FromCheckpoint(Settings):
-    """What every verb that uses trained weights can be told."""
+    """Settings of every verb that uses trained weights."""
 
     checkpoint: str | None = Field(
         None,
@@ -165,15 +171,15 @@ class _FromCheckpoint(Settings):
 
 
 class SamplingConfig(_FromCheckpoint):
-    """How latents become meshes."""
+    """Sampling of latents and extraction of meshes."""
 
     guidance_scale: float = Field(
-        2.0, ge=0, le=20, description="How hard the flow prior follows the text; 1 = as learned."
+        2.0, ge=0, le=20, description="Classifier-free guidance of the flow prior; 1 = none."
     )
     num_steps: int = Field(24, ge=1, le=1000, description="Steps of the flow prior.")
-    sigma: float = Field(0.5, ge=0, le=5, description="Gaussian filter on the grid, in voxels.")
+    sigma: float = Field(0.5, ge=0, le=5, description="Gaussian filter, in voxels.")
     level: float = Field(
-        0.4, gt=0, lt=1, description="Occupancy at which the surface lies; thin parts are faint."
+        0.4, gt=0, lt=1, description="Occupancy at the surface; thin parts have a low one."
     )
     text_encoder: str | None = Field(
         None, description="Text encoder instead of the one named in the checkpoint."
@@ -181,7 +187,7 @@ class SamplingConfig(_FromCheckpoint):
 
 
 class GenerateConfig(SamplingConfig):
-    """Make 3D models from sentences (or from no sentence) and save them as meshes."""
+    """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
     prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
@@ -193,12 +199,12 @@ class GenerateConfig(SamplingConfig):
         (), description="Formats to save; none means the suffix of output."
     )
     max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
-    sheet: Path | None = Field(None, description="Also save a picture of all shapes here (PNG).")
+    sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
     show: bool = Field(False, description="Open each shape in a viewer (needs pyglet).")
 
 
 class AnalyzeConfig(Settings):
-    """Compare texts by their embeddings: cosine similarities and a 2-D PCA picture."""
+    """Compare texts by their embeddings: cosine similarities and a 2-D PCA image."""
 
     text: Texts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
     text_file: Path | None = Field(None, description="Text file with a text per line.")
@@ -209,31 +215,31 @@ class AnalyzeConfig(Settings):
 
 
 class EvaluateConfig(SamplingConfig):
-    """Measure a trained model: reconstruction, agreement with the text, diversity, closedness."""
+    """Measure reconstruction, agreement with the text, diversity and closedness."""
 
     dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
     training_dataset: Texts = Field(
         (),
-        description="Data sets that the model learned from, for the baseline by captions and for "
-        "novelty; none means those of --dataset.",
+        description="Data sets of the training, for the baseline by captions and for novelty; "
+        "none means those of --dataset.",
     )
     download_path: str = Field("datasets", description="Folder of the data sets.")
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
     prompts: Path | None = Field(
         None, description="CSV `prompt,group`; none means the 300 that come with the project."
     )
-    output: Path | None = Field(None, description="Folder for report.json and a picture.")
+    output: Path | None = Field(None, description="Folder for report.json and an image.")
 
 
-class JudgeConfig(SystemConfig):
-    """Train the classifier of real voxels that `evaluate` asks whether a shape fits its prompt."""
+class ClassifierConfig(SystemConfig):
+    """Train the classifier of real voxels by which `evaluate` measures agreement with prompts."""
 
     data: DataConfig = DataConfig(dataset=("sweethome3d",), batch_size=32, stretches=4)
     training: TrainingConfig = TrainingConfig(
-        epochs=30, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="judge.pth"
+        epochs=30, lr=1e-3, weight_decay=0.05, use_amp=False, checkpoint="classifier.pth"
     )
-    scheduler: SchedulerConfig = SchedulerConfig(type="CosineAnnealingLR")
-    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig(enabled=False)
+    scheduler: CosineSchedulerConfig = CosineSchedulerConfig()
+    early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
 
 
 VERBS: dict[str, type[Settings]] = {
@@ -241,5 +247,5 @@ VERBS: dict[str, type[Settings]] = {
     "generate": GenerateConfig,
     "analyze": AnalyzeConfig,
     "evaluate": EvaluateConfig,
-    "train_judge": JudgeConfig,
+    "train_classifier": ClassifierConfig,
 }

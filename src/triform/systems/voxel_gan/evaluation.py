@@ -1,14 +1,15 @@
-"""Measures a trained model: what it keeps of unseen shapes, and what it makes of sentences.
+"""Evaluation of trained weights: reconstruction of unseen shapes, and generation from prompts.
 
-Beside each number stands what remembering alone reaches: the nearest training shape for
-reconstruction, the training shape with the nearest caption for prompts (`lookup.py`), real objects
-that were held out for the judge. Intervals are 95 %: Wilson's for shares, normal for means.
+Each number stands beside a baseline of memorized training shapes: the nearest one for
+reconstruction, the one with the nearest caption for prompts (`nearest_neighbor.py`), and real
+held-out shapes for the classifier. Intervals are 95 %: Wilson's for shares, normal for means.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,55 +17,62 @@ import torch
 from torch import Tensor
 
 from triform.base.files import atomic_write
-from triform.base.logging import get_logger
 from triform.geometry.mesh import MeshError
-from triform.geometry.surface import is_watertight, main_component_share
+from triform.geometry.voxels.surface import is_watertight, main_component_share
+from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.intervals import mcnemar_exact, mean_and_interval, share_interval
 from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
+from triform.systems.voxel_gan.categories import GROUPS, PROMPTS_FILE, read_prompts
+from triform.systems.voxel_gan.classifier import (
+    ClassifierBatches,
+    VoxelClassifier,
+    classifier_input,
+    load_classifier,
+)
 from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfig
-from triform.systems.voxel_gan.data import Objects, load_objects
-from triform.systems.voxel_gan.generation import WHOLE_SHARE, Request, ShapeMaker
-from triform.systems.voxel_gan.groups import GROUPS, PROMPTS_FILE, read_prompts
-from triform.systems.voxel_gan.judge import Judge, JudgeBatches, judge_view, load_judge
-from triform.systems.voxel_gan.lookup import TrainingShapes, training_shapes
-from triform.systems.voxel_gan.pictures import draw_mesh, save_sheet
+from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
+from triform.systems.voxel_gan.generation import (
+    MIN_MAIN_COMPONENT_SHARE,
+    Request,
+    ShapeGenerator,
+)
+from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
+from triform.systems.voxel_gan.sample_images import draw_mesh
 
-logger = get_logger(__name__)
-
-BATCH = 16
-SHEET_SHAPES = 60
+BATCH_SIZE = 16
+MAX_SHEET_SHAPES = 60
 COPY_DISTANCE = 0.1
-"""Nearer to a training shape than this counts as a copy, as `datasets/split.py` counts them."""
+"""A generated shape nearer to a training shape is a copy; the threshold of `datasets/split.py`."""
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
-    """Reconstruction of held-out objects, then 300 prompts judged, measured and drawn.
+    """Evaluate reconstruction of held-out shapes and generation from 300 prompts.
 
     Raises:
         UserError: No such weights, data set or prompt file.
     """
-    maker = ShapeMaker(settings)
+    generator = ShapeGenerator(settings)
     prompts = read_prompts(settings.prompts or PROMPTS_FILE)
-    judge = load_judge()
+    classifier = load_classifier()
     data = DataConfig(
         dataset=settings.dataset,
         download_path=settings.download_path,
         max_samples=settings.max_samples,
-        voxel_size=maker.trained.voxel_size,
+        voxel_size=generator.trained.voxel_size,
     )
-    objects = load_objects(data)
-    training = settings.training_dataset or settings.dataset
-    learned = objects
-    if training != settings.dataset:
-        learned = load_objects(data.model_copy(update={"dataset": training}))
-    known = training_shapes(learned)
+    dataset = load_voxel_dataset(data)
+    training_names = settings.training_dataset or settings.dataset
+    training_dataset = dataset
+    if training_names != settings.dataset:
+        training_dataset = load_voxel_dataset(data.model_copy(update={"dataset": training_names}))
+    training = training_shapes(training_dataset)
     report = {
-        "checkpoint": str(maker.trained.source),
+        "checkpoint": str(generator.trained.source),
         "dataset": " ".join(settings.dataset),
-        "training_dataset": " ".join(training),
-        "reconstruction": measure_reconstruction(maker, objects),
-        "generation": measure_generation(maker, settings, prompts, judge, known),
-        "real_held_out": measure_real(objects, judge, known),
+        "training_dataset": " ".join(training_names),
+        "reconstruction": measure_reconstruction(generator, dataset),
+        "generation": measure_generation(generator, settings, prompts, classifier, training),
+        "real_held_out": measure_real(dataset, classifier, training),
     }
     if settings.output is not None:
         settings.output.mkdir(parents=True, exist_ok=True)
@@ -73,183 +81,208 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     return report
 
 
-def measure_reconstruction(maker: ShapeMaker, objects: Objects) -> dict[str, Any]:
-    """IoU at p > 0.5 of held-out (test) objects, beside the nearest training shape's.
+def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> dict[str, Any]:
+    """IoU at p > 0.5 of held-out (test) shapes, beside that of the nearest training shape.
 
-    The nearest shape is looked for at 32^3 and compared at the full resolution; it is what a
-    model would reach that only remembers.
+    The nearest training shape, found at 32^3 and compared at the full resolution, is the result of
+    a model that only memorizes.
     """
-    test, train = objects.rows("test"), objects.rows("train")
+    test, train = dataset.rows("test"), dataset.rows("train")
     if not len(test) or not len(train):
         return {}
-    kept, nearest = [], []
-    coarse = torch.cat([judge_view(part) for part in _parts(objects, train)])
-    for start in range(0, len(test), BATCH):
-        voxels = objects.voxels(test[start : start + BATCH])
-        captions = [objects.captions[o] for o in objects.owner[test[start : start + BATCH]]]
-        cond = maker.conditions([several[0] if several else "" for several in captions])
-        grids = maker.trained.reconstruct(voxels.to(maker.trained.device), cond).cpu()
-        kept.append(voxel_iou(grids[:, None], voxels))
-        closest = pairwise_iou(judge_view(voxels), coarse).argmax(1).numpy()
-        nearest.append(voxel_iou(objects.voxels(train[closest]), voxels))
-    ours, theirs = torch.cat(kept), torch.cat(nearest)
-    good = int((ours >= GOOD_IOU).sum())
+    model_iou, nearest_iou = [], []
+    train_inputs = torch.cat(_classifier_inputs(dataset, train))
+    for start in range(0, len(test), BATCH_SIZE):
+        rows = test[start : start + BATCH_SIZE]
+        voxels = dataset.voxels(rows)
+        captions = [dataset.captions[index] for index in dataset.shape_index[rows]]
+        cond = generator.conditions([texts[0] if texts else "" for texts in captions])
+        reconstructions = generator.trained.reconstruct(
+            voxels.to(generator.trained.device), cond
+        ).cpu()
+        model_iou.append(voxel_iou(reconstructions[:, None], voxels))
+        nearest = pairwise_iou(classifier_input(voxels), train_inputs).argmax(1).numpy()
+        nearest_iou.append(voxel_iou(dataset.voxels(train[nearest]), voxels))
+    iou, baseline = torch.cat(model_iou), torch.cat(nearest_iou)
+    num_good = int((iou >= GOOD_IOU).sum())
     return {
         "objects": len(test),
-        "iou_mean": round(float(ours.mean()), 4),
-        "iou_mean_interval": _mean_interval(ours),
-        "iou_median": round(float(ours.median()), 4),
-        "share_good": round(good / len(ours), 4),
-        "share_good_interval": _share_interval(good, len(ours)),
-        "nearest_training_shape_iou_mean": round(float(theirs.mean()), 4),
-        "nearest_training_shape_iou_mean_interval": _mean_interval(theirs),
-        "nearest_training_shape_iou_median": round(float(theirs.median()), 4),
+        "iou_mean": round(float(iou.mean()), 4),
+        "iou_mean_interval": _mean_interval(iou),
+        "iou_median": round(float(iou.median()), 4),
+        "share_good": round(num_good / len(iou), 4),
+        "share_good_interval": _share_interval(num_good, len(iou)),
+        "nearest_training_shape_iou_mean": round(float(baseline.mean()), 4),
+        "nearest_training_shape_iou_mean_interval": _mean_interval(baseline),
+        "nearest_training_shape_iou_median": round(float(baseline.median()), 4),
     }
-
-
-def _parts(objects: Objects, rows: np.ndarray) -> list[Tensor]:
-    return [objects.voxels(rows[start : start + 64]) for start in range(0, len(rows), 64)]
 
 
 def measure_generation(
-    maker: ShapeMaker,
+    generator: ShapeGenerator,
     settings: EvaluateConfig,
-    rows: list[tuple[str, str]],
-    judge: Judge,
-    known: TrainingShapes | None = None,
+    prompts: Sequence[tuple[str, str]],
+    classifier: VoxelClassifier,
+    training: TrainingShapes | None = None,
 ) -> dict[str, Any]:
-    """Every prompt once: does the judge agree, is the mesh closed and whole, do shapes differ?
+    """Agreement with the classifier, closedness and diversity of one shape per prompt.
 
-    With the shapes that the model learned from, the same of the baseline and how new shapes are.
-    """
-    names = list(GROUPS)
-    requests = [Request(prompt, settings.seed + i) for i, (prompt, _) in enumerate(rows)]
-    agreed: Counter[str] = Counter()
-    asked: Counter[str] = Counter(group for _, group in rows)
-    confused: Counter[str] = Counter()
-    coarse: dict[str, list[Tensor]] = {group: [] for group in asked}
-    views: list[Tensor] = []
-    right: list[bool] = []
-    watertight = whole = empty = 0
-    pictures, labels = [], []
-    every = max(1, len(rows) // SHEET_SHAPES)
-    for number, ((prompt, group), grid) in enumerate(zip(rows, maker.grids(requests), strict=True)):
-        occupied = torch.from_numpy(maker.solid(grid))[None, None].float()
-        view = judge_view(occupied)
-        coarse[group].append(view[0])
-        views.append(view[0, 0])
-        with torch.no_grad():
-            answer = names[int(judge(view).argmax())]
-        agreed[group] += answer == group
-        right.append(answer == group)
-        if answer != group:
-            confused[f"{group} -> {answer}"] += 1
-        mesh = None
-        try:
-            mesh = maker.mesh(grid)
-            watertight += is_watertight(mesh)
-            whole += main_component_share(mesh) > WHOLE_SHARE
-        except MeshError:
-            empty += 1
-        if settings.output is not None and number % every == 0:
-            pictures.append(draw_mesh(mesh))
-            labels.append(f"{prompt} ({answer})" if answer != group else prompt)
-    if settings.output is not None:
-        save_sheet(pictures, labels, settings.output / "prompts.png", columns=10)
-    total = len(rows)
-    beside = {}
-    if known is not None and any(known.captions):
-        beside = measure_lookup(maker, rows, judge, known, right)
-        beside["novelty"] = _novelty(known, torch.stack(views))
-    return {
-        "prompts": total,
-        "agreement": round(sum(agreed.values()) / total, 4),
-        "agreement_interval": _share_interval(sum(agreed.values()), total),
-        "agreement_by_group": {g: round(agreed[g] / asked[g], 3) for g in names if asked[g]},
-        "most_confused": dict(confused.most_common(6)),
-        "watertight": round(watertight / total, 4),
-        "main_part_over_95_percent": round(whole / total, 4),
-        "empty": empty,
-        "diversity_within_group": {
-            g: round(diversity(torch.stack(grids)), 3) for g, grids in coarse.items()
-        },
-        **beside,
-    }
-
-
-def measure_lookup(
-    maker: ShapeMaker,
-    rows: list[tuple[str, str]],
-    judge: Judge,
-    known: TrainingShapes,
-    right: list[bool],
-) -> dict[str, Any]:
-    """The baseline: for each prompt the training shape whose caption is nearest to it.
+    With training shapes, also the agreement of the baseline and the novelty of the shapes.
 
     Args:
-        maker: whose text encoder compares captions.
-        rows: prompts and their groups.
-        judge: the same as of the generated shapes.
-        known: the shapes that the model learned from.
-        right: whether the judge agreed with each generated shape.
+        generator: generator of the shapes.
+        settings: seed, and the folder for a contact sheet.
+        prompts: prompts and their groups.
+        classifier: classifier of real shapes.
+        training: the training shapes with their captions.
     """
-    prompts, groups = [prompt for prompt, _ in rows], [group for _, group in rows]
-    found = known.nearest_caption(prompts, maker.conditions)
-    views = known.views[found][:, None].float()
-    agrees = [a == g for a, g in zip(_answers(judge, views), groups, strict=True)]
-    of = {group: [a for a, g in zip(agrees, groups, strict=True) if g == group] for group in groups}
-    alone, theirs, probability = mcnemar_exact(right, agrees)
-    captions, shown = known.verbatim(prompts)
-    return {
-        "nearest_caption": {
-            "shapes": len(known.captions),
-            "different_shapes": len(set(found.tolist())),
-            "agreement": round(sum(agrees) / len(rows), 4),
-            "agreement_interval": _share_interval(sum(agrees), len(rows)),
-            "agreement_by_group": {g: round(sum(a) / len(a), 3) for g, a in of.items()},
-            "generator_alone_right": alone,
-            "nearest_caption_alone_right": theirs,
-            "mcnemar_p": round(probability, 4),
+    requests = [Request(prompt, settings.seed + i) for i, (prompt, _) in enumerate(prompts)]
+    inputs: list[Tensor] = []
+    predictions: list[str] = []
+    num_watertight = num_connected = num_empty = 0
+    images, labels = [], []
+    stride = max(1, len(prompts) // MAX_SHEET_SHAPES)
+    generated = generator.generate(requests)
+    for index, ((prompt, group), voxels) in enumerate(zip(prompts, generated, strict=True)):
+        occupancy = torch.from_numpy(generator.occupancy(voxels))[None, None].float()
+        inputs.append(classifier_input(occupancy))
+        predictions += _predict_groups(classifier, inputs[-1])
+        mesh = None
+        try:
+            mesh = generator.mesh(voxels)
+            num_watertight += is_watertight(mesh)
+            num_connected += main_component_share(mesh) > MIN_MAIN_COMPONENT_SHARE
+        except MeshError:
+            num_empty += 1
+        if settings.output is not None and index % stride == 0:
+            images.append(draw_mesh(mesh))
+            wrong = f" ({predictions[-1]})" if predictions[-1] != group else ""
+            labels.append(prompt + wrong)
+    if settings.output is not None:
+        save_contact_sheet(images, labels, settings.output / "prompts.png", columns=10)
+    groups = [group for _, group in prompts]
+    shapes = torch.cat(inputs)
+    confusions = Counter(
+        f"{group} -> {predicted}"
+        for predicted, group in zip(predictions, groups, strict=True)
+        if predicted != group
+    )
+    report = {
+        "prompts": len(prompts),
+        **_agreement(predictions, groups, list(GROUPS)),
+        "most_confused": dict(confusions.most_common(6)),
+        "watertight": round(num_watertight / len(prompts), 4),
+        "main_part_over_95_percent": round(num_connected / len(prompts), 4),
+        "empty": num_empty,
+        "diversity_within_group": {
+            name: round(diversity(shapes[[group == name for group in groups]]), 3)
+            for name in dict.fromkeys(groups)
         },
-        "prompts_that_are_training_captions": captions,
-        "prompts_that_are_training_texts": shown,
     }
-
-
-def measure_real(objects: Objects, judge: Judge, known: TrainingShapes) -> dict[str, Any]:
-    """Validation and test objects: how often the judge is right about them, how new they are."""
-    report: dict[str, Any] = {}
-    for split in ("val", "test"):
-        rows = objects.rows(split)
-        if not len(rows):
-            continue
-        views = torch.cat([judge_view(part) for part in _parts(objects, rows)])
-        report[split] = {"objects": len(rows), "novelty": _novelty(known, views[:, 0])}
-        grouped = JudgeBatches(objects, split, augment=False)
-        if len(grouped):
-            batch = grouped(range(len(grouped)), torch.Generator())
-            wanted = [list(GROUPS)[label] for label in batch["labels"].tolist()]
-            right = sum(
-                a == g for a, g in zip(_answers(judge, batch["voxels"]), wanted, strict=True)
-            )
-            report[split] |= {
-                "objects_of_a_group": len(wanted),
-                "agreement": round(right / len(wanted), 4),
-                "agreement_interval": _share_interval(right, len(wanted)),
-            }
+    if training is not None and any(training.captions):
+        report |= measure_nearest_caption(generator, prompts, classifier, training, predictions)
+        report["novelty"] = _novelty(training, shapes[:, 0])
     return report
 
 
-def _answers(judge: Judge, views: Tensor) -> list[str]:
-    """The judge's group for each view (N, 1, 32, 32, 32)."""
-    with torch.no_grad():
-        numbers = torch.cat([judge(some).argmax(1) for some in views.split(BATCH)])
-    return [list(GROUPS)[number] for number in numbers.tolist()]
+def measure_nearest_caption(
+    generator: ShapeGenerator,
+    prompts: Sequence[tuple[str, str]],
+    classifier: VoxelClassifier,
+    training: TrainingShapes,
+    predictions: Sequence[str],
+) -> dict[str, Any]:
+    """Agreement of the baseline: the training shape with the nearest caption of each prompt.
+
+    Args:
+        generator: embeds captions.
+        prompts: prompts and their groups.
+        classifier: the classifier of the generated shapes.
+        training: the training shapes with their captions.
+        predictions: group that the classifier predicted for each generated shape.
+    """
+    texts, groups = [prompt for prompt, _ in prompts], [group for _, group in prompts]
+    nearest = training.nearest_caption(texts, generator.conditions)
+    baseline = _predict_groups(classifier, training.voxels[nearest][:, None].float())
+    only_generator, only_baseline, p_value = mcnemar_exact(
+        _is_correct(predictions, groups), _is_correct(baseline, groups)
+    )
+    num_captions, num_training_texts = training.count_verbatim(texts)
+    return {
+        "nearest_caption": {
+            "shapes": len(training.captions),
+            "different_shapes": len(set(nearest.tolist())),
+            **_agreement(baseline, groups, list(dict.fromkeys(groups))),
+            "generator_alone_right": only_generator,
+            "nearest_caption_alone_right": only_baseline,
+            "mcnemar_p": round(p_value, 4),
+        },
+        "prompts_that_are_training_captions": num_captions,
+        "prompts_that_are_training_texts": num_training_texts,
+    }
 
 
-def _novelty(known: TrainingShapes, views: Tensor) -> dict[str, Any]:
-    """1 - IoU of views (N, 32, 32, 32) with the nearest training shape: mean, interval, median."""
-    distances = known.distances(views)
+def measure_real(
+    dataset: VoxelDataset, classifier: VoxelClassifier, training: TrainingShapes
+) -> dict[str, Any]:
+    """Novelty of validation and test shapes, and the classifier's accuracy on them."""
+    report: dict[str, Any] = {}
+    for split in ("val", "test"):
+        rows = dataset.rows(split)
+        if not len(rows):
+            continue
+        inputs = torch.cat(_classifier_inputs(dataset, rows))
+        report[split] = {"objects": len(rows), "novelty": _novelty(training, inputs[:, 0])}
+        batches = ClassifierBatches(dataset, split, augment=False)
+        if len(batches):
+            batch = batches(range(len(batches)), torch.Generator())
+            groups = [list(GROUPS)[label] for label in batch["labels"].tolist()]
+            agreement = _agreement(_predict_groups(classifier, batch["voxels"]), groups, [])
+            del agreement["agreement_by_group"]
+            report[split] |= {"objects_of_a_group": len(groups), **agreement}
+    return report
+
+
+def _classifier_inputs(dataset: VoxelDataset, rows: np.ndarray) -> list[Tensor]:
+    return [
+        classifier_input(dataset.voxels(rows[start : start + 64]))
+        for start in range(0, len(rows), 64)
+    ]
+
+
+@torch.no_grad()
+def _predict_groups(classifier: VoxelClassifier, inputs: Tensor) -> list[str]:
+    """The predicted group of each input (N, 1, 32, 32, 32)."""
+    batches = torch.split(inputs, BATCH_SIZE)
+    labels = torch.cat([classifier(batch).argmax(1) for batch in batches])
+    return [list(GROUPS)[label] for label in labels.tolist()]
+
+
+def _is_correct(predictions: Sequence[str], groups: Sequence[str]) -> list[bool]:
+    return [predicted == group for predicted, group in zip(predictions, groups, strict=True)]
+
+
+def _agreement(
+    predictions: Sequence[str], groups: Sequence[str], names: Sequence[str]
+) -> dict[str, Any]:
+    """Share of predictions that equal the group, with its interval, and by group in this order."""
+    correct = _is_correct(predictions, groups)
+    by_group = {
+        name: [right for right, group in zip(correct, groups, strict=True) if group == name]
+        for name in names
+    }
+    return {
+        "agreement": round(sum(correct) / len(correct), 4),
+        "agreement_interval": _share_interval(sum(correct), len(correct)),
+        "agreement_by_group": {
+            name: round(sum(values) / len(values), 3) for name, values in by_group.items() if values
+        },
+    }
+
+
+def _novelty(training: TrainingShapes, voxels: Tensor) -> dict[str, Any]:
+    """1 - IoU of shapes (N, 32, 32, 32) with the nearest training shape: mean, interval, median."""
+    distances = training.distances(voxels)
     return {
         "mean": round(float(distances.mean()), 4),
         "interval": _mean_interval(distances),
@@ -265,5 +298,5 @@ def _share_interval(successes: int, total: int) -> list[float]:
 def _mean_interval(values: Tensor) -> list[float]:
     if len(values) < 2:
         return []
-    mean, half = mean_and_interval(values)
-    return [round(mean - half, 4), round(mean + half, 4)]
+    mean, half_width = mean_and_interval(values)
+    return [round(mean - half_width, 4), round(mean + half_width, 4)]

@@ -1,4 +1,4 @@
-"""Sentences to meshes: condition, latent, voxels, surface, file."""
+"""Generation of meshes from prompts: condition, latent, voxels, surface, file."""
 
 from __future__ import annotations
 
@@ -17,41 +17,42 @@ from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
 from triform.base.logging import get_logger
 from triform.base.seeding import generator
-from triform.geometry.bridges import bridge_parts
-from triform.geometry.export import save_mesh
+from triform.geometry.io.export import save_mesh
 from triform.geometry.mesh import Mesh
-from triform.geometry.surface import (
+from triform.geometry.voxels.bridges import bridge_components
+from triform.geometry.voxels.surface import (
     decimate,
     is_watertight,
     main_component_share,
     voxels_to_mesh,
 )
+from triform.images.contact_sheet import save_contact_sheet
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
+from triform.systems.voxel_gan.conditioning import embed_conditions
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
-from triform.systems.voxel_gan.data import embed_conditions
-from triform.systems.voxel_gan.pictures import draw_mesh, save_sheet
+from triform.systems.voxel_gan.sample_images import draw_mesh
 from triform.systems.voxel_gan.trained import Trained
 
 logger = get_logger(__name__)
 
 MAX_PROMPT_BYTES = 10_000_000
 
-BATCH = 8
-WHOLE_SHARE = 0.95
-"""Share of the volume that the main part of a mesh must hold."""
+BATCH_SIZE = 8
+MIN_MAIN_COMPONENT_SHARE = 0.95
+"""Share of the volume from which a mesh counts as being in one piece."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One shape to make: `seed` alone decides its noise, whatever else is made beside it."""
+    """A prompt and the seed of its noise; the shape is independent of its batch."""
 
     prompt: str
     seed: int
 
 
-class ShapeMaker:
-    """Turns requests into grids and meshes with one trained model."""
+class ShapeGenerator:
+    """Generates voxels and meshes from prompts with a trained model."""
 
     def __init__(self, settings: SamplingConfig):
         self.settings = settings
@@ -62,25 +63,28 @@ class ShapeMaker:
         """Conditions (N, c); an empty prompt is the zero vector and needs no encoder."""
         model = self.trained.model
         cond = torch.zeros(len(prompts), model.cond_dim)
-        spoken = [row for row, prompt in enumerate(prompts) if prompt.strip()]
-        if spoken:
+        nonempty = [row for row, prompt in enumerate(prompts) if prompt.strip()]
+        if nonempty:
             if self._encoder is None:
-                given, named = self.settings.text_encoder, model.text_encoder
-                self._encoder = load_text_encoder(
-                    select_model(given, named, "text encoder", source=self.trained.source)
+                name = select_model(
+                    self.settings.text_encoder,
+                    model.text_encoder,
+                    "text encoder",
+                    source=self.trained.source,
                 )
-            texts = [prompts[row] for row in spoken]
-            cond[spoken] = embed_conditions(self._encoder, texts, model.cond_dim)
+                self._encoder = load_text_encoder(name)
+            texts = [prompts[row] for row in nonempty]
+            cond[nonempty] = embed_conditions(self._encoder, texts, model.cond_dim)
         return cond.to(self.trained.device)
 
-    def grids(self, requests: list[Request]) -> Iterator[np.ndarray]:
-        """Occupancy probabilities (R, R, R) of each request, in order."""
+    def generate(self, requests: list[Request]) -> Iterator[np.ndarray]:
+        """Generate occupancy probabilities (R, R, R) for each request, in order."""
         latent_dim = self.trained.model.latent_dim
-        for start in range(0, len(requests), BATCH):
-            some = requests[start : start + BATCH]
-            cond = self.conditions([request.prompt for request in some])
+        for start in range(0, len(requests), BATCH_SIZE):
+            batch = requests[start : start + BATCH_SIZE]
+            cond = self.conditions([request.prompt for request in batch])
             noise = torch.stack(
-                [torch.randn(latent_dim, generator=generator("latent", r.seed)) for r in some]
+                [torch.randn(latent_dim, generator=generator("latent", r.seed)) for r in batch]
             ).to(self.trained.device)
             z = self.trained.latents(
                 cond,
@@ -90,59 +94,60 @@ class ShapeMaker:
             )
             yield from self.trained.decode(z, cond).cpu().numpy()
 
-    def solid(self, grid: np.ndarray) -> np.ndarray:
-        """What of a grid (R, R, R) is inside, floating parts joined: the mesh as voxels."""
-        return bridge_parts(grid, self.settings.level) > self.settings.level
+    def occupancy(self, probabilities: np.ndarray) -> np.ndarray:
+        """Occupancy (R, R, R) bool of probabilities, with bridges to floating components."""
+        return bridge_components(probabilities, self.settings.level) > self.settings.level
 
-    def mesh(self, grid: np.ndarray) -> Mesh:
-        """The grid's surface: closed, in one piece, normalized."""
-        return whole_mesh(grid, level=self.settings.level, sigma=self.settings.sigma)
+    def mesh(self, probabilities: np.ndarray) -> Mesh:
+        """Closed surface of probabilities (R, R, R) in one piece, normalized."""
+        return connected_mesh(probabilities, level=self.settings.level, sigma=self.settings.sigma)
 
 
-def whole_mesh(grid: np.ndarray, *, level: float = 0.5, sigma: float = 0.5) -> Mesh:
-    """A closed surface in one piece.
+def connected_mesh(probabilities: np.ndarray, *, level: float = 0.5, sigma: float = 0.5) -> Mesh:
+    """Extract a closed surface in one piece.
 
-    Parts that float are joined along faint voxels first (thin legs decode faint); what floats
-    still is dropped.
+    Floating components are bridged along faint voxels first, because thin legs are predicted with
+    low probabilities; what still floats is removed.
 
     Args:
-        grid: Occupancy probabilities (R, R, R).
+        probabilities: Occupancy probabilities (R, R, R).
         level: Occupancy at which the surface lies.
-        sigma: Gaussian filter before, in voxels.
+        sigma: Standard deviation of the Gaussian filter before, in voxels.
 
     Returns:
         The mesh, in [-1/2, 1/2]^3.
     """
-    joined = bridge_parts(grid, level)
-    mesh = voxels_to_mesh(joined, level=level, sigma=sigma)
+    bridged = bridge_components(probabilities, level)
+    mesh = voxels_to_mesh(bridged, level=level, sigma=sigma)
     if main_component_share(mesh) < 1:
-        mesh = voxels_to_mesh(joined, level=level, sigma=sigma, largest_component=True)
+        mesh = voxels_to_mesh(bridged, level=level, sigma=sigma, largest_component=True)
     return mesh
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
-    """Make and save shapes; one row of facts per shape.
+    """Generate and save shapes; return one row per shape.
 
     Raises:
         UserError: No such weights, prompt file or text encoder; nothing can be written.
         UsageError: An output format that is not known.
     """
     requests = read_requests(settings)
-    targets = name_files(settings, requests)
-    for folder in {file.parent for files in targets for file in files}:
+    paths = output_paths(settings, requests)
+    for folder in {file.parent for files in paths for file in files}:
         folder.mkdir(parents=True, exist_ok=True)
-    maker = ShapeMaker(settings)
+    shapes = ShapeGenerator(settings)
     rows: list[dict[str, Any]] = []
-    pictures = []
-    started = time.perf_counter()
-    for request, files, grid in zip(requests, targets, maker.grids(requests), strict=True):
-        mesh = maker.mesh(grid)
+    images = []
+    start_time = time.perf_counter()
+    generated = shapes.generate(requests)
+    for request, files, probabilities in zip(requests, paths, generated, strict=True):
+        mesh = shapes.mesh(probabilities)
         if settings.max_faces and len(mesh.faces) > settings.max_faces:
             mesh = decimate(mesh, settings.max_faces)
         for file in files:
             save_mesh(mesh, file)
         if settings.sheet is not None:
-            pictures.append(draw_mesh(mesh))
+            images.append(draw_mesh(mesh))
         now = time.perf_counter()
         rows.append(
             {
@@ -152,26 +157,26 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
                 "faces": len(mesh.faces),
                 "watertight": is_watertight(mesh),
                 "main_part": round(main_component_share(mesh), 3),
-                "seconds": round(now - started, 2),
+                "seconds": round(now - start_time, 2),
                 "files": " ".join(str(file) for file in files),
             }
         )
-        started = now
+        start_time = now
         if settings.show:
             show(mesh)
     if settings.sheet is not None:
         labels = [request.prompt or "no prompt" for request in requests]
-        save_sheet(pictures, labels, settings.sheet, columns=min(6, len(pictures)))
+        save_contact_sheet(images, labels, settings.sheet, columns=min(6, len(images)))
     return rows
 
 
 def read_requests(settings: GenerateConfig) -> list[Request]:
-    """Every prompt with every seed."""
+    """One request for every prompt and seed."""
     prompts = [*settings.prompt, *read_lines(settings.prompt_file)]
     return [
-        Request(prompt, settings.seed + number)
+        Request(prompt, settings.seed + index)
         for prompt in (prompts or [""])
-        for number in range(settings.num_samples)
+        for index in range(settings.num_samples)
     ]
 
 
@@ -188,25 +193,25 @@ def read_lines(path: Path | None) -> list[str]:
         lines = [line.strip() for line in text.splitlines()]
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    found = [line for line in lines if line]
-    if not found:
+    nonempty_lines = [line for line in lines if line]
+    if not nonempty_lines:
         raise UserError(f"{path}: no line of text in it")
-    return found
+    return nonempty_lines
 
 
-def name_files(settings: GenerateConfig, requests: list[Request]) -> list[list[Path]]:
-    """The files of each request: `output` itself for one shape, numbered names for several."""
+def output_paths(settings: GenerateConfig, requests: list[Request]) -> list[list[Path]]:
+    """Output files of each request: `output` itself for one shape, numbered names for several."""
     output = Path(settings.output)
     suffix = output.suffix.lower()
-    known = (".obj", ".glb", ".ply", ".stl")
-    if suffix and suffix not in known and not output.is_dir():
-        raise UsageError(f"--output {output}: {suffix} is none of {' '.join(known)}")
-    is_folder = suffix not in known or output.is_dir()
+    mesh_suffixes = (".obj", ".glb", ".ply", ".stl")
+    if suffix and suffix not in mesh_suffixes and not output.is_dir():
+        raise UsageError(f"--output {output}: {suffix} is none of {' '.join(mesh_suffixes)}")
+    is_folder = suffix not in mesh_suffixes or output.is_dir()
     suffixes = [f".{name}" for name in settings.format] or ([".obj"] if is_folder else [suffix])
     if is_folder:
         stems = [
-            output / f"{number:03d}-{slug(request.prompt)}-{request.seed}"
-            for number, request in enumerate(requests, start=1)
+            output / f"{index:03d}-{slug(request.prompt)}-{request.seed}"
+            for index, request in enumerate(requests, start=1)
         ]
     elif len(requests) == 1:
         stems = [output.with_suffix("")]
@@ -217,7 +222,7 @@ def name_files(settings: GenerateConfig, requests: list[Request]) -> list[list[P
 
 
 def slug(prompt: str) -> str:
-    """A prompt as a part of a file name."""
+    """A prompt as a file name of lower-case letters and digits."""
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:48] or "shape"
 
 

@@ -1,4 +1,4 @@
-"""The whole loss of the voxel VAE-GAN: terms, weights, reductions."""
+"""The losses of the voxel VAE-GAN and its flow prior."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def vae_loss(
     """Negative ELBO per voxel (arXiv:1312.6114 equation 10) plus a Dice term.
 
     Both parts of the ELBO are sums over one shape divided by its number of voxels, so that
-    `kl_weight` 1 is the ELBO at any resolution. The Dice loss (arXiv:1606.04797 section 3) looks
-    at occupied voxels alone: without it a shape of 5 % occupancy is best answered by nothing.
+    `kl_weight` 1 is the ELBO at any resolution. The Dice loss (arXiv:1606.04797 section 3) ignores
+    true negatives: without it, empty voxels are a minimum for shapes of 5 % occupancy.
 
     Args:
         logits: Voxel logits (B, 1, R, R, R).
@@ -58,15 +58,15 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def adversarial_loss(fake_logits: Tensor) -> Tensor:
-    """What the generator pays for being recognized (arXiv:1406.2661 section 3)."""
+    """Non-saturating generator loss (arXiv:1406.2661 section 3)."""
     return F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))
 
 
 def binarize(logits: Tensor) -> Tensor:
-    """Occupancy in {0, 1} at p > 0.5 that lets gradients through to the probabilities.
+    """Occupancy in {0, 1} at p > 0.5, with the straight-through gradient (arXiv:1308.3432).
 
-    Real grids are binary. A discriminator that is shown probabilities, or logits, tells real from
-    made by that alone; straight-through rounding (arXiv:1308.3432) takes the tell away.
+    Real voxels are binary; a discriminator could tell probabilities or logits from them by their
+    values alone.
     """
     probabilities = torch.sigmoid(logits.float())
     rounded = (probabilities > 0.5).float()

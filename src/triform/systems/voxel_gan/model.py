@@ -9,16 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from triform.systems.voxel_gan.config import ModelConfig
-from triform.systems.voxel_gan.plain import ConditionalVoxelDecoder, Discriminator, VoxelEncoder
+from triform.systems.voxel_gan.convolutional import (
+    ConditionalVoxelDecoder,
+    Discriminator,
+    VoxelEncoder,
+)
 from triform.systems.voxel_gan.prior import FlowPrior
 from triform.systems.voxel_gan.residual import ResidualDecoder, ResidualEncoder
 
 FULL_RATE_INPUTS = 64
-INITIAL_OCCUPANCY_LOGIT = -2.0  # a new decoder says 12 %, about what filled furniture occupies
+INITIAL_OCCUPANCY_LOGIT = -2.0  # p = 12 %, about the mean occupancy of filled furniture
 
 
 class CVAE_Conditional(nn.Module):
-    """Encoder and text-conditioned decoder in one network, with the original's weight names."""
+    """Encoder and text-conditioned decoder, with the weight names of the original program."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module):
         super().__init__()
@@ -44,12 +48,12 @@ class CVAE_Conditional(nn.Module):
 
 
 def decoder_condition(model: ModelConfig, cond: Tensor) -> Tensor:
-    """What the decoder sees of conditions (B, c): all of it, or (B, 0)."""
+    """Conditions (B, c) for the decoder; (B, 0) for a decoder without condition."""
     return cond if model.condition_decoder else cond[:, :0]
 
 
 def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
-    """The VAE for grids of `voxel_size`."""
+    """Build the VAE for `voxel_size`^3 voxels."""
     cond_dim = model.cond_dim if model.condition_decoder else 0
     encoder: VoxelEncoder | ResidualEncoder
     decoder: ConditionalVoxelDecoder | ResidualDecoder
@@ -92,7 +96,7 @@ def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
 
 
 def build_discriminator(model: ModelConfig, voxel_size: int) -> Discriminator:
-    """The discriminator for grids of `voxel_size`."""
+    """Build the discriminator for `voxel_size`^3 voxels."""
     discriminator = Discriminator(
         voxel_size,
         hidden_channels=model.disc_hidden_channels,
@@ -104,7 +108,7 @@ def build_discriminator(model: ModelConfig, voxel_size: int) -> Discriminator:
 
 
 def build_prior(model: ModelConfig) -> FlowPrior:
-    """The flow prior over the latent."""
+    """Build the flow prior over the latent."""
     return FlowPrior(
         latent_dim=model.latent_dim,
         cond_dim=model.cond_dim,
@@ -114,21 +118,21 @@ def build_prior(model: ModelConfig) -> FlowPrior:
 
 
 def width_scaled(network: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """Parameter groups whose learning rate falls with the number of inputs of their layer.
+    """Parameter groups with learning rates scaled by 1 / fan-in (muP for Adam).
 
-    One step of Adam moves every weight by about `lr`, so an output moves by `lr` times its
-    inputs: at the documented 5e-3 the 16,384 inputs of `fc_mu` throw the latent to 10^6 in the
-    first steps. The rule is muP's for Adam (arXiv:2203.03466 table 8), and `lr` means what it
-    says for layers of up to 64 inputs, as the first convolution has.
+    A step of Adam changes every weight by about `lr`, and so an output by `lr` times its inputs: at
+    the documented 5e-3 the 16,384 inputs of `fc_mu` drive the latent to 10^6 in the first steps.
+    The rule is arXiv:2203.03466 table 8, with `lr` itself for layers of up to 64 inputs, as the
+    first convolution has.
 
     Args:
         network: The documented encoder, decoder or discriminator.
         lr: Learning rate of narrow layers, biases and norms.
 
     Returns:
-        Groups for an optimizer, every parameter in one of them.
+        Parameter groups for an optimizer, with every parameter in exactly one.
     """
-    by_rate: dict[float, list[nn.Parameter]] = {}
+    parameters_by_rate: dict[float, list[nn.Parameter]] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             rate = lr
@@ -139,5 +143,5 @@ def width_scaled(network: nn.Module, lr: float) -> list[dict[str, Any]]:
                 if isinstance(module, nn.ConvTranspose3d):  # kernels overlap by their strides
                     inputs //= math.prod(module.stride)
                 rate *= min(1.0, FULL_RATE_INPUTS / inputs)
-            by_rate.setdefault(rate, []).append(parameter)
-    return [{"params": parameters, "lr": rate} for rate, parameters in by_rate.items()]
+            parameters_by_rate.setdefault(rate, []).append(parameter)
+    return [{"params": parameters, "lr": rate} for rate, parameters in parameters_by_rate.items()]

@@ -1,4 +1,4 @@
-"""A text-conditioned prior over the latent: rectified flow from noise to the encoder's codes.
+"""A text-conditioned prior over the latent: rectified flow from noise to the encoder's latents.
 
 Flow matching: arXiv:2209.03003 (rectified flow) and arXiv:2210.02747; classifier-free guidance:
 arXiv:2207.12598. The latent is one vector, so the network is a small residual MLP.
@@ -22,31 +22,32 @@ def time_embedding(t: Tensor, dim: int) -> Tensor:
 
 
 class FlowBlock(nn.Module):
-    """Residual MLP block whose scale, shift and gate come from time and text (arXiv:2212.09748)."""
+    """Residual MLP block with adaptive layer norm by time and text (arXiv:2212.09748)."""
 
-    def __init__(self, width: int, style_dim: int, dropout_rate: float):
+    def __init__(self, width: int, embed_dim: int, dropout_rate: float):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.style = nn.Linear(style_dim, 3 * width)
+        self.modulation = nn.Linear(embed_dim, 3 * width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 2 * width),
             nn.SiLU(),
             nn.Dropout(dropout_rate),
             nn.Linear(2 * width, width),
         )
-        nn.init.zeros_(self.style.weight)  # gate 0: the block starts as the identity
-        nn.init.zeros_(self.style.bias)
+        nn.init.zeros_(self.modulation.weight)  # gate 0: the block starts as the identity
+        nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        scale, shift, gate = self.style(style).chunk(3, dim=1)
-        return x + gate * self.mlp(self.norm(x) * (1 + scale) + shift)
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift, gate = self.modulation(embedding).chunk(3, dim=1)
+        output: Tensor = x + gate * self.mlp(self.norm(x) * (1 + scale) + shift)
+        return output
 
 
 class FlowPrior(nn.Module):
     """Velocity field v(x_t, t, cond) over normalized latents, and its sampler.
 
     `x_t = (1 - t) * noise + t * x_1`, velocity `x_1 - noise`. A condition of zeros means no text.
-    The codes' mean and standard deviation are kept as buffers, so that the flow sees unit scale.
+    Mean and standard deviation of the latents are buffers; the flow works on normalized latents.
     """
 
     latent_mean: Tensor
@@ -62,42 +63,43 @@ class FlowPrior(nn.Module):
         dropout_rate: float = 0.0,
     ):
         super().__init__()
-        style_dim = 256
+        embed_dim = 256
         self.latent_dim = latent_dim
         self.time_dim = 64
-        self.to_style = nn.Sequential(
-            nn.Linear(self.time_dim + cond_dim, style_dim),
+        self.time_text_embed = nn.Sequential(
+            nn.Linear(self.time_dim + cond_dim, embed_dim),
             nn.SiLU(),
-            nn.Linear(style_dim, style_dim),
+            nn.Linear(embed_dim, embed_dim),
             nn.SiLU(),
         )
-        self.start = nn.Linear(latent_dim, width)
+        self.proj_in = nn.Linear(latent_dim, width)
         self.blocks = nn.ModuleList(
-            FlowBlock(width, style_dim, dropout_rate) for _ in range(num_layers)
+            FlowBlock(width, embed_dim, dropout_rate) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.end = nn.Linear(width, latent_dim)
+        self.proj_out = nn.Linear(width, latent_dim)
         self.register_buffer("latent_mean", torch.zeros(latent_dim))
         self.register_buffer("latent_std", torch.ones(latent_dim))
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        # cond is a unit vector of a few hundred dimensions: scaled to unit variance per dimension
+        # The unit vector cond is scaled to unit variance in each dimension.
         cond = cond * math.sqrt(cond.shape[1])
-        style = self.to_style(torch.cat([time_embedding(t, self.time_dim), cond], dim=1))
-        h = self.start(x_t)
+        embedding = self.time_text_embed(torch.cat([time_embedding(t, self.time_dim), cond], dim=1))
+        h = self.proj_in(x_t)
         for block in self.blocks:
-            h = block(h, style)
-        return self.end(F.silu(self.norm(h)))
+            h = block(h, embedding)
+        velocity: Tensor = self.proj_out(F.silu(self.norm(h)))
+        return velocity
 
     def normalize(self, z: Tensor) -> Tensor:
         return (z - self.latent_mean) / self.latent_std
 
     @torch.no_grad()
-    def track_scale(self, z: Tensor, momentum: float = 0.01) -> None:
-        """Move the kept mean and deviation towards those of a batch of codes (B, z)."""
+    def update_latent_statistics(self, z: Tensor, momentum: float = 0.01) -> None:
+        """Update the moving mean and standard deviation by those of a batch of latents (B, z)."""
         self.latent_mean.lerp_(z.mean(0), momentum)
-        deviation = (z - self.latent_mean).square().mean(0).sqrt()
-        self.latent_std.lerp_(deviation.clamp(min=1e-3), momentum)
+        std = (z - self.latent_mean).square().mean(0).sqrt()
+        self.latent_std.lerp_(std.clamp(min=1e-3), momentum)
 
     @torch.no_grad()
     def sample(
@@ -105,17 +107,17 @@ class FlowPrior(nn.Module):
     ) -> Tensor:
         """Noise (B, z) and conditions (B, c) to latents (B, z), by Heun's method.
 
-        `guidance_scale` 1 follows the text as learned, larger values follow it harder.
+        `guidance_scale` 1 is the conditional velocity; larger values follow the text more closely.
         """
-        null = torch.zeros_like(cond)
+        unconditional = torch.zeros_like(cond)
 
         def velocity(x: Tensor, t: float) -> Tensor:
             times = torch.full((len(x),), t, device=x.device)
-            v = self(x, times, cond)
+            v: Tensor = self(x, times, cond)
             if guidance_scale == 1:
                 return v
-            v_null = self(x, times, null)
-            return v_null + guidance_scale * (v - v_null)
+            v_uncond: Tensor = self(x, times, unconditional)
+            return v_uncond + guidance_scale * (v - v_uncond)
 
         x, step = noise, 1 / num_steps
         for i in range(num_steps):

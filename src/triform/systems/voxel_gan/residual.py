@@ -1,8 +1,8 @@
-"""Residual encoder and decoder: the same contract as the documented pair, made for a CPU.
+"""Residual encoder and decoder with the interface of the documented pair, fast on a CPU.
 
-The grid is cut into 4^3 patches by one strided convolution and put together again by one linear
-map per patch, so that every 3x3x3 convolution works at R/4 or coarser. The latent enters the
-decoder at each block (scale and shift, as in arXiv:1709.07871) and not only at its start.
+Voxels are embedded in 4^3 patches by one strided convolution and predicted by one linear map per
+patch, so that every 3x3x3 convolution works at R/4 or coarser. The latent modulates each block of
+the decoder (FiLM, arXiv:1709.07871) besides being its input.
 """
 
 from __future__ import annotations
@@ -13,45 +13,47 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PATCH = 4
+PATCH_SIZE = 4
 
 
 def level_sizes(voxel_size: int) -> list[int]:
-    """Grid sizes from fine to coarse: R/4, halved while the result stays at 4 or more."""
-    sizes = [voxel_size // PATCH]
+    """Resolutions from fine to coarse: R/4, halved while the result stays at 4 or more."""
+    sizes = [voxel_size // PATCH_SIZE]
     while sizes[-1] % 2 == 0 and sizes[-1] >= 8:
         sizes.append(sizes[-1] // 2)
     return sizes
 
 
-def join_patches(x: Tensor) -> Tensor:
-    """(B, 4^3, r, r, r), one patch of logits per cell, to the grid (B, 1, 4r, 4r, 4r)."""
+def unpatchify(x: Tensor) -> Tensor:
+    """Logits of patches (B, 4^3, r, r, r) to logits of voxels (B, 1, 4r, 4r, 4r)."""
     batch, _, size, _, _ = x.shape
-    x = x.view(batch, PATCH, PATCH, PATCH, size, size, size).permute(0, 4, 1, 5, 2, 6, 3)
-    return x.reshape(batch, 1, PATCH * size, PATCH * size, PATCH * size)
+    x = x.view(batch, PATCH_SIZE, PATCH_SIZE, PATCH_SIZE, size, size, size)
+    x = x.permute(0, 4, 1, 5, 2, 6, 3)
+    return x.reshape(batch, 1, PATCH_SIZE * size, PATCH_SIZE * size, PATCH_SIZE * size)
 
 
-class Block(nn.Module):
-    """Pre-activation residual block (arXiv:1603.05027); `style` shifts and scales in between."""
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block (arXiv:1603.05027), modulated by an embedding (FiLM)."""
 
-    def __init__(self, channels: int, *, style_dim: int = 0, dropout_rate: float = 0.0):
+    def __init__(self, channels: int, *, embed_dim: int = 0, dropout_rate: float = 0.0):
         super().__init__()
         self.norm1 = nn.GroupNorm(8, channels)
         self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
         self.norm2 = nn.GroupNorm(8, channels)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
-        self.style = nn.Linear(style_dim, 2 * channels) if style_dim else None
+        self.modulation = nn.Linear(embed_dim, 2 * channels) if embed_dim else None
         self.dropout = nn.Dropout3d(dropout_rate)
         nn.init.zeros_(self.conv2.weight)  # the block starts as the identity
         assert self.conv2.bias is not None
         nn.init.zeros_(self.conv2.bias)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         h = self.norm2(self.conv1(F.silu(self.norm1(x))))
-        if self.style is not None:
-            scale, shift = self.style(style)[:, :, None, None, None].chunk(2, dim=1)
+        if self.modulation is not None:
+            scale, shift = self.modulation(embedding)[:, :, None, None, None].chunk(2, dim=1)
             h = h * (1 + scale) + shift
-        return x + self.conv2(self.dropout(F.silu(h)))
+        residual: Tensor = self.conv2(self.dropout(F.silu(h)))
+        return x + residual
 
 
 class ResidualEncoder(nn.Module):
@@ -69,20 +71,23 @@ class ResidualEncoder(nn.Module):
         super().__init__()
         sizes = level_sizes(voxel_size)
         channels = [hidden_channels * 2**i for i in range(len(sizes))]
-        self.patches = nn.Conv3d(1, channels[0], PATCH, PATCH)
-        # No block at the finest level: it would cost as much as all others, for little.
+        self.patch_embed = nn.Conv3d(1, channels[0], PATCH_SIZE, PATCH_SIZE)
+        # No block at the finest level: it would cost as much as all others together.
         stages: list[nn.Module] = []
-        for fine, coarse in pairwise(channels):
-            stages += [nn.Conv3d(fine, coarse, 2, 2), Block(coarse, dropout_rate=dropout_rate)]
+        for in_channels, out_channels in pairwise(channels):
+            stages += [
+                nn.Conv3d(in_channels, out_channels, 2, 2),
+                ResidualBlock(out_channels, dropout_rate=dropout_rate),
+            ]
         self.stages = nn.Sequential(*stages)
         self.norm = nn.GroupNorm(8, channels[-1])
-        self.squeeze = nn.Conv3d(channels[-1], bottleneck_channels, 1)
-        self.to_latent = nn.Linear(bottleneck_channels * sizes[-1] ** 3, 2 * latent_dim)
+        self.conv_out = nn.Conv3d(channels[-1], bottleneck_channels, 1)
+        self.fc_latent = nn.Linear(bottleneck_channels * sizes[-1] ** 3, 2 * latent_dim)
 
     def forward(self, voxels: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.stages(self.patches(2 * voxels - 1))
-        x = self.squeeze(F.silu(self.norm(x))).flatten(1)
-        mu, logvar = self.to_latent(x).chunk(2, dim=1)
+        x = self.stages(self.patch_embed(2 * voxels - 1))
+        x = self.conv_out(F.silu(self.norm(x))).flatten(1)
+        mu, logvar = self.fc_latent(x).chunk(2, dim=1)
         return mu, logvar.clamp(-12, 6)
 
 
@@ -97,7 +102,7 @@ class ResidualDecoder(nn.Module):
         cond_dim: int,
         hidden_channels: int,
         bottleneck_channels: int = 24,
-        style_dim: int = 256,
+        embed_dim: int = 256,
         dropout_rate: float = 0.0,
     ):
         super().__init__()
@@ -105,31 +110,31 @@ class ResidualDecoder(nn.Module):
         channels = [hidden_channels * 2**i for i in reversed(range(len(sizes)))]
         self.start_size = sizes[0]
         self.bottleneck_channels = bottleneck_channels
-        self.to_style = nn.Sequential(
-            nn.Linear(latent_dim + cond_dim, style_dim), nn.SiLU(), nn.Linear(style_dim, style_dim)
+        self.latent_embed = nn.Sequential(
+            nn.Linear(latent_dim + cond_dim, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim)
         )
-        self.start = nn.Linear(latent_dim + cond_dim, bottleneck_channels * sizes[0] ** 3)
-        self.widen = nn.Conv3d(bottleneck_channels, channels[0], 1)
+        self.proj_in = nn.Linear(latent_dim + cond_dim, bottleneck_channels * sizes[0] ** 3)
+        self.conv_in = nn.Conv3d(bottleneck_channels, channels[0], 1)
         self.stages = nn.ModuleList()
         for i, width in enumerate(channels):
             if i:
                 self.stages.append(nn.ConvTranspose3d(channels[i - 1], width, 2, 2))
-            self.stages.append(Block(width, style_dim=style_dim, dropout_rate=dropout_rate))
+            self.stages.append(ResidualBlock(width, embed_dim=embed_dim, dropout_rate=dropout_rate))
         self.norm = nn.GroupNorm(8, channels[-1])
-        self.to_patches = nn.Conv3d(channels[-1], PATCH**3, 1)
+        self.proj_out = nn.Conv3d(channels[-1], PATCH_SIZE**3, 1)
 
     @property
     def output_bias(self) -> Tensor:
         """Bias of the voxel logits."""
-        assert self.to_patches.bias is not None
-        return self.to_patches.bias
+        assert self.proj_out.bias is not None
+        return self.proj_out.bias
 
     def forward(self, z: Tensor, cond: Tensor) -> Tensor:
-        code = torch.cat([z, cond], dim=1)
-        style = F.silu(self.to_style(code))
+        decoder_input = torch.cat([z, cond], dim=1)
+        embedding = F.silu(self.latent_embed(decoder_input))
         size = self.start_size
-        x = self.start(code).view(-1, self.bottleneck_channels, size, size, size)
-        x = self.widen(x)
+        x = self.proj_in(decoder_input).view(-1, self.bottleneck_channels, size, size, size)
+        x = self.conv_in(x)
         for stage in self.stages:
-            x = stage(x, style) if isinstance(stage, Block) else stage(x)
-        return join_patches(self.to_patches(F.silu(self.norm(x))))
+            x = stage(x, embedding) if isinstance(stage, ResidualBlock) else stage(x)
+        return unpatchify(self.proj_out(F.silu(self.norm(x))))

@@ -1,4 +1,4 @@
-"""Trained weights, wherever they come from: our checkpoints, the shipped file, the original's."""
+"""The trained model of our checkpoints, the shipped weights or the original program's files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.engine.checkpoint import FORMAT, StateDicts, read
-from triform.engine.trained import TrainedModel
+from triform.engine.checkpoints.checkpoint import FORMAT, StateDicts, Weights, read
+from triform.engine.checkpoints.trained import TrainedModel
 from triform.systems.voxel_gan.config import DOCUMENTED_CHECKPOINT, Config, ModelConfig
 from triform.systems.voxel_gan.model import build_cvae, build_prior, decoder_condition
 from triform.systems.voxel_gan.prior import FlowPrior
@@ -24,20 +24,20 @@ SYSTEM = "voxel_gan"
 
 
 class Trained(TrainedModel[Config]):
-    """A trained model, ready to decode.
+    """A trained model in evaluation mode.
 
     Attributes:
         voxel_size: Voxels along each edge.
         model: Settings of the networks.
         cvae: Encoder and decoder, in evaluation mode.
-        prior: Where latents come from; None means N(0, I).
+        prior: Flow prior over the latents, or None for N(0, I).
     """
 
     system = SYSTEM
     documented = DOCUMENTED_CHECKPOINT
     config_class = Config
 
-    def read(self, path: Path) -> tuple[StateDicts, Config]:
+    def read(self, path: Path) -> tuple[Weights, Config]:
         if path.suffix != ".safetensors":
             content = read(path)
             if isinstance(content, dict) and content.get("format") != FORMAT:
@@ -57,7 +57,7 @@ class Trained(TrainedModel[Config]):
     def latents(
         self, cond: Tensor, noise: Tensor, *, guidance_scale: float, num_steps: int
     ) -> Tensor:
-        """Conditions (B, c) and noise (B, z) to latents (B, z)."""
+        """Sample latents (B, z) from noise (B, z), given conditions (B, c)."""
         if self.prior is None:
             return noise
         return self.prior.sample(cond, noise, num_steps=num_steps, guidance_scale=guidance_scale)
@@ -65,18 +65,18 @@ class Trained(TrainedModel[Config]):
     @torch.no_grad()
     def decode(self, z: Tensor, cond: Tensor) -> Tensor:
         """Latents (B, z) and conditions (B, c) to occupancy probabilities (B, R, R, R)."""
-        seen = decoder_condition(self.model, cond)
-        return torch.sigmoid(self.cvae.decoder(z, seen).float())[:, 0]
+        decoder_cond = decoder_condition(self.model, cond)
+        return torch.sigmoid(self.cvae.decoder(z, decoder_cond).float())[:, 0]
 
     @torch.no_grad()
     def reconstruct(self, voxels: Tensor, cond: Tensor) -> Tensor:
-        """Occupancy (B, 1, R, R, R) through encoder and decoder; probabilities (B, R, R, R)."""
+        """Encode and decode occupancy (B, 1, R, R, R) to probabilities (B, R, R, R)."""
         mu, _ = self.cvae.encoder(voxels)
         return self.decode(mu, cond)
 
 
-def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, Config]:
-    """A checkpoint of the original program: sizes are read off the tensors' shapes."""
+def _read_original(content: dict[str, Any], path: Path) -> tuple[Weights, Config]:
+    """Read a checkpoint of the original program; settings follow from the shapes of its tensors."""
     state = content.get("cvae_state_dict", content)
     if not isinstance(state, dict) or "encoder.conv1.weight" not in state:
         raise UserError(
@@ -84,28 +84,25 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, Con
             "(no encoder.conv1.weight in it)"
         )
     try:
-        layers = {
+        num_layers = {
             side: max(int(m[1]) for key in state if (m := re.match(pattern, key)))
             for side, pattern in (
                 ("encoder", r"encoder\.conv(\d+)\.weight"),
                 ("decoder", r"decoder\.deconv(\d+)\.weight"),
             )
         }
-        if max(layers.values()) > len(state):  # a name may have any number in it
+        if max(num_layers.values()) > len(state):  # a name may contain any number
             raise ValueError("more layers than tensors")
-        hidden, latent = (
-            state["encoder.conv1.weight"].shape[0],
-            state["encoder.fc_mu.bias"].shape[0],
-        )
-        last_channels = state[f"encoder.conv{layers['encoder']}.weight"].shape[0]
-        cells = state["encoder.fc_mu.weight"].shape[1] // last_channels
-        voxel_size = round(cells ** (1 / 3)) * 2 ** layers["encoder"]
+        latent_dim = state["encoder.fc_mu.bias"].shape[0]
+        last_channels = state[f"encoder.conv{num_layers['encoder']}.weight"].shape[0]
+        num_cells = state["encoder.fc_mu.weight"].shape[1] // last_channels
+        voxel_size = round(num_cells ** (1 / 3)) * 2 ** num_layers["encoder"]
         model = ModelConfig(
-            latent_dim=latent,
-            cond_dim=state["decoder.fc.weight"].shape[1] - latent,
-            hidden_channels=hidden,
-            num_encoder_layers=layers["encoder"],
-            num_decoder_layers=layers["decoder"],
+            latent_dim=latent_dim,
+            cond_dim=state["decoder.fc.weight"].shape[1] - latent_dim,
+            hidden_channels=state["encoder.conv1.weight"].shape[0],
+            num_encoder_layers=num_layers["encoder"],
+            num_decoder_layers=num_layers["decoder"],
             use_batch_norm="encoder.bn1.weight" in state,
             text_encoder="clip",
         )
@@ -116,4 +113,6 @@ def _read_original(content: dict[str, Any], path: Path) -> tuple[StateDicts, Con
     logger.info("%s: a checkpoint of the original program, %d^3 voxels", path, voxel_size)
     config = Config()
     data = config.data.model_copy(update={"voxel_size": voxel_size})
-    return {"cvae": state}, config.model_copy(update={"model": model, "data": data})
+    return Weights({"cvae": state}, {}, SYSTEM, {}), config.model_copy(
+        update={"model": model, "data": data}
+    )

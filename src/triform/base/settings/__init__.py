@@ -1,0 +1,1 @@
+"""Settings: YAML files, flags, commands and their error messages."""

@@ -1,0 +1,107 @@
+"""Commands with verbs: `triform NAME VERB --flags`, a settings class for each verb."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from triform.base.errors import UsageError
+from triform.base.logging import write_output
+from triform.base.settings.config import Settings, parse
+from triform.base.settings.nearest import nearest
+from triform.base.text_table import format_table
+
+HELP_WORDS = ("-h", "--help", "help")
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """Result of a verb: data with its own text or exit status.
+
+    Attributes:
+        data: Plain data, for `--json`.
+        text: Text to show; by default a table of the data.
+        status: Exit status.
+    """
+
+    data: Any
+    text: str | None = None
+    status: int = 0
+
+
+class Verb(NamedTuple):
+    """One verb of a command.
+
+    Attributes:
+        settings: Its settings; the docstring is the help text.
+        function: Runs it; returns plain data, an `CommandResult`, or None for no output.
+    """
+
+    settings: type[Settings]
+    function: Callable[[Any], Any]
+
+
+def run_command(name: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str]) -> int:
+    """Run `triform NAME VERB ...`.
+
+    Args:
+        name: Of the command.
+        summary: One line of description.
+        verbs: Verb -> settings and function.
+        argv: Arguments after the command.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        UsageError: No such verb, or wrong settings.
+    """
+    if not argv or argv[0] in HELP_WORDS:
+        settings = {verb: each.settings for verb, each in verbs.items()}
+        write_output("\n".join(verbs_help(name, summary, settings)))
+        return 0
+    verb, *arguments = argv
+    if verb not in verbs:
+        raise UsageError(
+            f"unknown verb of {name} {verb!r}{nearest(verb, verbs) or f': {known_names(verbs)}'}"
+        )
+    return run_verb(f"triform {name} {verb}", verbs[verb], arguments)
+
+
+def run_verb(prog: str, verb: Verb, argv: Sequence[str], presets: Path | None = None) -> int:
+    """Parse the settings of a verb, run it and print its result.
+
+    Args:
+        prog: The command, for the help screen.
+        verb: Settings and function.
+        argv: Arguments after the verb.
+        presets: Folder of YAML presets.
+
+    Returns:
+        Exit status.
+    """
+    as_json = "--json" in argv
+    arguments = [argument for argument in argv if argument != "--json"]
+    settings = parse(verb.settings, arguments, presets, prog=prog)
+    result = verb.function(settings)
+    if not isinstance(result, CommandResult):
+        result = CommandResult(result)
+    if result.data is not None or result.text is not None:
+        text = format_table(result.data) if result.text is None else result.text
+        write_output(result.data if as_json else text, as_json=as_json)
+    return result.status
+
+
+def verbs_help(name: str, summary: str, verbs: Mapping[str, type[Settings]]) -> list[str]:
+    """Help screen of a command: its verbs with the first line of their help."""
+    width = max(len(verb) for verb in verbs)
+    lines = [f"triform {name}: {summary}", "", "verbs"]
+    for verb, settings in verbs.items():
+        lines.append(f"  {verb:{width}}  {(settings.__doc__ or '').strip().partition(chr(10))[0]}")
+    lines += ["", f"flags of a verb: triform {name} VERB --help; answers as JSON: --json"]
+    return lines
+
+
+def known_names(names: Mapping[str, Any]) -> str:
+    """The names, for a message."""
+    return f"known: {', '.join(names)}"

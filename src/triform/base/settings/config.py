@@ -1,0 +1,328 @@
+"""Settings: declared once as pydantic models, read from YAML and flags.
+
+`parse` is the one function that knows the precedence: class < `--config` file or preset < flag.
+Every error is one line that names the setting, its value, what is allowed and the nearest known
+name.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import pydantic
+import yaml
+
+from triform.base.errors import UsageError, UserError
+from triform.base.files import atomic_write, read_regular
+from triform.base.settings.config_errors import describe_problems
+from triform.base.settings.flags import FlagTable, aliases, as_group, show_help
+from triform.base.settings.nearest import nearest
+
+S = TypeVar("S", bound="Settings")
+MAX_YAML_BYTES = 100_000
+
+
+class Group(pydantic.BaseModel):
+    """A frozen group of settings.
+
+    A subclass changes a default by naming the field again (`epochs: int = 10`); bounds and
+    description come from the class above unless it states its own.
+    """
+
+    model_config = pydantic.ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        protected_namespaces=(),
+    )
+    show_prefix: ClassVar[bool] = False
+    """Show the flags of this group with the name of the group in front."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Inherit description, bounds and alias of redeclared fields."""
+        inherited = [
+            base.model_fields
+            for base in cls.__mro__[1:]
+            if issubclass(base, Group) and base is not Group
+        ]
+        changed = False
+        for name, field in cls.model_fields.items():
+            above = next((fields[name] for fields in inherited if name in fields), None)
+            if above is None or field.description is not None:
+                continue
+            field.description = above.description
+            field.metadata = field.metadata or above.metadata
+            field.validation_alias = field.validation_alias or above.validation_alias
+            changed = True
+        if changed:
+            cls.model_rebuild(force=True)
+
+
+class Settings(Group):
+    """All settings of one command."""
+
+    positional: ClassVar[tuple[str, ...]] = ()
+    """Settings that may be given as words before the first flag; one may take several."""
+
+    @classmethod
+    def base_file(cls, flag_values: Mapping[tuple[str, ...], Any]) -> Path | None:
+        """The file of settings to use without `--config`; None for the class defaults alone.
+
+        Args:
+            flag_values: Values of the flags by path of the setting.
+        """
+        return None
+
+    @classmethod
+    def check_file(
+        cls,
+        values: Mapping[str, Any],
+        flag_values: Mapping[tuple[str, ...], Any],
+        path: Path,
+        *,
+        is_explicit: bool,
+    ) -> None:
+        """Refuse settings in a file that only flags may set; none by default.
+
+        Args:
+            values: Settings in the file, by group and name.
+            flag_values: Values of the flags by path of the setting.
+            path: The file.
+            is_explicit: Whether `--config` named the file, not `base_file`.
+        """
+
+
+def parse(
+    settings_class: type[S], argv: Sequence[str], presets: Path | None = None, prog: str = "triform"
+) -> S:
+    """Parse a command line into settings.
+
+    Args:
+        settings_class: Class of the settings; its docstring is the help text.
+        argv: Arguments after the command.
+        presets: Folder of YAML presets, whose file stems `--config` knows.
+        prog: The command, for the help screen.
+
+    Returns:
+        The settings: class defaults, changed by the file of `--config`, changed by flags.
+
+    Raises:
+        UsageError: A setting or a file is wrong, in one line.
+        SystemExit: `--help` was asked for and shown; status 0.
+    """
+    words, config, wants_help = _extract_config_flag(argv)
+    table = FlagTable(settings_class)
+    flag_values = table.read(words)
+    source = (
+        settings_class.base_file(flag_values) if config is None else _find_config(config, presets)
+    )
+    values = _canonical_names(settings_class, read_yaml(source)) if source is not None else {}
+    if source is not None:
+        settings_class.check_file(values, flag_values, source, is_explicit=config is not None)
+    for setting, value in flag_values.items():
+        _set_nested(values, setting, value)
+    if wants_help:
+        names = [path.stem for path in _preset_files(presets)]
+        description = (settings_class.__doc__ or "").strip()
+        show_help(table, _effective_values(table, values), prog, description, names)
+    return _validate(settings_class, values, table, set(flag_values), source)
+
+
+def load(settings_class: type[S], path: Path) -> S:
+    """Read settings from a YAML file alone.
+
+    Raises:
+        UsageError: The file is wrong, in one line.
+    """
+    values = _canonical_names(settings_class, read_yaml(path))
+    return _validate(settings_class, values, FlagTable(settings_class), set(), path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the mapping in a YAML file; an empty file is an empty mapping.
+
+    Raises:
+        UsageError: No such file, not a regular or a small one, not YAML, a duplicate key,
+            an alias, or not a mapping.
+    """
+    try:
+        text = read_regular(path, MAX_YAML_BYTES).decode("utf-8")
+        content = _StrictLoader(text).get_single_data()
+    except UserError as error:
+        raise UsageError(str(error)) from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UsageError(f"{path}: {line}{error.problem or 'not YAML'}") from error
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: not a YAML file in UTF-8") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UsageError(f"{path}: expected settings as `name: value`")
+    return content
+
+
+def to_yaml(settings: pydantic.BaseModel) -> str:
+    """All settings as YAML that reads back to the same settings."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def write_yaml(settings: pydantic.BaseModel, path: Path) -> None:
+    """Write `to_yaml` to a file, whole or not at all."""
+    with atomic_write(path, "w") as file:
+        file.write(to_yaml(settings))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Differences between two dumped settings.
+
+    Returns:
+        Dotted name -> (old value, new value); a missing value is None.
+    """
+    before, after = _flatten(old), _flatten(new)
+    paths = dict.fromkeys([*before, *after])
+    return {
+        ".".join(path): (before.get(path), after.get(path))
+        for path in paths
+        if before.get(path) != after.get(path)
+    }
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML loader that refuses duplicate keys and aliases.
+
+    A few lines of nested aliases expand to more values than any machine can visit.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose one node."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem=f"*{event.anchor} refers to another place, which settings may not do",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build one mapping."""
+        keys: set[str] = set()
+        for key, _ in node.value:
+            # A key may be a list: whoever cannot hash it refuses it below.
+            if isinstance(key.value, str) and key.value in keys:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            if isinstance(key.value, str):
+                keys.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _extract_config_flag(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:
+    """Remove `--config` and `--help` from the command line."""
+    words: list[str] = []
+    config: str | None = None
+    wants_help = False
+    rest = iter(argv)
+    for word in rest:
+        if word in ("-h", "--help"):
+            wants_help = True
+        elif word == "--config":
+            config = next(rest, None)
+            if config is None or config.startswith("--"):
+                raise UsageError("--config needs a value: a YAML file or the name of a preset")
+        elif word.startswith("--config="):
+            config = word.partition("=")[2]
+        else:
+            words.append(word)
+    return words, config, wants_help
+
+
+def _preset_files(presets: Path | None) -> list[Path]:
+    """The presets in a folder, sorted."""
+    return sorted(presets.glob("*.yaml")) if presets is not None else []
+
+
+def _find_config(name: str, presets: Path | None) -> Path:
+    """The file that `--config` means."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    presets_by_name = {file.stem: file for file in _preset_files(presets)}
+    if name in presets_by_name:
+        return presets_by_name[name]
+    listed = f"; presets: {', '.join(presets_by_name)}" if presets_by_name else ""
+    raise UsageError(
+        f"--config {name}: neither a YAML file nor a preset{nearest(name, presets_by_name)}{listed}"
+    )
+
+
+def _canonical_names(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the mapping with aliases replaced by the names of the settings."""
+    result: dict[str, Any] = {}
+    names = {alias: name for name, field in model.model_fields.items() for alias in aliases(field)}
+    for key, value in data.items():
+        name = names.get(key, key)
+        field = model.model_fields.get(name)
+        group = as_group(field.annotation) if field else None
+        if group is not None:
+            # `training:` with nothing under it is an empty group.
+            value = {} if value is None else value
+            value = _canonical_names(group, value) if isinstance(value, dict) else value
+        result[name] = value
+    return result
+
+
+def _flatten(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Nested mapping -> path -> value."""
+    flat: dict[tuple[str, ...], Any] = {}
+    for key, value in data.items():
+        nested_path = (*path, key)
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, nested_path)
+        else:
+            flat[nested_path] = value
+    return flat
+
+
+def _set_nested(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set one value in a nested mapping."""
+    *groups, leaf = path
+    for group in groups:
+        if not isinstance(data.get(group), dict):
+            data[group] = {}
+        data = data[group]
+    data[leaf] = value
+
+
+def _effective_values(table: FlagTable, settings: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Path -> value of file and flags where it is valid, else the default."""
+    values: dict[tuple[str, ...], Any] = {}
+    changed = _flatten(settings)
+    for flag in table.flags:
+        if not flag.field.is_required():
+            values[flag.path] = flag.field.get_default(call_default_factory=True)
+        if flag.path in changed:
+            with contextlib.suppress(pydantic.ValidationError):
+                kind: Any = pydantic.TypeAdapter[Any](flag.field.annotation)  # type: ignore[arg-type]
+                values[flag.path] = kind.validate_python(changed[flag.path])
+    return values
+
+
+def _validate(
+    settings_class: type[S],
+    data: dict[str, Any],
+    table: FlagTable,
+    flag_paths: set[tuple[str, ...]],
+    source: Path | None,
+) -> S:
+    """Build the settings; raises one line about the first wrong one."""
+    try:
+        return settings_class.model_validate(data)
+    except pydantic.ValidationError as error:
+        problems = list(describe_problems(error, table, flag_paths, source))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise UsageError(problems[0] + more)

@@ -1,0 +1,1 @@
+"""Images with classes, sources and captions: digits, clothes, drawings, characters, folders."""

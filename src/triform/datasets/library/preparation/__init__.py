@@ -1,0 +1,1 @@
+"""Making of shape libraries from meshes."""

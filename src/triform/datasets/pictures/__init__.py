@@ -1,1 +1,0 @@
-"""Pictures with classes, sources and captions: digits, clothes, drawings, characters, folders."""

@@ -1,0 +1,1 @@
+"""Checkpoint files, and trained models out of them."""

@@ -1,0 +1,1 @@
+"""What works on this machine: `triform doctor` and its checks."""

@@ -1,0 +1,1 @@
+"""Run directories: files, metrics, and the command `triform runs`."""

@@ -1,0 +1,189 @@
+"""Writing of meshes as OBJ, GLB, PLY or STL, by atomic files.
+
+Coordinates have the precision of 32-bit floats, which GLB and STL prescribe. Colours are written as
+an MTL file beside an OBJ, as materials in GLB and as face colours in PLY; STL has none.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from triform.base.errors import UsageError
+from triform.base.files import atomic_write
+from triform.geometry.colors import UNCOLORED, linear_from_srgb
+from triform.geometry.mesh import Mesh
+
+SUFFIXES = (".obj", ".glb", ".ply", ".stl")
+
+
+def save_mesh(mesh: Mesh, path: str | Path) -> None:
+    """Write a mesh in the format that the suffix names.
+
+    Args:
+        mesh: any mesh.
+        path: a file ending in .obj, .glb, .ply or .stl; an OBJ with colours also writes the MTL
+            file of the same name.
+
+    Raises:
+        UsageError: another suffix.
+        OSError: the file cannot be written; what was there before is untouched.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path}: cannot write {suffix!r} files, choose {', '.join(SUFFIXES)}")
+    if suffix == ".obj":
+        if mesh.face_colors is not None:
+            with atomic_write(path.with_suffix(".mtl")) as file:
+                file.write(_mtl_bytes(mesh))
+        data = _obj_bytes(mesh, path.with_suffix(".mtl").name)
+    else:
+        data = {".glb": _glb_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes}[suffix](mesh)
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def _palette(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct colours (C, 3) and the colour of every face (F,)."""
+    if mesh.face_colors is None:
+        return np.array([UNCOLORED], dtype=np.uint8), np.zeros(len(mesh.faces), dtype=np.int64)
+    colors, of_face = np.unique(mesh.face_colors, axis=0, return_inverse=True)
+    return colors, of_face.ravel()
+
+
+def _mtl_bytes(mesh: Mesh) -> bytes:
+    colors, _ = _palette(mesh)
+    return b"".join(
+        b"newmtl color_%02x%02x%02x\nKd %.4f %.4f %.4f\n" % (*color, *(color / 255))
+        for color in colors
+    )
+
+
+def _obj_bytes(mesh: Mesh, library: str) -> bytes:
+    # One format string for all rows is many times faster than one per row.
+    chunks = [_rows("v %.9g %.9g %.9g\n", mesh.vertices)]
+    if mesh.face_colors is None:
+        chunks.append(_rows("f %d %d %d\n", mesh.faces + 1))
+    else:
+        chunks.insert(0, f"mtllib {library}\n")
+        colors, of_face = _palette(mesh)
+        for index, color in enumerate(colors):
+            chunks.append("usemtl color_{:02x}{:02x}{:02x}\n".format(*color))
+            chunks.append(_rows("f %d %d %d\n", mesh.faces[of_face == index] + 1))
+    return "".join(chunks).encode()
+
+
+def _rows(pattern: str, table: np.ndarray) -> str:
+    return (pattern * len(table)) % tuple(table.ravel().tolist())
+
+
+def _ply_bytes(mesh: Mesh) -> bytes:
+    fields = [("count", "u1"), ("corners", "<i4", 3)]
+    lines = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(mesh.vertices)}",
+        *(f"property float {axis}" for axis in "xyz"),
+        f"element face {len(mesh.faces)}",
+        "property list uchar int vertex_indices",
+    ]
+    if mesh.face_colors is not None:
+        fields.append(("color", "u1", 3))
+        lines += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
+    faces = np.zeros(len(mesh.faces), dtype=fields)
+    faces["count"], faces["corners"] = 3, mesh.faces
+    if mesh.face_colors is not None:
+        faces["color"] = mesh.face_colors
+    header = "\n".join([*lines, "end_header", ""]).encode()
+    return header + mesh.vertices.astype("<f4").tobytes() + faces.tobytes()
+
+
+def _stl_bytes(mesh: Mesh) -> bytes:
+    fields = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("unused", "<u2")]
+    faces = np.zeros(len(mesh.faces), dtype=fields)
+    faces["normal"], faces["corners"] = mesh.face_normals, mesh.triangles
+    # The header must not begin with "solid", which marks the text form.
+    return b"binary STL".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
+
+
+def _glb_bytes(mesh: Mesh) -> bytes:
+    """Pack a mesh as binary glTF 2.0 with one primitive and material per colour.
+
+    glTF is right-handed with +Y up and counter-clockwise front faces, as `Mesh` is. Its colours are
+    linear. Materials are double-sided, because the faces of a polygon soup face both ways.
+    """
+    colors, of_face = _palette(mesh)
+    order = np.argsort(of_face, kind="stable")
+    counts = np.bincount(of_face, minlength=len(colors))
+    positions = mesh.vertices.astype("<f4")
+    indices = mesh.faces[order].astype("<u4")
+    accessors: list[dict[str, object]] = [
+        {
+            "bufferView": 0,
+            "componentType": 5126,
+            "count": len(positions),
+            "type": "VEC3",
+            "min": positions.min(axis=0).tolist(),
+            "max": positions.max(axis=0).tolist(),
+        }
+    ]
+    primitives, materials, offset = [], [], 0
+    for index, color in enumerate(colors):
+        accessors.append(
+            {
+                "bufferView": 1,
+                "byteOffset": offset,
+                "componentType": 5125,
+                "count": int(counts[index]) * 3,
+                "type": "SCALAR",
+            }
+        )
+        offset += int(counts[index]) * 12
+        primitives.append({"attributes": {"POSITION": 0}, "indices": index + 1, "material": index})
+        linear = linear_from_srgb(color / 255).round(6).tolist()
+        materials.append(
+            {
+                "doubleSided": True,
+                "pbrMetallicRoughness": {
+                    "baseColorFactor": [*linear, 1.0],
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.8,
+                },
+            }
+        )
+    tree = {
+        "asset": {"version": "2.0", "generator": "Triform"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": primitives}],
+        "materials": materials,
+        "accessors": accessors,
+        "bufferViews": [
+            {"buffer": 0, "byteLength": positions.nbytes, "target": 34962},
+            {
+                "buffer": 0,
+                "byteOffset": positions.nbytes,
+                "byteLength": indices.nbytes,
+                "target": 34963,
+            },
+        ],
+        "buffers": [{"byteLength": positions.nbytes + indices.nbytes}],
+    }
+    header = json.dumps(tree, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 4)
+    body = positions.tobytes() + indices.tobytes()  # both are whole multiples of 4 bytes
+    total = 12 + 8 + len(header) + 8 + len(body)
+    return b"".join(
+        (
+            struct.pack("<4sII", b"glTF", 2, total),
+            struct.pack("<I4s", len(header), b"JSON"),
+            header,
+            struct.pack("<I4s", len(body), b"BIN\0"),
+            body,
+        )
+    )

@@ -1,0 +1,196 @@
+"""Reading of mesh files of any common format.
+
+Files are untrusted. Every defect ends in a `MeshError` of one line; nothing outside the folder of
+the model is read, nothing is downloaded, and no memory is allocated by the counts of a header.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from triform.geometry.io.cad import convert_cad
+from triform.geometry.io.limits import check_bytes, check_size
+from triform.geometry.io.obj import read_obj
+from triform.geometry.io.off import read_off
+from triform.geometry.io.vrml.read import read_vrml
+from triform.geometry.mesh import Mesh, MeshError, weld
+
+FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf", "wrl", "step", "iges")
+# Other suffixes of the formats; VRML may be compressed by gzip under any of its names.
+SUFFIX_ALIASES = {"vrml": "wrl", "wrz": "wrl", "stp": "step", "igs": "iges"}
+MAX_FILE_SIZE = 2**30
+
+
+@runtime_checkable
+class FileResolver(Protocol):
+    """Source of the files that a model refers to; a dict of names to bytes is one."""
+
+    def get(self, name: str, /) -> bytes | None:
+        """Return the content of a file, or None if it is missing."""
+        ...
+
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """An open binary file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes."""
+        ...
+
+
+def load_mesh(
+    source: str | os.PathLike[str] | bytes | BinaryFile,
+    file_type: str | None = None,
+    resolver: FileResolver | None = None,
+    *,
+    appearance: bool = False,
+) -> Mesh:
+    """Read a mesh with the colours of its faces.
+
+    All parts of a scene become one mesh under the scene's transforms; equal vertices are merged.
+
+    Args:
+        source: a file, its bytes, or an open binary file.
+        file_type: one of `FORMATS`; read from the file's suffix where it is not given.
+        resolver: source of the materials and textures that the model names; the model's folder,
+            and nothing outside it, by default.
+        appearance: read materials, textures and vertex colours as well.
+
+    Returns:
+        The mesh in the file's own units and axes. `face_colors` and `appearance` are None where
+        the file has no colours.
+
+    Raises:
+        MeshError: the file and what is wrong with it, in one line.
+    """
+    name = "mesh"
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            name = str(path)
+            file_type = _file_type(file_type or _suffix(path))
+            data = read_regular_file(path)
+            resolver = resolver if resolver is not None else FolderResolver(path.parent)
+        else:
+            file_type = _file_type(file_type or "")
+            data = source if isinstance(source, bytes) else source.read(MAX_FILE_SIZE + 1)
+            if len(data) > MAX_FILE_SIZE:
+                raise MeshError(f"larger than {MAX_FILE_SIZE} bytes; simplify the model first")
+        return _read(data, file_type, resolver, name, appearance=appearance)
+    except MeshError as error:
+        raise MeshError(f"{name}: {_single_line(error)}") from None
+
+
+class FolderResolver:
+    """Files inside a folder; links that lead out of it count as missing."""
+
+    def __init__(self, folder: Path) -> None:
+        """Resolve names relative to `folder`."""
+        self.folder = folder
+
+    def get(self, name: str, /) -> bytes | None:
+        """Return the content of a file inside the folder, or None."""
+        try:
+            root = self.folder.resolve()
+            path = (root / name.strip().replace("\\", "/")).resolve()
+            return read_regular_file(path) if path.is_relative_to(root) else None
+        except (MeshError, OSError, ValueError, RuntimeError):
+            return None
+
+
+def read_regular_file(path: Path) -> bytes:
+    """Read a regular file of at most 1 GiB.
+
+    Raises:
+        MeshError: another kind of file, too large, or unreadable.
+    """
+    try:
+        # Checked before it is opened, because opening a pipe would block.
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise MeshError("not a file that can be read; name a mesh file")
+        if status.st_size > MAX_FILE_SIZE:
+            raise MeshError(f"larger than {MAX_FILE_SIZE} bytes; simplify the model first")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MeshError(f"cannot be read ({reason})") from None
+
+
+def _suffix(path: Path) -> str:
+    is_gzipped = path.name.lower().endswith((".wrl.gz", ".vrml.gz"))
+    return path.suffixes[-2] if is_gzipped else path.suffix
+
+
+def _file_type(suffix: str) -> str:
+    file_type = suffix.lower().lstrip(".")
+    file_type = SUFFIX_ALIASES.get(file_type, file_type)
+    if file_type not in FORMATS:
+        raise MeshError(f"{suffix!r} is no mesh format; known are {', '.join(FORMATS)}")
+    return file_type
+
+
+def _read(
+    data: bytes, file_type: str, resolver: FileResolver | None, name: str, *, appearance: bool
+) -> Mesh:
+    if not data.strip():
+        raise MeshError("the file is empty")
+    check_bytes(len(data), file_type)
+    files = _SafeResolver(resolver)
+    if file_type == "obj":
+        return weld(read_obj(data, files.find, appearance=appearance, name=name))
+    if file_type == "off":
+        return weld(read_off(data))
+    if file_type == "wrl":
+        return weld(read_vrml(data, files.find, appearance=appearance, name=name))
+    scale = 1.0
+    if file_type in ("step", "iges"):
+        data, file_type, scale = convert_cad(data, file_type)
+    check_size(data, file_type)
+    try:
+        # Damaged numbers make numpy warn; the mesh is checked afterwards.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            # Imported here because trimesh takes half a second.
+            from triform.geometry.io.trimesh_scene import read_scene
+
+            mesh = read_scene(data, file_type, files.find, appearance=appearance, name=name)
+            return weld(mesh if scale == 1 else replace(mesh, vertices=mesh.vertices * scale))
+    except MeshError:
+        raise
+    except Exception as error:  # trimesh raises any exception on damaged files
+        raise MeshError(
+            f"damaged, or no {file_type.upper()} file ({type(error).__name__}: {error})"
+        ) from None
+
+
+class _SafeResolver:
+    """A resolver whose exceptions count as missing files."""
+
+    def __init__(self, source: FileResolver | None) -> None:
+        self.source = source
+
+    def find(self, name: str) -> bytes | None:
+        content = self._try_get(name)
+        # A name may begin with a path of the machine that wrote the file.
+        base_name = name.replace("\\", "/").rpartition("/")[2]
+        return content if content is not None or base_name == name else self._try_get(base_name)
+
+    def _try_get(self, name: str) -> bytes | None:
+        try:
+            return self.source.get(name) if self.source is not None else None
+        except (KeyError, OSError, ValueError):
+            return None
+
+
+def _single_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return "".join(c if c.isprintable() else "?" for c in text[:200])

@@ -1,0 +1,1 @@
+"""Cameras, rasteriser, shading and views."""

@@ -1,0 +1,1 @@
+"""Points on surfaces: uniform, Poisson disk, farthest."""

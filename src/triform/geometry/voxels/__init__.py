@@ -1,0 +1,1 @@
+"""Meshes to voxels, and voxels to closed meshes."""

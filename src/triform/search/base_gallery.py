@@ -1,0 +1,272 @@
+"""The base class of galleries: vectors with records, searched by similarity.
+
+A gallery holds vectors of one encoder and one width. Every vector has an id, a record (plain
+data), and belongs to a group: the thing that is found. One thing may have several vectors (the
+views of an object, and its points), and a query's similarity to it is that of its best vector, or
+the mean over them.
+
+Similarity is the cosine (`metric="cosine"`) or the inner product with the query's direction
+(`metric="inner_product"`), for vectors of length at most 1. Search engines find the largest
+cosines; vectors that are compared by inner product are therefore stored with one more coordinate
+that makes their length 1, where a query has 0 (arXiv:1410.5518 section 4).
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triform.base.errors import UserError
+
+Vectors = NDArray[np.float32]
+Record = dict[str, Any]
+Where = Mapping[str, Any]
+"""Field -> the value that it must have, or a list of values of which it must have one."""
+Conditions = Mapping[str, list[Any]]
+"""Field -> the values of which it must have one."""
+Aggregate = Literal["max", "mean"]
+Metric = Literal["cosine", "inner_product"]
+
+LENGTH_TOLERANCE = 1e-3
+ROUNDING = 1e-5
+"""A squared length this close to 1 is 1: rounding alone must not fill the padded coordinate."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One search result.
+
+    Attributes:
+        id: The group that was found.
+        similarity: Cosine or inner product, in [-1, 1].
+        record: Of the group's best vector; with `mean`, of its first.
+        vector_id: The id of that vector.
+    """
+
+    id: str
+    similarity: float
+    record: Record
+    vector_id: str
+
+
+class Gallery(ABC):
+    """Vectors of one encoder with their records.
+
+    Attributes:
+        encoder: Name of the encoder and hash of its weights. Vectors of others are refused.
+        dim: Width of a vector; 0 while the gallery is empty and no width was named.
+        metric: How queries and vectors are compared.
+        location: Where it is kept, for messages.
+    """
+
+    encoder: str
+    dim: int
+    metric: Metric
+    location: str
+
+    def add(
+        self,
+        ids: Sequence[str],
+        vectors: Vectors,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        encoder: str,
+        groups: Sequence[str] | None = None,
+    ) -> None:
+        """Add N vectors, all of them or none.
+
+        Args:
+            ids: One per vector, not in the gallery yet.
+            vectors: (N, dim) finite numbers. For cosines of any length but 0; for inner products
+                of length at most 1.
+            records: Plain data, one per vector.
+            encoder: The encoder of the vectors.
+            groups: What each vector belongs to; each to itself where not given.
+
+        Raises:
+            UserError: Another encoder or width, a duplicate id, or numbers that are not finite.
+        """
+        self._check_encoder(encoder)
+        groups = ids if groups is None else groups
+        texts = self._records_as_json(ids, groups, records, len(vectors))
+        if ids:
+            self._add(ids, self._stored(vectors, ids), records, texts, groups)
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        encoder: str,
+        where: Where | None = None,
+        aggregate: Aggregate = "max",
+    ) -> list[list[Hit]]:
+        """Find the k groups most similar to each of (Q, dim) queries, best first.
+
+        Fewer where there are not so many.
+
+        Raises:
+            UserError: The gallery is empty, or the queries are another encoder's.
+        """
+        self._check_encoder(encoder)
+        if k < 1:
+            raise UserError(f"{self.location}: {k} answers asked for, choose 1 or more")
+        if len(self) == 0:
+            raise UserError(f"{self.location}: the gallery is empty; add something to it first")
+        return self._search(self._as_queries(queries), k, self._conditions(where), aggregate)
+
+    def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
+        """Vector id -> record, of all vectors that meet the conditions or the first `limit`."""
+        return self._records(self._conditions(where), limit)
+
+    @abstractmethod
+    def remove(self, groups: Sequence[str]) -> int:
+        """Remove every vector of these groups; returns the number of vectors removed."""
+
+    @abstractmethod
+    def get(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Vector id -> record, of those of these vectors that are there."""
+
+    @abstractmethod
+    def save(self, path: str | Path | None = None) -> None:
+        """Keep it where it came from, or in another file."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is open; what was not saved is gone."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of vectors."""
+
+    @abstractmethod
+    def _add(
+        self,
+        ids: Sequence[str],
+        vectors: Vectors,
+        records: Sequence[Mapping[str, Any]],
+        texts: Sequence[str],
+        groups: Sequence[str],
+    ) -> None:
+        """Store vectors of length 1 with their records, which `texts` holds as JSON."""
+
+    @abstractmethod
+    def _search(
+        self, queries: Vectors, k: int, conditions: Conditions, aggregate: Aggregate
+    ) -> list[list[Hit]]:
+        """Search with queries of length 1, as wide as the stored vectors."""
+
+    @abstractmethod
+    def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
+        """Vector id -> record; all where `limit` is 0."""
+
+    @property
+    def _padding(self) -> int:
+        """Coordinates that a stored vector has beyond `dim`."""
+        return int(self.metric == "inner_product")
+
+    def _stored(self, vectors: Vectors, ids: Sequence[str]) -> Vectors:
+        """Vectors as they are stored: of length 1."""
+        array = self._checked_shape(vectors, "vectors")
+        if self._padding:
+            squares = np.square(array.astype(np.float64)).sum(axis=1)
+            long = np.flatnonzero(squares > 1 + LENGTH_TOLERANCE)
+            if len(long):
+                raise UserError(
+                    f"{self.location}: vector {ids[long[0]]!r} is longer than 1; "
+                    "inner products are searched among vectors of length at most 1"
+                )
+            array = pad_to_unit_norm(array)
+        return self._normalized(array, lambda row: f"vector {ids[row]!r}")
+
+    def _as_queries(self, queries: Vectors) -> Vectors:
+        """Queries of length 1, with 0 where stored vectors are padded."""
+        array = self._checked_shape(queries, "queries")
+        array = np.pad(array, ((0, 0), (0, self._padding)))
+        return self._normalized(array, lambda row: f"query {row}")
+
+    def _checked_shape(self, vectors: Any, name: str) -> Vectors:
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
+        if array.ndim != 2 or array.shape[1] == 0:
+            raise UserError(f"{self.location}: {name} of shape {array.shape}; expected (N, D)")
+        if self.dim and array.shape[1] != self.dim:
+            raise UserError(
+                f"{self.location}: {name} have {array.shape[1]} numbers, those of the gallery "
+                f"have {self.dim}: they come from another encoder; build the gallery anew"
+            )
+        return array
+
+    def _normalized(self, vectors: Vectors, name_of: Callable[[int], str]) -> Vectors:
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+        if len(bad):
+            zero = lengths[bad[0]] == 0
+            reason = "is all zeros" if zero else "holds numbers that are not finite"
+            raise UserError(f"{self.location}: {name_of(int(bad[0]))} {reason}; embed it again")
+        return np.ascontiguousarray(vectors / lengths[:, None], dtype=np.float32)
+
+    def _check_encoder(self, encoder: str) -> None:
+        """Refuse vectors of another encoder: their similarities would mean nothing."""
+        if self.encoder != encoder:
+            raise UserError(
+                f"{self.location}: its vectors were made by {self.encoder}, these by {encoder}; "
+                "build the gallery anew with this encoder or use the other one"
+            )
+
+    def _records_as_json(
+        self, ids: Sequence[str], groups: Sequence[str], records: Sequence[Any], count: int
+    ) -> list[str]:
+        if not len(ids) == len(groups) == len(records) == count:
+            raise UserError(
+                f"{self.location}: {count} vectors with {len(ids)} ids, {len(groups)} groups and "
+                f"{len(records)} records; every vector needs one of each"
+            )
+        if len(set(ids)) != len(ids):
+            duplicate = Counter(ids).most_common(1)[0][0]
+            raise UserError(f"{self.location}: the id {duplicate!r} stands twice")
+        try:
+            return [json.dumps(dict(one), ensure_ascii=False, allow_nan=False) for one in records]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.location}: a record is no plain data: {error}") from None
+
+    def _conditions(self, where: Where | None) -> Conditions:
+        conditions: dict[str, list[Any]] = {}
+        for field, value in (where or {}).items():
+            values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+            if not field or '"' in field or not values:
+                raise UserError(f"{self.location}: where {field!r} = {value!r} is not possible")
+            if not all(isinstance(one, str | int | float | bool) for one in values):
+                raise UserError(
+                    f"{self.location}: where {field!r} must be text or numbers, not {value!r}"
+                )
+            conditions[field] = values
+        return conditions
+
+
+def pad_to_unit_norm(vectors: NDArray[np.floating[Any]]) -> Vectors:
+    """Vectors (N, D) of length at most 1 to (N, D + 1) of length 1."""
+    squares = np.square(vectors.astype(np.float64)).sum(axis=1)
+    rest = np.sqrt(np.maximum(1 - squares, 0))
+    rest[np.abs(1 - squares) < ROUNDING] = 0
+    return np.concatenate([vectors, rest[:, None]], axis=1).astype(np.float32)
+
+
+def read_metric(name: object, location: str) -> Metric:
+    """The metric that a saved gallery names.
+
+    Raises:
+        UserError: A metric that this version does not know.
+    """
+    if name == "cosine":
+        return "cosine"
+    if name == "inner_product":
+        return "inner_product"
+    raise UserError(f"{location}: similarity {str(name)[:40]!r} is not known here")

@@ -1,0 +1,1 @@
+"""Layers whose weights differ for each task, with first and second derivatives."""

@@ -1,0 +1,1 @@
+"""Files of the source document: embeddings, the pair of checkpoints, the submission."""

@@ -1,0 +1,1 @@
+"""Evaluation: recall, preview images, hard queries, the HOG baseline."""

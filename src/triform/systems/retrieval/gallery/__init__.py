@@ -1,0 +1,1 @@
+"""A gallery of shapes: items, embeddings, score fusion, search."""

@@ -1,0 +1,179 @@
+"""Lists the entries of a gallery: meshes, objects of shape libraries, or images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from triform.base.errors import UserError
+from triform.datasets.library.decoding import as_rows, read_array
+from triform.datasets.library.default_view import default_view
+from triform.datasets.library.layout import LibraryObject
+from triform.datasets.library.library import Library
+from triform.datasets.library.shapes import is_library
+from triform.datasets.load import load_dataset
+from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, MeshFile, Shape, list_shapes
+from triform.geometry.mesh import Mesh
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
+from triform.systems.retrieval.gallery.tiles import blank_tile, image_tile, mesh_tile
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the encoders see of an entry or a query.
+
+    Attributes:
+        mesh: Its surface; None where there are points, an image or a text instead.
+        points: Points (P, 3) and their colours (P, 3) uint8 or None.
+        images: Images of it, of any size; empty where they are to be rendered.
+        tile: Small image of it for contact sheets, RGB.
+    """
+
+    tile: Image.Image
+    mesh: Mesh | None = None
+    points: tuple[np.ndarray, np.ndarray | None] | None = None
+    images: tuple[Image.Image, ...] = ()
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """A mesh, an object of a library or an image that can be found.
+
+    Attributes:
+        id: Unique in the gallery.
+        fingerprint: Changes when its files do.
+        metadata: Path, category and caption, for the results.
+        read: Reads its content; raises a UserError where it cannot be read.
+    """
+
+    id: str
+    fingerprint: str
+    metadata: dict[str, str]
+    read: Callable[[], Content] = field(compare=False)
+
+
+def list_entries(sources: Iterable[str], download_path: str) -> list[GalleryEntry]:
+    """List the entries of folders, libraries and data sets, in the order of the sources.
+
+    Raises:
+        UserError: A source is not there, or has nothing in it.
+    """
+    entries: dict[str, GalleryEntry] = {}
+    for source in sources:
+        for entry in _entries_of(source, download_path):
+            if entry.id in entries:
+                raise UserError(
+                    f"--gallery {source}: {entry.id} is in another part of the gallery already; "
+                    "rename one of the two"
+                )
+            entries[entry.id] = entry
+    return list(entries.values())
+
+
+def _entries_of(source: str, download_path: str) -> list[GalleryEntry]:
+    folder = Path(source)
+    if "://" in source or (folder.is_dir() and is_library(folder)):
+        library = Library.open(source)
+        if not library.objects:
+            raise UserError(f"--gallery {source}: a library without objects")
+        versions = library.store.fingerprints(
+            "points"
+        )  # once: it lists a folder of thousands of files
+        return [_library_entry(library, entry, versions) for entry in library.objects]
+    if folder.is_dir() and (images := _only_images(folder)):
+        return [_image_entry(folder, path) for path in images]
+    return [_mesh_entry(shape) for shape in list_shapes(load_dataset(source, download_path))]
+
+
+def _only_images(folder: Path) -> list[Path]:
+    """The images below a folder that holds no mesh; none where it does."""
+    images = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            suffix = Path(name).suffix.lower()
+            if suffix in MESH_SUFFIXES or suffix == LIBRARY_SUFFIX:
+                return []
+            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
+                images.append(Path(root, name))
+    return images
+
+
+def _mesh_entry(shape: Shape) -> GalleryEntry:
+    origin: Any = shape.origin
+    path = shape.object_id
+    if isinstance(origin, MeshFile):
+        path = str(origin.path)
+    elif hasattr(origin, "library"):
+        path = f"{origin.library}#{origin.object_id}"
+
+    def read() -> Content:
+        mesh = shape.load(appearance=True)
+        return Content(tile=mesh_tile(mesh), mesh=mesh)
+
+    return GalleryEntry(
+        shape.object_id, shape.fingerprint, _metadata(path, shape.category, shape.english), read
+    )
+
+
+def _library_entry(
+    library: Library, entry: LibraryObject, versions: Mapping[str, str]
+) -> GalleryEntry:
+    if entry.points is None:
+        raise UserError(
+            f"{library.root}: {entry.object_id} has no point values; `triform shapes prepare` "
+            "makes them"
+        )
+    points = entry.points
+
+    def read() -> Content:
+        values = np.array(as_rows(read_array(library, points), points))
+        colors = None
+        if entry.colors is not None:
+            colors = np.array(as_rows(read_array(library, entry.colors), entry.colors, "colours"))
+            if len(colors) != len(values):
+                raise UserError(
+                    f"{library.root}: {entry.colors} holds {len(colors)} colours for "
+                    f"{len(values)} points"
+                )
+        if not np.isfinite(values).all():
+            raise UserError(f"{library.root}: {points} holds NaN or infinity")
+        images = tuple(
+            read_image(library.read_bytes(path), f"{library.root}/{path}", longest=HELD_SIDE)
+            for path in entry.images
+        )
+        tile = image_tile(images[default_view(library, entry)]) if images else blank_tile()
+        return Content(tile=tile, points=(values, colors), images=images)
+
+    captions = [
+        text for text, language in library.captions.get(entry.object_id, ()) if language == "en"
+    ]
+    stamps = (entry.content, entry.sha256, sorted((k, v.key) for k, v in entry.parts.items()))
+    version = versions.get(points, "") if not entry.content else ""
+    path = f"{library.root}/{entry.images[0] if entry.images else points}"
+    digest = hashlib.sha256(repr((*stamps, version, entry.files)).encode()).hexdigest()
+    return GalleryEntry(entry.object_id, digest, _metadata(path, entry.category, captions), read)
+
+
+def _image_entry(folder: Path, path: Path) -> GalleryEntry:
+    stat = path.stat()
+
+    def read() -> Content:
+        image = read_image(path, longest=HELD_SIDE)
+        return Content(tile=image_tile(image), images=(image,))
+
+    digest = f"{stat.st_size} {stat.st_mtime_ns}"
+    return GalleryEntry(
+        path.relative_to(folder).as_posix(), digest, _metadata(str(path), "", ()), read
+    )
+
+
+def _metadata(path: str, category: str, captions: Iterable[str]) -> dict[str, str]:
+    return {"path": path, "category": category, "caption": next(iter(captions), "")}

@@ -1,0 +1,128 @@
+"""The settings of `embed`, `submit` and `search`. Imports no torch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from triform.base.settings.config import Settings
+from triform.engine.config import DeviceName
+
+DOCUMENTED_ENCODER = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
+"""EVA-02 Large, the documented image encoder: 448 pixels, 1024 numbers per image."""
+
+
+def _as_tuple(value: object) -> object:
+    """A single text is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class _ImageEncoderSettings(Settings):
+    """Settings of verbs that use a frozen image encoder."""
+
+    image_encoder: str = Field(
+        DOCUMENTED_ENCODER,
+        description="timm name, open_clip:MODEL/WEIGHTS, or a folder that timm or open_clip saved.",
+    )
+    image_weights: Path | None = Field(
+        None, description="Weights of the image encoder (.safetensors, .pth); none asks the hub."
+    )
+    image_batch_size: int = Field(64, ge=1, description="Images per step.")
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+
+
+class EmbedConfig(_ImageEncoderSettings):
+    """Embed the images of a shape library once, into the `.npz` that training reads."""
+
+    library: str = Field(
+        "testdataset",
+        min_length=1,
+        description="A shape library, a known data set (`triform data list`), or a folder of "
+        "images named ID_VIEW.png (or the folder above one called images).",
+    )
+    download_path: str = Field("datasets", description="Download folder.")
+    output: Path = Field(Path("image_embeddings.npz"), description="The file to write (.npz).")
+    views: int = Field(0, ge=0, description="Images that every object must have; 0 = any number.")
+    overwrite: bool = Field(
+        False, description="Replace a file that another encoder made or that is damaged."
+    )
+
+
+class SubmitConfig(_ImageEncoderSettings):
+    """Write submission.csv for the four documented test folders with an ensemble."""
+
+    model: Texts = Field(
+        (),
+        description="MOE:PC, the two files of one training, or one checkpoint; several make an "
+        "ensemble.",
+    )
+    data: Path = Field(
+        Path("test"),
+        description="Folder of queries_image_to_mesh, gallery_mesh_for_image, "
+        "queries_mesh_to_image and gallery_image_for_mesh.",
+    )
+    output: Path = Field(Path("submission.csv"), description="The file to write (.csv).")
+    ensemble: Literal["embeddings", "similarities"] = Field(
+        "embeddings",
+        description="Average the embeddings (one space: same start), or the similarities.",
+    )
+    top_k: int = Field(3, ge=1, le=1000, description="Answers per query.")
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> "SubmitConfig":
+        if not self.model:
+            raise ValueError("--model MOE:PC is needed, for example --model moe.pth:pc_encoder.pth")
+        return self
+
+
+class SearchConfig(Settings):
+    """Search meshes by an image, a mesh or a text; the gallery is built once and kept."""
+
+    gallery: Texts = Field(
+        (),
+        description="Folders of meshes or of images, shape libraries, known names "
+        "(`triform data list`); or a saved gallery.",
+    )
+    image: Texts = Field((), description="Images to search with.")
+    mesh: Texts = Field((), description="Meshes to search with.")
+    text: Texts = Field((), description="Texts to search with.")
+    top_k: int = Field(5, ge=1, le=10_000, description="Answers per query.")
+    where: Texts = Field(
+        (), description="Only entries with FIELD=VALUE in their record, such as category=chair."
+    )
+    checkpoint: str | None = Field(
+        None,
+        description="Trained weights (.pth, .safetensors or a run directory); by default the "
+        "weights that come with the project.",
+    )
+    text_encoder: str | None = Field(
+        None, description="Text encoder instead of the one named in the checkpoint."
+    )
+    image_encoder: str | None = Field(
+        None, description="Frozen image encoder instead of the one named in the checkpoint."
+    )
+    image_weights: Path | None = Field(
+        None, description="Weights of the frozen image encoder (.safetensors, .pth)."
+    )
+    index: str | None = Field(
+        None,
+        description="Location of the gallery: a file, a folder FOLDER.chroma, or "
+        "chroma://HOST:PORT/NAME; by default a file in the cache folder.",
+    )
+    views: bool = Field(
+        True,
+        description="Compare images with rendered views of every mesh, not only its points.",
+    )
+    rebuild: bool = Field(False, description="Build the gallery anew even if nothing changed.")
+    sheet: Path | None = Field(None, description="Save queries and answers as an image (PNG).")
+    download_path: str = Field("datasets", description="Folder of the data sets.")
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+
+    @model_validator(mode="after")
+    def _has_a_gallery(self) -> "SearchConfig":
+        if not self.gallery:
+            raise ValueError("--gallery is needed: a folder of meshes, a library or a saved one")
+        return self

@@ -1,0 +1,1 @@
+"""What all systems of one kind share: settings, batches, verbs, evaluation."""

@@ -1,0 +1,1 @@
+"""Image captioning: content accuracy and baselines."""

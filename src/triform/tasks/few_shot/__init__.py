@@ -1,0 +1,1 @@
+"""Few-shot classification: episodes, loss, evaluation, trained learners."""

@@ -1,0 +1,1 @@
+"""Image generation: the images of a run, settings of the verbs, sheets."""

@@ -1,0 +1,31 @@
+"""Generated images above the training images nearest to them, to look for copies."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from triform.images.grid import save_images
+from triform.metrics.precision_recall import nearest_neighbors
+
+COLUMNS = 12
+
+
+def save_nearest_neighbors(generated: Tensor, train: Tensor, path: Path, rows: int = 3) -> None:
+    """Save rows of generated images, each above a row of their nearest training images.
+
+    Args:
+        generated: (N, C, H, W) uint8.
+        train: (K, C, H, W) uint8.
+        path: The PNG.
+        rows: Pairs of rows.
+    """
+    shown = generated[:: max(1, len(generated) // (COLUMNS * rows))][: COLUMNS * rows]
+    _, indices = nearest_neighbors(shown.flatten(1).float(), train.flatten(1).float())
+    cells = []
+    for above, below in zip(
+        torch.split(shown, COLUMNS), torch.split(train[indices], COLUMNS), strict=True
+    ):
+        blank = above.new_full((COLUMNS - len(above), *above.shape[1:]), 255)
+        cells += [above, blank, below, blank]
+    save_images(torch.cat(cells).numpy(), path.with_suffix(".png"), COLUMNS)

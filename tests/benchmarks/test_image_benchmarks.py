@@ -1,0 +1,85 @@
+"""Benchmarks of captions, few-shot learning and image generators run, small, for no figures."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from triform import cli
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(folder: Path, name: str, *words: str) -> str:
+    """What a benchmark prints."""
+    answer = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *words],
+        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("caption_beam.py", "--images 4 --beam_size 3 --words 40 --width 16 --repeats 1"),
+        ("caption_features.py", "--images 10 --repeats 1 --encoder random:resnet10t"),
+        ("diffusion_step.py", "--dataset digits --repeats 1 --steps 1"),
+        ("maml_step.py", "--preset tiny --repeats 1"),
+    ],
+)
+def test_it_prints_a_ratio(name, words, tmp_path):
+    said = run(tmp_path, name, *words.split(), "--threads", "1")
+    ratios = re.findall(r"([\d.]+) times", said)
+    assert ratios and all(float(ratio) > 0 for ratio in ratios)
+    if name == "caption_beam.py":
+        assert said.count("4 of 4 captions the same") == 3
+
+
+def test_diffusion_samplers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["diffusion", "train", "--config", "tiny", "--runs_dir", "runs"]) == 0
+    (found,) = tmp_path.glob("runs/*/run_*")
+    words = ["--num_samples", "200", "--samplers", "dpm:2", "ddpm:4", "--batch_size", "100"]
+    said = run(tmp_path, "diffusion_samplers.py", "--checkpoint", str(found), *words)
+    assert re.search(r"ddpm:4: \+0\.0000 ± .* from ddpm:4's kernel distance, 1\.0 times", said)
+    assert float(re.findall(r"dpm:2: .* ([\d.]+) times as fast", said)[0]) > 0
+
+
+def test_stability_gives_every_system_the_same_time_and_seeds(monkeypatch):
+    benchmark = runpy.run_path(str(BENCHMARKS / "compare_generators.py"))
+    asked = []
+
+    def answer(*words):
+        asked.append(words)
+        number = float(len(asked))
+        return {"run": "run", **dict.fromkeys(benchmark["STABILITY"], number)}
+
+    monkeypatch.setitem(benchmark["stability"].__globals__, "triform", answer)
+    monkeypatch.setitem(benchmark["measure"].__globals__, "triform", answer)
+    found = benchmark["stability"](list(benchmark["SYSTEMS"]), 3, 0.5, "tiny")
+    trained = [words for words in asked if words[1] == "train"]
+    assert len(trained) == 12 and all(len(runs) == 3 for runs in found.values())
+    assert {words[0] for words in trained} == set(benchmark["SYSTEMS"])
+    for words in trained:
+        flags = dict(zip(words[2::2], words[3::2], strict=True))
+        assert (flags["--config"], flags["--max_minutes"]) == ("tiny", "0.5")
+    lines = benchmark["stability_table"]({"vae": [{key: n for key in benchmark["STABILITY"]}
+                                                  for n in (3.0, 1.0, 2.0)]})  # fmt: skip
+    assert lines[2].startswith("| vae | 2 (1 to 3) |")
+
+
+def test_compare_generators(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = []
+    for system in ("vae", "dcgan", "style_gan", "diffusion"):
+        assert cli.main([system, "train", "--config", "tiny", "--runs_dir", system]) == 0
+        (found,) = tmp_path.glob(f"{system}/*/run_*")
+        flags += [f"--{system}", str(found)]
+    said = run(tmp_path, "compare_generators.py", *flags, "--num_samples", "200")
+    assert said.count("\n| ") == 5 and "floor" in said

@@ -1,0 +1,160 @@
+"""Orders of batches."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from triform.base.errors import UsageError, UserError
+from triform.base.seeding import generator
+from triform.engine.epoch_loader import EpochLoader, fetch_samples
+
+
+def numbers(indices: Sequence[int], random: torch.Generator) -> list[float]:
+    """The numbers of the samples, and one random number."""
+    return [*indices, float(torch.rand((), generator=random))]
+
+
+def loader(num_samples: int = 23, **settings: Any) -> EpochLoader:
+    """A loader of numbers."""
+    return EpochLoader(num_samples, numbers, **{"batch_size": 4, "seed": 1, **settings})
+
+
+def test_an_epoch_holds_every_sample_once() -> None:
+    """In a new order each epoch; the same order for the same seed."""
+    one, other = loader(), loader()
+    first, second = list(one), list(one)
+    assert len(first) == len(one) == 6
+    seen = [number for batch in first for number in batch[:-1]]
+    assert sorted(seen) == list(range(23))
+    assert first != second and first == list(other) and list(loader(seed=2)) != first
+    assert [batch[0] for batch in loader(shuffle=False)] == [0, 4, 8, 12, 16, 20]
+    assert [len(batch) - 1 for batch in loader(drop_last=True)] == [4] * 5
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_any_position_can_be_resumed(num_workers: int) -> None:
+    """Whatever has drawn from the global generator, with any number of workers."""
+    whole = loader(num_workers=num_workers)
+    expected = [*whole, *whole]
+    for stop in (0, 1, 5, 6, 7):
+        part = loader(num_workers=num_workers)
+        seen: list[Any] = []
+        while len(seen) < stop:
+            for batch in part:
+                seen.append(batch)
+                if len(seen) == stop:
+                    break
+        torch.rand(7)
+        rest = loader(num_workers=2 - num_workers)
+        rest.load_state_dict(part.state_dict())
+        while len(seen) < 12:
+            seen.extend(rest)
+        assert seen == expected
+
+
+def test_iterating_does_not_draw_from_the_global_generator() -> None:
+    """A resumed run makes one iterator more than one that was not stopped."""
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(loader())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_every_batch(count: int) -> None:
+    """Together they see what one process with a larger batch sees, in equal shares."""
+    one = [batch[:-1] for batch in loader(24, batch_size=2 * count)]
+    shares = [
+        [batch[:-1] for batch in loader(24, batch_size=2, index=index, count=count)]
+        for index in range(count)
+    ]
+    assert one == [list(itertools.chain(*parts)) for parts in zip(*shares, strict=True)]
+    uneven = [list(loader(23, index=index, count=count)) for index in range(count)]
+    assert {len(batches) for batches in uneven} == {len(loader(23, count=count))}
+    lengths = [[len(batch) for batch in batches] for batches in uneven]
+    assert all(each == lengths[0] for each in lengths)
+    seen = Counter(n for batches in uneven for batch in batches for n in batch[:-1])
+    assert max(seen.values()) == 1 and len(seen) >= 23 - count + 1
+
+
+def test_processes_draw_different_random_numbers() -> None:
+    """Each process varies its samples in its own way, the same again in another run."""
+    drawn = [[batch[-1] for batch in loader(24, index=index, count=2)] for index in (0, 1)]
+    assert set(drawn[0]).isdisjoint(drawn[1]) and len({*drawn[0], *drawn[1]}) == 6
+    assert drawn[1] == [batch[-1] for batch in loader(24, index=1, count=2)]
+    seeds = [generator("batch", 1, 0, 1, number) for number in range(3)]
+    assert drawn[1] == [float(torch.rand((), generator=seed)) for seed in seeds]
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "sizes"), [(9, [4]), (10, [4, 1]), (13, [4, 2]), (16, [4, 4])]
+)
+def test_a_rest_is_a_batch_where_every_process_gets_a_share(
+    num_samples: int, sizes: list[int]
+) -> None:
+    """Two processes with batches of four: a single sample that is left waits."""
+    for index in (0, 1):
+        mine = loader(num_samples, index=index, count=2)
+        assert [len(batch) - 1 for batch in mine] == sizes and len(mine) == len(sizes)
+    assert len(loader(num_samples, index=0, count=2, drop_last=True)) == sizes.count(4)
+
+
+def test_changed_data_begin_the_epoch_again() -> None:
+    """A position in another order means nothing."""
+    old = loader()
+    next(iter(old))
+    assert old.position == 1
+    new = loader(50)
+    new.load_state_dict({**old.state_dict(), "epoch": 3})
+    assert (new.epoch, new.position) == (3, 0)
+
+
+def test_too_few_samples_are_named() -> None:
+    """One line with the number to change."""
+    with pytest.raises(UserError, match="3 samples make no batch: --batch_size 4 on 1 processes"):
+        loader(3, drop_last=True)
+    with pytest.raises(UserError, match="0 samples"):
+        loader(0)
+
+
+class Noisy:
+    """Samples that draw random numbers."""
+
+    def __len__(self) -> int:
+        """Ten."""
+        return 10
+
+    def __getitem__(self, index: int) -> Any:
+        """Not used."""
+        raise AssertionError
+
+    def draw(self, index: int, generator: torch.Generator) -> torch.Tensor:
+        """A number and noise."""
+        return torch.stack([torch.tensor(float(index)), torch.rand((), generator=generator)])
+
+
+def test_samples_become_batches() -> None:
+    """With the usual collation; samples that draw get a generator of their own."""
+    plain = EpochLoader(3, fetch_samples([10, 20, 30]), batch_size=3, seed=0, shuffle=False)
+    assert next(iter(plain)).tolist() == [10, 20, 30]
+    noisy = EpochLoader(10, fetch_samples(Noisy()), batch_size=5, seed=0)
+    again = EpochLoader(10, fetch_samples(Noisy()), batch_size=5, seed=0, num_workers=1)
+    first, second = torch.cat(list(noisy)), torch.cat(list(noisy))
+    assert len(set(first[:, 1].tolist() + second[:, 1].tolist())) == 20
+    assert torch.equal(first, torch.cat(list(again)))
+
+
+def complain(indices, random):
+    raise UsageError(f"sample {indices[0]}: broken; repair it")
+
+
+def test_what_a_worker_complains_of_is_one_line():
+    for workers in (0, 1):
+        loader = EpochLoader(4, complain, batch_size=2, seed=0, shuffle=False, num_workers=workers)
+        with pytest.raises(UsageError) as caught:
+            next(iter(loader))
+        assert str(caught.value) == "sample 0: broken; repair it"

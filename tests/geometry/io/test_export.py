@@ -1,0 +1,86 @@
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+
+from triform.base.errors import UsageError
+from triform.geometry.io.export import SUFFIXES, save_mesh
+from triform.geometry.io.load import load_mesh
+from triform.geometry.mesh import Mesh
+from triform.geometry.voxels.surface import is_watertight, voxels_to_mesh
+
+
+@pytest.fixture(scope="module")
+def lumps():
+    return voxels_to_mesh(np.random.default_rng(3).random((12, 12, 12)))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_written_is_read_back(tmp_path, lumps, suffix):
+    path = tmp_path / f"mesh{suffix}"
+    save_mesh(lumps, path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    mesh = load_mesh(path)
+    assert (len(mesh.vertices), len(mesh.faces)) == (len(lumps.vertices), len(lumps.faces))
+    assert np.allclose(mesh.triangles, lumps.triangles, atol=1e-7)
+    assert is_watertight(mesh) and mesh.volume == pytest.approx(lumps.volume)
+    # Another reader sees the same: turned the same way up, with the same side out.
+    theirs = trimesh.load(path, force="mesh")
+    assert theirs.is_watertight and theirs.volume == pytest.approx(lumps.volume, rel=1e-5)
+    assert np.allclose(theirs.bounds, lumps.bounds, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".glb", ".ply"])
+def test_colors_come_back(tmp_path, lumps, suffix):
+    palette = np.array([[255, 0, 0], [200, 200, 200], [30, 90, 160], [255, 255, 255], [0, 0, 0]])
+    colors = palette[np.arange(len(lumps.faces)) % 5].astype(np.uint8)
+    save_mesh(Mesh(lumps.vertices, lumps.faces, colors), tmp_path / f"a{suffix}")
+    mesh = load_mesh(tmp_path / f"a{suffix}")
+    assert (len(mesh.vertices), len(mesh.faces)) == (len(lumps.vertices), len(lumps.faces))
+    assert is_watertight(mesh)
+    # Faces may be sorted by colour: compare them by where they are.
+    ours = by_place(lumps.triangles, colors)
+    theirs = by_place(mesh.triangles, mesh.face_colors)
+    # Our reader of GLB knows only 8 bits of linear light: dark colours come back less exact.
+    assert np.abs(ours.astype(int) - theirs).max() <= (3 if suffix == ".glb" else 0)
+
+
+def by_place(triangles, colors):
+    return colors[np.lexsort(triangles.mean(axis=1).round(6).T)]
+
+
+def test_glb_follows_the_standard(tmp_path, lumps):
+    colors = np.full(lumps.faces.shape, 128, np.uint8)
+    save_mesh(Mesh(lumps.vertices, lumps.faces, colors), tmp_path / "a.glb")
+    data = (tmp_path / "a.glb").read_bytes()
+    magic, version, total, size, kind = struct.unpack_from("<4sIII4s", data)
+    assert (magic, version, total, kind) == (b"glTF", 2, len(data), b"JSON")
+    assert size % 4 == 0 and len(data) % 4 == 0
+    tree = json.loads(data[20 : 20 + size])
+    assert struct.unpack_from("<I4s", data, 20 + size) == (len(data) - 28 - size, b"BIN\0")
+    assert tree["buffers"] == [{"byteLength": len(data) - 28 - size}]
+    position = tree["accessors"][0]
+    assert np.allclose([position["min"], position["max"]], lumps.bounds, atol=1e-6)
+    # Mid grey is 0.2158 of the light.
+    factor = tree["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"]
+    assert factor == pytest.approx([0.2158605] * 3 + [1.0], abs=1e-5)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, lumps, monkeypatch):
+    path = tmp_path / "a.stl"
+    save_mesh(lumps, path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_mesh(lumps, path)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_unknown_suffix_lists_the_known(tmp_path, lumps):
+    for name in ("a.xyz", "a", "a.obj.zip"):
+        with pytest.raises(UsageError, match=r"\.obj, \.glb, \.ply, \.stl"):
+            save_mesh(lumps, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    save_mesh(lumps, tmp_path / "A.STL")

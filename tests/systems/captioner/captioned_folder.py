@@ -1,0 +1,17 @@
+"""A small folder of captioned images in the documented form; shared by tests."""
+
+from pathlib import Path
+
+from PIL import Image
+
+
+def write_flickr(folder: Path, count: int = 12) -> list[str]:
+    """Write a small folder and CSV; returns the flags that name them."""
+    (folder / "images").mkdir()
+    lines = ["image,caption"]
+    for number in range(count):
+        color = "red" if number % 2 else "blue"
+        Image.new("RGB", (40, 30), color).save(folder / "images" / f"{number}.jpg")
+        lines += [f'{number}.jpg,"A {color} sheet, plain"', f"{number}.jpg,all {color}"]
+    (folder / "captions.csv").write_text("\n".join(lines))
+    return ["--images_dir", str(folder / "images"), "--caption_file", str(folder / "captions.csv")]
