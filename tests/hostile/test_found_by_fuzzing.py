@@ -48,6 +48,24 @@ def test_headers_of_embeddings(header: bytes, tmp_path: Path) -> None:
         read_embeddings(path)
 
 
+@pytest.mark.parametrize("member", ["filenames.npy", "model.npy"])
+def test_text_of_embeddings_that_is_no_text(member: str, tmp_path: Path) -> None:
+    """Numbers beyond Unicode, which numpy reads and cannot turn into a string."""
+    path = tmp_path / "e.npz"
+    found = ImageEmbeddings(
+        str(path), np.ones((2, 4), np.float32), ("a_0.png", "a_1.png"), model="small"
+    )
+    write_embeddings(path, found)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members[member] = members[member][:-4] + b"\xff\xff\xff\x7f"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(UserError, match=rf"e\.npz: damaged: {member} holds what is no text"):
+        read_embeddings(path)
+
+
 @pytest.mark.parametrize("texts", ['[{"a": 1}, "b"]', '{"a": 1}', "[1, 2]", "[" * 100_000, "7"])
 def test_kept_texts_that_are_none_are_made_anew(texts: str, tmp_path: Path) -> None:
     from safetensors.numpy import save_file

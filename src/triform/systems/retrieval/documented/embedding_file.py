@@ -194,6 +194,7 @@ def read_embeddings(
     return found
 
 
+MAX_CODE_POINT = 0x10FFFF
 _ENCODER_KEYS = ("model", "weights", "transform")
 
 
@@ -259,4 +260,10 @@ def _read_member(archive: zipfile.ZipFile, member: str) -> NDArray[np.generic]:
     with archive.open(member) as file:
         array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
         file.read()  # to the end: only there the checksum is compared
-        return array
+    if array.dtype.kind == "U":
+        code_points = array.reshape(-1).view(
+            np.dtype(np.uint32).newbyteorder(array.dtype.byteorder)
+        )
+        if (code_points > MAX_CODE_POINT).any():  # numpy finds out when the text is used
+            raise UserError(f"damaged: {member} holds what is no text")
+    return array
