@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from triform.base.archive import unpack
 from triform.base.errors import UserError
 from triform.datasets.captioned.csv_file import load_csv
 from triform.pretrained.text_encoder import read_cache
@@ -98,3 +99,23 @@ def test_names_of_images_that_cannot_be_names(
     table.write_text(f"image,caption\nb.png,a chair\n{name},a table\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"row 3: .* cannot be the name of an image"):
         load_csv(tmp_path, table, val_split=0.5, seed=0)
+
+
+def test_a_member_of_an_archive_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", b"1")
+    data = path.read_bytes()
+    assert data.count(b"x") == 2  # once before the content, once in the directory
+    nameless = data.replace(b"x", b"")
+    # The length of the name stands 26 bytes into the header and 28 into the directory.
+    at = nameless.index(b"PK\x01\x02")
+    changed = bytearray(nameless)
+    changed[26:28] = changed[at + 28 : at + 30] = b"\0\0"
+    end = changed.index(b"PK\x05\x06")
+    changed[end + 12 : end + 16] = (46).to_bytes(4, "little")
+    changed[end + 16 : end + 20] = at.to_bytes(4, "little")
+    path.write_bytes(bytes(changed))
+    with pytest.raises(UserError, match=r"a\.zip"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

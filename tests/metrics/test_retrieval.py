@@ -7,6 +7,7 @@ from sklearn import metrics
 from triform.metrics.retrieval import (
     chance_metrics,
     mean_reciprocal_rank,
+    metrics_of_ranks,
     ranks,
     recall_at,
     retrieval_metrics,
@@ -22,6 +23,8 @@ def test_by_hand():
     assert mean_reciprocal_rank(found) == pytest.approx((1 + 1 / 3 + 1 / 2) / 3)
     numbers = retrieval_metrics(similarity, np.array([0, 1, 2]), (1, 3))
     assert numbers["recall@3"] == 1 and numbers["median_rank"] == 2
+    names = ["recall@1", "recall@3", "recall@5", "recall@10", "mrr", "median_rank"]
+    assert list(metrics_of_ranks(found)) == names
 
 
 def test_the_best_of_several_right_answers_counts():

@@ -258,7 +258,8 @@ def _safe_path(name: str) -> PurePosixPath:
     """The relative path of a member; refuses one that leaves the folder."""
     parts = name.replace("\\", "/").split("/")
     bad = (
-        name.startswith(("/", "\\"))
+        not name
+        or name.startswith(("/", "\\"))
         or ".." in parts
         or ":" in parts[0]
         or not name.isprintable()

@@ -36,8 +36,14 @@ def test_agreement_is_with_the_true_classes(classes_by_tens):
         "l1_a2b": (0 + 2 + 4 + 7) / 4 / 255,
         "l1_b2a": (2 + 5 + 9 + 29) / 4 / 255,
         "l1_untranslated": (40 + 1 + 30 + 30) / 4 / 255,
+        # 1.96 standard errors of 0, 2, 4, 7 and of 2, 5, 9, 29; Wilson's interval of 3 of 4.
+        "l1_a2b_interval95": 2.92635 / 255,
+        "l1_b2a_interval95": 11.93205 / 255,
+        "agreement_low": 0.3006,
+        "agreement_high": 0.9544,
     }
-    assert {name: numbers[name] for name in expected} == pytest.approx(expected)
+    assert {name: numbers[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+    assert set(numbers) == set(expected)
 
 
 def test_distances_are_to_images_of_the_kind_that_was_wanted(monkeypatch):
