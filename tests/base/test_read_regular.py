@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,13 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
             read_regular(path, 100)
     with pytest.raises(UserError, match="not a file name"):
         read_regular("a\0b", 100)
+
+
+def test_memory_is_that_of_the_file_not_of_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "small"
+    path.write_bytes(b"x" * 100)
+    tracemalloc.start()
+    assert read_regular(path, 2**30) == b"x" * 100
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -77,6 +77,9 @@ def disk_error(error: BaseException | None) -> OSError | None:
     return None
 
 
+_CHUNK = 2**16
+
+
 def read_regular(path: str | Path, limit: int) -> bytes:
     """Read a small regular file whole: never a FIFO or a device, never more than `limit` bytes.
 
@@ -100,8 +103,14 @@ def read_regular(path: str | Path, limit: int) -> bytes:
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
             _check_regular(path, status.st_mode)
+            content = b""
+            if status.st_size <= limit:
+                # A read takes memory for all that it may return: ask for the file's size alone.
+                content = file.read(status.st_size + 1)
             # Files of /proc say 0 and a file may grow meanwhile, so the bytes are counted too.
-            content = file.read(limit + 1) if status.st_size <= limit else None
+            while status.st_size < len(content) <= limit and (more := file.read(_CHUNK)):
+                content += more
+            is_large = status.st_size > limit or len(content) > limit
     except FileNotFoundError as error:
         raise UserError(f"{path}: not there") from error
     except ValueError as error:  # a NUL in the name
@@ -109,7 +118,7 @@ def read_regular(path: str | Path, limit: int) -> bytes:
     except OSError as error:
         reason = "not there" if error.errno == errno.ENOTDIR else error.strerror
         raise UserError(f"{path}: cannot be read: {reason}") from error
-    if content is None or len(content) > limit:
+    if is_large:
         raise UserError(f"{path}: larger than {limit:,} bytes, which is more than is read of it")
     return content
 
