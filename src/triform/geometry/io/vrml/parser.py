@@ -1,13 +1,11 @@
 """Parser of VRML 2.0 (VRML97): a text becomes nodes, with names and prototypes resolved.
 
-All types of nodes are parsed alike. Nesting uses no recursion, and memory is proportional to the
-text.
+All types of nodes are parsed alike. Memory is proportional to the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +14,7 @@ import numpy as np
 from triform.geometry.io.limits import MAX_CORNER_COUNT, MAX_DEPTH
 from triform.geometry.mesh import MeshError
 
-WHITESPACE = re.compile(rb"[\s,]+")
-COMMENT = re.compile(rb"#[^\r\n]*")
+GAP = re.compile(rb"[\s,]+|#[^\r\n]*")
 WORD = re.compile(rb'[^\s,{}\[\]"#]+')
 STRING_CHARACTERS = re.compile(rb'[^"\\]*')
 NUMBERS = re.compile(rb"[\s,0-9eE+\-.]+")
@@ -26,9 +23,6 @@ SEPARATORS = (b" ", b"\n", b"\t", b"\r", b",")
 NUMBER_BLOCK_SIZE = 2**20  # bytes of numbers that are split at once
 # A value takes a few hundred bytes of memory, and as little as two characters of text.
 MAX_VALUE_COUNT = 5_000_000
-
-# A rule of the grammar is a generator: it yields the rules it consists of and is sent their values.
-Rule = Generator[Any, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,10 @@ def parse_vrml(data: bytes) -> list[Node]:
         MeshError: a syntax error, with its line.
     """
     parser = _Parser(data)
-    nodes: list[Any] = parser.run(parser.nodes(b""))
+    try:
+        nodes = parser.nodes(b"")
+    except RecursionError:  # called from deep within another program
+        raise parser.too_deep() from None
     return [node for node in nodes if isinstance(node, Node)]
 
 
@@ -74,65 +71,52 @@ class _Parser:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.position = 0
+        self.depth = 0
         self.num_numbers = 0
         self.num_values = 0
         # DEF names by scope: the file, and the bodies of nested prototypes.
         self.names: list[dict[str, Node]] = [{}]
         self.prototypes: dict[str, Prototype | None] = {}
 
-    def run(self, rule: Rule) -> Any:
-        """Parse a rule, with an explicit stack in place of recursion."""
-        stack, value = [rule], None
-        while stack:
-            try:
-                stack.append(stack[-1].send(value))
-                value = None
-            except StopIteration as end:
-                stack.pop()
-                value = end.value
-            if len(stack) > 3 * MAX_DEPTH:  # a node, its field, the list in it
-                raise self.error(f"nested more than {MAX_DEPTH} levels deep")
-        return value
-
-    def nodes(self, closing: bytes) -> Rule:
+    def nodes(self, closing: bytes) -> list[Node | None]:
         """The nodes and statements of a file or a prototype, up to its end."""
         nodes = []
         while self.peek() != closing:
             if not self.peek():
                 raise self.error("the file ends in the middle")
             word = self.word()
-            if not (yield self.statement(word)):
-                nodes.append((yield self.node(word)))
+            if not self.statement(word):
+                nodes.append(self.node(word))
         return nodes
 
-    def statement(self, word: str) -> Rule:
+    def statement(self, word: str) -> bool:
         """A ROUTE, PROTO or EXTERNPROTO; False if the word begins none of them."""
         if word == "ROUTE":
             for _ in range(3):
                 self.word()
         elif word == "EXTERNPROTO":
             name = self.word()
-            yield self.interface()
-            yield self.value()  # its URL; it is not read
+            self.interface()
+            self.value()  # its URL; it is not read
             self.prototypes[name] = None
         elif word == "PROTO":
             name = self.word()
-            defaults = yield self.interface()
-            self.expect(b"{")
+            defaults = self.interface()
+            self.open(b"{")
             self.names.append({})
-            body = yield self.nodes(b"}")
+            body = self.nodes(b"}")
             self.names.pop()
-            self.expect(b"}")
+            self.close()
             # Registered after its body, so that no prototype contains itself.
             self.prototypes[name] = Prototype(defaults, body)
         else:
             return False
         return True
 
-    def interface(self) -> Rule:
+    def interface(self) -> dict[str, Any]:
         """The fields of a prototype with their defaults."""
         defaults = {}
-        self.expect(b"[")
+        self.open(b"[")
         while self.peek() != b"]":
             access, _, name = self.word(), self.word(), self.word()
             self.count_value()
@@ -140,11 +124,11 @@ class _Parser:
             if access in ("field", "exposedField") and not self.next_is(
                 ("field", "exposed", "event")
             ):
-                defaults[name] = yield self.value()
-        self.expect(b"]")
+                defaults[name] = self.value()
+        self.close()
         return defaults
 
-    def node(self, word: str) -> Rule:
+    def node(self, word: str) -> Node | None:
         """A node whose first word has been read."""
         self.count_value()
         if word == "NULL":
@@ -158,10 +142,10 @@ class _Parser:
         if word == "DEF":
             name, word = self.word(), self.word()
         node = Node(word, {}, self.prototypes.get(word))
-        self.expect(b"{")
+        self.open(b"{")
         while self.peek() != b"}":
             word = self.word()
-            if (yield self.statement(word)):
+            if self.statement(word):
                 continue
             if word in ("eventIn", "eventOut", "field", "exposedField"):  # of a Script
                 event = word.startswith("event")
@@ -171,34 +155,34 @@ class _Parser:
                     if self.next_is(("IS",)):
                         self.word(), self.word()
                     continue
-            node.fields[word] = yield self.value()
-        self.expect(b"}")
+            node.fields[word] = self.value()
+        self.close()
         # Registered after its fields, so that no node contains itself.
         if name:
             self.names[-1][name] = node
         return node
 
-    def value(self) -> Rule:
+    def value(self) -> Any:
         """The value of a field."""
         self.count_value()
         if self.peek() != b"[":
-            element = yield self.element()
+            element = self.element()
             if not isinstance(element, np.ndarray):
                 return element if isinstance(element, Reference) else [element]
             elements = [element]
             while self.peek() and self.peek() in NUMBER_STARTS:
                 elements.append(self.numbers())
             return np.concatenate(elements)
-        self.expect(b"[")
+        self.position += 1
         elements = []
         while self.peek() != b"]":
-            elements.append((yield self.element()))
-        self.expect(b"]")
+            elements.append(self.element())
+        self.position += 1
         if elements and all(isinstance(element, np.ndarray) for element in elements):
             return np.concatenate(elements)
         return elements
 
-    def element(self) -> Rule:
+    def element(self) -> Any:
         """One value, or a run of numbers."""
         self.count_value()
         character = self.peek()
@@ -211,27 +195,32 @@ class _Parser:
             return Reference(self.word())
         if word in ("TRUE", "FALSE"):
             return word == "TRUE"
-        return (yield self.node(word))
+        return self.node(word)
 
     def peek(self) -> bytes:
         """The next character after white space and comments; empty at the end."""
-        while True:
-            whitespace = WHITESPACE.match(self.data, self.position)
-            self.position = whitespace.end() if whitespace else self.position
-            comment = COMMENT.match(self.data, self.position)
-            if comment is None:
-                return self.data[self.position : self.position + 1]
-            self.position = comment.end()
+        while gap := GAP.match(self.data, self.position):
+            self.position = gap.end()
+        return self.data[self.position : self.position + 1]
 
     def next_is(self, words: tuple[str, ...]) -> bool:
         """Whether one of these words, or a closing bracket, comes next."""
         following = self.data[self.position : self.position + 16] if self.peek() else b""
         return following.startswith((b"]", *(word.encode() for word in words)))
 
-    def expect(self, character: bytes) -> None:
-        if self.peek() != character:
-            raise self.unexpected_token(repr(character.decode()))
+    def open(self, bracket: bytes) -> None:
+        """The bracket that opens a level of nesting."""
+        if self.peek() != bracket:
+            raise self.unexpected_token(repr(bracket.decode()))
         self.position += 1
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self.too_deep()
+
+    def close(self) -> None:
+        """The bracket, already seen, that closes a level."""
+        self.position += 1
+        self.depth -= 1
 
     def word(self) -> str:
         self.peek()
@@ -288,6 +277,9 @@ class _Parser:
         self.num_values += 1
         if self.num_values > MAX_VALUE_COUNT:
             raise self.error(f"more than {MAX_VALUE_COUNT} values")
+
+    def too_deep(self) -> MeshError:
+        return self.error(f"nested more than {MAX_DEPTH} levels deep")
 
     def unexpected_token(self, expected: str) -> MeshError:
         character = self.peek().decode("latin-1")

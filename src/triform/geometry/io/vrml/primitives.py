@@ -97,16 +97,14 @@ def elevation_grid(
     z, x = np.divmod(np.arange(rows * columns), columns)
     vertices = np.stack([x * spacing[0], heights, z * spacing[1]], axis=1)
     vertex_index = np.arange(rows * columns).reshape(rows, columns)
-    quads = np.stack(
-        [
-            vertex_index[:-1, :-1],
-            vertex_index[1:, :-1],
-            vertex_index[1:, 1:],
-            vertex_index[:-1, 1:],
-        ],
-        axis=-1,
-    )
+    quads = _quads(vertex_index)
     return Polygons(vertices, quads.ravel(), np.full(quads.size // 4, 4))
+
+
+def _quads(index: Int[np.ndarray, "n m"]) -> Int[np.ndarray, "_ _ 4"]:
+    """Corners of the cells of a grid of vertices: down, to the right, and up again."""
+    sides = [index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]]
+    return np.stack(sides, axis=-1)
 
 
 def extrusion(
@@ -142,15 +140,7 @@ def extrusion(
     axes = _spine_axes(spine) @ rotations[np.minimum(step, len(rotations) - 1)]
     vertices = (sections @ axes.transpose(0, 2, 1) + spine[:, None]).reshape(-1, 3)
     vertex_index = np.arange(steps * width).reshape(steps, width)
-    quads = np.stack(
-        [
-            vertex_index[:-1, :-1],
-            vertex_index[:-1, 1:],
-            vertex_index[1:, 1:],
-            vertex_index[1:, :-1],
-        ],
-        axis=-1,
-    )
+    quads = _quads(vertex_index)[..., [0, 3, 2, 1]]
     corners, sizes = [quads.ravel()], [np.full(quads.size // 4, 4)]
     outline = vertex_index[:, :-1] if np.array_equal(section[0], section[-1]) else vertex_index
     for with_cap, polygon in ((begin_cap, outline[0][::-1]), (end_cap, outline[-1])):

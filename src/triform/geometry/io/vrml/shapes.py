@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from scipy.spatial.transform import Rotation
 
 from triform.geometry.colors import to_bytes
 from triform.geometry.io.polygons import triangulate
@@ -123,10 +124,8 @@ def rotation(axis_angle: Float[np.ndarray, " 4"]) -> Float[np.ndarray, "3 3"]:
     length = float(np.linalg.norm(axis_angle[:3]))
     if not 0 < length < np.inf:
         return np.eye(3)
-    x, y, z = axis_angle[:3] / length
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = float(axis_angle[3])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
+    rotation_vector = axis_angle[:3] * (axis_angle[3] / length)
+    return np.asarray(Rotation.from_rotvec(rotation_vector).as_matrix())
 
 
 def _split_polygons(index: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
