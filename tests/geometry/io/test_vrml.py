@@ -111,10 +111,10 @@ def test_transform_is_the_standards_product():
         + faces(TWO.replace("0 1 0]", "0 1 .3]"))
         + "}"
     )
-    wanted = turn.apply(axes.apply(axes.inv().apply(points - center) * [1, 2, 0.5])) + center
-    assert np.allclose(load(text).vertices, wanted + move)
+    expected = turn.apply(axes.apply(axes.inv().apply(points - center) * [1, 2, 0.5])) + center
+    assert np.allclose(load(text).vertices, expected + move)
     nested = f"Transform {{ rotation 0 0 1 1.5707963267948966 children [ {text} ] }}"
-    x, y, z = (wanted + move).T
+    x, y, z = (expected + move).T
     assert np.allclose(load(nested).vertices, np.stack([-y, x, z], 1))
 
 
@@ -197,12 +197,12 @@ def test_colors_of_faces_and_corners(fields, corners):
     known = {"r": [255, 0, 0], "g": [0, 255, 0], "b": [0, 0, 255], ".": [51, 102, 153]}
     material = "appearance Appearance { material Material { diffuseColor .2 .4 .6 } }"
     mesh = load(faces(fields, material), appearance=True)
-    wanted = np.array([[known[letter] for letter in face] for face in corners.split()])
-    assert mesh.face_colors.tolist() == wanted.mean(axis=1).astype(int).tolist()
+    expected = np.array([[known[letter] for letter in face] for face in corners.split()])
+    assert mesh.face_colors.tolist() == expected.mean(axis=1).astype(int).tolist()
     for corner in range(3):
         shares = np.tile(np.eye(3)[corner], (2, 1))
-        seen = mesh.appearance.colors_at(np.arange(2), shares)
-        assert seen.tolist() == wanted[:, corner].tolist()
+        actual = mesh.appearance.colors_at(np.arange(2), shares)
+        assert actual.tolist() == expected[:, corner].tolist()
 
 
 def test_materials():
@@ -217,10 +217,14 @@ def test_materials():
         appearance=True,
     )
     # What a surface sends out by itself is seen as well as what it reflects.
-    wanted = [[0.3 * 255, 0.6 * 255, 0.9 * 255], [204] * 3, [200] * 3]
-    assert np.abs(mesh.face_colors[[0, 12, 24]] - wanted).max() < 1
-    look = mesh.appearance
-    assert [look.materials[i].opacity for i in look.material[[0, 12, 24]]] == [0.25, 1, 1]
+    expected = [[0.3 * 255, 0.6 * 255, 0.9 * 255], [204] * 3, [200] * 3]
+    assert np.abs(mesh.face_colors[[0, 12, 24]] - expected).max() < 1
+    appearance = mesh.appearance
+    assert [appearance.materials[i].opacity for i in appearance.material[[0, 12, 24]]] == [
+        0.25,
+        1,
+        1,
+    ]
 
 
 def test_textures():
@@ -231,16 +235,16 @@ def test_textures():
     Image.fromarray(image).save(file, "png")
     texture = 'appearance Appearance { texture ImageTexture { url ["no.png" "p.png"] } %s }'
     files = {"p.png": file.getvalue()}
-    given = "texCoord TextureCoordinate { point [.6 .1, .9 .1, .9 .4, .6 .4] }"
-    one = load(faces(f"{TWO} {given}", texture % ""), files, appearance=True)
+    inputs = "texCoord TextureCoordinate { point [.6 .1, .9 .1, .9 .4, .6 .4] }"
+    one = load(faces(f"{TWO} {inputs}", texture % ""), files, appearance=True)
     assert one.face_colors.tolist() == [[200] * 3] * 2
     moved = texture % "textureTransform TextureTransform { translation 0 .5 }"
-    assert load(faces(f"{TWO} {given}", moved), files).face_colors.tolist() == [[100] * 3] * 2
+    assert load(faces(f"{TWO} {inputs}", moved), files).face_colors.tolist() == [[100] * 3] * 2
     # Without coordinates the image lies over the shape's longest sides.
     whole = load(faces(TWO, texture % ""), files, appearance=True)
-    places = np.array([[0.1, 0.5, 0.4]])  # x = .9, y = .4 in the first triangle
-    assert whole.appearance.colors_at(np.array([0]), places).tolist() == [[200] * 3]
-    assert load(faces(f"{TWO} {given}", texture % "")).face_colors is None
+    positions = np.array([[0.1, 0.5, 0.4]])  # x = .9, y = .4 in the first triangle
+    assert whole.appearance.colors_at(np.array([0]), positions).tolist() == [[200] * 3]
+    assert load(faces(f"{TWO} {inputs}", texture % "")).face_colors is None
 
 
 def test_other_files_are_placed(tmp_path):
@@ -366,5 +370,5 @@ def test_an_outline_keeps_its_side_where_the_line_bends_back():
     # The line goes along y of the outline, so that x is what is left of y cross z.
     slant = np.sqrt(0.5)
     x_axes = [(0, -1), (slant, -slant), (slant, -slant), (slant, -slant), (1, 0)]
-    for ring, place, axis in zip(swept, spine, x_axes, strict=True):
-        np.testing.assert_allclose(ring[:, :2] - place[:2], section[:, :1] * axis, atol=1e-12)
+    for ring, position, axis in zip(swept, spine, x_axes, strict=True):
+        np.testing.assert_allclose(ring[:, :2] - position[:2], section[:, :1] * axis, atol=1e-12)

@@ -32,11 +32,11 @@ def test_cameras_look_at_the_middle_with_up_up(make):
 
 def test_even_cameras_are_even_and_seeded():
     for count in (6, 24, 60):
-        places = np.array([camera.origin for camera in even_cameras(count)]) / 2
-        gaps = np.linalg.norm(places[:, None] - places[None], axis=2) + 9 * np.eye(count)
+        positions = np.array([camera.origin for camera in even_cameras(count)]) / 2
+        gaps = np.linalg.norm(positions[:, None] - positions[None], axis=2) + 9 * np.eye(count)
         # A spread as even as can be leaves about 3.6 / sqrt(n) to the nearest neighbour.
         assert gaps.min() > 2.5 / math.sqrt(count)
-        assert np.abs(places.mean(axis=0)).max() < 0.1
+        assert np.abs(positions.mean(axis=0)).max() < 0.1
     first = [camera.to_json() for camera in even_cameras(7, seed=1)]
     assert first == [camera.to_json() for camera in even_cameras(7, seed=1)]
     assert first != [camera.to_json() for camera in even_cameras(7, seed=2)]
@@ -46,16 +46,16 @@ def test_even_cameras_are_even_and_seeded():
 def test_upper_cameras_by_hand():
     """Heights in the middle of equal bands between 10 degrees below and 65 above the horizon."""
     low, high = math.sin(math.radians(-10)), math.sin(math.radians(65))
-    cameras = upper_cameras(4, distance=3.0, fov=0.5, seed=5)
-    heights = [camera.origin[1] / 3 for camera in cameras]
+    cameras = upper_cameras(4, fov=0.5, seed=5)
+    heights = [camera.origin[1] / 2 for camera in cameras]
     assert heights == pytest.approx([high - (high - low) * part / 8 for part in (1, 3, 5, 7)])
     turns = np.array([math.atan2(camera.origin[0], camera.origin[2]) for camera in cameras])
     golden = math.pi * (3 - math.sqrt(5))
     assert np.allclose(np.exp(1j * np.diff(turns)), np.exp(1j * golden))
     assert {camera.fov for camera in cameras} == {0.5}
-    assert all(np.linalg.norm(camera.origin) == pytest.approx(3) for camera in cameras)
-    again, other = (upper_cameras(4, seed=seed)[0].origin for seed in (5, 6))
-    assert np.allclose(again * 1.5, cameras[0].origin) and not np.allclose(again, other)
+    assert all(np.linalg.norm(camera.origin) == pytest.approx(2) for camera in cameras)
+    repeated, other = (upper_cameras(4, seed=seed)[0].origin for seed in (5, 6))
+    assert np.allclose(repeated, cameras[0].origin) and not np.allclose(repeated, other)
 
 
 def test_random_cameras_are_uniform():
@@ -65,9 +65,9 @@ def test_random_cameras_are_uniform():
 
 
 def test_turntable_begins_at_the_front():
-    cameras = turntable_cameras(4, 0.0, distance=3.0)
-    places = np.array([camera.origin for camera in cameras])
-    assert np.allclose(places, [[0, 0, 3], [3, 0, 0], [0, 0, -3], [-3, 0, 0]])
+    cameras = turntable_cameras(4, 0.0)
+    positions = np.array([camera.origin for camera in cameras])
+    assert np.allclose(positions, [[0, 0, 2], [2, 0, 0], [0, 0, -2], [-2, 0, 0]])
 
 
 def test_straight_from_above_and_below():
@@ -87,15 +87,15 @@ def test_rays_go_through_the_middle_of_pixels():
 def test_the_whole_object_fits_at_the_standard_distance(solids):
     cube = solids.box((-0.5,) * 3, (0.5,) * 3)
     for camera in [*even_cameras(200), *random_cameras(200)]:
-        seen = (cube.vertices - camera.origin) @ camera.axes.T
-        assert (np.abs(seen[:, :2]) < seen[:, 2:] * math.tan(camera.fov / 2)).all()
+        actual = (cube.vertices - camera.origin) @ camera.axes.T
+        assert (np.abs(actual[:, :2]) < actual[:, 2:] * math.tan(camera.fov / 2)).all()
     assert fitting_fov(cube) == pytest.approx(FOV, abs=0.04)
     stick = normalize(solids.box((0, 0, 0), (0.1, 1, 0.1)))
     fov = fitting_fov(stick)
     assert fov < 0.56
     camera = look_at_origin(np.array([1.0, 0, 0]), fov=fov)
-    seen = (stick.vertices - camera.origin) @ camera.axes.T
-    reach = np.abs(seen[:, :2] / seen[:, 2:]).max() / math.tan(fov / 2)
+    actual = (stick.vertices - camera.origin) @ camera.axes.T
+    reach = np.abs(actual[:, :2] / actual[:, 2:]).max() / math.tan(fov / 2)
     assert 0.9 < reach < 1
 
 
@@ -103,8 +103,8 @@ def test_json_goes_there_and_back():
     camera = random_cameras(3, fov=0.5, seed=4)[2]
     data = json.loads(json.dumps(camera.to_json()))
     assert set(data) == {"origin", "x", "y", "z", "fov", "x_fov", "y_fov"}
-    again = Camera.from_json(data, "a.json")
-    assert np.array_equal(again.origin, camera.origin) and again.to_json() == data
+    repeated = Camera.from_json(data, "a.json")
+    assert np.array_equal(repeated.origin, camera.origin) and repeated.to_json() == data
     shap_e = {key: value for key, value in data.items() if key != "fov"}
     assert Camera.from_json({**shap_e, "max_depth": 5.0, "bbox_min": [0] * 3}, "x").fov == 0.5
 

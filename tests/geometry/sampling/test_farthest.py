@@ -7,14 +7,14 @@ from triform.geometry.sampling.farthest import farthest_point_sample
 
 def by_definition(points, count, start=0):
     nearest = np.full(len(points), np.inf)
-    chosen = []
+    selected = []
     for _ in range(count):
-        chosen.append(start)
+        selected.append(start)
         x, y, z = (points - points[start]).T
         nearest = np.minimum(nearest, x * x + y * y + z * z)
-        nearest[chosen] = -1  # no point twice, equal ones neither
+        nearest[selected] = -1  # no point twice, equal ones neither
         start = int(nearest.argmax())
-    return chosen
+    return selected
 
 
 def cloud(kind, count):

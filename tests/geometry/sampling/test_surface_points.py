@@ -14,18 +14,18 @@ SPACINGS = ("stratified", "farthest", "poisson")
 def test_points_lie_on_their_faces(solids, spacing):
     mesh = solids.box((0, 0, 0), (1, 2, 3))
     colors = np.arange(36, dtype=np.uint8).reshape(12, 3)
-    cloud = sample_surface(Mesh(mesh.vertices, mesh.faces, colors), 5000, 0, spacing=spacing)
-    assert len(cloud.points) == 5000
+    points = sample_surface(Mesh(mesh.vertices, mesh.faces, colors), 5000, 0, spacing=spacing)
+    assert len(points.points) == 5000
     middle = np.array([0.5, 1, 1.5])
-    outward = (cloud.points - middle) / middle
-    axis = np.abs(cloud.normals).argmax(axis=1)
-    assert np.allclose(np.take_along_axis(outward * cloud.normals, axis[:, None], 1), 1)
-    face = (cloud.colors[:, 0] // 3).astype(int)
-    assert np.allclose(cloud.normals, mesh.face_normals[face])
+    outward = (points.points - middle) / middle
+    axis = np.abs(points.normals).argmax(axis=1)
+    assert np.allclose(np.take_along_axis(outward * points.normals, axis[:, None], 1), 1)
+    face = (points.colors[:, 0] // 3).astype(int)
+    assert np.allclose(points.normals, mesh.face_normals[face])
     a, b, c = np.moveaxis(mesh.triangles[face], 1, 0)
     normal = np.cross(b - a, c - a)
     for start, end in ((a, b), (b, c), (c, a)):
-        side = np.einsum("ij,ij->i", np.cross(end - start, cloud.points - start), normal)
+        side = np.einsum("ij,ij->i", np.cross(end - start, points.points - start), normal)
         assert (side >= -1e-9).all()
 
 
@@ -33,13 +33,13 @@ def test_every_face_gets_its_share(solids):
     mesh = solids.sphere(rings=30)
     tagged = np.zeros(mesh.faces.shape, np.uint8)
     tagged[:, 0], tagged[:, 1] = np.divmod(np.arange(len(mesh.faces)), 256)
-    cloud = sample_surface(Mesh(mesh.vertices, mesh.faces, tagged), 20_000, 1)
-    face = cloud.colors[:, 0].astype(int) * 256 + cloud.colors[:, 1]
+    points = sample_surface(Mesh(mesh.vertices, mesh.faces, tagged), 20_000, 1)
+    face = points.colors[:, 0].astype(int) * 256 + points.colors[:, 1]
     drawn = np.bincount(face, minlength=len(mesh.faces))
     assert (np.abs(drawn - mesh.face_areas / mesh.area * 20_000) < 2).all()
     # Even on the whole: the middle of a ball's surface is the middle of the ball.
-    assert np.abs(cloud.points.mean(axis=0)).max() < 0.01
-    assert (cloud.points**2).mean(axis=0) == pytest.approx([1 / 3] * 3, rel=0.03)
+    assert np.abs(points.points.mean(axis=0)).max() < 0.01
+    assert (points.points**2).mean(axis=0) == pytest.approx([1 / 3] * 3, rel=0.03)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -55,9 +55,9 @@ def test_seeds_decide(solids, spacing):
 def test_degenerate_faces_are_never_drawn(spacing):
     vertices = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]])
     faces = np.array([[3, 3, 3], [0, 1, 2], [0, 3, 0], [3, 3, 0]])
-    cloud = sample_surface(Mesh(vertices, faces), 1000, 0, spacing=spacing)
-    assert cloud.points.max() <= 1
-    assert cloud.normals.tolist() == [[0, 0, 1]] * 1000
+    points = sample_surface(Mesh(vertices, faces), 1000, 0, spacing=spacing)
+    assert points.points.max() <= 1
+    assert points.normals.tolist() == [[0, 0, 1]] * 1000
     with pytest.raises(MeshError, match="no area"):
         sample_surface(Mesh(vertices, faces[:1]), 10, 0)
 
@@ -79,9 +79,9 @@ def nearest_distances(points):
 def test_spacing_on_a_ball(solids):
     """The figure of `benchmarks/points.py`: spread of the distance to the nearest neighbour."""
     mesh = solids.sphere(rings=60)
-    clouds = {name: sample_surface(mesh, 2048, 0, spacing=name).points for name in SPACINGS}
+    point_sets = {name: sample_surface(mesh, 2048, 0, spacing=name).points for name in SPACINGS}
     spread = {}
-    for name, points in clouds.items():
+    for name, points in point_sets.items():
         distances = nearest_distances(points)
         spread[name] = distances.std() / distances.mean()
         if name != "stratified":  # a Poisson disk: nobody is close to anybody
@@ -92,7 +92,7 @@ def test_spacing_on_a_ball(solids):
     # How far the surface is from its points: the farthest ones cover it best of the three, and at
     # most twice as far as the best possible set would, which is what greed guarantees.
     dense = sample_surface(mesh, 100_000, 1).points
-    hole = {name: cKDTree(points).query(dense)[0].max() for name, points in clouds.items()}
+    hole = {name: cKDTree(points).query(dense)[0].max() for name, points in point_sets.items()}
     assert hole["farthest"] < hole["poisson"] < hole["stratified"]
     ideal = np.sqrt(4 * np.pi / 2048 * 2 / (3 * np.sqrt(3)))  # of the hexagonal lattice
     assert hole["farthest"] < 2 * ideal
@@ -126,8 +126,8 @@ def test_colors_of_an_appearance(spacing):
     faces = np.array([[0, 1, 2], [0, 2, 1]])  # the same place from both sides
     mesh = Mesh(vertices, faces)
     object.__setattr__(mesh, "appearance", Striped())
-    cloud = sample_surface(mesh, 400, 0, spacing=spacing)
+    points = sample_surface(mesh, 400, 0, spacing=spacing)
     # In these triangles the share of the first corner is x.
-    assert np.abs(cloud.colors[:, 0] / 255 - cloud.points[:, 0]).max() < 0.003
-    assert np.array_equal(cloud.normals[:, 2] > 0, cloud.colors[:, 1] == 1)
-    assert 150 < cloud.colors[:, 1].sum() < 250
+    assert np.abs(points.colors[:, 0] / 255 - points.points[:, 0]).max() < 0.003
+    assert np.array_equal(points.normals[:, 2] > 0, points.colors[:, 1] == 1)
+    assert 150 < points.colors[:, 1].sum() < 250

@@ -38,14 +38,14 @@ def touched_by_clipping(mesh, resolution, contact=CONTACT_MARGIN):
             polygon = list(triangle)
             for axis, side in product(range(3), (-1, 1)):
                 plane = voxel[axis] - contact if side < 0 else voxel[axis] + 1 + contact
-                kept = []
+                stored = []
                 for p, q in zip(polygon, polygon[1:] + polygon[:1], strict=True):
                     over_p, over_q = side * (p[axis] - plane), side * (q[axis] - plane)
                     if over_p <= 0:
-                        kept.append(p)
+                        stored.append(p)
                     if over_p * over_q < 0:
-                        kept.append(p + (q - p) * (over_p / (over_p - over_q)))
-                polygon = kept
+                        stored.append(p + (q - p) * (over_p / (over_p - over_q)))
+                polygon = stored
             grid[voxel] |= len(polygon) > 0
     return grid
 
@@ -127,10 +127,10 @@ def test_damage_of_the_usual_kinds(solids):
 
     flip = random.random(len(ball.faces)) < 0.5
     flipped = np.where(flip[:, None], ball.faces[:, ::-1], ball.faces)
-    apart = Mesh(ball.triangles.reshape(-1, 3), np.arange(ball.faces.size).reshape(-1, 3))
+    difference = Mesh(ball.triangles.reshape(-1, 3), np.arange(ball.faces.size).reshape(-1, 3))
     doubled = Mesh(ball.vertices, np.concatenate([ball.faces, ball.faces[:, ::-1]]))
     nested = solids.join(ball, Mesh(ball.vertices * 0.4, ball.faces))
-    for damaged in (Mesh(ball.vertices, flipped), apart, doubled, nested):
+    for damaged in (Mesh(ball.vertices, flipped), difference, doubled, nested):
         assert np.array_equal(voxelize(damaged, 64), whole)
 
     missing = Mesh(ball.vertices, ball.faces[random.random(len(ball.faces)) > 0.1])

@@ -124,10 +124,7 @@ class Camera:
 
 
 def look_at_origin(
-    direction: Float[np.ndarray, " 3"],
-    *,
-    distance: float | int = DISTANCE,
-    fov: float | int = FOV,
+    direction: Float[np.ndarray, " 3"], *, distance: float | int = DISTANCE, fov: float | int = FOV
 ) -> Camera:
     """Place a camera that looks at the origin, with +Y up in the image.
 
@@ -144,64 +141,44 @@ def look_at_origin(
     return Camera(backward * distance, right, -np.cross(backward, right), -backward, float(fov))
 
 
-def even_cameras(
-    count: int, *, distance: float | int = DISTANCE, fov: float | int = FOV, seed: int = 0
-) -> list[Camera]:
+def even_cameras(count: int, *, fov: float | int = FOV, seed: int = 0) -> list[Camera]:
     """Spread cameras evenly over a sphere around the object (Fibonacci sphere).
 
     Args:
         count: any number from 1.
-        distance: from the origin.
         fov: angle of view in radians.
         seed: decides a common rotation about the +Y axis.
     """
-    heights = 1 - (2 * np.arange(_checked_count(count)) + 1) / count
-    azimuths = GOLDEN_ANGLE * np.arange(count) + np.random.default_rng(seed).uniform(0, 2 * math.pi)
-    return _cameras_on_sphere(heights, azimuths, distance, fov)
+    return _fibonacci_cameras(count, (-1.0, 1.0), fov, seed)
 
 
-def upper_cameras(
-    count: int, *, distance: float | int = DISTANCE, fov: float | int = FOV, seed: int = 0
-) -> list[Camera]:
+def upper_cameras(count: int, *, fov: float | int = FOV, seed: int = 0) -> list[Camera]:
     """Spread cameras evenly over elevations from -10 to 65 degrees, as of most photographs.
 
-    Args:
-        count: any number from 1.
-        distance: from the origin.
-        fov: angle of view in radians.
-        seed: decides a common rotation about the +Y axis.
+    Arguments are those of `even_cameras`.
     """
     low, high = math.sin(math.radians(MIN_ELEVATION)), math.sin(math.radians(MAX_ELEVATION))
-    heights = high - (high - low) * (np.arange(_checked_count(count)) + 0.5) / count
-    azimuths = GOLDEN_ANGLE * np.arange(count) + np.random.default_rng(seed).uniform(0, 2 * math.pi)
-    return _cameras_on_sphere(heights, azimuths, distance, fov)
+    return _fibonacci_cameras(count, (low, high), fov, seed)
 
 
-def random_cameras(
-    count: int, *, distance: float | int = DISTANCE, fov: float | int = FOV, seed: int = 0
-) -> list[Camera]:
+def random_cameras(count: int, *, fov: float | int = FOV, seed: int = 0) -> list[Camera]:
     """Draw cameras uniformly from a sphere around the object."""
     uniform = np.random.default_rng(seed).uniform(size=(_checked_count(count), 2))
-    return _cameras_on_sphere(2 * uniform[:, 0] - 1, 2 * math.pi * uniform[:, 1], distance, fov)
+    return _cameras_on_sphere(2 * uniform[:, 0] - 1, 2 * math.pi * uniform[:, 1], fov)
 
 
 def turntable_cameras(
-    count: int,
-    elevation: float | int = 0.35,
-    *,
-    distance: float | int = DISTANCE,
-    fov: float | int = FOV,
+    count: int, elevation: float | int = 0.35, *, fov: float | int = FOV
 ) -> list[Camera]:
     """Place cameras on a circle around the object, the first at the front (+Z), towards +X.
 
     Args:
         count: any number from 1.
         elevation: radians above the horizon.
-        distance: from the origin.
         fov: angle of view in radians.
     """
     azimuths = 2 * math.pi * np.arange(_checked_count(count)) / count
-    return _cameras_on_sphere(np.full(count, math.sin(elevation)), azimuths, distance, fov)
+    return _cameras_on_sphere(np.full(count, math.sin(elevation)), azimuths, fov)
 
 
 def fitting_fov(mesh: Mesh, distance: float | int = DISTANCE, margin: float | int = 0.04) -> float:
@@ -237,9 +214,17 @@ def _checked_count(count: int) -> int:
     return count
 
 
-def _cameras_on_sphere(
-    heights: np.ndarray, azimuths: np.ndarray, distance: float, fov: float
+def _fibonacci_cameras(
+    count: int, heights: tuple[float, float], fov: float, seed: int
 ) -> list[Camera]:
+    """Cameras at even heights from the highest to the lowest, turned by the golden angle."""
+    low, high = heights
+    middles = high - (high - low) * (np.arange(_checked_count(count)) + 0.5) / count
+    azimuths = GOLDEN_ANGLE * np.arange(count) + np.random.default_rng(seed).uniform(0, 2 * math.pi)
+    return _cameras_on_sphere(middles, azimuths, fov)
+
+
+def _cameras_on_sphere(heights: np.ndarray, azimuths: np.ndarray, fov: float) -> list[Camera]:
     radii = np.sqrt(np.maximum(0, 1 - heights**2))
     directions = np.stack([radii * np.sin(azimuths), heights, radii * np.cos(azimuths)], axis=1)
-    return [look_at_origin(direction, distance=distance, fov=fov) for direction in directions]
+    return [look_at_origin(direction, fov=fov) for direction in directions]

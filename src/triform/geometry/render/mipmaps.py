@@ -144,28 +144,19 @@ def sample_filtered(atlas, texture, u, v, u1, v1, u2, v2, clamp):  # type: ignor
         )
         a, b = (1.0 - right) * (1.0 - below), right * (1.0 - below)
         c, d = (1.0 - right) * below, right * below
-        red += (
-            a * atlas.texels[p, 0]
-            + b * atlas.texels[q, 0]
-            + c * atlas.texels[r, 0]
-            + d * atlas.texels[s, 0]
-        )
-        green += (
-            a * atlas.texels[p, 1]
-            + b * atlas.texels[q, 1]
-            + c * atlas.texels[r, 1]
-            + d * atlas.texels[s, 1]
-        )
-        blue += (
-            a * atlas.texels[p, 2]
-            + b * atlas.texels[q, 2]
-            + c * atlas.texels[r, 2]
-            + d * atlas.texels[s, 2]
-        )
-        alpha += (
-            a * atlas.texels[p, 3]
-            + b * atlas.texels[q, 3]
-            + c * atlas.texels[r, 3]
-            + d * atlas.texels[s, 3]
-        )
+        red += _mix(atlas.texels, 0, p, q, r, s, a, b, c, d)
+        green += _mix(atlas.texels, 1, p, q, r, s, a, b, c, d)
+        blue += _mix(atlas.texels, 2, p, q, r, s, a, b, c, d)
+        alpha += _mix(atlas.texels, 3, p, q, r, s, a, b, c, d)
     return red / num_probes, green / num_probes, blue / num_probes, alpha / num_probes
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _mix(texels, channel, p, q, r, s, a, b, c, d):  # type: ignore[no-untyped-def]
+    """Weighted sum of a channel of four texels."""
+    return (
+        a * texels[p, channel]
+        + b * texels[q, channel]
+        + c * texels[r, channel]
+        + d * texels[s, channel]
+    )

@@ -147,14 +147,9 @@ def interpolate_uv(planes, uv, face, x, y):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def uv_in_unit_square(uv, face):  # type: ignore[no-untyped-def]
     """Whether a face stays inside its texture instead of repeating it."""
-    low_u, high_u = _range(uv[face, 0, 0], uv[face, 1, 0], uv[face, 2, 0])
-    low_v, high_v = _range(uv[face, 0, 1], uv[face, 1, 1], uv[face, 2, 1])
-    return min(low_u, low_v) >= -1e-4 and max(high_u, high_v) <= 1.0001
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _range(a, b, c):  # type: ignore[no-untyped-def]
-    return min(a, b, c), max(a, b, c)
+    a, b, c = uv[face, 0, 0], uv[face, 1, 0], uv[face, 2, 0]
+    d, e, f = uv[face, 0, 1], uv[face, 1, 1], uv[face, 2, 1]
+    return min(a, b, c, d, e, f) >= -1e-4 and max(a, b, c, d, e, f) <= 1.0001
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

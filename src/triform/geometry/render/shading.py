@@ -279,12 +279,3 @@ def resolve_samples(layers, samples, rgba):  # type: ignore[no-untyped-def]
                 rgba[row, column, 1] = min(int(green / alpha + 0.5), 255)
                 rgba[row, column, 2] = min(int(blue / alpha + 0.5), 255)
                 rgba[row, column, 3] = int(255 * alpha / (samples * samples) + 0.5)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", **NO_REFERENCE_COUNTS)
-def depth_from_zbuffer(zbuffer, depth):  # type: ignore[no-untyped-def]
-    """Fill float32 `depth` (S, S) from 1 / depth; infinite where it is 0, the background."""
-    for row in range(depth.shape[0]):
-        for column in range(depth.shape[1]):
-            inverse_depth = zbuffer[row, column]
-            depth[row, column] = 1.0 / inverse_depth if inverse_depth > 0.0 else math.inf

@@ -14,12 +14,16 @@ from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.mesh import normalize as normalized
 from triform.geometry.render.cameras import Camera, camera_axes
 from triform.geometry.render.face_attributes import BLEND, build_face_attributes
-from triform.geometry.render.lights import AMBIENT, light_vectors
 from triform.geometry.render.rasterizer import project_vertices, rasterize
-from triform.geometry.render.shading import blend, depth_from_zbuffer, resolve_samples, shade
+from triform.geometry.render.shading import blend, resolve_samples, shade
 
 Shading = Literal["smooth", "flat", "none"]
 MAX_SIZE, MAX_SAMPLES = 4096, 8
+# The lighting of all images: a key and a fill light that follow the camera (unit directions in its
+# space, x right, y down, z forward, times intensities), and ambient light.
+_KEY, _FILL = np.array([-0.45, -0.75, -0.5]), np.array([0.6, -0.1, -0.8])
+LIGHTS = np.stack([_KEY / np.linalg.norm(_KEY) * 0.55, _FILL / np.linalg.norm(_FILL) * 0.25])
+AMBIENT = 0.5
 # Raised when the same mesh and cameras give other images: caches of images are then rebuilt.
 VERSION = 2
 BACKGROUND = (246, 246, 244)
@@ -148,7 +152,7 @@ def _render(
         rasterize(*triangles, focal, near, targets, face_index, zbuffer)
         lights = np.zeros((0, 3))
         if shading != "none":
-            lights = np.concatenate([light_vectors(), camera.axes, np.full((1, 3), AMBIENT)])
+            lights = np.concatenate([LIGHTS, camera.axes, np.full((1, 3), AMBIENT)])
         rgba = np.empty((size, size, 4), np.uint8)
         shade(*triangles, lights, focal, samples, sample_face_index, sample_faces, rgba, layers)
         if len(translucent):
@@ -156,6 +160,6 @@ def _render(
             order = translucent[np.argsort(-depths, kind="stable")]
             blend(*triangles, lights, focal, near, samples, order, sample_zbuffer, layers)
             resolve_samples(layers, samples, rgba)
-        depth = np.empty((size, size), np.float32)
-        depth_from_zbuffer(pixel_zbuffer, depth)
+        with np.errstate(divide="ignore"):  # the background is infinitely far
+            depth = (1 / pixel_zbuffer).astype(np.float32)
         yield View(rgba, depth)

@@ -1,4 +1,4 @@
-"""Marching cubes to a watertight mesh; components, smoothing and decimation of meshes."""
+"""Marching cubes to a watertight mesh; components and decimation of meshes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import fast_simplification
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import coo_array, diags_array
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
 from triform.base.logging import get_logger
 from triform.geometry.mesh import Mesh, MeshError, weld
 
-# Taubin's factors: a smoothing step, and a slightly larger negative one against shrinking.
-TAUBIN_LAMBDA, TAUBIN_MU = 0.5, -0.53
 # Values this close to the level (as a share of the range) are moved away from it: a vertex at a
 # voxel centre would make degenerate faces.
 LEVEL_GAP = 0.01
@@ -27,9 +25,7 @@ def voxels_to_mesh(
     *,
     level: float | int = 0.5,
     sigma: float | int = 0.0,
-    smoothing_rounds: int = 0,
     largest_component: bool = False,
-    min_component_share: float | int = 0.0,
 ) -> Mesh:
     """Extract the isosurface of voxels by marching cubes.
 
@@ -41,9 +37,7 @@ def voxels_to_mesh(
         level: values above it are inside. A level outside the range of the values is replaced by
             the middle of the range, with a warning.
         sigma: standard deviation in voxels of a Gaussian filter before; thinner parts can vanish.
-        smoothing_rounds: rounds of Taubin smoothing after; it does not shrink the shape.
         largest_component: keep only the outer surface of the component with the largest volume.
-        min_component_share: drop components, and cavities in them, below this share of the volume.
 
     Returns:
         A mesh in normalized coordinates: voxel (i, j, k) spans [-1/2 + i/R, -1/2 + (i+1)/R].
@@ -74,9 +68,10 @@ def voxels_to_mesh(
     resolution = len(values)
     # Index 0 of the padded array is the centre of the voxel before the first.
     mesh = Mesh((vertices.astype(np.float64) - 0.5) / resolution - 0.5, faces.astype(np.int64))
-    if largest_component or min_component_share > 0:
-        mesh = _filter_components(mesh, largest_component, min_component_share)
-    return taubin(mesh, smoothing_rounds) if smoothing_rounds else mesh
+    if not largest_component:
+        return mesh
+    components = split_components(mesh)
+    return select_faces(mesh, components.labels == components.volumes.argmax())
 
 
 def _usable_level(field: np.ndarray, level: float) -> float:
@@ -125,17 +120,6 @@ def split_components(mesh: Mesh) -> Components:
     return Components(labels.astype(np.int64), np.bincount(labels, weights=signed_volumes))
 
 
-def _filter_components(mesh: Mesh, largest: bool, min_component_share: float | int) -> Mesh:
-    components = split_components(mesh)
-    absolute_volumes = np.abs(components.volumes)
-    mask = (
-        absolute_volumes >= min_component_share * components.volumes[components.volumes > 0].sum()
-    )
-    if largest or not mask.any():
-        mask = np.arange(len(absolute_volumes)) == components.volumes.argmax()
-    return select_faces(mesh, mask[components.labels])
-
-
 def select_faces(mesh: Mesh, mask: Bool[np.ndarray, " f"]) -> Mesh:
     """Select faces by a mask (F,), with the vertices that they use.
 
@@ -166,23 +150,6 @@ def is_watertight(mesh: Mesh) -> bool:
     return bool(
         (start != end).all() and (np.diff(forward) > 0).all() and np.array_equal(forward, backward)
     )
-
-
-def taubin(mesh: Mesh, rounds: int) -> Mesh:
-    """Smooth a mesh by Taubin's filter, which does not shrink it; boundaries move as well."""
-    faces = mesh.faces
-    count = len(mesh.vertices)
-    start, end = faces.ravel(), faces[:, [1, 2, 0]].ravel()
-    edges = coo_array(
-        (np.ones(2 * len(start)), (np.r_[start, end], np.r_[end, start])), (count, count)
-    ).tocsr()
-    edges.data[:] = 1  # an edge of two faces was counted twice
-    average = diags_array(1 / np.maximum(edges.sum(axis=1), 1)) @ edges
-    vertices = mesh.vertices
-    for _ in range(rounds):
-        for step in (TAUBIN_LAMBDA, TAUBIN_MU):
-            vertices = vertices + step * (average @ vertices - vertices)
-    return Mesh(vertices, faces, mesh.face_colors, mesh.appearance)
 
 
 def decimate(mesh: Mesh, num_faces: int) -> Mesh:
