@@ -48,97 +48,64 @@ def episode_conv(
     Returns:
         (B, T * D, H, W), of the type of `maps`.
     """
-    out: Tensor = _Conv.apply(maps, weight, episodes, precision)
+    out: Tensor = _ConvPart.apply(OUT, maps, weight, episodes, precision)
     return out
 
 
-class _Conv(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, maps: Tensor, weight: Tensor, episodes: int, precision: Precision
-    ) -> Tensor:
-        ctx.save_for_backward(maps, weight)
-        ctx.options = episodes, precision
-        out = F.conv2d(_cast(maps, precision), _cast(weight, precision), padding=1, groups=episodes)
-        return out.to(maps.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        maps, weight = ctx.saved_tensors
-        options = ctx.options[0], ctx.options[1].of_derivative()
-        grad_maps = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_maps = _ConvGradMaps.apply(grad_outputs[0], weight, *options)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _ConvGradWeight.apply(maps, grad_outputs[0], *options)
-        return grad_maps, grad_weight, None, None
+OUT, MAPS, WEIGHT = range(3)
 
 
-class _ConvGradMaps(torch.autograd.Function):
-    """Gradient of the maps from the gradient of the output, and the weights."""
+class _ConvPart(torch.autograd.Function):
+    """The output of a convolution, or its gradient by the maps or the weights.
+
+    Each is a part of the inner product <out, maps * weights>. That is linear in all three, so that
+    its derivative by one is a function of the two others, and so are the derivatives of that.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, grad_out: Tensor, weight: Tensor, episodes: int, precision: Precision
+        ctx: Any, part: int, first: Tensor, second: Tensor, episodes: int, precision: Precision
     ) -> Tensor:
-        ctx.save_for_backward(grad_out, weight)
-        ctx.options = episodes, precision
-        maps = _empty(grad_out, len(grad_out), weight.shape[1] * episodes, *grad_out.shape[2:])
-        return _convolution_backward(grad_out, maps, weight, episodes, precision, 0)
+        """Compute a part from the two others, in the order OUT, MAPS, WEIGHT."""
+        ctx.save_for_backward(first, second)
+        ctx.options = part, episodes, precision
+        inputs = [_cast(tensor, precision) for tensor in (first, second)]
+        if part == OUT:
+            out = F.conv2d(inputs[0], inputs[1], padding=1, groups=episodes)
+            return out.to(first.dtype)
+        shape = (len(first), second.shape[1] * episodes, *first.shape[2:])
+        if part == WEIGHT:
+            shape = (first.shape[1], second.shape[1] // episodes, 3, 3)
+        # A tensor of which only the shape is used.
+        unused = torch.empty(
+            shape, dtype=inputs[0].dtype, device=first.device, memory_format=torch.channels_last
+        )
+        inputs.insert(part, unused)
+        mask = [part == MAPS, part == WEIGHT, False]
+        gradients = torch.ops.aten.convolution_backward(
+            *inputs, None, [1, 1], [1, 1], [1, 1], False, [0, 0], episodes, mask
+        )
+        gradient: Tensor = gradients[0 if part == MAPS else 1]
+        return gradient.to(first.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        grad_out, weight = ctx.saved_tensors
-        options = ctx.options[0], ctx.options[1].of_derivative()
-        grad_grad_out = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_grad_out = _Conv.apply(grad_outputs[0], weight, *options)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _ConvGradWeight.apply(grad_outputs[0], grad_out, *options)
-        return grad_grad_out, grad_weight, None, None
-
-
-class _ConvGradWeight(torch.autograd.Function):
-    """Gradient of the weights from the maps, and the gradient of the output."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, maps: Tensor, grad_out: Tensor, episodes: int, precision: Precision
-    ) -> Tensor:
-        ctx.save_for_backward(maps, grad_out)
-        ctx.options = episodes, precision
-        weight = _empty(grad_out, grad_out.shape[1], maps.shape[1] // episodes, 3, 3)
-        return _convolution_backward(grad_out, maps, weight, episodes, precision, 1)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        maps, grad_out = ctx.saved_tensors
-        options = ctx.options[0], ctx.options[1].of_derivative()
-        grad_maps = grad_grad_out = None
-        if ctx.needs_input_grad[0]:
-            grad_maps = _ConvGradMaps.apply(grad_out, grad_outputs[0], *options)
-        if ctx.needs_input_grad[1]:
-            grad_grad_out = _Conv.apply(maps, grad_outputs[0], *options)
-        return grad_maps, grad_grad_out, None, None
-
-
-def _convolution_backward(
-    grad_out: Tensor, maps: Tensor, weight: Tensor, episodes: int, precision: Precision, index: int
-) -> Tensor:
-    """One of the two gradients of a convolution: 0 of the maps, 1 of the weights."""
-    inputs = (_cast(tensor, precision) for tensor in (grad_out, maps, weight))
-    mask = [index == 0, index == 1, False]
-    out: Tensor = torch.ops.aten.convolution_backward(
-        *inputs, None, [1, 1], [1, 1], [1, 1], False, [0, 0], episodes, mask
-    )[index]
-    return out.to(grad_out.dtype)
-
-
-def _empty(like: Tensor, *shape: int) -> Tensor:
-    """A tensor of which only the shape is used."""
-    return torch.empty(
-        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
-    )
+        part, episodes, precision = ctx.options
+        tensors = list(ctx.saved_tensors)
+        tensors.insert(part, grad_outputs[0])
+        gradients = [
+            _ConvPart.apply(
+                index, *tensors[:index], *tensors[index + 1 :], episodes, precision.of_derivative()
+            )
+            if needs_gradient
+            else None
+            for index, needs_gradient in zip(
+                [index for index in (OUT, MAPS, WEIGHT) if index != part],
+                ctx.needs_input_grad[1:3],
+                strict=True,
+            )
+        ]
+        return None, *gradients, None, None
 
 
 def _cast(tensor: Tensor, precision: Precision) -> Tensor:

@@ -5,8 +5,8 @@ arithmetic but much memory: its output is the largest map of the network. Here t
 stored. Mean and variance of a group follow from means and covariance of the 3x3 patches, which
 are small and the same for all weights. Norm and convolution then are one linear map, with other
 weights for each image, whose maxima are taken at once. The argmax is all that derivatives of any
-order need: `_Select` reads the linear map at the argmax, `_Accumulate` is its transpose, and each
-is the derivative of the other.
+order need: `_AtArgmax` reads the linear map at the argmax or is the transpose of that, and each is
+the derivative of the other.
 """
 
 from __future__ import annotations
@@ -103,38 +103,27 @@ class _LinearMaxPool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        return _Accumulate.apply(grad_outputs[0], ctx.context), None
+        return _AtArgmax.apply(grad_outputs[0], ctx.context, True), None
 
 
-class _Select(torch.autograd.Function):
-    """The linear map of other weights, read at the argmax of the first ones."""
-
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, context: Any) -> Tensor:
-        ctx.context = context
-        out = _empty_maps(weights, context[0])
-        _run(_linear_max_pool, weights, out, *context, False)
-        return out
+class _AtArgmax(torch.autograd.Function):
+    """The linear map of other weights, read at the argmax of the first ones; or its transpose."""
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        return _Accumulate.apply(grad_outputs[0], ctx.context), None
-
-
-class _Accumulate(torch.autograd.Function):
-    """Gradient of the weights from the gradient of the output of `_Select`."""
-
-    @staticmethod
-    def forward(ctx: Any, grad_out: Tensor, context: Any) -> Tensor:
-        ctx.context = context
+    def forward(ctx: Any, inputs: Tensor, context: Any, is_transposed: bool) -> Tensor:
+        ctx.context, ctx.is_transposed = context, is_transposed
+        if not is_transposed:
+            out = _empty_maps(inputs, context[0])
+            _run(_linear_max_pool, inputs, out, *context, False)
+            return out
         count, episodes, *_, size = context[0].shape
-        weights = grad_out.new_empty(count, episodes, size + 1, grad_out.shape[3] // episodes)
-        _run(_accumulate, weights, grad_out, *context)
+        weights = inputs.new_empty(count, episodes, size + 1, inputs.shape[3] // episodes)
+        _run(_accumulate, weights, inputs, *context)
         return weights
 
     @staticmethod
-    def backward(ctx: Any, *grad_weights: Tensor) -> Any:
-        return _Select.apply(grad_weights[0], ctx.context), None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        return _AtArgmax.apply(grad_outputs[0], ctx.context, not ctx.is_transposed), None, None
 
 
 def _empty_maps(weights: Tensor, patches: Tensor) -> Tensor:
