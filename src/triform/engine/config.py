@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from triform.base.settings.config import Group, Settings
 from triform.pretrained.named_models import Kind, check_named, check_named_file
@@ -27,68 +27,69 @@ def _check_device(name: str) -> str:
 DeviceName = Annotated[str, AfterValidator(_check_device)]
 
 
+def _as_tuple(value: object) -> object:
+    """A single text as a tuple of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
 class TrainingConfig(Group):
     """Length of training, learning rate, precision and checkpoints."""
 
     memory_knobs: ClassVar[tuple[str, ...]] = ("batch_size",)
     """Settings to lower when memory runs out, in this order."""
 
-    epochs: int = Field(default=50, ge=0, description="Passes over the training data, at most.")
-    lr: float = Field(default=1e-3, gt=0, description="Learning rate, before warm-up and schedule.")
-    weight_decay: float = Field(default=0.0, ge=0, description="Weight decay of the optimizers.")
+    epochs: int = Field(50, ge=0, description="Passes over the training data, at most.")
+    lr: float = Field(1e-3, gt=0, description="Learning rate, before warm-up and schedule.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimizers.")
     warmup_steps: int = Field(
-        default=0, ge=0, description="Steps in which the learning rate rises from 0 to its value."
+        0, ge=0, description="Steps in which the learning rate rises from 0 to its value."
     )
     grad_clip: float = Field(
-        default=0.0,
-        ge=0,
-        description="Largest norm of an optimizer's gradient; 0 leaves it as it is.",
+        0.0, ge=0, description="Largest norm of an optimizer's gradient; 0 leaves it as it is."
     )
     use_amp: bool = Field(
-        default=True,
+        True,
         validation_alias=AliasChoices("use_amp", "amp"),
         description="Mixed precision where the device gains by it; off means float32.",
     )
     precision: Precision = Field(
-        default="auto",
+        "auto",
         description="Number format of the forward pass; auto lets use_amp and the device "
         "decide (bf16 where the processor or GPU has it, else fp16 on a GPU, else float32).",
     )
     ema_decay: float = Field(
-        default=0.0,
+        0.0,
         ge=0,
         lt=1,
         description="Decay of the moving average of the weights that is "
         "evaluated and kept as best; 0 = off, 0.999 is usual.",
     )
-    max_steps: int = Field(default=0, ge=0, description="Stop after this many steps; 0 = no limit.")
-    max_minutes: float = Field(default=0.0, ge=0, description="Stop after this time; 0 = no limit.")
+    max_steps: int = Field(0, ge=0, description="Stop after this many steps; 0 = no limit.")
+    max_minutes: float = Field(0.0, ge=0, description="Stop after this time; 0 = no limit.")
     max_nonfinite_steps: int = Field(
-        default=10,
-        ge=1,
-        description="Stop after this many steps in a row whose gradient is not finite.",
+        10, ge=1, description="Stop after this many steps in a row whose gradient is not finite."
     )
     num_threads: int = Field(
-        default=0,
-        ge=0,
-        description="Threads for computing on the processor; 0 leaves torch's choice.",
+        0, ge=0, description="Threads for computing on the processor; 0 leaves torch's choice."
     )
-    evaluate_every: int = Field(default=1, ge=1, description="Epochs between two evaluations.")
-    save_every_epoch: bool = Field(default=False, description="Keep a checkpoint of each epoch.")
+    evaluate_every: int = Field(1, ge=1, description="Epochs between two evaluations.")
+    save_every_epoch: bool = Field(False, description="Keep a checkpoint of each epoch.")
     save_every_minutes: float = Field(
-        default=10.0,
+        10.0,
         ge=0,
         description="Minutes between two checkpoints within an epoch; 0 = only at its end.",
     )
     checkpoint_dir: str = Field(
-        default="",
-        description="Folder for checkpoints; empty = `checkpoints` in the run directory.",
+        "", description="Folder for checkpoints; empty = `checkpoints` in the run directory."
     )
     checkpoint: str = Field(
-        default="", description="File that the best checkpoint is written to as well; empty = none."
+        "", description="File that the best checkpoint is written to as well; empty = none."
     )
     resume_from: str | None = Field(
-        default=None, description="Checkpoint or run directory to continue from."
+        None, description="Checkpoint or run directory to continue from."
     )
 
     def checkpoint_file(self, name: str) -> str:
@@ -100,14 +101,12 @@ class FinetuningConfig(TrainingConfig):
     """Training with a pretrained part."""
 
     lr_mode: Literal["continue", "finetune"] = Field(
-        default="continue",
+        "continue",
         description="Learning rate of the pretrained part: `continue` takes lr, "
         "`finetune` takes finetune_lr.",
     )
     finetune_lr: float = Field(
-        default=1e-5,
-        gt=0,
-        description="Learning rate of the pretrained part if lr_mode is finetune.",
+        1e-5, gt=0, description="Learning rate of the pretrained part if lr_mode is finetune."
     )
 
     @property
@@ -116,27 +115,26 @@ class FinetuningConfig(TrainingConfig):
         return self.finetune_lr if self.lr_mode == "finetune" else self.lr
 
 
+ScheduleType = Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"]
+
+
 class SchedulerConfig(Group):
     """Learning-rate schedule."""
 
     show_prefix: ClassVar[bool] = True
 
-    type: Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"] = Field(
-        default="ReduceLROnPlateau", description="Schedule of the learning rate."
-    )
+    type: ScheduleType = Field("ReduceLROnPlateau", description="Schedule of the learning rate.")
     factor: float = Field(
-        default=0.5, gt=0, lt=1, description="Factor of each reduction (ReduceLROnPlateau, StepLR)."
+        0.5, gt=0, lt=1, description="Factor of each reduction (ReduceLROnPlateau, StepLR)."
     )
     patience: int = Field(
-        default=2,
+        2,
         ge=0,
         description="Evaluations without improvement before ReduceLROnPlateau reduces "
         "the learning rate.",
     )
-    step_size: int = Field(default=10, ge=1, description="Epochs between two reductions of StepLR.")
-    min_lr: float = Field(
-        default=1e-7, ge=0, description="The learning rate never falls below this."
-    )
+    step_size: int = Field(10, ge=1, description="Epochs between two reductions of StepLR.")
+    min_lr: float = Field(1e-7, ge=0, description="The learning rate never falls below this.")
 
 
 class EarlyStoppingConfig(Group):
@@ -144,34 +142,34 @@ class EarlyStoppingConfig(Group):
 
     show_prefix: ClassVar[bool] = True
 
-    enabled: bool = Field(default=True, description="Stop early at all.")
+    enabled: bool = Field(True, description="Stop early at all.")
     patience: int = Field(
-        default=5, ge=1, description="Stop after this many evaluations without improvement."
+        5, ge=1, description="Stop after this many evaluations without improvement."
     )
     min_delta: float = Field(
-        default=1e-4, ge=0, description="A smaller improvement than this counts as none."
+        1e-4, ge=0, description="A smaller improvement than this counts as none."
     )
     track_overfitting: bool = Field(
-        default=True, description="Watch train_loss - val_loss, both measured in evaluation mode."
+        True, description="Watch train_loss - val_loss, both measured in evaluation mode."
     )
     overfitting_gap_threshold: float = Field(
-        default=0.5, gt=0, description="A gap below minus this is overfitting."
+        0.5, gt=0, description="A gap below minus this is overfitting."
     )
     overfitting_patience: int = Field(
-        default=3, ge=1, description="Stop after this many evaluations in a row that overfit."
+        3, ge=1, description="Stop after this many evaluations in a row that overfit."
     )
 
 
 class ConstantSchedulerConfig(SchedulerConfig):
     """Learning-rate schedule."""
 
-    type: Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"] = "none"
+    type: ScheduleType = "none"
 
 
 class CosineSchedulerConfig(SchedulerConfig):
     """Learning-rate schedule."""
 
-    type: Literal["none", "ReduceLROnPlateau", "StepLR", "CosineAnnealingLR"] = "CosineAnnealingLR"
+    type: ScheduleType = "CosineAnnealingLR"
 
 
 class NoEarlyStoppingConfig(EarlyStoppingConfig):
@@ -183,29 +181,23 @@ class NoEarlyStoppingConfig(EarlyStoppingConfig):
 class WandbConfig(Group):
     """Weights & Biases."""
 
-    project: str = Field(
-        default="triform", min_length=1, description="Project at Weights & Biases."
-    )
-    entity: str | None = Field(default=None, description="Workspace at Weights & Biases.")
+    project: str = Field("triform", min_length=1, description="Project at Weights & Biases.")
+    entity: str | None = Field(None, description="Workspace at Weights & Biases.")
 
 
 class LoggingConfig(Group):
     """Run directories and logging."""
 
-    runs_dir: str = Field(
-        default="runs", min_length=1, description="Folder of the run directories."
-    )
-    log_every: int = Field(default=10, ge=1, description="Steps between two lines of numbers.")
-    sample_every: int = Field(
-        default=1, ge=0, description="Epochs between two sets of samples; 0 = none."
-    )
-    tensorboard: bool = Field(default=False, description="Write TensorBoard files.")
+    runs_dir: str = Field("runs", min_length=1, description="Folder of the run directories.")
+    log_every: int = Field(10, ge=1, description="Steps between two lines of numbers.")
+    sample_every: int = Field(1, ge=0, description="Epochs between two sets of samples; 0 = none.")
+    tensorboard: bool = Field(False, description="Write TensorBoard files.")
     tensorboard_dir: str = Field(
-        default="./runs",
+        "./runs",
         min_length=1,
         description="Folder for TensorBoard files; runs have the same names in it as in runs_dir.",
     )
-    use_wandb: bool = Field(default=False, description="Log to Weights & Biases (package wandb).")
+    use_wandb: bool = Field(False, description="Log to Weights & Biases (package wandb).")
     wandb: WandbConfig = WandbConfig()
 
 
@@ -216,11 +208,10 @@ class SystemConfig(Settings):
     """Settings that name a pretrained model: (group, name) -> (kind, flag)."""
 
     device: DeviceName = Field(
-        default="auto",
-        description="auto, cpu, gpu, cuda or cuda:N; auto takes a GPU where there is one.",
+        "auto", description="auto, cpu, gpu, cuda or cuda:N; auto takes a GPU where there is one."
     )
     seed: int = Field(
-        default=42, ge=0, lt=2**63, description="Seed of everything random: same seed, same run."
+        42, ge=0, lt=2**63, description="Seed of everything random: same seed, same run."
     )
     training: TrainingConfig = TrainingConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
@@ -267,3 +258,15 @@ class SystemConfig(Settings):
                 check_named_file(name_in_file, source=path, flag=flag)
             else:
                 check_named(name_in_file, kind, source=path, flag=flag)
+
+
+class TrainedVerbConfig(Settings):
+    """Settings of every verb that uses trained weights."""
+
+    checkpoint: str | None = Field(
+        None,
+        description="Trained weights (.pth, .safetensors or a run directory); by default those "
+        "that ship, or else those of the newest run here.",
+    )
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same results.")

@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -89,7 +88,7 @@ def autocast(device: torch.device, precision: NumberFormat) -> AbstractContextMa
 
 
 def to_device(batch: T, device: torch.device) -> T:
-    """Move every tensor in dicts, lists, tuples and dataclasses to a device."""
+    """Move every tensor in dicts, lists and tuples to a device."""
     moved: Any = batch
     if isinstance(batch, torch.Tensor):
         moved = batch.to(device, non_blocking=True)
@@ -99,14 +98,5 @@ def to_device(batch: T, device: torch.device) -> T:
         moved = type(batch)(*(to_device(value, device) for value in batch))
     elif isinstance(batch, list | tuple):
         moved = type(batch)(to_device(value, device) for value in batch)
-    elif is_dataclass(batch) and not isinstance(batch, type):
-        moved = replace(
-            batch,
-            **{
-                field.name: to_device(getattr(batch, field.name), device)
-                for field in fields(batch)
-                if field.init
-            },
-        )
     result: T = moved
     return result

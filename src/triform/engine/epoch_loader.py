@@ -6,32 +6,16 @@ many workers prepare the batches.
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from triform.base.errors import UserError
-from triform.base.seeding import generator, hash_seed
+from triform.base.seeding import generator
 from triform.engine.processes import process_count, process_index
 
 Fetch = Callable[[Sequence[int], torch.Generator], Any]
-
-
-class Samples(Protocol):
-    """Map-style data set."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def __getitem__(self, index: int, /) -> Any:
-        """Return one sample."""
-
-
-def fetch_samples(samples: Samples, collate: Callable[[list[Any]], Any] = default_collate) -> Fetch:
-    """Make a `fetch` function for `EpochLoader` from a data set."""
-    return partial(_fetch_samples, samples, collate)
 
 
 class EpochLoader:
@@ -163,20 +147,6 @@ class _Batches(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         """Fetch one batch."""
         return self.fetch(self.batches[index], generator("batch", *self.keys, index))
-
-
-def _fetch_samples(
-    samples: Samples,
-    collate: Callable[[list[Any]], Any],
-    indices: Sequence[int],
-    random: torch.Generator,
-) -> Any:
-    """Samples that draw random numbers take the generator: `samples.draw(index, generator)`."""
-    draw = getattr(samples, "draw", None)
-    if draw is None:
-        return collate([samples[index] for index in indices])
-    seed = random.initial_seed()
-    return collate([draw(index, generator("sample", hash_seed(seed, index))) for index in indices])
 
 
 def _ignore_interrupt(worker: int) -> None:

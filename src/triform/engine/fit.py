@@ -16,7 +16,6 @@ from typing import Any
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.engine.config import SystemConfig
 from triform.engine.device import autocast, to_device
 from triform.engine.interrupts import Interrupts
 from triform.engine.out_of_memory import is_out_of_memory, memory_advice
@@ -46,12 +45,11 @@ class Result:
     reason: str
 
 
-def fit(system: System[Any], config: SystemConfig | None = None) -> Result:
+def fit(system: System[Any]) -> Result:
     """Train a system.
 
     Args:
         system: The system; its networks hold the last weights afterwards.
-        config: The settings; those of the system by default.
 
     Returns:
         The run directory and the results.
@@ -61,8 +59,7 @@ def fit(system: System[Any], config: SystemConfig | None = None) -> Result:
         KeyboardInterrupt: Training was interrupted; the run is saved and the log says how to
             resume.
     """
-    config = config or system.config
-    with Session(system, config) as session, user_errors(session), Interrupts() as interrupts:
+    with Session(system) as session, user_errors(session), Interrupts() as interrupts:
         if finished := session.stopped or session.limit():
             logger.warning(
                 "%s is finished (%s): nothing to do; to train on, raise the limit or "

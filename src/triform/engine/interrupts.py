@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from triform.base.logging import get_logger
@@ -37,12 +37,7 @@ class Interrupts:
                 self._previous[signal_number] = signal.signal(signal_number, self._handle)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Restore the previous handlers."""
         for signal_number, handler in self._previous.items():
             signal.signal(signal_number, handler)

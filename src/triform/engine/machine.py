@@ -15,18 +15,8 @@ from triform.engine.device import has_fast_bf16, processor_name
 from triform.engine.packages import GIGABYTE, package_version
 
 PACKAGES = (
-    "triform",
-    "torch",
-    "torchvision",
-    "accelerate",
-    "safetensors",
-    "numpy",
-    "scipy",
-    "numba",
-    "pydantic",
-    "trimesh",
-    "transformers",
-    "tokenizers",
+    *("triform", "torch", "torchvision", "accelerate", "safetensors", "numpy", "scipy", "numba"),
+    *("pydantic", "trimesh", "transformers", "tokenizers"),
 )
 
 

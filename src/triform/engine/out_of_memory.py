@@ -1,6 +1,6 @@
 """Recognise lack of memory and suggest a setting to lower."""
 
-from collections.abc import Mapping
+import functools
 from typing import Any
 
 import torch
@@ -31,28 +31,13 @@ def memory_advice(config: SystemConfig, device: torch.device) -> str:
         config: The settings; `training.memory_knobs` lists what costs memory.
         device: Where it ran out.
     """
-    values = dict(_leaves(config.model_dump()))
-    table = FlagTable(type(config))
+    flags = FlagTable(type(config)).flags
     for knob in config.training.memory_knobs:
-        for path, value in values.items():
-            if path[-1] == knob and isinstance(value, int) and value > 1:
-                flag = table.by_path(path)
-                name = flag.name if flag else knob
-                return f"out of memory on {device}: try --{name} {value // 2} (it is {value})"
+        for flag in flags:
+            value: Any = functools.reduce(getattr, flag.path, config)
+            if flag.path[-1] == knob and isinstance(value, int) and value > 1:
+                return f"out of memory on {device}: try --{flag.name} {value // 2} (it is {value})"
     return (
         f"out of memory on {device}: try --precision bf16, a smaller preset, or a device "
         "with more memory"
     )
-
-
-def _leaves(
-    data: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> list[tuple[tuple[str, ...], Any]]:
-    """Every setting with its path."""
-    settings: list[tuple[tuple[str, ...], Any]] = []
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            settings += _leaves(value, (*path, key))
-        else:
-            settings.append(((*path, key), value))
-    return settings

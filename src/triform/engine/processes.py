@@ -115,13 +115,9 @@ def replaced_networks(
 
 def _connect(device: torch.device) -> Any:
     """Connect to the other processes."""
-    try:
-        from accelerate import Accelerator
-        from accelerate.utils import DistributedDataParallelKwargs, DistributedType
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "several processes need the package accelerate: pip install accelerate"
-        ) from error
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+
     # Precision is the engine's business (torch.autocast around the step), hence "no". Buffers
     # sent before each forward pass would change under a backward pass that still needs them
     # when a network is called twice; `average_statistics` evens them out instead.

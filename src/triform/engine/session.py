@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from triform.base.errors import UserError
 from triform.base.logging import add_log_file, get_logger, remove_log_file
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
 from triform.engine.checkpoints import checkpoint
-from triform.engine.config import SystemConfig
 from triform.engine.device import autocast, describe_device, pick_device, pick_precision
 from triform.engine.early_stopping import EarlyStopping, patience_warning
 from triform.engine.ema import ExponentialMovingAverage
@@ -48,7 +46,8 @@ class Session:
         stopped: Reason of early stopping; empty otherwise.
     """
 
-    def __init__(self, system: System[Any], config: SystemConfig):
+    def __init__(self, system: System[Any]):
+        config = system.config
         self.system, self.config, training = system, config, config.training
         if training.num_threads:
             torch.set_num_threads(training.num_threads)
@@ -96,17 +95,12 @@ class Session:
                 logger.warning("%s", warning)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Close the run's files and restore the system's own networks."""
         self.system.networks.update(self.networks)
         if self.processes.is_main:
             if error is not None:
-                logger.debug("ended by %s", kind.__name__ if kind else "", exc_info=error)
+                logger.debug("ended by %s", type(error).__name__, exc_info=error)
             for tracker in self._trackers:
                 tracker.close()
             remove_log_file(self._log_file)

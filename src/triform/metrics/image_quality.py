@@ -10,11 +10,7 @@ from triform.metrics.frechet import frechet_distance
 from triform.metrics.intervals import Z95
 from triform.metrics.kernel_distance import kernel_distance
 from triform.metrics.precision_recall import nearest_neighbors, precision_recall
-from triform.pretrained.image_features import (
-    FEATURES_NAME,
-    image_class_probs,
-    image_features,
-)
+from triform.pretrained.image_features import FEATURES_NAME, image_class_probs, image_features
 from triform.pretrained.inception import inception_features, load_inception
 
 MANIFOLD_IMAGES = 2000

@@ -30,10 +30,7 @@ def share_interval(successes: int, total: int) -> tuple[float, float]:
     share, weight = successes / total, Z95**2 / total
     middle = share + weight / 2
     spread = Z95 * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return (
-        max(0.0, (middle - spread) / (1 + weight)),
-        min(1.0, (middle + spread) / (1 + weight)),
-    )
+    return (max(0.0, (middle - spread) / (1 + weight)), min(1.0, (middle + spread) / (1 + weight)))
 
 
 def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:

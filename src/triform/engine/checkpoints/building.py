@@ -26,17 +26,8 @@ Networks = Mapping[str, nn.Module]
 Network = TypeVar("Network", bound=nn.Module)
 
 _BUILD_ERRORS = (
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    OverflowError,
-    ArithmeticError,
-    AssertionError,
-    MemoryError,
-    RecursionError,
+    *(KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError),
+    *(ArithmeticError, AssertionError, MemoryError, RecursionError),
 )
 """Errors that layers and torch raise for invalid settings."""
 

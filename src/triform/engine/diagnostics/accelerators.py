@@ -14,9 +14,7 @@ def check_processor() -> list[Finding]:
     precision = "bf16 in hardware" if fast else "no bf16 in hardware: auto means float32"
     findings = [
         finding(
-            "processor",
-            "ok",
-            f"{processor_name()}, {torch.get_num_threads()} threads, {precision}",
+            "processor", "ok", f"{processor_name()}, {torch.get_num_threads()} threads, {precision}"
         )
     ]
     return findings + _gradient_findings(device)

@@ -60,8 +60,7 @@ class ExportSettings(RunSettings):
     """Write the best weights of a run, with its config, to a file for sharing."""
 
     checkpoint: Literal["best", "last"] = Field(
-        default="best",
-        description="Which weights: the best by the monitored metric, or the last.",
+        default="best", description="Which weights: the best by the monitored metric, or the last."
     )
     output: Path = Field(default=Path("weights.safetensors"), description="Output file.")
     half: bool = Field(default=False, description="Half precision: half the size.")

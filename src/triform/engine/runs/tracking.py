@@ -50,19 +50,11 @@ class JsonLines:
 
 
 class TensorBoard:
-    """TensorBoard's event files.
-
-    Raises:
-        UserError: The package is missing.
-    """
+    """TensorBoard's event files."""
 
     def __init__(self, folder: Path, step: int = 0):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                "--tensorboard needs the package tensorboard: pip install tensorboard"
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter  # late: it takes a second
+
         # Like the lines of metrics.jsonl, curves beyond the checkpoint are drawn again.
         self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 

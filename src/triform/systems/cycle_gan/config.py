@@ -1,14 +1,15 @@
 """Settings of CycleGAN and of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     ConstantSchedulerConfig,
     NoEarlyStoppingConfig,
+    Texts,
     TrainingConfig,
 )
 from triform.tasks.image_generation.config import (
@@ -19,10 +20,6 @@ from triform.tasks.image_generation.config import (
 
 Transform = Literal["tinted", "edges"]
 Direction = Literal["a2b", "b2a"]
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
 
 
 class DataConfig(ImageDataConfig):
@@ -109,7 +106,7 @@ class Config(ImageSystemConfig):
 class TranslateConfig(ImageVerbConfig):
     """Translate images of any size."""
 
-    images: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
+    images: Texts = Field(
         min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
     )
     direction: Direction = Field("a2b", description="From domain A to domain B, or back.")

@@ -30,8 +30,7 @@ class Generator(nn.Module):
         self.stem = nn.Sequential(_reflect_conv(spec.channels, widths[0], 7), nn.ReLU())
         self.downsamplers = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
-                *_norm_relu(outputs),
+                nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), *_norm_relu(outputs)
             )
             for inputs, outputs in pairwise(widths)
         )

@@ -16,7 +16,7 @@ from triform.systems.cycle_gan.data import load_domains, training_loader
 from triform.systems.cycle_gan.evaluation import evaluate, l1_distance
 from triform.systems.cycle_gan.image_pool import ImagePool
 from triform.systems.cycle_gan.loss import discriminator_loss, generator_loss
-from triform.systems.cycle_gan.lr_decay import LinearDecay
+from triform.systems.cycle_gan.lr_decay import linear_decay
 from triform.systems.cycle_gan.model import Discriminator, Generator, min_image_size
 from triform.systems.cycle_gan.trained import Trained, save_cycles, translate, translate_images
 
@@ -55,13 +55,9 @@ class System(protocol.System[Config]):
             "discriminator": self._adam("discriminator_a", "discriminator_b"),
         }
         total = training.epochs * len(self.loader)
-        self.decay = LinearDecay(min(total, training.max_steps or total), training.decay_start)
+        self.total_steps = min(total, training.max_steps or total)
         self.pools = {letter: ImagePool(training.pool_size) for letter in "ab"}
-        self.stateful = {
-            "decay": self.decay,
-            "pool_a": self.pools["a"],
-            "pool_b": self.pools["b"],
-        }
+        self.stateful = {f"pool_{letter}": pool for letter, pool in self.pools.items()}
 
     def _adam(self, *names: str) -> torch.optim.Adam:
         training = self.config.training
@@ -77,8 +73,11 @@ class System(protocol.System[Config]):
         return self.spec.metadata()
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        self.decay.apply(self.optimizers.values())
         training, networks = self.config.training, self.networks
+        factor = linear_decay(self.num_steps, self.total_steps, training.decay_start)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] *= factor  # the engine has just set it
         a, b = batch["a"] * 2 - 1, batch["b"] * 2 - 1
         # Instance norm is computed for each image alone, so two tasks can share one pass.
         fake_b, identity_b = networks["a2b"](torch.cat([a, b])).chunk(2)
@@ -109,7 +108,7 @@ class System(protocol.System[Config]):
         a2b, b2a = self.networks["a2b"], self.networks["b2a"]
         fake_b, fake_a = translate_images(a2b, a), translate_images(b2a, b)
         metrics = {
-            "steps": float(self.decay.steps),
+            "steps": float(self.num_steps),
             "cycle_a": l1_distance(translate_images(b2a, fake_b), a),
             "cycle_b": l1_distance(translate_images(a2b, fake_a), b),
         }

@@ -5,11 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
-from triform.engine.config import (
-    CosineSchedulerConfig,
-    NoEarlyStoppingConfig,
-    TrainingConfig,
-)
+from triform.engine.config import CosineSchedulerConfig, NoEarlyStoppingConfig, TrainingConfig
 from triform.tasks.image_generation.config import (
     EvaluateImagesConfig,
     GenerateImagesConfig,

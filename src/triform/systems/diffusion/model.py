@@ -133,9 +133,7 @@ class ResidualBlock(nn.Module):
     ):
         super().__init__()
         self.in_layers = nn.Sequential(
-            GroupNorm32(inputs),
-            nn.SiLU(),
-            nn.Conv2d(inputs, outputs, 3, padding=1),
+            GroupNorm32(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
         )
         self.time_proj = nn.Linear(embedding_dim, 2 * outputs)
         self.norm = GroupNorm32(outputs)

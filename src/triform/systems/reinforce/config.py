@@ -66,8 +66,4 @@ class Config(AgentConfig):
     logging: ReinforceLoggingConfig = ReinforceLoggingConfig()
 
 
-VERBS: dict[str, type[Settings]] = {
-    "train": Config,
-    "evaluate": EvaluateConfig,
-    "play": PlayConfig,
-}
+VERBS: dict[str, type[Settings]] = {"train": Config, "evaluate": EvaluateConfig, "play": PlayConfig}

@@ -57,7 +57,6 @@ def analyze(settings: AnalyzeConfig) -> dict[str, Any]:
     similarities = cosine_similarities(embeddings)
     coordinates, explained_variance = principal_components(embeddings)
     folder = settings.output
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "similarities.csv", "w") as file:
         table = [
             [text, *(f"{value:.6f}" for value in row)]

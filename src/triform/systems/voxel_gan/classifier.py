@@ -20,6 +20,7 @@ from triform.engine import verbs
 from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.epoch_loader import EpochLoader
+from triform.engine.optimizers import adamw
 from triform.engine.protocol import System
 from triform.engine.update import Update
 from triform.systems.voxel_gan.categories import GROUPS, group_of
@@ -119,12 +120,7 @@ class ClassifierSystem(System[ClassifierConfig]):
         )
         classifier = VoxelClassifier()
         self.networks = {"classifier": classifier}
-        training = config.training
-        self.optimizers = {
-            "main": torch.optim.AdamW(
-                classifier.parameters(), lr=training.lr, weight_decay=training.weight_decay
-            )
-        }
+        self.optimizers = {"main": adamw(classifier.parameters(), config.training)}
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         logits = self.networks["classifier"](batch["voxels"]).float()

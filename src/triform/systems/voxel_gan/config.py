@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
-    DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
+    TrainedVerbConfig,
     TrainingConfig,
 )
+from triform.engine.config import Texts as AnyTexts
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -30,18 +31,13 @@ ANALYZED_TEXTS = (
 )
 
 
-def _as_tuple(value: object) -> object:
-    """A single text is a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
 def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not all(text.strip() for text in texts):
         raise ValueError("a text with at least one letter; leave the flag out for no text")
     return texts
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_not_empty)]
+Texts = Annotated[AnyTexts, AfterValidator(_not_empty)]
 
 
 class DataConfig(Group):
@@ -94,8 +90,7 @@ class ModelConfig(Group):
     disc_hidden_channels: int = Field(32, ge=1, description="First channels, discriminator.")
     disc_num_layers: int = Field(4, ge=1, le=7, description="Layers of the discriminator.")
     text_encoder: str = Field(
-        "minilm",
-        description="minilm, clip, an open_clip or transformers name, or a local folder.",
+        "minilm", description="minilm, clip, an open_clip or transformers name, or a local folder."
     )
     condition_decoder: bool = Field(
         True, description="Condition the decoder on the text; off conditions the prior only."
@@ -105,6 +100,11 @@ class ModelConfig(Group):
     )
     prior_width: int = Field(256, ge=8, description="Width of the flow prior.")
     prior_layers: int = Field(3, ge=1, description="Blocks of the flow prior.")
+
+    @property
+    def decoder_inputs(self) -> int:
+        """Width of the decoder's input: the latent, and the condition where it has one."""
+        return self.latent_dim + (self.cond_dim if self.condition_decoder else 0)
 
 
 class VoxelTrainingConfig(TrainingConfig):
@@ -158,21 +158,14 @@ class Config(SystemConfig):
         return self
 
 
-class _FromCheckpoint(Settings):
-    """Settings of every verb that uses trained weights."""
+class SamplingConfig(TrainedVerbConfig):
+    """Sampling of latents and extraction of meshes."""
 
     checkpoint: str | None = Field(
         None,
         description="Trained weights (.pth, .safetensors or a run directory); where not given, "
         "vae_gan_test.pth if it is there, else the weights that come with the project.",
     )
-    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same shapes.")
-
-
-class SamplingConfig(_FromCheckpoint):
-    """Sampling of latents and extraction of meshes."""
-
     guidance_scale: float = Field(
         2.0, ge=0, le=20, description="Classifier-free guidance of the flow prior; 1 = none."
     )

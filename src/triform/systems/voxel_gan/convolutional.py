@@ -12,32 +12,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from triform.systems.voxel_gan.config import ModelConfig
+
 
 class VoxelEncoder(nn.Module):
     """Occupancy (B, 1, R, R, R) in {0, 1} to the posterior's `mu` and `logvar`, each (B, z)."""
 
-    def __init__(
-        self,
-        voxel_size: int,
-        *,
-        latent_dim: int = 128,
-        hidden_channels: int = 32,
-        num_layers: int = 4,
-        use_batch_norm: bool = False,
-        dropout_rate: float = 0.0,
-    ):
+    def __init__(self, model: ModelConfig, voxel_size: int):
         super().__init__()
-        self.num_layers = num_layers
-        self.use_batch_norm = use_batch_norm
-        channels = [1, *(hidden_channels * 2**i for i in range(num_layers))]
-        for i in range(num_layers):
+        self.num_layers = model.num_encoder_layers
+        self.use_batch_norm = model.use_batch_norm
+        channels = [1, *(model.hidden_channels * 2**i for i in range(self.num_layers))]
+        for i in range(self.num_layers):
             setattr(self, f"conv{i + 1}", nn.Conv3d(channels[i], channels[i + 1], 4, 2, 1))
-            if use_batch_norm:
+            if self.use_batch_norm:
                 setattr(self, f"bn{i + 1}", nn.BatchNorm3d(channels[i + 1]))
-        self.dropout = nn.Dropout3d(dropout_rate)
-        num_features = channels[-1] * (voxel_size // 2**num_layers) ** 3
-        self.fc_mu = nn.Linear(num_features, latent_dim)
-        self.fc_logvar = nn.Linear(num_features, latent_dim)
+        self.dropout = nn.Dropout3d(model.dropout_rate)
+        num_features = channels[-1] * (voxel_size // 2**self.num_layers) ** 3
+        self.fc_mu = nn.Linear(num_features, model.latent_dim)
+        self.fc_logvar = nn.Linear(num_features, model.latent_dim)
 
     def forward(self, voxels: Tensor) -> tuple[Tensor, Tensor]:
         x = voxels
@@ -53,30 +46,20 @@ class VoxelEncoder(nn.Module):
 class ConditionalVoxelDecoder(nn.Module):
     """Latent (B, z) and condition (B, c) to voxel logits (B, 1, R, R, R); logit > 0 is inside."""
 
-    def __init__(
-        self,
-        voxel_size: int,
-        *,
-        latent_dim: int = 128,
-        cond_dim: int = 512,
-        hidden_channels: int = 32,
-        num_layers: int = 4,
-        use_batch_norm: bool = False,
-        dropout_rate: float = 0.0,
-    ):
+    def __init__(self, model: ModelConfig, voxel_size: int):
         super().__init__()
-        self.num_layers = num_layers
-        self.use_batch_norm = use_batch_norm
-        self.start_size = voxel_size // 2**num_layers
-        channels = [*(hidden_channels * 2**i for i in reversed(range(num_layers))), 1]
+        self.num_layers = model.num_decoder_layers
+        self.use_batch_norm = model.use_batch_norm
+        self.start_size = voxel_size // 2**self.num_layers
+        channels = [*(model.hidden_channels * 2**i for i in reversed(range(self.num_layers))), 1]
         self.start_channels = channels[0]
-        self.fc = nn.Linear(latent_dim + cond_dim, channels[0] * self.start_size**3)
-        for i in range(num_layers):
+        self.fc = nn.Linear(model.decoder_inputs, channels[0] * self.start_size**3)
+        for i in range(self.num_layers):
             deconv = nn.ConvTranspose3d(channels[i], channels[i + 1], 4, 2, 1)
             setattr(self, f"deconv{i + 1}", deconv)
-            if use_batch_norm and i < num_layers - 1:
+            if self.use_batch_norm and i < self.num_layers - 1:
                 setattr(self, f"bn_deconv{i + 1}", nn.BatchNorm3d(channels[i + 1]))
-        self.dropout = nn.Dropout3d(dropout_rate)
+        self.dropout = nn.Dropout3d(model.dropout_rate)
 
     @property
     def output_bias(self) -> Tensor:
@@ -100,25 +83,18 @@ class ConditionalVoxelDecoder(nn.Module):
 class Discriminator(nn.Module):
     """Voxels (B, 1, R, R, R) in [0, 1] to real/fake logits (B, 1); unconditional."""
 
-    def __init__(
-        self,
-        voxel_size: int,
-        *,
-        hidden_channels: int = 32,
-        num_layers: int = 4,
-        use_batch_norm: bool = False,
-        dropout_rate: float = 0.0,
-    ):
+    def __init__(self, model: ModelConfig, voxel_size: int):
         super().__init__()
-        channels = [1, *(hidden_channels * 2**i for i in range(num_layers))]
+        num_layers = model.disc_num_layers
+        channels = [1, *(model.disc_hidden_channels * 2**i for i in range(num_layers))]
         stack: list[nn.Module] = []
         for i in range(num_layers):
             stack.append(nn.Conv3d(channels[i], channels[i + 1], 4, 2, 1))
-            if use_batch_norm:
+            if model.use_batch_norm:
                 stack.append(nn.BatchNorm3d(channels[i + 1]))
             stack.append(nn.ReLU())
-            if dropout_rate > 0:
-                stack.append(nn.Dropout3d(dropout_rate))
+            if model.dropout_rate > 0:
+                stack.append(nn.Dropout3d(model.dropout_rate))
         self.conv = nn.Sequential(*stack)
         self.fc = nn.Linear(channels[-1] * (voxel_size // 2**num_layers) ** 3, 1)
 

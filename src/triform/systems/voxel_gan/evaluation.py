@@ -31,11 +31,7 @@ from triform.systems.voxel_gan.classifier import (
 )
 from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfig
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
-from triform.systems.voxel_gan.generation import (
-    MIN_MAIN_COMPONENT_SHARE,
-    Request,
-    ShapeGenerator,
-)
+from triform.systems.voxel_gan.generation import MIN_MAIN_COMPONENT_SHARE, Request, ShapeGenerator
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
 from triform.systems.voxel_gan.sample_images import draw_mesh
 
@@ -75,7 +71,6 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "real_held_out": measure_real(dataset, classifier, training),
     }
     if settings.output is not None:
-        settings.output.mkdir(parents=True, exist_ok=True)
         with atomic_write(settings.output / "report.json", "w") as file:
             json.dump(report, file, indent=2)
     return report

@@ -14,7 +14,6 @@ from triform.systems.voxel_gan.convolutional import (
     Discriminator,
     VoxelEncoder,
 )
-from triform.systems.voxel_gan.prior import FlowPrior
 from triform.systems.voxel_gan.residual import ResidualDecoder, ResidualEncoder
 
 FULL_RATE_INPUTS = 64
@@ -54,41 +53,9 @@ def decoder_condition(model: ModelConfig, cond: Tensor) -> Tensor:
 
 def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
     """Build the VAE for `voxel_size`^3 voxels."""
-    cond_dim = model.cond_dim if model.condition_decoder else 0
-    encoder: VoxelEncoder | ResidualEncoder
-    decoder: ConditionalVoxelDecoder | ResidualDecoder
-    if model.architecture == "residual":
-        encoder = ResidualEncoder(
-            voxel_size,
-            latent_dim=model.latent_dim,
-            hidden_channels=model.hidden_channels,
-            dropout_rate=model.dropout_rate,
-        )
-        decoder = ResidualDecoder(
-            voxel_size,
-            latent_dim=model.latent_dim,
-            cond_dim=cond_dim,
-            hidden_channels=model.hidden_channels,
-            dropout_rate=model.dropout_rate,
-        )
-    else:
-        encoder = VoxelEncoder(
-            voxel_size,
-            latent_dim=model.latent_dim,
-            hidden_channels=model.hidden_channels,
-            num_layers=model.num_encoder_layers,
-            use_batch_norm=model.use_batch_norm,
-            dropout_rate=model.dropout_rate,
-        )
-        decoder = ConditionalVoxelDecoder(
-            voxel_size,
-            latent_dim=model.latent_dim,
-            cond_dim=cond_dim,
-            hidden_channels=model.hidden_channels,
-            num_layers=model.num_decoder_layers,
-            use_batch_norm=model.use_batch_norm,
-            dropout_rate=model.dropout_rate,
-        )
+    is_residual = model.architecture == "residual"
+    encoder = (ResidualEncoder if is_residual else VoxelEncoder)(model, voxel_size)
+    decoder = (ResidualDecoder if is_residual else ConditionalVoxelDecoder)(model, voxel_size)
     cvae = CVAE_Conditional(encoder, decoder)
     nn.init.constant_(decoder.output_bias, INITIAL_OCCUPANCY_LOGIT)
     # Channels last: the layout in which 3D convolutions are fastest on a CPU and on tensor cores.
@@ -97,24 +64,7 @@ def build_cvae(model: ModelConfig, voxel_size: int) -> CVAE_Conditional:
 
 def build_discriminator(model: ModelConfig, voxel_size: int) -> Discriminator:
     """Build the discriminator for `voxel_size`^3 voxels."""
-    discriminator = Discriminator(
-        voxel_size,
-        hidden_channels=model.disc_hidden_channels,
-        num_layers=model.disc_num_layers,
-        use_batch_norm=model.use_batch_norm,
-        dropout_rate=model.dropout_rate,
-    )
-    return discriminator.to(memory_format=torch.channels_last_3d)
-
-
-def build_prior(model: ModelConfig) -> FlowPrior:
-    """Build the flow prior over the latent."""
-    return FlowPrior(
-        latent_dim=model.latent_dim,
-        cond_dim=model.cond_dim,
-        width=model.prior_width,
-        num_layers=model.prior_layers,
-    )
+    return Discriminator(model, voxel_size).to(memory_format=torch.channels_last_3d)
 
 
 def width_scaled(network: nn.Module, lr: float) -> list[dict[str, Any]]:

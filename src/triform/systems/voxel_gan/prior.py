@@ -12,6 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triform.systems.voxel_gan.config import ModelConfig
+
+EMBED_DIM, TIME_DIM = 256, 64
+
 
 def time_embedding(t: Tensor, dim: int) -> Tensor:
     """Times (B,) in [0, 1] to sinusoidal features (B, dim), as in arXiv:1706.03762 section 3.5."""
@@ -24,14 +28,14 @@ def time_embedding(t: Tensor, dim: int) -> Tensor:
 class FlowBlock(nn.Module):
     """Residual MLP block with adaptive layer norm by time and text (arXiv:2212.09748)."""
 
-    def __init__(self, width: int, embed_dim: int, dropout_rate: float):
+    def __init__(self, width: int):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(embed_dim, 3 * width)
+        self.modulation = nn.Linear(EMBED_DIM, 3 * width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 2 * width),
             nn.SiLU(),
-            nn.Dropout(dropout_rate),
+            nn.Identity(),  # the weights that ship have the number of the layer behind it
             nn.Linear(2 * width, width),
         )
         nn.init.zeros_(self.modulation.weight)  # gate 0: the block starts as the identity
@@ -53,29 +57,17 @@ class FlowPrior(nn.Module):
     latent_mean: Tensor
     latent_std: Tensor
 
-    def __init__(
-        self,
-        *,
-        latent_dim: int,
-        cond_dim: int,
-        width: int = 256,
-        num_layers: int = 3,
-        dropout_rate: float = 0.0,
-    ):
+    def __init__(self, model: ModelConfig):
         super().__init__()
-        embed_dim = 256
-        self.latent_dim = latent_dim
-        self.time_dim = 64
+        latent_dim, width = model.latent_dim, model.prior_width
         self.time_text_embed = nn.Sequential(
-            nn.Linear(self.time_dim + cond_dim, embed_dim),
+            nn.Linear(TIME_DIM + model.cond_dim, EMBED_DIM),
             nn.SiLU(),
-            nn.Linear(embed_dim, embed_dim),
+            nn.Linear(EMBED_DIM, EMBED_DIM),
             nn.SiLU(),
         )
         self.proj_in = nn.Linear(latent_dim, width)
-        self.blocks = nn.ModuleList(
-            FlowBlock(width, embed_dim, dropout_rate) for _ in range(num_layers)
-        )
+        self.blocks = nn.ModuleList(FlowBlock(width) for _ in range(model.prior_layers))
         self.norm = nn.LayerNorm(width)
         self.proj_out = nn.Linear(width, latent_dim)
         self.register_buffer("latent_mean", torch.zeros(latent_dim))
@@ -84,7 +76,7 @@ class FlowPrior(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         # The unit vector cond is scaled to unit variance in each dimension.
         cond = cond * math.sqrt(cond.shape[1])
-        embedding = self.time_text_embed(torch.cat([time_embedding(t, self.time_dim), cond], dim=1))
+        embedding = self.time_text_embed(torch.cat([time_embedding(t, TIME_DIM), cond], dim=1))
         h = self.proj_in(x_t)
         for block in self.blocks:
             h = block(h, embedding)

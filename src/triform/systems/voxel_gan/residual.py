@@ -13,7 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triform.systems.voxel_gan.config import ModelConfig
+
 PATCH_SIZE = 4
+BOTTLENECK_CHANNELS = 24
+EMBED_DIM = 256
 
 
 def level_sizes(voxel_size: int) -> list[int]:
@@ -59,30 +63,22 @@ class ResidualBlock(nn.Module):
 class ResidualEncoder(nn.Module):
     """Occupancy (B, 1, R, R, R) to `mu` and `logvar`, each (B, z). R a multiple of 4."""
 
-    def __init__(
-        self,
-        voxel_size: int,
-        *,
-        latent_dim: int,
-        hidden_channels: int,
-        bottleneck_channels: int = 24,
-        dropout_rate: float = 0.0,
-    ):
+    def __init__(self, model: ModelConfig, voxel_size: int):
         super().__init__()
         sizes = level_sizes(voxel_size)
-        channels = [hidden_channels * 2**i for i in range(len(sizes))]
+        channels = [model.hidden_channels * 2**i for i in range(len(sizes))]
         self.patch_embed = nn.Conv3d(1, channels[0], PATCH_SIZE, PATCH_SIZE)
         # No block at the finest level: it would cost as much as all others together.
         stages: list[nn.Module] = []
         for in_channels, out_channels in pairwise(channels):
             stages += [
                 nn.Conv3d(in_channels, out_channels, 2, 2),
-                ResidualBlock(out_channels, dropout_rate=dropout_rate),
+                ResidualBlock(out_channels, dropout_rate=model.dropout_rate),
             ]
         self.stages = nn.Sequential(*stages)
         self.norm = nn.GroupNorm(8, channels[-1])
-        self.conv_out = nn.Conv3d(channels[-1], bottleneck_channels, 1)
-        self.fc_latent = nn.Linear(bottleneck_channels * sizes[-1] ** 3, 2 * latent_dim)
+        self.conv_out = nn.Conv3d(channels[-1], BOTTLENECK_CHANNELS, 1)
+        self.fc_latent = nn.Linear(BOTTLENECK_CHANNELS * sizes[-1] ** 3, 2 * model.latent_dim)
 
     def forward(self, voxels: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stages(self.patch_embed(2 * voxels - 1))
@@ -94,32 +90,22 @@ class ResidualEncoder(nn.Module):
 class ResidualDecoder(nn.Module):
     """Latent (B, z) and condition (B, c) to voxel logits (B, 1, R, R, R); logit > 0 is inside."""
 
-    def __init__(
-        self,
-        voxel_size: int,
-        *,
-        latent_dim: int,
-        cond_dim: int,
-        hidden_channels: int,
-        bottleneck_channels: int = 24,
-        embed_dim: int = 256,
-        dropout_rate: float = 0.0,
-    ):
+    def __init__(self, model: ModelConfig, voxel_size: int):
         super().__init__()
         sizes = level_sizes(voxel_size)[::-1]
-        channels = [hidden_channels * 2**i for i in reversed(range(len(sizes)))]
+        channels = [model.hidden_channels * 2**i for i in reversed(range(len(sizes)))]
         self.start_size = sizes[0]
-        self.bottleneck_channels = bottleneck_channels
         self.latent_embed = nn.Sequential(
-            nn.Linear(latent_dim + cond_dim, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim)
+            nn.Linear(model.decoder_inputs, EMBED_DIM), nn.SiLU(), nn.Linear(EMBED_DIM, EMBED_DIM)
         )
-        self.proj_in = nn.Linear(latent_dim + cond_dim, bottleneck_channels * sizes[0] ** 3)
-        self.conv_in = nn.Conv3d(bottleneck_channels, channels[0], 1)
+        self.proj_in = nn.Linear(model.decoder_inputs, BOTTLENECK_CHANNELS * sizes[0] ** 3)
+        self.conv_in = nn.Conv3d(BOTTLENECK_CHANNELS, channels[0], 1)
         self.stages = nn.ModuleList()
         for i, width in enumerate(channels):
             if i:
                 self.stages.append(nn.ConvTranspose3d(channels[i - 1], width, 2, 2))
-            self.stages.append(ResidualBlock(width, embed_dim=embed_dim, dropout_rate=dropout_rate))
+            block = ResidualBlock(width, embed_dim=EMBED_DIM, dropout_rate=model.dropout_rate)
+            self.stages.append(block)
         self.norm = nn.GroupNorm(8, channels[-1])
         self.proj_out = nn.Conv3d(channels[-1], PATCH_SIZE**3, 1)
 
@@ -133,7 +119,7 @@ class ResidualDecoder(nn.Module):
         decoder_input = torch.cat([z, cond], dim=1)
         embedding = F.silu(self.latent_embed(decoder_input))
         size = self.start_size
-        x = self.proj_in(decoder_input).view(-1, self.bottleneck_channels, size, size, size)
+        x = self.proj_in(decoder_input).view(-1, BOTTLENECK_CHANNELS, size, size, size)
         x = self.conv_in(x)
         for stage in self.stages:
             x = stage(x, embedding) if isinstance(stage, ResidualBlock) else stage(x)

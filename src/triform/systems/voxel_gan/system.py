@@ -30,7 +30,6 @@ from triform.systems.voxel_gan.loss import (
 from triform.systems.voxel_gan.model import (
     build_cvae,
     build_discriminator,
-    build_prior,
     decoder_condition,
     width_scaled,
 )
@@ -81,7 +80,7 @@ class System(EngineSystem[Config]):
 
         # Without the engine's wrappers, for the methods and attributes of the networks.
         self.cvae = build_cvae(model, data.voxel_size)
-        self.prior = build_prior(model) if model.prior == "flow" else None
+        self.prior = FlowPrior(model) if model.prior == "flow" else None
         self.networks = {"cvae": self.cvae}
         is_plain = model.architecture == "plain"
         parameters = width_scaled(self.cvae, training.lr) if is_plain else self.cvae.parameters()

@@ -15,7 +15,7 @@ from triform.base.logging import get_logger
 from triform.engine.checkpoints.checkpoint import FORMAT, StateDicts, Weights, read
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.systems.voxel_gan.config import DOCUMENTED_CHECKPOINT, Config, ModelConfig
-from triform.systems.voxel_gan.model import build_cvae, build_prior, decoder_condition
+from triform.systems.voxel_gan.model import build_cvae, decoder_condition
 from triform.systems.voxel_gan.prior import FlowPrior
 
 logger = get_logger(__name__)
@@ -50,7 +50,7 @@ class Trained(TrainedModel[Config]):
         self.prior: FlowPrior | None = None
         if self.model.prior != "flow":
             return {"cvae": self.cvae}
-        self.prior = build_prior(self.model)
+        self.prior = FlowPrior(self.model)
         return {"cvae": self.cvae, "prior": self.prior}
 
     @torch.no_grad()

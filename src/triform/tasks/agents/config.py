@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from triform.base.settings.config import Group, Settings
+from triform.base.settings.config import Group
 from triform.engine.config import (
     ConstantSchedulerConfig,
-    DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
+    Texts,
+    TrainedVerbConfig,
     TrainingConfig,
 )
-
-
-def _as_tuple(value: object) -> object:
-    """A single text as a tuple of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class EnvironmentConfig(Group):
@@ -70,14 +62,9 @@ class AgentConfig(SystemConfig):
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
 
 
-class AgentVerbConfig(Settings):
+class AgentVerbConfig(TrainedVerbConfig):
     """Settings of every verb that uses a trained agent."""
 
-    checkpoint: str | None = Field(
-        None,
-        description="Trained agent (.pth, .safetensors or a run directory); by default the "
-        "shipped one, or else that of the newest run here.",
-    )
     environment: str | None = Field(
         None, description="Environment; by default the one that the agent was trained in."
     )
@@ -87,8 +74,6 @@ class AgentVerbConfig(Settings):
     max_episode_steps: int = Field(
         0, ge=0, description="Time limit of an episode; 0 = the environment's own."
     )
-    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same episodes.")
 
 
 class EvaluateConfig(AgentVerbConfig):

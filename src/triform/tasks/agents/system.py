@@ -65,10 +65,7 @@ class AgentSystem(System[AgentConfigT]):
         self.record = ScoreRecord(data.environment)
         self.evaluator = Evaluator(data, config.seed, self.record, index, process_count())
         self.hooks = [WriteScores(self.record)]
-        self.stateful = {
-            "environments": EnvironmentState(self.env, index),
-            "scores": self.record,
-        }
+        self.stateful = {"environments": EnvironmentState(self.env, index), "scores": self.record}
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Greedy actions (N,) for observations (N, D)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.datasets.images.folder import load, read_pixels
 from triform.datasets.images.table import with_channels
+from triform.images.find import find_images
 from triform.images.read import IMAGE_SUFFIXES
 from triform.tasks.few_shot.config import ClassifyConfig, Polarity
 from triform.tasks.few_shot.episodes import as_float
@@ -45,7 +46,7 @@ def classify_images(
             f"{settings.examples}: holds {len(examples.classes)} class of examples; "
             "make one folder for each of two or more classes"
         )
-    paths = _find_images(settings.images)
+    paths = find_images(list(map(str, settings.images)))
     queries = np.concatenate([with_channels(read_pixels(p, size)[None], channels) for p in paths])
     support = prepare(examples.images, settings.polarity)
     labels = torch.from_numpy(examples.labels)
@@ -91,20 +92,4 @@ def _check_examples(folder: Path) -> None:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _find_images(paths: Sequence[Path]) -> list[Path]:
-    """Image files, and those inside of folders."""
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            images = _images_in(path)
-            if not images:
-                raise UserError(f"{path}: no images in it; looked for {' '.join(IMAGE_SUFFIXES)}")
-            files += images
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise UserError(f"--images {path}: there is no such file or folder")
-    return files
+    return [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]

@@ -8,12 +8,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from triform.base.settings.config import Group, Settings
+from triform.base.settings.config import Group
 from triform.engine.config import (
     CosineSchedulerConfig,
-    DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
+    TrainedVerbConfig,
 )
 
 Polarity = Literal["keep", "dark"]
@@ -79,19 +79,7 @@ class FewShotConfig(SystemConfig):
         return self
 
 
-class FewShotVerbConfig(Settings):
-    """Settings of every verb that uses trained weights."""
-
-    checkpoint: str | None = Field(
-        None,
-        description="Trained weights (.pth, .safetensors or a run directory); by default the "
-        "shipped ones, or else those of the newest run here.",
-    )
-    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same episodes.")
-
-
-class EvaluateEpisodesConfig(FewShotVerbConfig):
+class EvaluateEpisodesConfig(TrainedVerbConfig):
     """Measure accuracy on classes not trained on, with a 95 % interval."""
 
     dataset: str = Field("", description="Images to test on; empty = those of the training.")
@@ -112,12 +100,12 @@ class EvaluateEpisodesConfig(FewShotVerbConfig):
     )
 
 
-class ClassifyConfig(FewShotVerbConfig):
+class ClassifyConfig(TrainedVerbConfig):
     """Classify new images by a few examples: one folder of examples per class."""
 
     examples: Path = Field(description="Folder with one folder of example images per class.")
     images: tuple[Path, ...] = Field(
-        min_length=1, description="Images to classify: files or folders."
+        min_length=1, description="Images to classify: files, folders or patterns."
     )
     polarity: Polarity = Field(
         "dark",

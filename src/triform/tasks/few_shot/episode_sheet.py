@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from triform.base.files import atomic_write
 from triform.base.seeding import generator
 from triform.datasets.images.table import ImageTable
+from triform.images.grid import save_png
 from triform.tasks.few_shot.config import EpisodeDataConfig
 from triform.tasks.few_shot.episodes import Episode, validation_sampler
 
@@ -55,8 +55,7 @@ def draw_episode(episode: Episode, predicted: Tensor, path: Path) -> None:
         np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
         for row in rows
     ]
-    with atomic_write(path) as file:
-        Image.fromarray(np.concatenate(padded)).save(file, format="PNG")
+    save_png(Image.fromarray(np.concatenate(padded)), path)
 
 
 def _pixels(images: Tensor) -> np.ndarray:

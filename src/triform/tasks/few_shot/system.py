@@ -6,9 +6,9 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
+from triform.engine.device import to_device
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.protocol import System
 from triform.tasks.few_shot.config import FewShotConfig
@@ -22,11 +22,6 @@ from triform.tasks.few_shot.episodes import (
 from triform.tasks.few_shot.evaluation import loss_and_accuracy
 
 FewShotConfigT = TypeVar("FewShotConfigT", bound=FewShotConfig)
-
-
-def on_device(episode: Episode, device: torch.device) -> Episode:
-    """A batch of episodes on a device."""
-    return {key: value.to(device) for key, value in episode.items()}
 
 
 class FewShotSystem(System[FewShotConfigT]):
@@ -63,7 +58,7 @@ class FewShotSystem(System[FewShotConfigT]):
 
     def predict(self, episode: Episode) -> Tensor:
         """Logits (T, Q, n_way) of episodes on any device."""
-        return self.test_logits(on_device(episode, self.device))
+        return self.test_logits(to_device(episode, self.device))
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """Loss and accuracy on episodes of the split's classes, inductive."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from triform.engine.checkpoints.trained import TrainedModel
+from triform.engine.device import to_device
 from triform.tasks.few_shot.classify import classify_images
 from triform.tasks.few_shot.config import ClassifyConfig, EvaluateEpisodesConfig, FewShotConfig
 from triform.tasks.few_shot.episodes import Episode, evaluation_sampler, load_table
 from triform.tasks.few_shot.evaluation import mean_accuracy, nearest_pixels
-from triform.tasks.few_shot.system import on_device
 
 FewShotConfigT = TypeVar("FewShotConfigT", bound=FewShotConfig)
 
@@ -42,8 +42,8 @@ class TrainedFewShot(TrainedModel[FewShotConfigT]):
         """
         n_way = int(episode["support_labels"].max()) + 1
         self.check_task(n_way, transductive=transductive)
-        on_model_device = on_device(episode, self.device)
-        return self.test_logits(on_model_device, transductive=transductive)[..., :n_way]
+        episode = to_device(episode, self.device)
+        return self.test_logits(episode, transductive=transductive)[..., :n_way]
 
     @classmethod
     def evaluate(cls, settings: EvaluateEpisodesConfig) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from triform.base.settings.config import Group, Settings
+from triform.base.settings.config import Group
 from triform.engine.config import (
     ConstantSchedulerConfig,
-    DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
+    TrainedVerbConfig,
     TrainingConfig,
 )
 
@@ -88,16 +88,9 @@ class GanConfig(ImageSystemConfig):
     metrics: GanMetricsConfig = GanMetricsConfig()
 
 
-class ImageVerbConfig(Settings):
+class ImageVerbConfig(TrainedVerbConfig):
     """Settings of every verb of trained weights."""
 
-    checkpoint: str | None = Field(
-        None,
-        description="Trained weights (.pth, .safetensors or a run directory); by default those "
-        "that ship, or else those of the newest run here.",
-    )
-    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same images.")
     batch_size: int = Field(100, ge=1, description="Images at once.")
 
 
