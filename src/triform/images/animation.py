@@ -102,11 +102,7 @@ def _save_mp4(images: list[Image.Image], path: Path, frame_rate: float) -> None:
         video = Path(folder) / "video.mp4"
         try:
             writer = imageio_ffmpeg.write_frames(
-                video,
-                (width, height),
-                fps=frame_rate,
-                macro_block_size=2,
-                ffmpeg_log_level="error",
+                video, (width, height), fps=frame_rate, macro_block_size=2, ffmpeg_log_level="error"
             )
             writer.send(None)
             for image in images:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from triform.base.errors import UserError
-from triform.base.files import atomic_write
+from triform.images.grid import save_png
 
 BACKGROUND, TEXT_COLOR = (255, 255, 255), (60, 60, 60)
 MARGIN = 8
@@ -69,9 +69,7 @@ def save_contact_sheet(
     columns: int,
 ) -> None:
     """Write a contact sheet as PNG, whole or not at all; see `contact_sheet`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        contact_sheet(images, labels, columns).save(file, format="PNG")
+    save_png(contact_sheet(images, labels, columns), path)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

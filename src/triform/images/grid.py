@@ -41,11 +41,9 @@ def save_images(images: np.ndarray, output: Path, columns: int = 0) -> list[Path
         The files that were written.
     """
     if output.suffix.lower() == ".png":
-        output.parent.mkdir(parents=True, exist_ok=True)
         zoom = max(1, 64 // images.shape[3])
         save_png(image_grid(images, columns, zoom), output)
         return [output]
-    output.mkdir(parents=True, exist_ok=True)
     digits = max(5, len(str(len(images) - 1)))
     paths = [output / f"{index:0{digits}d}.png" for index in range(len(images))]
     for path, image in zip(paths, images, strict=True):

@@ -23,14 +23,12 @@ def save_latent_map(
         classes: Names of the classes.
         path: The PNG.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # without pyplot, which needs a display
 
     centred = latents - latents.mean(0)
     _, _, components = np.linalg.svd(centred, full_matrices=False)
     points = centred @ components[:2].T if latents.shape[1] > 1 else np.repeat(centred, 2, 1)
     figure = Figure(figsize=(8, 7), dpi=100)
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for index, name in enumerate(classes[:MAX_CLASSES]):
         of_class = points[labels == index]
@@ -39,7 +37,6 @@ def save_latent_map(
         axes.legend(markerscale=3, fontsize=8)
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second principal component")
-    path.parent.mkdir(parents=True, exist_ok=True)
     disable_math_text(figure)
     with atomic_write(path) as stream:
         figure.savefig(stream, format="png", metadata={"Software": None})

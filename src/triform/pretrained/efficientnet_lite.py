@@ -58,7 +58,6 @@ def installed_weights(name: str) -> Path | None:
         )
     pairs = zip(expected, tensors.values(), strict=True)
     renamed = {name: tensor.contiguous() for name, tensor in pairs}
-    cached.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(cached) as stream:
         stream.write(save(renamed))
     return cached

@@ -12,12 +12,7 @@ from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.pretrained.image_encoder import published_weights
 from triform.pretrained.named_models import IMAGE_ENCODER as KIND
-from triform.pretrained.network_loading import (
-    check_complete,
-    missing_keys,
-    one_line_errors,
-    weights_overlay,
-)
+from triform.pretrained.network_loading import create_timm_network
 
 logger = get_logger(__name__)
 
@@ -90,20 +85,7 @@ def load_feature_maps(
             raise UserError(f"--encoder_weights {weights}: not there, expected a file of weights")
         file = weights or published_weights(name, "--encoder_weights")
         logger.info("%s %r: loading %s", KIND, name, file)
-    with (
-        one_line_errors(name, source),
-        torch.random.fork_rng(devices=[]),
-        missing_keys() as missing,
-        weights_overlay(file) as overlay,
-    ):
-        torch.manual_seed(0)
-        model = timm.create_model(
-            source,
-            pretrained=load_weights,
-            num_classes=0,
-            global_pool="",
-            pretrained_cfg_overlay=overlay,
-        )
-        config = timm.data.resolve_model_data_config(model)
-    check_complete(name, missing)
+    model, config, _ = create_timm_network(
+        name, source, pretrained=load_weights, weights=file, pooled=False
+    )
     return FeatureMaps(model, config)

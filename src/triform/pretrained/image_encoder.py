@@ -38,9 +38,10 @@ from triform.pretrained.named_models import IMAGE_ENCODER as KIND
 from triform.pretrained.named_models import is_known
 from triform.pretrained.network_loading import (
     check_complete,
+    create_timm_network,
+    import_open_clip,
     missing_keys,
     one_line_errors,
-    weights_overlay,
 )
 from triform.pretrained.open_clip_text import check_parts, published_file
 from triform.pretrained.weight_files import as_safetensors
@@ -217,33 +218,11 @@ def _from_timm(
     weights: Path | None = None,
     folder: Path | None = None,
 ) -> ImageEncoder:
-    """A network of timm without its classifier, and the transform of its data config.
-
-    Args:
-        name: Name that the user gave.
-        source: Name that timm knows.
-        device: Torch device.
-        weights: File of its weights; without it those of `folder`, or else random ones.
-        folder: Of which `source` is a checked copy.
-    """
-    import timm
-
-    with (
-        one_line_errors(name, folder or source, source),
-        torch.random.fork_rng(devices=[]),
-        missing_keys() as missing,
-        weights_overlay(weights) as overlay,
-    ):
-        torch.manual_seed(0)
-        model = timm.create_model(
-            source,
-            pretrained=weights is not None or folder is not None,
-            num_classes=0,
-            pretrained_cfg_overlay=overlay,
-        )
-        config = timm.data.resolve_model_data_config(model)
-        transform = timm.data.create_transform(**config, is_training=False)
-    check_complete(name, missing)
+    """An encoder by a network of timm; with random weights if there is neither file nor folder."""
+    is_pretrained = weights is not None or folder is not None
+    model, config, transform = create_timm_network(
+        name, source, pretrained=is_pretrained, weights=weights, folder=folder
+    )
     size = int(config["input_size"][-1])
     recipe = {"by": "timm", **config}
     return ImageEncoder(name, model, transform=transform, recipe=recipe, size=size, device=device)
@@ -253,14 +232,7 @@ def _from_open_clip(
     name: str, source: str, device: str | torch.device, weights: Path | None
 ) -> ImageEncoder:
     """The image tower of a CLIP with its own transform."""
-    try:
-        import open_clip
-    except ModuleNotFoundError as error:
-        if error.name != "open_clip":
-            raise
-        raise UserError(
-            f"{KIND} {name!r} needs the extra `clip`: pip install 'triform[clip]'"
-        ) from None
+    open_clip = import_open_clip(f"{KIND} {name!r}")
     folder = Path(source).expanduser()
     if (folder / OPEN_CLIP_CONFIG).is_file() and not is_known(name, KIND):
         if weights is not None:

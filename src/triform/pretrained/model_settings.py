@@ -13,52 +13,35 @@ from triform.base.printable import shorten
 CODE = "it makes a library run code that comes with the model"
 FETCH = "it makes a library fetch another model"
 ELSEWHERE = "it names a file or an address elsewhere"
-REFUSED: dict[str, str] = {
+_CODE_KEYS = (
     # transformers, diffusers, PEFT: Python files of the folder or of a repository
-    "auto_map": CODE,
-    "trust_remote_code": CODE,
-    "custom_pipeline": CODE,
-    "custom_pipelines": CODE,
-    "custom_generate": CODE,
-    "custom_tokenizers": CODE,
-    "custom_object": CODE,
-    "code_revision": CODE,
-    "auto_mapping": CODE,
-    "remote_code": CODE,
+    *("auto_map", "trust_remote_code", "custom_pipeline", "custom_pipelines", "custom_generate"),
+    *("custom_tokenizers", "custom_object", "code_revision", "auto_mapping", "remote_code"),
     # open_clip hands these to a tokenizer of transformers as they are
-    "tokenizer_kwargs": CODE,
-    "processor_kwargs": CODE,
+    *("tokenizer_kwargs", "processor_kwargs"),
     # transformers: how a tokenizer is made, position by position
-    "init_inputs": CODE,
-    "sp_model_kwargs": CODE,
+    *("init_inputs", "sp_model_kwargs"),
     # transformers: compiled kernels from the hub, code of other packages
-    "use_kernels": CODE,
-    "kernel_config": CODE,
-    "kernel_mapping": CODE,
-    "fusion_config": CODE,
-    "quantization_config": CODE,
-    "compression_config": CODE,
-    "model_kwargs": CODE,
+    *("use_kernels", "kernel_config", "kernel_mapping", "fusion_config", "quantization_config"),
+    *("compression_config", "model_kwargs"),
+    "_from_pipeline",
+)
+_FETCH_KEYS = (
     # open_clip, transformers, timm: another model inside this one
-    "hf_model_name": FETCH,
-    "timm_model_pretrained": FETCH,
-    "backbone": FETCH,
-    "use_pretrained_backbone": FETCH,
-    "use_timm_backbone": FETCH,
-    "backbone_kwargs": FETCH,
-    "base_model_name_or_path": FETCH,
-    "text_model_name_or_path": FETCH,
-    "vision_model_name_or_path": FETCH,
-    "peft_type": FETCH,
+    *("hf_model_name", "timm_model_pretrained", "backbone", "use_pretrained_backbone"),
+    *("use_timm_backbone", "backbone_kwargs", "base_model_name_or_path", "text_model_name_or_path"),
+    *("vision_model_name_or_path", "peft_type"),
     # timm: where its weights lie, and formats of others
-    "hf_hub_id": FETCH,
-    "hf_hub_filename": FETCH,
-    "custom_load": ELSEWHERE,
-    "state_dict": ELSEWHERE,
-    "checkpoint_path": ELSEWHERE,
-    "transformers_weights": ELSEWHERE,
-    "gguf_file": ELSEWHERE,
-    "_from_pipeline": CODE,
+    *("hf_hub_id", "hf_hub_filename"),
+)
+_ELSEWHERE_KEYS = (
+    # timm, transformers: weights by another way, or in the format of another program
+    *("custom_load", "state_dict", "checkpoint_path", "transformers_weights", "gguf_file"),
+)
+REFUSED: dict[str, str] = {
+    **dict.fromkeys(_CODE_KEYS, CODE),
+    **dict.fromkeys(_FETCH_KEYS, FETCH),
+    **dict.fromkeys(_ELSEWHERE_KEYS, ELSEWHERE),
     "_class_name": "it is a part of a pipeline of diffusers",
 }
 """Key -> what it does; refused unless empty (None, false, "", [], {})."""

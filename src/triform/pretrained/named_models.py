@@ -17,36 +17,17 @@ from triform.base.printable import shorten
 Kind = Literal["text encoder", "image encoder"]
 TEXT_ENCODER: Final = "text encoder"
 IMAGE_ENCODER: Final = "image encoder"
-TEXT_ENCODERS = (
-    "minilm",
-    "clip",
-    "ViT-B-32/openai",
-    "ViT-B-16/openai",
-    "ViT-L-14/openai",
-)
+TEXT_ENCODERS = ("minilm", "clip", "ViT-B-32/openai", "ViT-B-16/openai", "ViT-L-14/openai")
 """all-MiniLM-L6-v2 as a package, and OpenAI's CLIP."""
 IMAGE_ENCODERS = (
-    "small",
-    "tf_efficientnet_lite0",
-    "tf_efficientnet_lite1",
-    "tf_efficientnet_lite2",
-    "tf_efficientnet_lite0.in1k",
-    "tf_efficientnet_lite1.in1k",
-    "tf_efficientnet_lite2.in1k",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k",
-    "open_clip:ViT-B-32/openai",
+    *("small", "tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"),
+    *("tf_efficientnet_lite0.in1k", "tf_efficientnet_lite1.in1k", "tf_efficientnet_lite2.in1k"),
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("eva02_large_patch14_448.mim_m38m_ft_in22k_in1k", "open_clip:ViT-B-32/openai"),
     "open_clip:ViT-L-14/openai",
 )
 """Networks that come as a package, those of the documented systems, and OpenAI's CLIP."""
-KNOWN: dict[Kind, tuple[str, ...]] = {
-    TEXT_ENCODER: TEXT_ENCODERS,
-    IMAGE_ENCODER: IMAGE_ENCODERS,
-}
+KNOWN: dict[Kind, tuple[str, ...]] = {TEXT_ENCODER: TEXT_ENCODERS, IMAGE_ENCODER: IMAGE_ENCODERS}
 FLAGS: dict[Kind, str] = {TEXT_ENCODER: "--text_encoder", IMAGE_ENCODER: "--image_encoder"}
 RANDOM = "random:"
 MAX_NAME = 120

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from triform.base.errors import UserError
@@ -90,3 +91,65 @@ def one_line_errors(
         raise UserError(
             f"{kind} {name!r}: {source} cannot be read: {type(error).__name__}: {reason}"
         ) from error
+
+
+def create_timm_network(
+    name: str,
+    source: str,
+    *,
+    pretrained: bool,
+    weights: Path | None = None,
+    folder: Path | None = None,
+    pooled: bool = True,
+) -> tuple[nn.Module, dict[str, Any], Any]:
+    """A network of timm without its classifier; reproducible where its weights are random.
+
+    Args:
+        name: Name that the user gave.
+        source: Name that timm knows.
+        pretrained: Load weights.
+        weights: File of them; without it those of `folder`.
+        folder: Of which `source` is a checked copy.
+        pooled: With its last pooling.
+
+    Returns:
+        The network, its data config, and the transform of images that the config says.
+
+    Raises:
+        UserError: The library failed, or weights are missing.
+    """
+    import timm
+
+    options = {} if pooled else {"global_pool": ""}
+    with (
+        one_line_errors(name, folder or source, source),
+        torch.random.fork_rng(devices=[]),
+        missing_keys() as missing,
+        weights_overlay(weights) as overlay,
+    ):
+        torch.manual_seed(0)
+        model = timm.create_model(
+            source, pretrained=pretrained, num_classes=0, pretrained_cfg_overlay=overlay, **options
+        )
+        config = timm.data.resolve_model_data_config(model)
+        transform = timm.data.create_transform(**config, is_training=False)
+    check_complete(name, missing)
+    return model, config, transform
+
+
+def import_open_clip(encoder: str) -> Any:
+    """Import open_clip.
+
+    Args:
+        encoder: What needs it, for the message.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import open_clip
+    except ModuleNotFoundError as error:
+        if error.name != "open_clip":
+            raise
+        raise UserError(f"{encoder} needs the extra `clip`: pip install 'triform[clip]'") from None
+    return open_clip

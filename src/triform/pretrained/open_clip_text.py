@@ -16,10 +16,11 @@ from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.hub import ALTERNATIVES, hub_file, hub_folder
 from triform.pretrained.model_folder import check_folder, checked_copy
 from triform.pretrained.named_models import TEXT_ENCODER, Kind
-from triform.pretrained.network_loading import one_line_errors
+from triform.pretrained.network_loading import import_open_clip, one_line_errors
 from triform.pretrained.weight_files import as_safetensors
 
 BATCH_SIZE = 64
+NEEDED_BY = "this text encoder (minilm needs nothing more)"
 SETTINGS_FILES = ("*.json", "*.txt", "*.model")
 WEIGHT_FILES = ("*.safetensors", "*.bin", *SETTINGS_FILES)
 logger = get_logger(__name__)
@@ -68,27 +69,9 @@ class OpenCLIPText:
         return np.concatenate(rows)
 
 
-def open_clip_module() -> Any:
-    """Import open_clip.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    try:
-        import open_clip
-    except ModuleNotFoundError as error:
-        if error.name != "open_clip":
-            raise
-        raise UserError(
-            "this text encoder needs the extra `clip`: pip install 'triform[clip]' "
-            "(or use minilm, which needs nothing more)"
-        ) from None
-    return open_clip
-
-
 def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIPText:
     """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
-    open_clip = open_clip_module()
+    open_clip = import_open_clip(NEEDED_BY)
     with checked_copy(folder, pickled=True) as copy, _quiet_loading(name, folder, copy):
         source = f"local-dir:{copy}"
         model = open_clip.create_model(source, device=device, require_pretrained=True)
@@ -108,7 +91,7 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
     Raises:
         UserError: open_clip is missing or knows no such weights, or the hub cannot be reached.
     """
-    open_clip = open_clip_module()
+    open_clip = import_open_clip(NEEDED_BY)
     published = open_clip.get_pretrained_cfg(architecture, tag)
     if not published:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))

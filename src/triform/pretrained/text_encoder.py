@@ -106,9 +106,10 @@ def published_tag(name: str) -> tuple[str, str] | None:
         r"(ViT|RN\d|coca_|convnext_|EVA|MobileCLIP|PE-|roberta-ViT|xlm-)", architecture
     ):
         return None
-    from triform.pretrained.open_clip_text import open_clip_module
+    from triform.pretrained.network_loading import import_open_clip
+    from triform.pretrained.open_clip_text import NEEDED_BY
 
-    open_clip = open_clip_module()
+    open_clip = import_open_clip(NEEDED_BY)
     if architecture not in open_clip.list_models():
         return None
     tags = open_clip.list_pretrained_tags_by_model(architecture)
