@@ -30,11 +30,6 @@ DEFAULT_OBJECTS = 600
 _MAX_OBJECTS = 1_000_000
 # Raised when the same seed gives other objects; older folders are then replaced.
 TESTDATASET_VERSION = 1
-_MODELNET_LICENCE = "for academic research only; the models belong to their authors"
-_SHAPENET_LOGIN = (
-    "sign in at https://shapenet.org (an academic account is free), download the archive, unpack "
-    "it and give its folder: --dataset path/to/{name}"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +59,23 @@ class DatasetInfo:
     login: str = ""
 
 
-_MODELNET10_URL = "https://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip"
-_MODELNET10_SIZE = 473_402_300
-_MODELNET10_SHA256 = "9d8679435fc07d1d26f13009878db164a7aa8ea5e7ea3c8880e42794b7307d51"
-_MODELNET40_URL = "https://modelnet.cs.princeton.edu/ModelNet40.zip"
-_MODELNET40_SIZE = 2_039_180_837
-_MODELNET40_SHA256 = "42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac"
-_SHAPENET_URL = "https://shapenet.org"
+_MODELNET10 = DatasetInfo(
+    "CAD models of ten kinds of furniture",
+    4899,
+    "for academic research only; the models belong to their authors",
+    url="https://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",
+    size=473_402_300,
+    sha256="9d8679435fc07d1d26f13009878db164a7aa8ea5e7ea3c8880e42794b7307d51",
+    folder="ModelNet10",
+)
+_SHAPENETCORE = DatasetInfo(
+    "51,300 models of 55 kinds",
+    51300,
+    "ShapeNet terms of use",
+    url="https://shapenet.org",
+    login="sign in at https://shapenet.org (an academic account is free), download the archive, "
+    "unpack it and give its folder: --dataset path/to/{name}",
+)
 
 DATASETS: dict[str, DatasetInfo] = {
     "testdataset": DatasetInfo(
@@ -84,57 +89,33 @@ DATASETS: dict[str, DatasetInfo] = {
         "CC0, CC BY 3.0",
         url="https://packages.debian.org/sweethome3d-furniture",
     ),
-    "modelnet10": DatasetInfo(
-        "CAD models of ten kinds of furniture",
-        4899,
-        _MODELNET_LICENCE,
-        url=_MODELNET10_URL,
-        size=_MODELNET10_SIZE,
-        sha256=_MODELNET10_SHA256,
-        folder="ModelNet10",
-    ),
+    "modelnet10": _MODELNET10,
     "modelnet40": DatasetInfo(
         "CAD models of forty kinds of things",
         12311,
-        _MODELNET_LICENCE,
-        url=_MODELNET40_URL,
-        size=_MODELNET40_SIZE,
-        sha256=_MODELNET40_SHA256,
+        _MODELNET10.licence,
+        url="https://modelnet.cs.princeton.edu/ModelNet40.zip",
+        size=2_039_180_837,
+        sha256="42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac",
         folder="ModelNet40",
     ),
-    "chairs": DatasetInfo(
-        "the chairs of modelnet10",
-        989,
-        _MODELNET_LICENCE,
-        url=_MODELNET10_URL,
-        size=_MODELNET10_SIZE,
-        sha256=_MODELNET10_SHA256,
+    "chairs": dataclasses.replace(
+        _MODELNET10,
+        about="the chairs of modelnet10",
+        objects=989,
         folder="ModelNet10/chair",
         archive_of="modelnet10",
     ),
-    "tables": DatasetInfo(
-        "the tables of modelnet10",
-        492,
-        _MODELNET_LICENCE,
-        url=_MODELNET10_URL,
-        size=_MODELNET10_SIZE,
-        sha256=_MODELNET10_SHA256,
+    "tables": dataclasses.replace(
+        _MODELNET10,
+        about="the tables of modelnet10",
+        objects=492,
         folder="ModelNet10/table",
         archive_of="modelnet10",
     ),
-    "shapenetcore": DatasetInfo(
-        "51,300 models of 55 kinds",
-        51300,
-        "ShapeNet terms of use",
-        url=_SHAPENET_URL,
-        login=_SHAPENET_LOGIN,
-    ),
-    "shapenetsem": DatasetInfo(
-        "12,000 models with metadata",
-        12000,
-        "ShapeNet terms of use",
-        url=_SHAPENET_URL,
-        login=_SHAPENET_LOGIN,
+    "shapenetcore": _SHAPENETCORE,
+    "shapenetsem": dataclasses.replace(
+        _SHAPENETCORE, about="12,000 models with metadata", objects=12000
     ),
 }
 DATASET_LINKS: dict[str, str] = {name: info.url for name, info in DATASETS.items() if info.url}

@@ -23,22 +23,8 @@ from triform.text.prompts import caption_from_name
 logger = get_logger(__name__)
 
 MESH_SUFFIXES = (
-    ".3mf",
-    ".dae",
-    ".glb",
-    ".gltf",
-    ".iges",
-    ".igs",
-    ".obj",
-    ".off",
-    ".ply",
-    ".step",
-    ".stl",
-    ".stp",
-    ".vrml",
-    ".wrl",
-    ".wrl.gz",
-    ".wrz",
+    *(".3mf", ".dae", ".glb", ".gltf", ".iges", ".igs", ".obj", ".off", ".ply", ".step", ".stl"),
+    *(".stp", ".vrml", ".wrl", ".wrl.gz", ".wrz"),
 )
 LIBRARY_SUFFIX = ".sh3f"
 CAPTIONS_FILE = "captions.csv"
@@ -177,7 +163,7 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
             f"{directory}: there is no such folder; "
             "give a folder of meshes or a name from `triform data list`"
         )
-    files = [directory] if directory.is_file() else sorted(_walk(directory))
+    files = [directory] if directory.is_file() else sorted(walk_files(directory))
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
     meshes = [path for path in files if path.name.lower().endswith(MESH_SUFFIXES)]
     if not libraries and not meshes:
@@ -205,7 +191,7 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
         yield from _shapes_of_meshes(directory if directory.is_dir() else directory.parent, meshes)
 
 
-def _walk(directory: Path) -> Iterator[Path]:
+def walk_files(directory: Path) -> Iterator[Path]:
     """Every file below a folder, without hidden files and links to folders, which may loop."""
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]

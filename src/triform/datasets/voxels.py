@@ -57,13 +57,13 @@ class VoxelTable:
 
     def __init__(
         self,
-        storage: np.ndarray | _VoxelFile,
+        file: _VoxelFile,
         rows: np.ndarray,
         shapes: list[Shape],
         failed: list[tuple[str, str]],
         resolution: int,
     ) -> None:
-        self._storage, self._rows = storage, rows
+        self._file, self._rows = file, rows
         self.shapes, self.failed, self.resolution = shapes, failed, resolution
 
     def __len__(self) -> int:
@@ -72,26 +72,22 @@ class VoxelTable:
     @property
     def packed(self) -> np.ndarray:
         """A copy of all rows, (N, ceil(R^3 / 8)) uint8, first voxel in the highest bit."""
-        return np.take(self._packed_rows(), self._rows, axis=0)
+        return np.take(self._file.records()["bits"], self._rows, axis=0)
 
     def unpack(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """Occupancy (B, R, R, R) uint8, 0 or 1, indexed x, y, z, of the given rows."""
-        rows = self._packed_rows()[self._rows[indices]]
+        rows = self._file.records()["bits"][self._rows[indices]]
         return np.unpackbits(rows, axis=1, count=self.resolution**3).reshape(
             -1, *[self.resolution] * 3
         )
-
-    def _packed_rows(self) -> np.ndarray:
-        storage = self._storage
-        return storage.records()["bits"] if isinstance(storage, _VoxelFile) else storage
 
 
 def voxelize_shapes(
     shapes: Sequence[Shape],
     resolution: int,
     *,
+    cache: Path,
     fill: bool = True,
-    cache: Path | None = None,
     processes: int = 0,
 ) -> VoxelTable:
     """Voxelize shapes in parallel; meshes that fail are left out with a warning.
@@ -99,8 +95,8 @@ def voxelize_shapes(
     Args:
         shapes: any shapes.
         resolution: R, the voxels along each side.
+        cache: folder of the cache.
         fill: fill the inside; otherwise only the surface.
-        cache: folder of the cache, or None for memory only.
         processes: worker processes; 0 is one per core, 1 is this process.
 
     Raises:
@@ -109,29 +105,18 @@ def voxelize_shapes(
     keys = [shape_key(shape) for shape in shapes]
     shape_of_key = dict(zip(keys, shapes, strict=True))
     reasons: dict[bytes, str] = {}
-    if cache is None:
-        bits_of_key: dict[bytes, np.ndarray] = {}
-        for key, bits, reason in _voxelize_all(shape_of_key, resolution, fill, processes):
-            if bits is None:
-                reasons[key] = reason
-            else:
-                bits_of_key[key] = bits
-        packed = np.array(list(bits_of_key.values()), dtype=np.uint8)
-        storage: np.ndarray | _VoxelFile = packed.reshape(-1, -(-(resolution**3) // 8))
-        row_of_key = {key: row for row, key in enumerate(bits_of_key)}
-    else:
-        name = f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin"
-        storage = _VoxelFile(cache / name, resolution, fill)
-        try:
-            row_of_key = storage.find(shape_of_key)
-            if len(row_of_key) < len(shape_of_key):
-                reasons = _append_missing(storage, shape_of_key, processes)
-                row_of_key = storage.find(shape_of_key)
-        except OSError as error:
-            raise UserError(
-                f"{storage.path}: cannot be written or read ({error.strerror or error}); "
-                "free some space, or set TRIFORM_CACHE to another folder"
-            ) from None
+    name = f"voxels_{resolution}_{'solid' if fill else 'surface'}.bin"
+    file = _VoxelFile(cache / name, resolution, fill)
+    try:
+        row_of_key = file.find(shape_of_key)
+        if len(row_of_key) < len(shape_of_key):
+            reasons = _append_missing(file, shape_of_key, processes)
+            row_of_key = file.find(shape_of_key)
+    except OSError as error:
+        raise UserError(
+            f"{file.path}: cannot be written or read ({error.strerror or error}); "
+            "free some space, or set TRIFORM_CACHE to another folder"
+        ) from None
     usable = [index for index, key in enumerate(keys) if key in row_of_key]
     failures = [
         (shapes[index].object_id, reasons.get(key, "unknown"))
@@ -151,7 +136,7 @@ def voxelize_shapes(
             *failures[0],
         )
     rows = np.array([row_of_key[keys[index]] for index in usable], dtype=np.int64)
-    return VoxelTable(storage, rows, [shapes[index] for index in usable], failures, resolution)
+    return VoxelTable(file, rows, [shapes[index] for index in usable], failures, resolution)
 
 
 def shape_key(shape: Shape) -> bytes:

@@ -150,7 +150,6 @@ def _bad_images(folder: Path, captions: dict[str, tuple[int, list[str]]]) -> lis
             else:
                 stamps[name] = stamp
     if stamps != cached:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(cache_file, "w") as stream:
             json.dump(stamps, stream)
     return problems

@@ -25,73 +25,9 @@ from triform.datasets import npm
 from triform.datasets.images.emoji_drawings import Icons, hexcodes_by_name, key, read_openmoji
 from triform.datasets.images.table import ImageTable
 
-SOURCES = {
-    "openmoji": npm.Package(
-        "openmoji",
-        "17.0.0",
-        "55ee7d13485dec86e9f38c1f3a645a13382d33ff97c0cd845ee824b0aef45e68",
-    ),
-    "twemoji": npm.Package(
-        "@iconify-json/twemoji",
-        "1.2.5",
-        "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
-    ),
-    "noto": npm.Package(
-        "@iconify-json/noto",
-        "1.2.9",
-        "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
-    ),
-    "fluent": npm.Package(
-        "@iconify-json/fluent-emoji-flat",
-        "1.2.6",
-        "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
-    ),
-    "emojione": npm.Package(
-        "@iconify-json/emojione",
-        "1.2.3",
-        "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e",
-    ),
-    "fxemoji": npm.Package(
-        "@iconify-json/fxemoji",
-        "1.2.2",
-        "f3e72b3c59d05e1db03b7e308d55c0d05bd7ba3f625a90da1b79313c12858eef",
-    ),
-    "noto v1": npm.Package(
-        "@iconify-json/noto-v1",
-        "1.2.5",
-        "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37",
-    ),
-    "fluent shaded": npm.Package(
-        "@iconify-json/fluent-emoji",
-        "1.2.7",
-        "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
-    ),
-    "emojione v1": npm.Package(
-        "@iconify-json/emojione-v1",
-        "1.2.3",
-        "6641d59d48a42823fdc2b84e7427e9f302944eb98d2c7d94d6e67c139e7b37b3",
-    ),
-    "streamline": npm.Package(
-        "@iconify-json/streamline-emojis",
-        "1.2.4",
-        "5dac87c876b322500989828c5823143e0100d78881627a2e4081a4b897cbfdbc",
-    ),
-    "circle flags": npm.Package(
-        "@iconify-json/circle-flags",
-        "1.2.11",
-        "ee9a03f6a6fdd79cc6325bdcb7bb93b83d331e60b16e226188f154a64b6bb4a9",
-    ),
-    "flag icons": npm.Package(
-        "@iconify-json/flag",
-        "1.2.12",
-        "42246bc20f6154739a192172d71ffe477747ad38278f2e912ec43f4dcb5a15e0",
-    ),
-    "flagpack": npm.Package(
-        "@iconify-json/flagpack",
-        "1.2.8",
-        "165ea189ef6ee00b8c10d66c0a2702a6afe1d89d7feafdc3a02a459d65580483",
-    ),
-}
+with Path(__file__).with_name("emoji_packages.csv").open(encoding="utf-8", newline="") as _stream:
+    SOURCES = {row.pop("maker"): npm.Package(**row) for row in csv.DictReader(_stream)}
+"""Maker -> npm package of its drawings."""
 FLAGS = ("circle flags", "flag icons", "flagpack")
 """Makers of flags only, which are named by country."""
 LICENCE = (

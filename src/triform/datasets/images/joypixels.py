@@ -20,9 +20,7 @@ from triform.datasets.images.table import ImageTable
 from triform.images.read import read_image
 
 PACKAGE = npm.Package(
-    "emoji-assets",
-    "6.6.0",
-    "e67b585234a941f76c256150fcda531c0ec1fa8abade4e27e096acaced461d8f",
+    "emoji-assets", "6.6.0", "e67b585234a941f76c256150fcda531c0ec1fa8abade4e27e096acaced461d8f"
 )
 MAKER = "joypixels"
 LICENCE = "JoyPixels free licence 6: for projects of one's own; not to change or to pass on"

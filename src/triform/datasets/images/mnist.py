@@ -71,15 +71,7 @@ FASHION_FILES = {
     ),
 }
 FASHION_CLASSES = (
-    "t-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
+    *("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag"),
     "ankle boot",
 )
 _DIGITS_SEED = 0
