@@ -1,29 +1,15 @@
 """Every benchmark runs; what it measures is for a quiet machine and a person."""
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from benchmark_process import run
 
 from triform.datasets.testdataset import write_testdataset
 from triform.engine.verbs import train
 from triform.systems.voxel_gan import system
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def run(folder: Path, name: str, *words: str) -> str:
-    """What a benchmark prints."""
-    answer = subprocess.run(
-        [sys.executable, str(BENCHMARKS / name), *words],
-        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
 
 
 def test_epoch(tmp_path: Path) -> None:

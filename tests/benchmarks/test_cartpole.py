@@ -1,24 +1,10 @@
 """The benchmarks of the agents run; what they measure is for a quiet machine and a person."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def run(folder: Path, name: str, *words: str) -> str:
-    """What a benchmark prints."""
-    answer = subprocess.run(
-        [sys.executable, str(BENCHMARKS / name), *words],
-        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
+from benchmark_process import run
 
 
 def test_reinforce(tmp_path: Path) -> None:

@@ -1,27 +1,12 @@
 """Benchmarks of captions, few-shot learning and image generators run, small, for no figures."""
 
-import os
 import re
 import runpy
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from benchmark_process import BENCHMARKS, run
 
 from triform import cli
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def run(folder: Path, name: str, *words: str) -> str:
-    """What a benchmark prints."""
-    answer = subprocess.run(
-        [sys.executable, str(BENCHMARKS / name), *words],
-        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
 
 
 @pytest.mark.parametrize(
@@ -69,8 +54,9 @@ def test_stability_gives_every_system_the_same_time_and_seeds(monkeypatch):
     for words in trained:
         flags = dict(zip(words[2::2], words[3::2], strict=True))
         assert (flags["--config"], flags["--max_minutes"]) == ("tiny", "0.5")
-    lines = benchmark["stability_table"]({"vae": [{key: n for key in benchmark["STABILITY"]}
-                                                  for n in (3.0, 1.0, 2.0)]})  # fmt: skip
+    lines = benchmark["stability_table"](
+        {"vae": [{key: n for key in benchmark["STABILITY"]} for n in (3.0, 1.0, 2.0)]}
+    )
     assert lines[2].startswith("| vae | 2 (1 to 3) |")
 
 

@@ -1,28 +1,14 @@
 """Further benchmarks run; what they measure is for a quiet machine."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_process import BENCHMARKS, run
 from PIL import Image
 
 from triform.datasets.testdataset import write_testdataset
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def run(folder: Path, name: str, *words: str) -> str:
-    """What a benchmark prints."""
-    answer = subprocess.run(
-        [sys.executable, str(BENCHMARKS / name), *words],
-        cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
 
 
 def test_retrieval_step(tmp_path: Path) -> None:

@@ -143,10 +143,10 @@ def test_textures_under_another_name(
     extra = {f"test/box/{name}": image.getvalue() for name in files}
     members = {"test/box/box.obj": obj, "test/box/cube.mtl": material, **extra}
     model = read_library(make_library(tmp_path / "a.sh3f", **members))[0]
-    look = model.load(appearance=True).appearance
-    assert look is not None
+    appearance = model.load(appearance=True).appearance
+    assert appearance is not None
     expected = [0, 0, 255] if textured else [255, 0, 0]
-    assert look.colors_at(np.zeros(1, int), np.eye(3)[:1]).tolist() == [expected]
+    assert appearance.colors_at(np.zeros(1, int), np.eye(3)[:1]).tolist() == [expected]
 
 
 def test_material_outside_the_archive_is_not_read(

@@ -1,7 +1,6 @@
 """Where to compute, and in which format."""
 
 from collections import namedtuple
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -89,22 +88,12 @@ def test_autocast_changes_the_format_of_products() -> None:
 Pair = namedtuple("Pair", ["a", "b"])
 
 
-@dataclass(frozen=True)
-class Item:
-    """A batch as a dataclass."""
-
-    x: torch.Tensor
-    name: str
-
-
 def test_batches_are_moved_whatever_they_are_made_of() -> None:
     """Structure and everything that is no tensor stay."""
     tensor = torch.ones(2)
     batch = {"a": tensor, "b": [tensor, 3, "x"], "c": (tensor,), "d": Pair(tensor, None)}
     meta = torch.device("meta")
-    moved = to_device({**batch, "e": Item(tensor, "n")}, meta)
+    moved = to_device(batch, meta)
     assert moved["a"].device == moved["b"][0].device == moved["c"][0].device == meta
     assert moved["b"][1:] == [3, "x"] and moved["d"].b is None and moved["d"].a.device == meta
-    item = moved["e"]
-    assert isinstance(item, Item) and item.x.device == meta and item.name == "n"
     assert tensor.device == CPU

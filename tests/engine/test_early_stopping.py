@@ -111,8 +111,8 @@ def test_a_run_stops_and_remembers_why(tmp_path: Path, caplog: pytest.LogCapture
     result = fit(Supervised(toy_config(tmp_path, changes)))
     assert result.reason.startswith("early stopping: no improvement of more than 0.0001 in 3")
     assert "is not below --early_stopping.patience 3" in caplog.text
-    again = {**changes, "training.resume_from": str(result.run_dir)}
-    resumed = fit(Supervised(toy_config(tmp_path, again)))
+    repeated = {**changes, "training.resume_from": str(result.run_dir)}
+    resumed = fit(Supervised(toy_config(tmp_path, repeated)))
     assert resumed.reason == result.reason and "nothing to do" in caplog.text
-    more = {**again, "early_stopping.enabled": False, "training.epochs": 8}
+    more = {**repeated, "early_stopping.enabled": False, "training.epochs": 8}
     assert fit(Supervised(toy_config(tmp_path, more))).reason == "8 of 8 epochs done"

@@ -10,7 +10,7 @@ import torch
 
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
-from triform.engine.epoch_loader import EpochLoader, fetch_samples
+from triform.engine.epoch_loader import EpochLoader
 
 
 def numbers(indices: Sequence[int], random: torch.Generator) -> list[float]:
@@ -28,8 +28,8 @@ def test_an_epoch_holds_every_sample_once() -> None:
     one, other = loader(), loader()
     first, second = list(one), list(one)
     assert len(first) == len(one) == 6
-    seen = [number for batch in first for number in batch[:-1]]
-    assert sorted(seen) == list(range(23))
+    actual = [number for batch in first for number in batch[:-1]]
+    assert sorted(actual) == list(range(23))
     assert first != second and first == list(other) and list(loader(seed=2)) != first
     assert [batch[0] for batch in loader(shuffle=False)] == [0, 4, 8, 12, 16, 20]
     assert [len(batch) - 1 for batch in loader(drop_last=True)] == [4] * 5
@@ -42,18 +42,18 @@ def test_any_position_can_be_resumed(num_workers: int) -> None:
     expected = [*whole, *whole]
     for stop in (0, 1, 5, 6, 7):
         part = loader(num_workers=num_workers)
-        seen: list[Any] = []
-        while len(seen) < stop:
+        actual: list[Any] = []
+        while len(actual) < stop:
             for batch in part:
-                seen.append(batch)
-                if len(seen) == stop:
+                actual.append(batch)
+                if len(actual) == stop:
                     break
         torch.rand(7)
         rest = loader(num_workers=2 - num_workers)
         rest.load_state_dict(part.state_dict())
-        while len(seen) < 12:
-            seen.extend(rest)
-        assert seen == expected
+        while len(actual) < 12:
+            actual.extend(rest)
+        assert actual == expected
 
 
 def test_iterating_does_not_draw_from_the_global_generator() -> None:
@@ -77,8 +77,8 @@ def test_processes_share_every_batch(count: int) -> None:
     assert {len(batches) for batches in uneven} == {len(loader(23, count=count))}
     lengths = [[len(batch) for batch in batches] for batches in uneven]
     assert all(each == lengths[0] for each in lengths)
-    seen = Counter(n for batches in uneven for batch in batches for n in batch[:-1])
-    assert max(seen.values()) == 1 and len(seen) >= 23 - count + 1
+    actual = Counter(n for batches in uneven for batch in batches for n in batch[:-1])
+    assert max(actual.values()) == 1 and len(actual) >= 23 - count + 1
 
 
 def test_processes_draw_different_random_numbers() -> None:
@@ -119,33 +119,6 @@ def test_too_few_samples_are_named() -> None:
         loader(3, drop_last=True)
     with pytest.raises(UserError, match="0 samples"):
         loader(0)
-
-
-class Noisy:
-    """Samples that draw random numbers."""
-
-    def __len__(self) -> int:
-        """Ten."""
-        return 10
-
-    def __getitem__(self, index: int) -> Any:
-        """Not used."""
-        raise AssertionError
-
-    def draw(self, index: int, generator: torch.Generator) -> torch.Tensor:
-        """A number and noise."""
-        return torch.stack([torch.tensor(float(index)), torch.rand((), generator=generator)])
-
-
-def test_samples_become_batches() -> None:
-    """With the usual collation; samples that draw get a generator of their own."""
-    plain = EpochLoader(3, fetch_samples([10, 20, 30]), batch_size=3, seed=0, shuffle=False)
-    assert next(iter(plain)).tolist() == [10, 20, 30]
-    noisy = EpochLoader(10, fetch_samples(Noisy()), batch_size=5, seed=0)
-    again = EpochLoader(10, fetch_samples(Noisy()), batch_size=5, seed=0, num_workers=1)
-    first, second = torch.cat(list(noisy)), torch.cat(list(noisy))
-    assert len(set(first[:, 1].tolist() + second[:, 1].tolist())) == 20
-    assert torch.equal(first, torch.cat(list(again)))
 
 
 def complain(indices, random):

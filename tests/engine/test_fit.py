@@ -99,23 +99,23 @@ def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
 def test_best_is_the_best_and_holds_the_averages(tmp_path: Path) -> None:
     """Not the last, where the last is worse; evaluated with the averaged weights."""
     toy = Supervised(toy_config(tmp_path, {"training.ema_decay": 0.9}))
-    seen: list[torch.Tensor] = []
+    actual: list[torch.Tensor] = []
     values = iter([3.0, 1.0, 2.0])
 
     def evaluate(split: str = "val") -> dict[str, float]:
         assert not toy.networks["model"].training and not torch.is_grad_enabled()
         if split == "train":
             return {}
-        seen.append(toy.networks["model"][0].weight.clone())
+        actual.append(toy.networks["model"][0].weight.clone())
         return {"loss": next(values)}
 
     toy.evaluate = evaluate  # type: ignore[method-assign]
     result = fit(toy)
     assert result.best == {"value": 1.0, "monitor": "val/loss", "epoch": 2, "step": 24}
     weights = checkpoint.load_weights(result.run_dir / "checkpoints/best.pth").networks
-    assert torch.equal(weights["model"]["0.weight"], seen[1])
+    assert torch.equal(weights["model"]["0.weight"], actual[1])
     state = checkpoint.load(result.run_dir / "checkpoints/best.pth")
-    assert not torch.equal(state["networks"]["model"]["0.weight"], seen[1])
+    assert not torch.equal(state["networks"]["model"]["0.weight"], actual[1])
 
 
 def test_nan_is_never_the_best(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_time_is_a_limit_too(tmp_path: Path) -> None:
     assert 1 <= state["step"] <= 12 and state["seconds"] >= 2.4
     more = {"training.max_minutes": 0.04, "training.resume_from": str(result.run_dir)}
     fit(Supervised(toy_config(tmp_path, more)))
-    again = checkpoint.load(result.run_dir / "checkpoints/last.pth")
-    assert again["step"] == state["step"]
+    repeated = checkpoint.load(result.run_dir / "checkpoints/last.pth")
+    assert repeated["step"] == state["step"]
 
 
 def test_frozen_networks_stay_frozen(tmp_path: Path) -> None:

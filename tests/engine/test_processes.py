@@ -90,14 +90,14 @@ def test_two_processes_resume_exactly(tmp_path: Path) -> None:
     parts = train(
         tmp_path / "parts", launcher("torchrun", port), "two_players", "training.epochs=2"
     )
-    again = train(
+    repeated = train(
         tmp_path / "parts",
         launcher("torchrun", port),
         "two_players",
         "training.epochs=4",
         f"training.resume_from={parts}",
     )
-    assert again == parts
+    assert repeated == parts
     states = [checkpoint.load(run / "checkpoints/last.pth") for run in (whole, parts)]
     for name, weights in states[0]["networks"].items():
         for key, tensor in weights.items():

@@ -184,8 +184,8 @@ def test_resume_in_the_middle_of_an_epoch_is_exact(
         fit(toy)
     (run,) = (tmp_path / "parts").glob("runs/*/*")
     assert checkpoint.load(run / "checkpoints/last.pth")["step"] == 17
-    again = {**changes, "training.resume_from": str(run)}
-    parts = fit(kind(toy_config(tmp_path / "parts", again)))
+    repeated = {**changes, "training.resume_from": str(run)}
+    parts = fit(kind(toy_config(tmp_path / "parts", repeated)))
     assert parts.run_dir == run and parts.best == whole.best
     for name in ("checkpoints/last.pth", "checkpoints/best.pth"):
         assert same(essence(run / name), essence(whole.run_dir / name))
@@ -242,8 +242,8 @@ def test_resuming_a_finished_run_says_so(tmp_path: Path, caplog: pytest.LogCaptu
     first = fit(Supervised(toy_config(tmp_path)))
     before = essence(first.run_dir / "checkpoints/last.pth")
     changes = {"training.resume_from": str(first.run_dir)}
-    again = fit(Supervised(toy_config(tmp_path, changes)))
-    assert again.run_dir == first.run_dir and again.best == first.best
+    repeated = fit(Supervised(toy_config(tmp_path, changes)))
+    assert repeated.run_dir == first.run_dir and repeated.best == first.best
     assert same(before, essence(first.run_dir / "checkpoints/last.pth"))
     assert "is finished (3 of 3 epochs done): nothing to do" in caplog.text
     more = fit(Supervised(toy_config(tmp_path, {**changes, "training.epochs": 4})))

@@ -64,9 +64,9 @@ def test_plateau_is_torch_s(mode: Any) -> None:
         ours.append(schedule.rate(BASE, 0, 0))
         schedule.on_evaluation(value)
     assert ours == pytest.approx(theirs) and len(set(ours)) > 3
-    again = Schedule(config, mode=mode)
-    again.load_state_dict(schedule.state_dict())
-    assert again.rate(BASE, 0, 0) == schedule.rate(BASE, 0, 0)
+    repeated = Schedule(config, mode=mode)
+    repeated.load_state_dict(schedule.state_dict())
+    assert repeated.rate(BASE, 0, 0) == schedule.rate(BASE, 0, 0)
 
 
 def test_warm_up_rises_from_the_first_step() -> None:

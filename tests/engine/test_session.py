@@ -18,7 +18,7 @@ from triform.engine.session import Session
 def session(folder: Path, changes: dict[str, Any] | None = None) -> Session:
     """A session that has not begun."""
     config = toy_config(folder, changes)
-    return Session(Supervised(config), config)
+    return Session(Supervised(config))
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_steps_of_the_whole_run(changes: dict[str, Any], total: int, tmp_path: P
     one = session(tmp_path, changes)
     assert one.total_steps == total and one.schedule.total_steps == total
     assert one.schedule.epochs == changes.get("training.epochs", 3)
-    type(one.system).num_batches, kept = property(lambda self: 0), type(one.system).num_batches
+    type(one.system).num_batches, stored = property(lambda self: 0), type(one.system).num_batches
     try:
         assert one.total_steps == changes.get("training.max_steps", 0)
     finally:
-        type(one.system).num_batches = kept
+        type(one.system).num_batches = stored
 
 
 def test_which_limit_is_reached(tmp_path: Path) -> None:
@@ -90,15 +90,15 @@ def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("split", "prefix"), [("train", "train_eval"), ("val", "val")])
 def test_numbers_are_named_after_their_split(split: str, prefix: str, tmp_path: Path) -> None:
     """But for those that have a group already."""
-    one, asked = session(tmp_path), []
+    one, requested = session(tmp_path), []
 
     def evaluate(split: str) -> dict[str, float]:
-        asked.append(split)
+        requested.append(split)
         return {"loss": 2, "other/loss": 3}
 
     one.system.evaluate = evaluate  # type: ignore[method-assign]
     assert one.measure(split) == {f"{prefix}/loss": 2.0, "other/loss": 3.0}
-    assert asked == [split]
+    assert requested == [split]
 
 
 def test_logged_numbers_are_means_of_the_steps_since_the_last_line(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_a_summary_is_valid_json(tmp_path: Path) -> None:
         one.write_summary("because")
         (file,) = one.run.path.glob("summary*.json")
         context = one.context(is_best=True, reason="why")
-    seen = json.loads(file.read_text())
-    minutes = seen.pop("minutes")
+    actual = json.loads(file.read_text())
+    minutes = actual.pop("minutes")
     assert minutes == round(minutes, 3) and 1.234 <= minutes < 1.4
-    assert seen == {
+    assert actual == {
         "system": "supervised",
         "epoch": 2,
         "step": 5,

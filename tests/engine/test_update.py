@@ -62,12 +62,14 @@ def test_a_step_is_what_the_optimizer_says() -> None:
 
 def test_one_network_s_loss_leaves_nothing_in_the_other() -> None:
     """The trap of two optimizers: a loss that went through both networks."""
-    maker, judge = random_layer(2, 3), random_layer(3, 1)
-    update = make_update({"maker": maker, "judge": judge})
-    before = copy.deepcopy(judge.state_dict())
-    update(judge(maker(torch.ones(4, 2))).mean(), "maker")
-    assert all(parameter.grad is None for parameter in judge.parameters())
-    assert all(torch.equal(before[name], tensor) for name, tensor in judge.state_dict().items())
+    maker, classifier = random_layer(2, 3), random_layer(3, 1)
+    update = make_update({"maker": maker, "judge": classifier})
+    before = copy.deepcopy(classifier.state_dict())
+    update(classifier(maker(torch.ones(4, 2))).mean(), "maker")
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+    assert all(
+        torch.equal(before[name], tensor) for name, tensor in classifier.state_dict().items()
+    )
 
 
 def test_two_optimizers_train_as_if_the_other_was_frozen_by_hand(tmp_path: Path) -> None:
@@ -76,17 +78,17 @@ def test_two_optimizers_train_as_if_the_other_was_frozen_by_hand(tmp_path: Path)
     toy = TwoPlayers(config, plain=True)
     other = TwoPlayers(config, plain=True)
     fit(toy)
-    maker, judge = other.networks["maker"], other.networks["judge"]
+    maker, classifier = other.networks["maker"], other.networks["judge"]
     for batch in other.batches():
-        made = maker(batch["codes"])
+        generated = maker(batch["codes"])
         other.optimizers["judge"].zero_grad()
-        other.losses(batch["inputs"], made).backward()
+        other.losses(batch["inputs"], generated).backward()
         other.optimizers["judge"].step()
-        judge.requires_grad_(False)
+        classifier.requires_grad_(False)
         other.optimizers["maker"].zero_grad()
-        F.softplus(-judge(made)).mean().backward()
+        F.softplus(-classifier(generated)).mean().backward()
         other.optimizers["maker"].step()
-        judge.requires_grad_(True)
+        classifier.requires_grad_(True)
     for name in ("maker", "judge"):
         ours, theirs = toy.networks[name].state_dict(), other.networks[name].state_dict()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)

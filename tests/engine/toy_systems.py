@@ -75,8 +75,8 @@ def plain_fetch(indices: Sequence[int], random: torch.Generator) -> dict[str, Te
     """A batch that depends on its samples alone, whichever process gets it."""
     inputs, targets = toy_data()
     codes = torch.randn(NUM_SAMPLES, 2, generator=generator("toy codes"))
-    chosen = list(indices)
-    return {"inputs": inputs[chosen], "targets": targets[chosen], "codes": codes[chosen]}
+    selected = list(indices)
+    return {"inputs": inputs[selected], "targets": targets[selected], "codes": codes[selected]}
 
 
 class Toy(System):
@@ -155,35 +155,35 @@ class TwoPlayers(Toy):
         super().__init__(config, plain)
         drop = nn.Dropout(0 if plain else 0.1)
         maker = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), drop, nn.Linear(8, WIDTH))
-        judge = nn.Sequential(nn.Linear(WIDTH, 8), nn.LeakyReLU(), nn.Linear(8, 1))
-        self.networks = {"maker": maker, "judge": judge}
+        classifier = nn.Sequential(nn.Linear(WIDTH, 8), nn.LeakyReLU(), nn.Linear(8, 1))
+        self.networks = {"maker": maker, "judge": classifier}
         rate = config.training.lr
         self.optimizers = {
             "maker": torch.optim.Adam(maker.parameters(), lr=rate),
-            "judge": torch.optim.Adam(judge.parameters(), lr=rate / 2),
+            "judge": torch.optim.Adam(classifier.parameters(), lr=rate / 2),
         }
 
     def losses(self, inputs: Tensor, made: Tensor) -> Tensor:
         """The judge's loss."""
-        judge = self.networks["judge"]
-        return F.softplus(-judge(inputs)).mean() + F.softplus(judge(made.detach())).mean()
+        classifier = self.networks["judge"]
+        return F.softplus(-classifier(inputs)).mean() + F.softplus(classifier(made.detach())).mean()
 
     def step(self, batch: Batch, update: Update) -> Scalars:
         """Judge first, then maker."""
         codes = batch.get("codes", None)
         if codes is None:
             codes = torch.randn(len(batch["inputs"]), 2, device=self.device)
-        made = self.networks["maker"](codes)
-        judge_loss = self.losses(batch["inputs"], made)
+        generated = self.networks["maker"](codes)
+        judge_loss = self.losses(batch["inputs"], generated)
         update(judge_loss, "judge")
-        maker_loss = F.softplus(-self.networks["judge"](made)).mean()
+        maker_loss = F.softplus(-self.networks["judge"](generated)).mean()
         update(maker_loss, "maker")
         return {"loss": maker_loss, "judge_loss": judge_loss}
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """How far apart the means are."""
-        made = self.networks["maker"](torch.randn(64, 2, device=self.device))
-        return {"loss": (made.mean(0).cpu() - toy_data()[0].mean(0)).norm().item()}
+        generated = self.networks["maker"](torch.randn(64, 2, device=self.device))
+        return {"loss": (generated.mean(0).cpu() - toy_data()[0].mean(0)).norm().item()}
 
 
 class InnerLoop(Toy):
@@ -253,8 +253,8 @@ class Acting(System):
     def step(self, batch: Batch, update: Update) -> Scalars:
         """Policy gradient with the mean as baseline."""
         logits = self.networks["policy"](torch.ones(len(batch["arms"]), 1))
-        chosen = logits.log_softmax(1).gather(1, batch["arms"][:, None])[:, 0]
-        loss = -(chosen * (batch["payouts"] - batch["payouts"].mean())).mean()
+        selected = logits.log_softmax(1).gather(1, batch["arms"][:, None])[:, 0]
+        loss = -(selected * (batch["payouts"] - batch["payouts"].mean())).mean()
         update(loss)
         return {"loss": loss, "payout": batch["payouts"].mean()}
 

@@ -181,8 +181,13 @@ def long_header(path: Path) -> None:
 def scales(path: Path) -> None:
     """Eight bits (1, N) by N scales would be (N, N)."""
     tensors = {"a": torch.zeros(1, 30_000, dtype=torch.int8), "a@scale": torch.ones(30_000)}
-    checkpoint.export_weights(path, {"generator": tensors}, settings("dcgan"), system="dcgan",
-                              metadata=ImageSpec(1, 28).metadata())  # fmt: skip
+    checkpoint.export_weights(
+        path,
+        {"generator": tensors},
+        settings("dcgan"),
+        system="dcgan",
+        metadata=ImageSpec(1, 28).metadata(),
+    )
 
 
 def metadata(text: str) -> Callable[[Path], None]:

@@ -25,7 +25,6 @@ from triform.systems.retrieval.documented import embed_images
 from triform.systems.retrieval.gallery.entries import _image_entry, _only_images
 from triform.systems.retrieval.gallery.queries import read_queries
 from triform.systems.retrieval.verb_config import SearchConfig
-from triform.tasks.few_shot.classify import _find_images
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\n"
 
@@ -50,7 +49,7 @@ def dataset_folder(path):
 
 
 def classify(path):
-    (found,) = _find_images([path.parent])
+    (found,) = find_images([str(path.parent)])
     return on_white(read_pixels(found))
 
 

@@ -244,7 +244,7 @@ def test_a_strangers_library_that_is_honest_goes_on(lib: Path, place: Path) -> N
         points=16,
         voxel_size=(8,),
         workers=1,
-    )  # fmt: skip
+    )
     assert prepare.run(settings)["prepared"] == 1
     assert not (lib / "images" / "old.png").exists() and (place / CANARY).is_file()
     (entry,) = Library.open("lib").objects

@@ -15,10 +15,15 @@ COLORS[0, 0] = (250, 10, 20)
 GREY = COLORS[..., 0]
 # EXIF's number of how a camera was held -> what turns the pixels upright.
 UPRIGHT = {
-    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: np.rot90,
-}  # fmt: skip
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
 
 
 def encoded(image, kind, **options):
@@ -120,8 +125,10 @@ def odd_images():
     paper = np.rint(COLORS * (1 - 40 / 255))
     found["cmyk.tif"] = encoded(Image.fromarray(ink, "CMYK"), "TIFF"), paper, 1
     found["cmyk.jpg"] = (
-        encoded(Image.fromarray(ink, "CMYK"), "JPEG", quality=100, subsampling=0), paper, 6,
-    )  # fmt: skip
+        encoded(Image.fromarray(ink, "CMYK"), "JPEG", quality=100, subsampling=0),
+        paper,
+        6,
+    )
     shade = np.full((6, 4), 60, np.uint8)
     both = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(shade)])
     found["grey_alpha.png"] = encoded(both, "PNG"), on_white(grey(GREY), shade), 1

@@ -41,9 +41,9 @@ def test_mp4_reads_back(tmp_path):
     save_animation(frames, tmp_path / "a.mp4", 10)
     reader = ffmpeg.read_frames(str(tmp_path / "a.mp4"))
     about = next(reader)
-    seen = [np.frombuffer(frame, np.uint8).reshape(40, 60, 3) for frame in reader]
-    assert about["size"] == (60, 40) and about["fps"] == 10 and len(seen) == 10
-    for frame, image in zip(frames, seen, strict=True):
+    actual = [np.frombuffer(frame, np.uint8).reshape(40, 60, 3) for frame in reader]
+    assert about["size"] == (60, 40) and about["fps"] == 10 and len(actual) == 10
+    for frame, image in zip(frames, actual, strict=True):
         assert np.abs(image.astype(int) - frame[:, :60]).mean() < 6
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 

@@ -106,13 +106,27 @@ def test_odd_images(name):
 def test_grey_stays_grey_where_it_is_asked_for():
     modes = {
         name: read_image(ODD[name][0], name, keep_grey=True).mode
-        for name in ("grey.png", "one_bit.png", "grey16.png", "fractions.tif", "palette.png",
-                     "grey_alpha.png", "exif6.jpg", "clear16.png")
-    }  # fmt: skip
+        for name in (
+            "grey.png",
+            "one_bit.png",
+            "grey16.png",
+            "fractions.tif",
+            "palette.png",
+            "grey_alpha.png",
+            "exif6.jpg",
+            "clear16.png",
+        )
+    }
     assert modes == {
-        "grey.png": "L", "one_bit.png": "L", "grey16.png": "L", "fractions.tif": "L",
-        "palette.png": "RGB", "grey_alpha.png": "RGBA", "exif6.jpg": "RGB", "clear16.png": "RGBA",
-    }  # fmt: skip
+        "grey.png": "L",
+        "one_bit.png": "L",
+        "grey16.png": "L",
+        "fractions.tif": "L",
+        "palette.png": "RGB",
+        "grey_alpha.png": "RGBA",
+        "exif6.jpg": "RGB",
+        "clear16.png": "RGBA",
+    }
 
 
 @pytest.mark.parametrize("name", ["film.png", "film.gif", "film.webp", "pages.tif"])
@@ -144,8 +158,8 @@ def test_heic_with_its_extra(tmp_path, monkeypatch):
     large = np.kron(COLORS, np.ones((16, 16, 1), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
-    kept = heif.from_pillow(Image.fromarray(large))
-    kept.save(file, quality=100, chroma=444, exif=exif.tobytes())
+    stored = heif.from_pillow(Image.fromarray(large))
+    stored.save(file, quality=100, chroma=444, exif=exif.tobytes())
     path = tmp_path / "IMG_1.HEIC"
     path.write_bytes(file.getvalue())
     upright = np.rot90(large, -1)

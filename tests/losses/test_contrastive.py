@@ -29,8 +29,10 @@ def written_out(points, images, scale, positives):
     """The formulas, one logit at a time."""
     forward = backward = 0.0
     objects, views = images.shape[:2]
-    logits = [[[float(scale * points[b] @ images[c, v]) for v in range(views)]
-               for c in range(objects)] for b in range(objects)]  # fmt: skip
+    logits = [
+        [[float(scale * points[b] @ images[c, v]) for v in range(views)] for c in range(objects)]
+        for b in range(objects)
+    ]
     for b in range(objects):
         everything = sum(math.exp(x) for row in logits[b] for x in row)
         mine = [math.exp(x) for x in logits[b][b]]
@@ -98,8 +100,8 @@ def test_order_of_objects_and_views_does_not_matter():
     points, images = unit(B, D), unit(B, V, D, seed=1)
     loss = multi_positive_contrastive(points, images, 9.0)["loss"]
     order = torch.tensor([3, 0, 4, 1, 2])
-    again = multi_positive_contrastive(points[order], images[order].flip(1), 9.0)["loss"]
-    torch.testing.assert_close(loss, again)
+    repeated = multi_positive_contrastive(points[order], images[order].flip(1), 9.0)["loss"]
+    torch.testing.assert_close(loss, repeated)
 
 
 def test_views_that_repeat_change_the_summed_loss_by_nothing():

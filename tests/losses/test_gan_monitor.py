@@ -20,17 +20,17 @@ def test_each_failure_is_warned_of_once_and_survives_a_resume(caplog):
             "unstable": (real, fake, unsure, unsure + 1, torch.tensor(30.0)),
         },
     )
-    for words, given in cases.items():
+    for words, inputs in cases.items():
         caplog.clear()
         monitor = GanMonitor()
         with caplog.at_level(logging.WARNING):
             for _ in range(PATIENCE - 1):
-                monitor.update(*given)
+                monitor.update(*inputs)
             assert not caplog.records
-            again = GanMonitor()
-            again.load_state_dict(monitor.state_dict())
+            repeated = GanMonitor()
+            repeated.load_state_dict(monitor.state_dict())
             for _ in range(3):
-                again.update(*given)
+                repeated.update(*inputs)
         assert len(caplog.records) == 1 and words in caplog.text
     monitor = GanMonitor()
     metrics = monitor.update(real, fake, unsure, unsure + 1, loss)
@@ -40,14 +40,14 @@ def test_each_failure_is_warned_of_once_and_survives_a_resume(caplog):
 def update_once(monitor: GanMonitor, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
     """A step in which nothing is wrong, but for the changes."""
     spread = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
-    given = {
+    inputs = {
         "real": spread,
         "fake": spread,
         "real_logits": torch.zeros(2),
         "fake_logits": torch.zeros(2),
         "loss": torch.tensor(0.7),
     }
-    return monitor.update(**(given | changes))
+    return monitor.update(**(inputs | changes))
 
 
 def test_what_the_watch_measures_by_hand():
@@ -70,10 +70,10 @@ def test_the_average_loss_begins_with_the_first_and_moves_a_twentieth():
     assert monitor.mean_loss == 30
     update_once(monitor, loss=torch.tensor(10.0))
     assert monitor.mean_loss == pytest.approx(29)
-    again = GanMonitor()
-    again.load_state_dict(monitor.state_dict())
-    update_once(again, loss=torch.tensor(9.0))
-    assert again.mean_loss == pytest.approx(28) and again.steps == 3
+    repeated = GanMonitor()
+    repeated.load_state_dict(monitor.state_dict())
+    update_once(repeated, loss=torch.tensor(9.0))
+    assert repeated.mean_loss == pytest.approx(28) and repeated.steps == 3
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ def episode(support: list[list[float]], labels: list[int], query: list[list[floa
 
 def test_nearest_pixels_compares_shapes_and_not_brightness():
     # the second query is the first example, darker and on another level
-    asked = [[9.0, 0, 0], [0.5, 0.4, 0.4], [0, 0, 1.0]]
-    some = episode([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [2, 0, 1], asked)
+    requested = [[9.0, 0, 0], [0.5, 0.4, 0.4], [0, 0, 1.0]]
+    some = episode([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [2, 0, 1], requested)
     assert nearest_pixels(some).tolist() == [[2, 2, 1]]
 
 

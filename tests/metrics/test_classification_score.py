@@ -44,12 +44,12 @@ def test_training_is_as_written_out(monkeypatch):
     monkeypatch.setattr(scored, "FeatureNet", Linear)
     monkeypatch.setattr(scored, "preprocess", lambda images: images.float() / 255)
     random = torch.Generator().manual_seed(1)
-    made = torch.randint(256, (150, 1, 2, 2), generator=random).byte()
+    generated = torch.randint(256, (150, 1, 2, 2), generator=random).byte()
     labels = torch.randint(3, (150,), generator=random)
     real = torch.randint(256, (1100, 1, 2, 2), generator=random).byte()
     real_labels = torch.randint(4, (1100,), generator=random)  # a class that nobody made
     real_labels[0] = 3
-    score = classification_score(made, labels, real, real_labels)
+    score = classification_score(generated, labels, real, real_labels)
     (network,) = Linear.made
     Linear.made.clear()
     assert network.count == 4 and network.modes == [True] * 24 + [False] * 3
@@ -64,7 +64,7 @@ def test_training_is_as_written_out(monkeypatch):
         for start in (0, 64, 128):
             rows = order[start : start + 64]
             optimizer.zero_grad()
-            F.cross_entropy(plain(made[rows].float() / 255), labels[rows]).backward()
+            F.cross_entropy(plain(generated[rows].float() / 255), labels[rows]).backward()
             optimizer.step()
             cycle.step()
     for name, weights in plain.state_dict().items():

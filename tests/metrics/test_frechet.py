@@ -15,8 +15,8 @@ def test_equals_the_formula_with_scipys_matrix_root():
     first, second = np.cov(a.T), np.cov(b.T)
     root = scipy.linalg.sqrtm(first @ second).real
     expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(first + second - 2 * root)
-    seen = frechet_distance(torch.from_numpy(a), torch.from_numpy(b))
-    assert seen == pytest.approx(expected, rel=1e-6)
+    actual = frechet_distance(torch.from_numpy(a), torch.from_numpy(b))
+    assert actual == pytest.approx(expected, rel=1e-6)
 
 
 def test_moved_and_same_points():

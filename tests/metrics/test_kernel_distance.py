@@ -18,8 +18,8 @@ def test_equals_the_unbiased_formula_with_another_kernel():
     for kernel in within:
         np.fill_diagonal(kernel, 0)
         expected += kernel.sum() / (len(kernel) * (len(kernel) - 1))
-    seen = squared_mmd(torch.from_numpy(a), torch.from_numpy(b))
-    assert float(seen) == pytest.approx(expected, rel=1e-9)
+    actual = squared_mmd(torch.from_numpy(a), torch.from_numpy(b))
+    assert float(actual) == pytest.approx(expected, rel=1e-9)
 
 
 def test_of_one_distribution_is_near_zero_and_of_two_is_not():

@@ -43,5 +43,5 @@ def test_mcnemar_of_equal_ways_is_one():
 def test_mcnemar_is_scipys_binomial_test(ours, theirs):
     first = [True] * ours + [False] * theirs
     second = [False] * ours + [True] * theirs
-    wanted = binomtest(ours, ours + theirs).pvalue
-    assert mcnemar_exact(first, second)[2] == pytest.approx(min(1, wanted), abs=1e-9)
+    expected = binomtest(ours, ours + theirs).pvalue
+    assert mcnemar_exact(first, second)[2] == pytest.approx(min(1, expected), abs=1e-9)

@@ -133,12 +133,12 @@ def test_model_is_brought_once_and_then_found_offline(hub, model, tmp_path):
     np.testing.assert_allclose(
         vectors, load_text_encoder(str(model)).encode(["a chair"]), atol=1e-6
     )
-    asked = hub.RequestHandlerClass.asked
-    assert not [path for path in asked if path.endswith((".bin", ".py"))]
+    requested = hub.RequestHandlerClass.asked
+    assert not [path for path in requested if path.endswith((".bin", ".py"))]
 
     hub.shutdown()
-    again = load("house/tiny", tmp_path / "home", hub.server_port, offline="1")
-    assert again.returncode == 0 and json.loads(again.stdout.splitlines()[-1])[1] == vectors
+    repeated = load("house/tiny", tmp_path / "home", hub.server_port, offline="1")
+    assert repeated.returncode == 0 and json.loads(repeated.stdout.splitlines()[-1])[1] == vectors
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,10 @@ def test_folder_of_timm(folder):
 def test_the_transform_is_the_one_of_the_weights(folder):
     """Squashed to the square, with the mean and deviation that the config says."""
     encoder = load_image_encoder(str(folder))
-    seen = encoder.transform(Image.new("RGB", (50, 20), (255, 0, 51)))
-    assert seen.shape == (3, SIZE, SIZE)
+    actual = encoder.transform(Image.new("RGB", (50, 20), (255, 0, 51)))
+    assert actual.shape == (3, SIZE, SIZE)
     for channel, value in enumerate([(1 - 0.2) / 0.5, (0 - 0.4) / 0.25, (0.2 - 0.6) / 0.2]):
-        torch.testing.assert_close(seen[channel], torch.full((SIZE, SIZE), value))
+        torch.testing.assert_close(actual[channel], torch.full((SIZE, SIZE), value))
 
 
 def test_what_is_transparent_is_white(folder):
@@ -135,18 +135,18 @@ def test_published_name_with_a_local_file(tmp_path):
 
 def test_weights_from_the_hub(folder, tmp_path, monkeypatch):
     """A published name asks the hub for its own repository and reads the file that comes."""
-    asked = {}
+    requested = {}
     torch.manual_seed(0)
     save_file(timm.create_model("test_vit.r160_in1k").state_dict(), tmp_path / "model.safetensors")
 
     def hub_folder(repo, files, required, **words):
-        asked.update(repo=repo, required=required, **words)
+        requested.update(repo=repo, required=required, **words)
         return tmp_path
 
     monkeypatch.setattr(hub, "hub_folder", hub_folder)
     encoder = load_image_encoder("timm:test_vit.r160_in1k")
-    assert encoder.name == "test_vit.r160_in1k" and asked["repo"] == "timm/test_vit.r160_in1k"
-    assert "--image_weights" in asked["alternatives"] and asked["kind"] == "image encoder"
+    assert encoder.name == "test_vit.r160_in1k" and requested["repo"] == "timm/test_vit.r160_in1k"
+    assert "--image_weights" in requested["alternatives"] and requested["kind"] == "image encoder"
 
 
 def test_hashes_follow_weights_and_transform(folder, tmp_path):

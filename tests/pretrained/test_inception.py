@@ -38,11 +38,11 @@ def trusted(published, monkeypatch):
 
 def test_features_are_those_of_the_library(published, trusted):
     grey = torch.randint(256, (3, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()
-    seen = inception.inception_features(inception.load_inception(trusted), grey, batch_size=2)
+    actual = inception.inception_features(inception.load_inception(trusted), grey, batch_size=2)
     with torch.no_grad():
         (theirs,) = published[1](grey.repeat(1, 3, 1, 1))
-    assert seen.shape == (3, inception.NUM_FEATURES)
-    torch.testing.assert_close(seen, theirs)
+    assert actual.shape == (3, inception.NUM_FEATURES)
+    torch.testing.assert_close(actual, theirs)
 
 
 def test_only_the_published_file_counts(published, tmp_path):
@@ -75,8 +75,8 @@ def test_fid_is_called_fid_only_with_inception(tmp_path, monkeypatch):
         lambda network, images: images.float().flatten(1).unflatten(1, (8, -1)).mean(2) / 255,
     )
     random = torch.Generator().manual_seed(0)
-    real, train, made = torch.randint(256, (3, 200, 1, 8, 8), generator=random).byte()
-    plain = image_quality(made // 2, real, train)
-    said = image_quality(made // 2, real, train, inception_weights=tmp_path)
-    assert set(said) - set(plain) == {"kid", "kid_std", "kid_floor", "fid", "fid_floor"}
-    assert said["fid"] > 10 * said["fid_floor"] and said["kid"] > abs(said["kid_floor"])
+    real, train, generated = torch.randint(256, (3, 200, 1, 8, 8), generator=random).byte()
+    plain = image_quality(generated // 2, real, train)
+    output = image_quality(generated // 2, real, train, inception_weights=tmp_path)
+    assert set(output) - set(plain) == {"kid", "kid_std", "kid_floor", "fid", "fid_floor"}
+    assert output["fid"] > 10 * output["fid_floor"] and output["kid"] > abs(output["kid_floor"])

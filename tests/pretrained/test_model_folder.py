@@ -131,11 +131,11 @@ def test_adapters_and_pipelines_are_refused(folder, name):
 def test_what_is_no_settings(folder, content, match):
     (folder / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with (
-        pytest.raises(UserError, match=rf"config\.json: .*{match}") as seen,
+        pytest.raises(UserError, match=rf"config\.json: .*{match}") as actual,
         checked_copy(folder, pickled=True),
     ):
         pytest.fail("handed on")
-    assert "\n" not in str(seen.value)
+    assert "\n" not in str(actual.value)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt"])

@@ -24,9 +24,11 @@ def nested(key, value):
 @pytest.mark.parametrize("key", sorted(REFUSED))
 def test_refused_at_any_depth_by_name(key):
     for settings in nested(key, {"AutoModel": "code.Model"}):
-        with pytest.raises(UserError, match=rf"folder/config\.json: '.*{key}' is refused") as seen:
+        with pytest.raises(
+            UserError, match=rf"folder/config\.json: '.*{key}' is refused"
+        ) as actual:
             check_settings(settings, PATH)
-        assert "\n" not in str(seen.value)
+        assert "\n" not in str(actual.value)
 
 
 @pytest.mark.parametrize("key", sorted(REFUSED))

@@ -41,9 +41,9 @@ FOREIGN = (
 def test_foreign_names_need_the_user(name):
     for kind, flag in (("text encoder", "--text_encoder"), ("image encoder", "--image_encoder")):
         assert not is_known(name, kind)
-        with pytest.raises(UserError, match=f"model.pth: names the {kind} .*{flag}") as seen:
+        with pytest.raises(UserError, match=f"model.pth: names the {kind} .*{flag}") as actual:
             select_model(None, name, kind, source="model.pth")
-        assert "\n" not in str(seen.value)
+        assert "\n" not in str(actual.value)
         assert select_model(name or "x", "minilm", kind, source="model.pth") == (name or "x")
         if name:
             assert select_model(name, "anything", kind, source="model.pth") == name
@@ -71,9 +71,9 @@ def test_what_will_be_loaded_is_said(caplog, monkeypatch):
 
 
 def test_long_names_are_cut():
-    with pytest.raises(UserError) as seen:
+    with pytest.raises(UserError) as actual:
         select_model(None, "x" * 10_000, "text encoder", source="model.pth")
-    assert len(str(seen.value)) < 400
+    assert len(str(actual.value)) < 400
 
 
 def test_files_of_weights():
@@ -105,15 +105,15 @@ def called(node: ast.AST) -> set[str]:
 
 
 def test_every_system_asks_before_it_loads():
-    unasked, seen = set(), set()
+    unasked, actual = set(), set()
     for path in systems.FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and called(node) & set(LOADERS):
-                place = (path.relative_to(systems.FOLDER).as_posix(), node.name)
-                seen.add(place)
+                position = (path.relative_to(systems.FOLDER).as_posix(), node.name)
+                actual.add(position)
                 if "select_model" not in called(node):
-                    unasked.add(place)
-    assert unasked == set(BY_THE_USER) and len(seen) > len(unasked)
+                    unasked.add(position)
+    assert unasked == set(BY_THE_USER) and len(actual) > len(unasked)
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ def oldest(name: str) -> str:
 def test_the_oldest_readers_execute_nothing(tmp_path: Path) -> None:
     """Pickles and code are refused, honest files load, with every reader at its oldest."""
     pytest.importorskip("open_clip", reason="the extra `clip` is not installed")
-    packages, place = tmp_path / "packages", tmp_path / "place"
-    place.mkdir()
+    packages, position = tmp_path / "packages", tmp_path / "place"
+    position.mkdir()
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", packages]
     installed = subprocess.run(
         [*pip, *(f"{name}=={oldest(name)}" for name in READERS)], capture_output=True, text=True
@@ -126,7 +126,7 @@ def test_the_oldest_readers_execute_nothing(tmp_path: Path) -> None:
     source = Path(weight_files.__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, *READERS],
-        cwd=place,
+        cwd=position,
         capture_output=True,
         text=True,
         env={
@@ -140,10 +140,10 @@ def test_the_oldest_readers_execute_nothing(tmp_path: Path) -> None:
     found = json.loads(run.stdout.splitlines()[-1])
     for name in READERS:
         assert Version(found["versions"][name]) == Version(oldest(name))
-    assert not (place / "executed").exists()
+    assert not (position / "executed").exists()
     assert len(found["evil"]) == 5
-    for said in found["evil"].values():
-        assert "nothing in it was executed" in said
+    for output in found["evil"].values():
+        assert "nothing in it was executed" in output
     assert "'auto_map' is refused" in found["code"]
-    assert all(said.startswith("loaded, ") for said in found["good"].values()), found
+    assert all(output.startswith("loaded, ") for output in found["good"].values()), found
     assert found["honest text"] == "loaded, 8 wide"

@@ -72,14 +72,14 @@ def test_fingerprint_follows_the_weights(saved):
 def test_clip_by_name_takes_the_published_weights(open_clip, saved, monkeypatch):
     """`clip` is ViT-B/32 of OpenAI: asked of the hub by its repository, with QuickGELU."""
     folder, _ = saved
-    asked = {}
+    requested = {}
 
     def hub_folder(repo, patterns, required, **_):
-        asked.update(repo=repo, required=required)
+        requested.update(repo=repo, required=required)
         return folder
 
     def create_model(architecture, *, pretrained, force_quick_gelu, device):
-        asked.update(architecture=architecture, weights=pretrained, gelu=force_quick_gelu)
+        requested.update(architecture=architecture, weights=pretrained, gelu=force_quick_gelu)
         return open_clip.create_model(f"local-dir:{folder}", device=device)
 
     for module in (hub, open_clip_text):
@@ -88,7 +88,7 @@ def test_clip_by_name_takes_the_published_weights(open_clip, saved, monkeypatch)
         open_clip_text, "open_clip_module", lambda: Replaced(open_clip, create_model)
     )
     encoder = load_text_encoder("clip")
-    assert asked == {
+    assert requested == {
         "repo": "timm/vit_base_patch32_clip_224.openai",
         "required": ["open_clip_model.safetensors"],
         "architecture": "ViT-B-32",
@@ -156,17 +156,17 @@ def test_the_tokenizer_of_a_folder_is_read_from_it_alone(open_clip, saved, monke
     (folder / "config.json").write_text('{"model_type": "bert"}')
     config = {**TINY, "text_cfg": {**TINY["text_cfg"], "hf_tokenizer_name": "somebody/model"}}
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
-    asked = []
+    requested = []
     original = transformers.AutoTokenizer.from_pretrained
 
     def from_pretrained(name, **given):
-        asked.append(given)
+        requested.append(given)
         assert str(name) != str(folder)
         return original(name, **given)
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
     encoder = load_text_encoder(str(folder))
-    assert [(each["trust_remote_code"], each["local_files_only"]) for each in asked] == [
+    assert [(each["trust_remote_code"], each["local_files_only"]) for each in requested] == [
         (False, True)
     ]
     tokens = encoder._tokenizer(["table"])[0].tolist()
@@ -179,10 +179,10 @@ def test_repositories_of_a_published_network_are_looked_at(open_clip, tmp_path, 
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
     (tmp_path / "hub" / "open_clip_pytorch_model.bin").write_bytes(b"never read")
-    asked = []
+    requested = []
 
     def hub_folder(repo, patterns, required, **_):
-        asked.append(repo)
+        requested.append(repo)
         return tmp_path / "hub"
 
     for module in (hub, open_clip_text):
@@ -191,7 +191,7 @@ def test_repositories_of_a_published_network_are_looked_at(open_clip, tmp_path, 
     name = "roberta-ViT-B-32/laion2b_s12b_b32k"
     with pytest.raises(UserError, match=r"config\.json: 'auto_map' is refused"):
         load_text_encoder(name)
-    assert asked[1:] == ["roberta-base"]
+    assert requested[1:] == ["roberta-base"]
     (tmp_path / "roberta-base").mkdir()
     with pytest.raises(UserError, match=r"\./roberta-base is there"):
         load_text_encoder(name)

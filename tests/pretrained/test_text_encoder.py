@@ -36,9 +36,9 @@ def test_distinct_texts_are_encoded_once_and_kept(tmp_path):
     assert encoder.asked == ["chair", "table", "", "стол"]
     np.testing.assert_array_equal(first, Counting().encode(texts))
 
-    again = Counting()
-    np.testing.assert_array_equal(embed_texts(again, ["стол", "lamp"], tmp_path)[0], first[4])
-    assert again.asked == ["lamp"]
+    repeated = Counting()
+    np.testing.assert_array_equal(embed_texts(repeated, ["стол", "lamp"], tmp_path)[0], first[4])
+    assert repeated.asked == ["lamp"]
     third = Counting()
     embed_texts(third, [*texts, "lamp"], tmp_path)
     assert third.asked == []

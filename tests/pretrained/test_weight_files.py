@@ -26,8 +26,8 @@ class Evil:
 def test_safetensors_are_handed_on_untouched(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file(TENSORS, path)
-    with as_safetensors(path) as seen:
-        assert seen == path
+    with as_safetensors(path) as actual:
+        assert actual == path
     assert path.is_file()
 
 
@@ -37,13 +37,13 @@ def test_pickles_become_safetensors(tmp_path, wrapper, legacy):
     path = tmp_path / "weights.bin"
     content = TENSORS if wrapper is None else {wrapper: TENSORS, "epoch": 3}
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    with as_safetensors(path) as seen:
-        assert seen.suffix == ".safetensors"
-        assert {k: v.tolist() for k, v in load_file(seen).items()} == {
+    with as_safetensors(path) as actual:
+        assert actual.suffix == ".safetensors"
+        assert {k: v.tolist() for k, v in load_file(actual).items()} == {
             "a.weight": [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]],
             "a.count": 7,
         }
-    assert not seen.exists()
+    assert not actual.exists()
 
 
 def test_averaged_weights_come_first(tmp_path):
@@ -55,8 +55,8 @@ def test_averaged_weights_come_first(tmp_path):
 def test_tied_weights_are_kept_twice(tmp_path):
     tied = torch.arange(4.0)
     torch.save({"a": tied, "b": tied, "c": tied[1:3]}, tmp_path / "x.pth")
-    with as_safetensors(tmp_path / "x.pth") as seen:
-        assert [v.tolist() for v in load_file(seen).values()] == [[0, 1, 2, 3]] * 2 + [[1, 2]]
+    with as_safetensors(tmp_path / "x.pth") as actual:
+        assert [v.tolist() for v in load_file(actual).values()] == [[0, 1, 2, 3]] * 2 + [[1, 2]]
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -69,9 +69,9 @@ def test_objects_are_refused_and_not_made(tmp_path, protocol, legacy):
         pickle_protocol=protocol,
         _use_new_zipfile_serialization=not legacy,
     )
-    with pytest.raises(UserError, match=r"x\.pth: .*nothing in it was executed") as seen:
+    with pytest.raises(UserError, match=r"x\.pth: .*nothing in it was executed") as actual:
         read_pickled(path)
-    assert not mark.exists() and "\n" not in str(seen.value)
+    assert not mark.exists() and "\n" not in str(actual.value)
 
 
 def test_packed_records_are_refused_before_they_are_read(tmp_path, monkeypatch):

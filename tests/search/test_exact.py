@@ -30,9 +30,12 @@ def make(count=300, dim=8, seed=0, groups=None):
     gallery = ExactGallery(encoder="toy")
     names = [f"v{n}" for n in range(count)]
     gallery.add(
-        names, vectors, [{"n": n, "half": n % 2} for n in range(count)],
-        encoder="toy", groups=groups,
-    )  # fmt: skip
+        names,
+        vectors,
+        [{"n": n, "half": n % 2} for n in range(count)],
+        encoder="toy",
+        groups=groups,
+    )
     return gallery, unit(vectors.astype(np.float64))
 
 
@@ -249,8 +252,9 @@ def test_killed_while_saving_leaves_a_whole_file(saved):
         held = len(open_gallery(saved))
         program = subprocess.Popen(
             [sys.executable, "-c", KILLED.replace("round {round}", f"{held} {{round}}"), saved],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         program.stdout.readline()
         time.sleep(random.uniform(0, 0.12))
         os.kill(program.pid, signal.SIGKILL)
@@ -286,7 +290,9 @@ print((peak() - before) / (60_000 * 256 * 4))
     for verb in ("write", "read"):
         answer = subprocess.run(
             [sys.executable, "-c", program, tmp_path / "large.gallery", verb],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert answer.returncode == 0, answer.stderr
         assert 0.9 < float(answer.stdout) < 1.6, (verb, answer.stdout)

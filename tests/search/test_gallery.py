@@ -216,8 +216,9 @@ def test_chroma_has_no_mean(tmp_path):
     gallery.add(IDS[:4], VECTORS[:4], RECORDS[:4], encoder="toy 1", groups=GROUPS[:4])
     wrong(
         lambda: gallery.search(VECTORS[:1], 1, encoder="toy 1", aggregate="mean"),
-        "best vector only", "exact gallery",
-    )  # fmt: skip
+        "best vector only",
+        "exact gallery",
+    )
     wrong(lambda: gallery.save(tmp_path / "elsewhere"), "stays where it is")
 
 

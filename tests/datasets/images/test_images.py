@@ -132,8 +132,8 @@ HEADER = "emoji,hexcode,group,subgroups,annotation,tags,openmoji_tags,skintone\n
 @pytest.fixture
 def drawings(tmp_path) -> Path:
     """Packages of two things, in the layouts of the real ones."""
-    place = tmp_path / "emoji"
-    data = place / "openmoji" / "package"
+    position = tmp_path / "emoji"
+    data = position / "openmoji" / "package"
     for code, color in (("2B50", "gold"), ("1F3C6-FE0F", "red"), ("1F44B-1F3FB", "red")):
         path = data / "color" / "svg" / f"{code}.svg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,14 +149,14 @@ def drawings(tmp_path) -> Path:
         if name == "openmoji":
             continue
         icons = {"width": 2, "height": 2, "icons": {"star": {"body": body}}}
-        package = place / name / "package"
+        package = position / name / "package"
         package.mkdir(parents=True)
         if name == "fxemoji":
             icons["icons"]["trophycup"] = {"body": body}
         elif name not in emoji.FLAGS:
             (package / "chars.json").write_text('{"2b50": "star"}')
         (package / "icons.json").write_text(json.dumps(icons))
-    return place
+    return position
 
 
 class TestEmoji:

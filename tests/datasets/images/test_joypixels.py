@@ -19,10 +19,10 @@ NAMES = {"2b50": "star", "1f468-200d-1f373": "man cook", "1f335": "cactus"}
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A star and a cook, named as the maker names files, and a skin tone that has no name."""
-    place = tmp_path / "joypixels" / "assets" / "package" / "png" / "128"
-    place.mkdir(parents=True)
+    position = tmp_path / "joypixels" / "assets" / "package" / "png" / "128"
+    position.mkdir(parents=True)
     for code, color in (("2b50", "gold"), ("1f468-1f373", "red"), ("1f468-1f3fb-1f373", "blue")):
-        Image.new("RGBA", (128, 128), color).save(place / f"{code}.png")
+        Image.new("RGBA", (128, 128), color).save(position / f"{code}.png")
     return tmp_path / "joypixels"
 
 

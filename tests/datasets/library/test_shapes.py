@@ -68,15 +68,15 @@ def test_bits_and_cells_are_the_same(tmp_path: Path) -> None:
 def test_without_voxels_one_line_says_how_to_make_them(tmp_path: Path) -> None:
     folder = write_library(tmp_path / "balls")
     with pytest.raises(UserError) as caught:
-        voxelize_shapes(list_shapes([folder]), 64)
+        voxelize_shapes(list_shapes([folder]), 64, cache=tmp_path / "cache")
     message = str(caught.value)
     assert "\n" not in message and "no voxels of 64^3 for ball1 (there: none)" in message
     assert "triform shapes prepare MESHES LIBRARY --voxel_size 64" in message
     other = write_library(tmp_path / "others", voxels=24)
     with pytest.raises(UserError, match=r"\(there: 24\^3\)"):
-        voxelize_shapes(list_shapes([other]), 64)
+        voxelize_shapes(list_shapes([other]), 64, cache=tmp_path / "cache")
     with pytest.raises(UserError, match="leave fill on"):
-        voxelize_shapes(list_shapes([other]), 24, fill=False)
+        voxelize_shapes(list_shapes([other]), 24, cache=tmp_path / "cache", fill=False)
 
 
 def test_the_voxel_gan_reads_a_library(tmp_path: Path) -> None:

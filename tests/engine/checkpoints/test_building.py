@@ -31,13 +31,13 @@ def tensors(width: int = 3) -> dict[str, Tensor]:
 
 
 def test_what_is_computed_is_there_and_what_is_saved_is_loaded() -> None:
-    given = tensors()
-    network = build_network(Net, {k: v.half() for k, v in given.items()}, PATH)
+    inputs = tensors()
+    network = build_network(Net, {k: v.half() for k, v in inputs.items()}, PATH)
     assert not network.training
     assert network.table.tolist() == [0, 2, 4, 6] and network.rates.tolist() == [0, 0.5, 1]
     for name, tensor in network.state_dict().items():
         assert tensor.device.type == "cpu" and tensor.dtype == torch.float32
-        assert torch.equal(tensor, given[name].half().float())
+        assert torch.equal(tensor, inputs[name].half().float())
     assert network.layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -119,12 +119,12 @@ def test_other_threads_may_build_what_they_like(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_comparing_draws_no_random_numbers() -> None:
-    given = tensors()
+    inputs = tensors()
     torch.manual_seed(0)
     Net()
     expected = torch.rand(3)
     torch.manual_seed(0)
-    build_network(Net, given, PATH)
+    build_network(Net, inputs, PATH)
     assert torch.equal(torch.rand(3), expected)
 
 

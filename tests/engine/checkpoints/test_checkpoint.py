@@ -152,12 +152,12 @@ def test_exported_weights(tmp_path: Path) -> None:
     shared = torch.randn(2, 2)
     networks = {"a": {"x.w": shared, "tied": shared}, "b": {"y": torch.arange(6).reshape(2, 3).T}}
     config = {"data": {"names": ["стол"]}, "lr": 1e-4}
-    given = {"classes": ["стол", "a\nb"], "size": 28}
+    inputs = {"classes": ["стол", "a\nb"], "size": 28}
     checkpoint.export_weights(
-        path, networks, config, system="toy", metadata=given, extra={"licence": "CC0"}
+        path, networks, config, system="toy", metadata=inputs, extra={"licence": "CC0"}
     )
     weights, loaded, system, metadata = checkpoint.load_weights(path)
-    assert (loaded, system, metadata) == (config, "toy", given)
+    assert (loaded, system, metadata) == (config, "toy", inputs)
     assert weights.keys() == networks.keys()
     for name, tensors in networks.items():
         for key, tensor in tensors.items():

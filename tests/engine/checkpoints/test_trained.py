@@ -27,8 +27,8 @@ def best_of(run: str) -> Path:
 
 def test_a_file_or_a_run_is_what_it_says() -> None:
     path = best_of("run_1")
-    for given in (path, path.parents[1]):
-        assert find_checkpoint(str(given), "painter") == path
+    for inputs in (path, path.parents[1]):
+        assert find_checkpoint(str(inputs), "painter") == path
     with pytest.raises(UserError, match=r"--checkpoint other\.pth: not there"):
         find_checkpoint("other.pth", "painter")
     with pytest.raises(UserError, match=r"--checkpoint runs: no run directory"):

@@ -4,9 +4,6 @@ import json
 import math
 from pathlib import Path
 
-import pytest
-
-from triform.base.errors import UserError
 from triform.engine.runs.tracking import JsonLines, TensorBoard, read_metrics
 
 
@@ -47,10 +44,3 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     events.Reload()
     points = [(event.step, event.value) for event in events.Scalars("val/loss")]
     assert points == [(3, 0.5), (6, 0.25)]
-
-
-def test_a_missing_tensorboard_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the command that brings it."""
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match=r"--tensorboard needs .* pip install tensorboard"):
-        TensorBoard(tmp_path)

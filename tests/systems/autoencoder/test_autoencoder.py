@@ -78,18 +78,18 @@ def run(tmp_path_factory):
 
 
 def test_reconstruct_and_evaluate(run, tmp_path, capsys):
-    given, sheet, points = ["--checkpoint", str(run)], tmp_path / "s.png", tmp_path / "m.png"
+    inputs, sheet, points = ["--checkpoint", str(run)], tmp_path / "s.png", tmp_path / "m.png"
     flags = ["--num_samples", "12", "--output", str(sheet), "--latent_map", str(points)]
-    assert cli.main(["autoencoder", "reconstruct", *given, *flags]) == 0
+    assert cli.main(["autoencoder", "reconstruct", *inputs, *flags]) == 0
     # clean, noisy and reconstructed rows of ten and of two
     assert np.asarray(Image.open(sheet)).shape == (8 * (6 * 10 + 2), 8 * (10 * 10 + 2))
     assert points.stat().st_size
     capsys.readouterr()
-    assert cli.main(["autoencoder", "evaluate", *given, "--json"]) == 0
+    assert cli.main(["autoencoder", "evaluate", *inputs, "--json"]) == 0
     rows = {row["by"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
     assert set(rows) == {"autoencoder", "8 principal components", "mean image"}
     for row in rows.values():
         assert row["quality_percent"] == pytest.approx(100 * (1 - row["absolute_error"]))
     assert rows["8 principal components"]["squared_error"] < rows["mean image"]["squared_error"]
-    assert cli.main(["autoencoder", "reconstruct", *given, "--output", "folder"]) == 2
+    assert cli.main(["autoencoder", "reconstruct", *inputs, "--output", "folder"]) == 2
     assert "must be a .png" in capsys.readouterr().err

@@ -109,9 +109,9 @@ def test_validation_in_training(tagged, split):
     clean = tagged.images[split].float() / 255
     inputs = add_noise(clean, 0.3, generator("evaluate", split))
     with torch.no_grad():
-        numbers, again = system.evaluate(split), system.evaluate(split)
+        numbers, repeated = system.evaluate(split), system.evaluate(split)
         reconstruction, latents = system.networks["autoencoder"](inputs)
-    assert numbers == again
+    assert numbers == repeated
     absolute = float((reconstruction - clean).abs().mean())
     expected = {
         "loss": float((reconstruction - clean).square().mean()),
@@ -134,5 +134,5 @@ def test_only_a_sparse_one_has_a_penalty_on_latents(tagged, objective, error, fa
     with torch.no_grad():
         reconstruction, latents = system.networks["autoencoder"](images)
         difference = reconstruction - images
-    wanted = difference.square().mean() if error == "squared" else difference.abs().mean()
-    assert losses["loss"].item() == pytest.approx(float(wanted + factor * latents.abs().mean()))
+    expected = difference.square().mean() if error == "squared" else difference.abs().mean()
+    assert losses["loss"].item() == pytest.approx(float(expected + factor * latents.abs().mean()))

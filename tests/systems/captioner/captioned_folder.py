@@ -4,6 +4,22 @@ from pathlib import Path
 
 from PIL import Image
 
+# Settings of a network that trains within seconds.
+TINY = {
+    "freq_threshold": 1,
+    "num_workers": 0,
+    "device": "cpu",
+    "batch_size": 4,
+    "embed_size": 16,
+    "decoder_dim": 16,
+    "encoder_dim": 16,
+}
+
+
+def flags_of(**settings: object) -> list[str]:
+    """Settings as words of a command line."""
+    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+
 
 def write_flickr(folder: Path, count: int = 12) -> list[str]:
     """Write a small folder and CSV; returns the flags that name them."""

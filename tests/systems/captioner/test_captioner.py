@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from captioned_folder import write_flickr
+from captioned_folder import TINY, flags_of, write_flickr
 from PIL import Image
 
 from triform import cli
@@ -146,28 +146,9 @@ def test_documented_files(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
     flags = [
         *write_flickr(tmp_path),
-        "--encoder",
-        "random:resnet10t",
-        "--image_size",
-        "64",
-        "--freq_threshold",
-        "1",
-        "--epochs",
-        "2",
-        "--embed_size",
-        "16",
-        "--decoder_dim",
-        "16",
-        "--encoder_dim",
-        "16",
-        "--batch_size",
-        "4",
-        "--num_workers",
-        "0",
-        "--device",
-        "cpu",
-        "--save_every_epoch",
-        "true",
+        *flags_of(
+            **TINY, encoder="random:resnet10t", image_size=64, epochs=2, save_every_epoch="true"
+        ),
     ]
     train(System, parse(Config, flags))
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
@@ -203,20 +184,15 @@ def test_detection_without_informative_words_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
     flags = [
         *write_flickr(tmp_path, 40),
-        "--encoder",
-        "small",
-        "--image_size",
-        "32",
-        "--detection",
-        "1",
-        "--freq_threshold",
-        "1",
-        "--vocab_path",
-        "",
-        "--num_workers",
-        "0",
-        "--device",
-        "cpu",
+        *flags_of(
+            encoder="small",
+            image_size=32,
+            detection=1,
+            freq_threshold=1,
+            vocab_path="",
+            num_workers=0,
+            device="cpu",
+        ),
     ]
     with pytest.raises(UserError, match="detection 1: no word tells these 40 images apart"):
         System(parse(Config, flags))

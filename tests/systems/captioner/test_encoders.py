@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captioned_folder import write_flickr
+from captioned_folder import TINY, flags_of, write_flickr
 
 from triform.base.errors import UserError
 from triform.base.settings.config import parse
@@ -20,26 +20,7 @@ def test_cached_features_are_those_of_encoding(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
     flags = [
         *write_flickr(tmp_path),
-        "--encoder",
-        "random:resnet10t",
-        "--image_size",
-        "64",
-        "--freq_threshold",
-        "1",
-        "--vocab_path",
-        "",
-        "--num_workers",
-        "0",
-        "--device",
-        "cpu",
-        "--batch_size",
-        "4",
-        "--embed_size",
-        "16",
-        "--decoder_dim",
-        "16",
-        "--encoder_dim",
-        "16",
+        *flags_of(**TINY, encoder="random:resnet10t", image_size=64, vocab_path=""),
     ]
     cached = System(parse(Config, flags))
     plain = System(parse(Config, [*flags, "--cache_features", "false"]))
@@ -56,24 +37,17 @@ def test_cached_features_are_those_of_encoding(tmp_path, monkeypatch):
 def test_a_tuned_encoder_is_saved_with_the_model(tmp_path, caplog):
     """Its weights are trained, its batch norms frozen, and no other weights are loaded later."""
     flags = [
-        "--config",
-        "tiny",
-        "--device",
-        "cpu",
-        "--runs_dir",
-        str(tmp_path),
-        "--epochs",
-        "1",
-        "--encoder",
-        "random:test_efficientnet",
-        "--encoder_fine_tune",
-        "true",
-        "--lr_mode",
-        "finetune",
-        "--finetune_lr",
-        "0.01",
-        "--detection",
-        "1",
+        *flags_of(
+            config="tiny",
+            device="cpu",
+            runs_dir=tmp_path,
+            epochs=1,
+            encoder="random:test_efficientnet",
+            encoder_fine_tune="true",
+            lr_mode="finetune",
+            finetune_lr=0.01,
+            detection=1,
+        ),
     ]
     settings = parse(Config, flags, PRESETS)
     before = System(settings).captioner.encoder.state_dict()
@@ -94,20 +68,15 @@ def test_the_tuned_encoder_of_another_captioner(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
     name = "random:test_efficientnet"
     flags = [
-        "--config",
-        "tiny",
-        "--device",
-        "cpu",
-        "--runs_dir",
-        str(tmp_path),
-        "--epochs",
-        "1",
-        "--encoder",
-        name,
-        "--frame",
-        "true",
-        "--detection",
-        "0",
+        *flags_of(
+            config="tiny",
+            device="cpu",
+            runs_dir=tmp_path,
+            epochs=1,
+            encoder=name,
+            frame="true",
+            detection=0,
+        ),
     ]
     tuned = ["--encoder_fine_tune", "true", "--lr_mode", "finetune", "--finetune_lr", "0.01"]
     first_run = Path(train(System, parse(Config, [*flags, *tuned], PRESETS))["run"])

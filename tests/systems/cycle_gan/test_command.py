@@ -109,7 +109,7 @@ def test_evaluation_measures_both_ways(place, trained):
     assert numbers["images_a"] == numbers["images_b"] == 2
     assert 0 < numbers["cycle_a"] < 1 and "l1_a2b" not in numbers
     assert Image.open(sheet).width > 0
-    again = run(
+    repeated = run(
         "evaluate",
         "--checkpoint",
         trained,
@@ -119,7 +119,7 @@ def test_evaluation_measures_both_ways(place, trained):
         place / "squares",
         "--json",
     )
-    assert json.loads(again.stdout)["cycle_b"] == numbers["cycle_b"]
+    assert json.loads(repeated.stdout)["cycle_b"] == numbers["cycle_b"]
 
 
 def test_known_pairs_are_scored(tmp_path):
@@ -166,5 +166,5 @@ def test_wrong_input_is_one_line(place, trained, tmp_path):
 
 
 def test_half_a_pair_of_folders_is_told_in_plain_words(tmp_path):
-    said = run("train", "--domain_a", tmp_path, status=2).stderr
-    assert said == "triform: domain_b: missing; two folders are needed, or none and a dataset\n"
+    output = run("train", "--domain_a", tmp_path, status=2).stderr
+    assert output == "triform: domain_b: missing; two folders are needed, or none and a dataset\n"

@@ -55,15 +55,15 @@ def test_distances_are_to_images_of_the_kind_that_was_wanted(monkeypatch):
         lambda some, others: (float(some.mean() - others.mean()), 9.0),
     )
     kinds = (flat(10).repeat(100, 1, 1, 1), flat(60).repeat(100, 1, 1, 1))
-    made = (flat(13).repeat(100, 1, 1, 1), flat(67).repeat(100, 1, 1, 1))
-    assert _kernel_distances(*kinds, *made) == {
+    generated = (flat(13).repeat(100, 1, 1, 1), flat(67).repeat(100, 1, 1, 1))
+    assert _kernel_distances(*kinds, *generated) == {
         "kernel_distance_a2b": 7.0,
         "kernel_distance_b2a": 3.0,
         "kernel_distance_untranslated": -50.0,
     }
     few = flat(60).repeat(99, 1, 1, 1)
-    assert _kernel_distances(kinds[0], few, made[0], few) == {}
-    assert _kernel_distances(few, kinds[0], few, made[0]) == {}
+    assert _kernel_distances(kinds[0], few, generated[0], few) == {}
+    assert _kernel_distances(few, kinds[0], few, generated[0]) == {}
 
 
 def test_difference_is_a_mean_over_all_pixels_also_of_many_images():
@@ -132,7 +132,7 @@ def test_evaluate_translates_test_images(tagged, untrained, number, classes_by_t
 
 def test_training_watches_validation_images_of_both_ways(tagged):
     system = System(small(tagged))
-    system.decay.steps = 17
+    system.num_steps = 17
     with torch.no_grad():
         numbers = system.evaluate("val")
     a = tagged.images["val"].expand(-1, 3, -1, -1)
@@ -201,3 +201,15 @@ def test_the_losses_of_a_step(tagged):
     assert pushed["discriminator"].item() == pytest.approx(both)
     pushed["discriminator"].backward()
     assert system.networks["a2b"].amount.grad is None  # translations come without their graph
+
+
+def test_a_step_has_the_rate_of_its_place_in_the_run(tagged):
+    system = System(small(tagged))
+    system.total_steps = 400
+    for steps, factor in ((0, 1.0), (200, 1.0), (300, 0.5), (400, 0.0)):
+        system.num_steps = steps
+        for optimizer in system.optimizers.values():
+            optimizer.param_groups[0]["lr"] = 1.0  # as the engine sets it before each step
+        system.step(next(iter(system.batches())), lambda *_: None)
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in system.optimizers.values()]
+        assert rates == [factor, factor]

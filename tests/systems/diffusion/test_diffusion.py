@@ -60,7 +60,7 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm"])
 def test_generate_with_each_sampler(run, sampler, tmp_path):
-    given = [
+    inputs = [
         "diffusion",
         "generate",
         "--checkpoint",
@@ -75,10 +75,10 @@ def test_generate_with_each_sampler(run, sampler, tmp_path):
         "3",
         "7",
     ]
-    assert cli.main([*given, "--output", str(tmp_path / "generated")]) == 0
+    assert cli.main([*inputs, "--output", str(tmp_path / "generated")]) == 0
     assert len(list((tmp_path / "generated").glob("*.png"))) == 6
     assert (
-        cli.main([*given, "--guidance", "3", "--show_steps", "--output", str(tmp_path / "c.png")])
+        cli.main([*inputs, "--guidance", "3", "--show_steps", "--output", str(tmp_path / "c.png")])
         == 0
     )
     assert np.asarray(Image.open(tmp_path / "c.png")).ndim == 2
@@ -86,7 +86,7 @@ def test_generate_with_each_sampler(run, sampler, tmp_path):
 
 def test_evaluate_reports_quality_and_time(run, tmp_path, capsys):
     sheet = tmp_path / "nearest.png"
-    given = [
+    inputs = [
         "diffusion",
         "evaluate",
         "--checkpoint",
@@ -100,7 +100,7 @@ def test_evaluate_reports_quality_and_time(run, tmp_path, capsys):
         str(sheet),
         "--classification_score",
     ]
-    assert cli.main(given) == 0
+    assert cli.main(inputs) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["images"] == 200 and report["milliseconds_per_image"] > 0
     assert report["kernel_distance"] > report["kernel_distance_floor"] and sheet.is_file()

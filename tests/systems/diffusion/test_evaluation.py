@@ -61,8 +61,8 @@ def test_validation_is_at_fixed_amounts_of_noise(tagged, objective):
     t = torch.tensor([0, 3, 6, 9, 0, 3, 6, 9, 0, 3])
     signal, spread = alphas()[t].sqrt(), (1 - alphas()[t]).sqrt()
     signal, spread = signal.view(-1, 1, 1, 1), spread.view(-1, 1, 1, 1)
-    wanted = {"epsilon": noise, "x0": images, "v": signal * noise - spread * images}[objective]
-    assert numbers == {"loss": pytest.approx(float((0.25 - wanted).square().mean()), rel=1e-4)}
+    expected = {"epsilon": noise, "x0": images, "v": signal * noise - spread * images}[objective]
+    assert numbers == {"loss": pytest.approx(float((0.25 - expected).square().mean()), rel=1e-4)}
     x_t, timesteps, labels = network.inputs[0]
     assert torch.equal(timesteps, t) and labels.tolist() == [0] * 5 + [1] * 5
     torch.testing.assert_close(x_t, signal * images + spread * noise, rtol=1e-4, atol=1e-4)

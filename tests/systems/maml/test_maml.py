@@ -147,8 +147,8 @@ def test_all_tasks_at_once_are_a_loop_over_tasks(anil, way, monkeypatch):
     for number in range(3):
         weights = dict(parameters)
         for _ in range(2):
-            said = functional_call(network, weights, (batch["support"][number],))
-            loss = F.cross_entropy(said, batch["support_labels"][number])
+            output = functional_call(network, weights, (batch["support"][number],))
+            loss = F.cross_entropy(output, batch["support_labels"][number])
             gradients = torch.autograd.grad(loss, [weights[n] for n in names], create_graph=True)
             weights |= {n: weights[n] - 0.2 * g for n, g in zip(names, gradients, strict=True)}
         plain.append(functional_call(network, weights, (batch["query"][number],)))

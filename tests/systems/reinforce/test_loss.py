@@ -64,7 +64,7 @@ def test_advantages():
 def test_what_follows_a_time_limit_is_what_the_baseline_expects():
     returns, episodes = torch.tensor([1.9, 1.0, 1.0]), torch.tensor([0, 0, 1])
     bootstrap = torch.tensor([0.81, 0.9, 0.0])
-    seen = with_bootstrap(returns, bootstrap, episodes, torch.tensor([10.0, 7.0]))
-    assert seen.tolist() == pytest.approx([1.9 + 8.1, 1 + 9, 1])
+    actual = with_bootstrap(returns, bootstrap, episodes, torch.tensor([10.0, 7.0]))
+    assert actual.tolist() == pytest.approx([1.9 + 8.1, 1 + 9, 1])
     assert value_scale(0.99) == pytest.approx(100) and value_scale(1.0) == 1000
     assert value_loss(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])) == 2

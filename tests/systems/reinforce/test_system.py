@@ -96,7 +96,7 @@ def test_the_losses_of_a_step_by_hand(baseline, normalize):
         def forward(self, rows):
             return rows[:, :1] * self.values
 
-    given = {
+    inputs = {
         "device": "cpu",
         "model": {"baseline": baseline},
         "training": {
@@ -106,7 +106,7 @@ def test_the_losses_of_a_step_by_hand(baseline, normalize):
             "value_steps": 2,
         },
     }
-    system, pushed = System(Config.model_validate(given)), []
+    system, pushed = System(Config.model_validate(inputs)), []
     system.networks["policy"] = Times(0.0, 1.0)
     if baseline:
         system.networks["value"] = Times(0.3)
@@ -141,8 +141,8 @@ def test_the_losses_of_a_step_by_hand(baseline, normalize):
         wanted = [("value", value), ("value", value), *wanted]
         assert losses["value"].item() == pytest.approx(value, rel=1e-4)
     assert [name for name, _ in pushed] == [name for name, _ in wanted]
-    for (_, seen), (_, number) in zip(pushed, wanted, strict=True):
-        assert seen == pytest.approx(number, rel=1e-4)
+    for (_, actual), (_, number) in zip(pushed, wanted, strict=True):
+        assert actual == pytest.approx(number, rel=1e-4)
     assert losses["entropy"].item() == pytest.approx(entropy, rel=1e-5)
     total = policy + (value if baseline else 0)
     assert float(losses["loss"]) == pytest.approx(total, rel=1e-4)

@@ -25,18 +25,27 @@ def test_negatives_count_as_other_objects_do():
     for positives in ("logsumexp", "mean", "each"):
         # loss of the first two objects' images, the others being in the memory or in the batch
         found = within_views(
-            views[:2], 5.0, positives=positives, negatives=views[2:].flatten(0, 1),
+            views[:2],
+            5.0,
+            positives=positives,
+            negatives=views[2:].flatten(0, 1),
             is_other=torch.ones(2, 4, dtype=torch.bool),
-        )  # fmt: skip
+        )
         own = within_views(views[:2], 5.0, positives=positives)
         hidden = within_views(
-            views[:2], 5.0, positives=positives, negatives=views[2:].flatten(0, 1),
+            views[:2],
+            5.0,
+            positives=positives,
+            negatives=views[2:].flatten(0, 1),
             is_other=torch.zeros(2, 4, dtype=torch.bool),
-        )  # fmt: skip
+        )
         torch.testing.assert_close(hidden, own)
         whole = within_views(views, 5.0, positives=positives)
         turned = within_views(
-            views[2:], 5.0, positives=positives, negatives=views[:2].flatten(0, 1),
+            views[2:],
+            5.0,
+            positives=positives,
+            negatives=views[:2].flatten(0, 1),
             is_other=torch.ones(2, 4, dtype=torch.bool),
-        )  # fmt: skip
+        )
         torch.testing.assert_close((found + turned) / 2, whole)

@@ -146,8 +146,10 @@ def test_stale_or_missing_features_are_one_line(flags, features, tmp_path):
         System(preset("documented", *flags, "--image_encoder", "vit_large_patch14_dinov2"))
     with np.load(features) as arrays:
         kept = {key: arrays[key] for key in arrays.files}
-    keep = [not name.startswith(kept["filenames"][0].split("_view")[0]) for name in
-            kept["filenames"].tolist()]  # fmt: skip
+    keep = [
+        not name.startswith(kept["filenames"][0].split("_view")[0])
+        for name in kept["filenames"].tolist()
+    ]
     for key in ("embeddings", "filenames", "digests"):
         kept[key] = kept[key][keep]
     np.savez(tmp_path / "less.npz", **kept)
@@ -156,7 +158,8 @@ def test_stale_or_missing_features_are_one_line(flags, features, tmp_path):
 
 
 def test_experts_are_kept_in_balance_where_asked(flags):
-    config = preset("documented", *flags, "--moe_top_k", "2", "--balance_weight", "0.01",
-                    "--max_steps", "2")  # fmt: skip
+    config = preset(
+        "documented", *flags, "--moe_top_k", "2", "--balance_weight", "0.01", "--max_steps", "2"
+    )
     result = fit(System(config))
     assert 1 <= result.metrics["train/balance"] <= 8

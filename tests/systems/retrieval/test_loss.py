@@ -66,9 +66,13 @@ def loss_of(captions=(0, 1, 2, 3), memory=None, texts=TEXTS, **weights) -> dict[
 
 def test_every_part_and_its_weight():
     found = loss_of(
-        image_shape_weight=0.5, text_shape_weight=2, text_image_weight=0.3,
-        image_image_weight=0.7, balance_weight=0.01, image_positives="mean",
-    )  # fmt: skip
+        image_shape_weight=0.5,
+        text_shape_weight=2,
+        text_image_weight=0.3,
+        image_image_weight=0.7,
+        balance_weight=0.01,
+        image_positives="mean",
+    )
     parts = {
         "image_shape": against(POINTS, IMAGES),
         "image_image": among_views(each=False),

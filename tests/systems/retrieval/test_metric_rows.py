@@ -16,9 +16,13 @@ BY = {
 def test_all_queries_and_each_split_apart():
     rows = metric_rows("preview", BY, SPLITS, (1, 3))
     assert [(row["by"], row.get("split", ""), row.get("queries", 0)) for row in rows] == [
-        ("views", "", 0), ("plain baseline", "", 0), ("views", "val", 3),
-        ("plain baseline", "val", 3), ("views", "test", 1), ("plain baseline", "test", 1),
-    ]  # fmt: skip
+        ("views", "", 0),
+        ("plain baseline", "", 0),
+        ("views", "val", 3),
+        ("plain baseline", "val", 3),
+        ("views", "test", 1),
+        ("plain baseline", "test", 1),
+    ]
     views, plain, val, plain_val, test, _ = rows
     assert views["query"] == "preview"
     assert (views["recall@1"], views["recall@3"], views["median_rank"]) == (0.75, 1, 1)
@@ -32,8 +36,10 @@ def test_mcnemar_against_the_baseline():
     rows = metric_rows("mesh", BY, SPLITS, (1, 3))
     # two are right by the views alone, one by the baseline alone: 2 * (1 + 3) / 2**3 = 1
     assert (rows[0]["alone_right"], rows[0]["baseline_alone_right"], rows[0]["mcnemar_p"]) == (
-        2, 1, 1.0,
-    )  # fmt: skip
+        2,
+        1,
+        1.0,
+    )
     assert "mcnemar_p" not in rows[1]
     six = {"views": np.ones(6), "plain baseline": np.full(6, 2)}
     assert metric_rows("mesh", six, np.full(6, "val"), (1,))[0]["mcnemar_p"] == 0.0312  # 2 / 2**6

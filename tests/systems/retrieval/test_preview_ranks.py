@@ -66,9 +66,12 @@ def measured(catalogue, retriever=None, **settings):
     config = SimpleNamespace(data=SimpleNamespace(library="somewhere"))
     settings = EvaluateConfig(k_list_for_recalls=(1, 2), hard=False, **settings)
     return previews.evaluate_previews(
-        retriever or SimpleNamespace(has_text=False), catalogue["objects"], np.arange(4), config,
+        retriever or SimpleNamespace(has_text=False),
+        catalogue["objects"],
+        np.arange(4),
+        config,
         settings,
-    )  # fmt: skip
+    )
 
 
 def holds(row: dict, expected: dict) -> bool:
@@ -83,9 +86,11 @@ def by(rows, *keys) -> dict:
 def test_a_preview_finds_its_mesh_and_a_mesh_its_preview(catalogue):
     report = measured(catalogue)
     expected = {
-        ("preview", "views"): (1, 2, 1), ("preview", "plain baseline"): (3, 1, 2),
-        ("mesh", "views"): (1, 3, 1), ("mesh", "plain baseline"): (2, 1, 2),
-    }  # fmt: skip
+        ("preview", "views"): (1, 2, 1),
+        ("preview", "plain baseline"): (3, 1, 2),
+        ("mesh", "views"): (1, 3, 1),
+        ("mesh", "plain baseline"): (2, 1, 2),
+    }
     found = by(report["previews"], "query", "by")
     assert list(found) == list(expected) and report["previewed_objects"] == 3
     for key, ranks in expected.items():
@@ -121,8 +126,10 @@ def test_names_by_points_by_the_mean_view_and_by_both(catalogue):
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     both = asked @ mean.T + NAME_POINT_WEIGHT * asked
     for name, similarity in (
-        ("points", asked), ("mean view", asked @ mean.T), ("mean view and points", both),
-    ):  # fmt: skip
+        ("points", asked),
+        ("mean view", asked @ mean.T),
+        ("mean view and points", both),
+    ):
         ranks = [1 + int((row > row[own]).sum()) for own, row in enumerate(similarity)]
         assert holds(found["name", name], numbers(ranks)), name
 

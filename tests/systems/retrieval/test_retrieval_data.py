@@ -91,8 +91,11 @@ def test_swapped_channels_are_swapped_in_cloud_and_image(objects):
     )
     one, other = (fetch([0, 1], generator("c", 3)) for fetch in (plain, swapped))
     for row in range(2):
-        orders = [list(o) for o in torch.cartesian_prod(*[torch.arange(3)] * 3).tolist()
-                  if len(set(o)) == 3]  # fmt: skip
+        orders = [
+            list(o)
+            for o in torch.cartesian_prod(*[torch.arange(3)] * 3).tolist()
+            if len(set(o)) == 3
+        ]
         fits = [
             order
             for order in orders

@@ -30,7 +30,7 @@ def test_weight_names_are_the_original_ones() -> None:
         *(f"decoder.deconv{i}" for i in layers),
         *(f"decoder.bn_deconv{i}" for i in range(1, 4)),
     }
-    plain = Discriminator(32)
+    plain = Discriminator(ModelConfig(), 32)
     assert {name for name, _ in plain.named_parameters() if name.endswith("weight")} == {
         *(f"conv.{i}.weight" for i in (0, 2, 4, 6)),
         "fc.weight",

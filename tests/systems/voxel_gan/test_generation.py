@@ -70,8 +70,8 @@ def test_names_of_files(tmp_path: Path) -> None:
 def test_every_prompt_with_every_seed(tmp_path: Path) -> None:
     listed = tmp_path / "prompts.txt"
     listed.write_text("a bed\n\n  a lamp \n")
-    asked = read_requests(settings(prompt="a chair", prompt_file=listed, num_samples=2, seed=7))
-    assert asked == [
+    requested = read_requests(settings(prompt="a chair", prompt_file=listed, num_samples=2, seed=7))
+    assert requested == [
         Request(prompt, seed) for prompt in ("a chair", "a bed", "a lamp") for seed in (7, 8)
     ]
     assert read_requests(settings()) == [Request("", 42)]

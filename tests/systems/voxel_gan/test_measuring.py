@@ -150,9 +150,9 @@ class Known:
 
     def voxels(self, rows):
         found = torch.zeros(len(rows), 1, R, R, R)
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             start = self.places[row]
-            found[place, 0, start : start + self.lengths[row], 3, 5] = 1
+            found[position, 0, start : start + self.lengths[row], 3, 5] = 1
         return found
 
 
@@ -169,11 +169,11 @@ class Keeper:
 
     def reconstruct(self, voxels, cond):
         assert len(voxels) == len(cond)
-        kept = voxels[:, 0].clone()
-        for one, length in zip(kept, self.shares, strict=False):
+        stored = voxels[:, 0].clone()
+        for one, length in zip(stored, self.shares, strict=False):
             first = int(one.any(1).any(1).nonzero()[0])
             one[first + length :] = 0
-        return kept
+        return stored
 
 
 @pytest.mark.parametrize("batch", [16, 3])

@@ -118,8 +118,8 @@ def test_training_shapes_are_those_of_the_training_alone(tiny_dataset):
     assert shapes.voxels.dtype == torch.bool and shapes.voxels.shape[1:] == (SIDE,) * 3
     from triform.systems.voxel_gan.classifier import classifier_input
 
-    wanted = classifier_input(tiny_dataset.voxels(rows))[:, 0] > 0.5
-    assert torch.equal(shapes.voxels, wanted)
+    expected = classifier_input(tiny_dataset.voxels(rows))[:, 0] > 0.5
+    assert torch.equal(shapes.voxels, expected)
 
 
 def test_report_has_baseline_real_objects_and_novelty(tiny_run, workspace, tmp_path):

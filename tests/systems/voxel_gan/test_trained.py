@@ -19,12 +19,20 @@ CPU = torch.device("cpu")
 def original_checkpoint(path: Path, *, use_batch_norm: bool = False) -> dict[str, torch.Tensor]:
     """A file as the original program wrote it: whole optimizers beside the weights."""
     torch.manual_seed(0)
-    sizes = {"hidden_channels": 4, "num_layers": 3, "use_batch_norm": use_batch_norm}
-    encoder = VoxelEncoder(16, latent_dim=6, **sizes)
-    decoder = ConditionalVoxelDecoder(16, latent_dim=6, cond_dim=10, **sizes)
+    model = ModelConfig(
+        latent_dim=6,
+        cond_dim=10,
+        hidden_channels=4,
+        disc_hidden_channels=4,
+        num_encoder_layers=3,
+        num_decoder_layers=3,
+        disc_num_layers=3,
+        use_batch_norm=use_batch_norm,
+    )
+    encoder, decoder = VoxelEncoder(model, 16), ConditionalVoxelDecoder(model, 16)
     state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
     state |= {f"decoder.{k}": v for k, v in decoder.state_dict().items()}
-    discriminator = Discriminator(16, hidden_channels=4, num_layers=3)
+    discriminator = Discriminator(model, 16)
     content = {
         "epoch": 7,
         "cvae_state_dict": state,

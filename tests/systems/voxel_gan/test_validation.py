@@ -47,8 +47,8 @@ class Few:
 
     def voxels(self, rows):
         found = torch.zeros(len(rows), 1, 16, 16, 16)
-        for place, row in enumerate(rows):
-            found[place, 0, : int(row) + 1] = 1
+        for position, row in enumerate(rows):
+            found[position, 0, : int(row) + 1] = 1
         return found
 
 
@@ -76,10 +76,10 @@ def test_varied_batches_are_mirrored_along_x_and_moved_along_y():
 
     batches = ClassifierBatches(One(), "train", augment=True)
     voxels = batches([0] * 4000, torch.Generator().manual_seed(0))["voxels"]
-    places = voxels[:, 0].nonzero()[:, 1:]
-    assert len(places) == 4000 and set(places[:, 2].tolist()) == {20}
+    positions = voxels[:, 0].nonzero()[:, 1:]
+    assert len(positions) == 4000 and set(positions[:, 2].tolist()) == {20}
     for axis, shares in ((0, {3: 1 / 2, 28: 1 / 2}), (1, {9: 1 / 3, 10: 1 / 3, 11: 1 / 3})):
-        values, counts = places[:, axis].unique(return_counts=True)
+        values, counts = positions[:, axis].unique(return_counts=True)
         assert dict(zip(values.tolist(), (counts / 4000).tolist(), strict=True)) == pytest.approx(
             shares, abs=0.03
         )
@@ -133,7 +133,7 @@ def test_the_classifier_s_metrics_by_hand():
     pushed = []
     losses = system.step(batch, pushed.append)
     plain = math.log(math.exp(2) + 9)
-    mixed = [0.9 * (plain - said) for said in (2, 0)]
+    mixed = [0.9 * (plain - output) for output in (2, 0)]
     weights = [0.3, 0.6]
     smooth = 0.1 / 10 * sum(w * (plain - s) for w, s in zip(expected, system_row(), strict=True))
     wanted = (sum(w * m for w, m in zip(weights, mixed, strict=True)) + 2 * smooth) / sum(weights)
@@ -185,8 +185,8 @@ def test_validation_is_a_mean_over_the_shapes_of_the_split(monkeypatch, batch):
         assert numbers[name] == pytest.approx(float(losses[key].detach()), rel=1e-5)
     assert set(numbers) == {"loss", "bce", "kl", "iou"}
     assert not any(noise.any() for _, _, noise in system.networks["cvae"].given)
-    seen = torch.cat([each for each, _, _ in system.networks["cvae"].given])
-    assert torch.equal(seen, voxels)
+    actual = torch.cat([each for each, _, _ in system.networks["cvae"].given])
+    assert torch.equal(actual, voxels)
     with torch.no_grad():
         assert system.evaluate("test")["iou"] == pytest.approx(9 / 10)
         monkeypatch.setattr(system_module, "MAX_TRAINING_SHAPES", 3)
@@ -241,14 +241,14 @@ def test_the_losses_of_a_step_are_weighed_and_warmed_up():
 def test_the_flow_learns_to_lead_from_noise_to_codes():
     """Every code at several times, on the straight line between noise and it."""
     system = tiny("--prior", "flow", "--prior_repeats", "3")
-    prior, seen, pushed = system.prior, [], []
+    prior, actual, pushed = system.prior, [], []
     with torch.no_grad():
         prior.latent_mean.fill_(0.5)
         prior.latent_std.fill_(2.0)
 
     class Still(torch.nn.Module):
         def forward(self, x_t, t, cond):
-            seen.append((x_t, t, cond))
+            actual.append((x_t, t, cond))
             return torch.full_like(x_t, 0.25)
 
     system.networks["prior"] = Still()
@@ -259,13 +259,13 @@ def test_the_flow_learns_to_lead_from_noise_to_codes():
     codes = prior.normalize(z).repeat(3, 1)  # by the mean and deviation that were kept up to date
     torch.manual_seed(0)
     noise, t = torch.randn_like(codes), torch.rand(12)
-    ((x_t, times, conditions),) = seen
+    ((x_t, times, conditions),) = actual
     assert torch.equal(times, t) and torch.equal(conditions, cond.repeat(3, 1))
     torch.testing.assert_close(x_t, noise + t[:, None] * (codes - noise))
     expected = (0.25 - (codes - noise)).square().mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert [name for _, name in pushed] == ["prior"]
-    kept = 0.5 + 0.01 * (z.mean(0) - 0.5)
-    torch.testing.assert_close(prior.latent_mean, kept)
-    spread = (z - kept).square().mean(0).sqrt()
+    stored = 0.5 + 0.01 * (z.mean(0) - 0.5)
+    torch.testing.assert_close(prior.latent_mean, stored)
+    spread = (z - stored).square().mean(0).sqrt()
     torch.testing.assert_close(prior.latent_std, 2 + 0.01 * (spread - 2))

@@ -59,9 +59,9 @@ def test_film_has_the_speed_and_the_end_of_the_episode(tmp_path):
     runner = EpisodeRunner(EnvironmentSpec("CartPole-v1", 0))
     length = runner.record(lean, 0, images=False).length
     report = record_video(runner, lean, PlayConfig(output=tmp_path / "a.gif", fps=25, width=120))
-    with Image.open(tmp_path / "a.gif") as made:
-        assert made.size == (120, 80) and made.n_frames == report["frames"]
-        assert made.info["duration"] == 40  # 50 images per second, every second one
+    with Image.open(tmp_path / "a.gif") as generated:
+        assert generated.size == (120, 80) and generated.n_frames == report["frames"]
+        assert generated.info["duration"] == 40  # 50 images per second, every second one
     assert report["scores"] == [length]
     assert report["frames"] == length // 2 + 1 + length % 2
     short = record_video(
@@ -87,15 +87,15 @@ def test_scores_are_kept_and_written(tmp_path):
         record.add(10 * number, float(number))
     assert record.add_evaluation(77.0) == pytest.approx(77 + 0.0077)
     assert record.recent() == {"score": pytest.approx(np.mean(range(50, 150)))}
-    again = ScoreRecord("CartPole-v1")
-    again.load_state_dict(record.state_dict())
-    assert again.scores == record.scores and again.evaluations == [(150, 77.0)]
-    again.write(tmp_path)
+    repeated = ScoreRecord("CartPole-v1")
+    repeated.load_state_dict(record.state_dict())
+    assert repeated.scores == record.scores and repeated.evaluations == [(150, 77.0)]
+    repeated.write(tmp_path)
     assert (tmp_path / "scores.csv").read_text().splitlines()[1:3] == ["1,0,0.0", "2,10,1.0"]
     (tmp_path / "scores.png").unlink()
-    again.write(tmp_path)  # a moment ago: not again
+    repeated.write(tmp_path)  # a moment ago: not again
     assert not (tmp_path / "scores.png").exists()
-    again.write(tmp_path, now=True)
+    repeated.write(tmp_path, now=True)
     with Image.open(tmp_path / "scores.png") as chart:
         assert chart.size == (1200, 400)
 
@@ -103,10 +103,10 @@ def test_scores_are_kept_and_written(tmp_path):
 def test_among_equal_scores_the_steadier_is_chosen():
     record = ScoreRecord("")
     scores = [*[100.0] * 5, 500.0, 480.0, *[500.0] * 12, 499.0, 500.0]
-    chosen = [record.add_evaluation(score) for score in scores]
-    best = max(range(len(scores)), key=chosen.__getitem__)
+    selected = [record.add_evaluation(score) for score in scores]
+    best = max(range(len(scores)), key=selected.__getitem__)
     assert scores[best] == 500 and best == 16  # ten of them, the last in a row
-    assert max(chosen[:5]) < min(chosen[5:])
+    assert max(selected[:5]) < min(selected[5:])
 
 
 def test_chance_stands_beside_the_agent():
@@ -114,5 +114,5 @@ def test_chance_stands_beside_the_agent():
     report = evaluate_policy(EpisodeRunner(EnvironmentSpec("CartPole-v1", 3)), lean, settings)
     assert report["score"] > 300 > 40 > report["random_score"] > 15
     assert 0 < report["random_interval"] < 10
-    again = evaluate_policy(EpisodeRunner(EnvironmentSpec("CartPole-v1", 3)), lean, settings)
-    assert again == report
+    repeated = evaluate_policy(EpisodeRunner(EnvironmentSpec("CartPole-v1", 3)), lean, settings)
+    assert repeated == report

@@ -44,9 +44,9 @@ def test_accuracy_and_interval_by_hand():
     assert tasks.drawn == [
         float(torch.rand((), generator=generator("episodes", 5, start))) for start in (0, 16)
     ]
-    again = Tasks()
-    mean_accuracy(right_in_every_second, again, 18, 6)
-    assert set(again.drawn).isdisjoint(tasks.drawn)
+    repeated = Tasks()
+    mean_accuracy(right_in_every_second, repeated, 18, 6)
+    assert set(repeated.drawn).isdisjoint(tasks.drawn)
 
 
 def test_progress_is_shown_where_it_is_wanted(capsys):
@@ -64,8 +64,8 @@ def test_loss_and_accuracy_by_hand():
     """
 
     def logits(episode):
-        said = right_in_every_second(episode)
-        return torch.nn.functional.one_hot(said, 4) * math.log(3)
+        output = right_in_every_second(episode)
+        return torch.nn.functional.one_hot(output, 4) * math.log(3)
 
     numbers = loss_and_accuracy(logits, Tasks(), 16, 0)
     right, wrong = math.log(2), math.log(6)

@@ -16,10 +16,10 @@ DIGITS = ImageDataConfig(dataset="digits")
 
 
 def test_parts_do_not_overlap_and_are_the_same_again():
-    first, again, other = ImageSplits(DIGITS, 0), ImageSplits(DIGITS, 0), ImageSplits(DIGITS, 1)
+    first, repeated, other = ImageSplits(DIGITS, 0), ImageSplits(DIGITS, 0), ImageSplits(DIGITS, 1)
     rows = [set(first.rows[name].tolist()) for name in ("train", "val", "test")]
     assert sum(map(len, rows)) == len(set().union(*rows)) == 1797
-    assert torch.equal(first.rows["val"], again.rows["val"])
+    assert torch.equal(first.rows["val"], repeated.rows["val"])
     assert not torch.equal(first.rows["val"], other.rows["val"])
     assert first.shape == (1, 8) and first.part("test", 10).shape == (10, 1, 8, 8)
 

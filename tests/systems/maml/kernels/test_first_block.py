@@ -37,15 +37,15 @@ def plain(images: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(("channels", "rows", "columns"), [(1, 8, 8), (3, 7, 5)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_first_block_is_the_usual_layers(channels, rows, columns, threads):
-    images, given = glyphs(2, 3, channels, rows, columns), weights(2, channels)
-    seen = extract_patches(images)
+    images, inputs = glyphs(2, 3, channels, rows, columns), weights(2, channels)
+    actual = extract_patches(images)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        ours = derivatives(lambda *own: first_block(seen, *own, GROUPS, EPS), *given)
+        ours = derivatives(lambda *own: first_block(actual, *own, GROUPS, EPS), *inputs)
     finally:
         torch.set_num_threads(before)
-    theirs = derivatives(lambda *own: plain(images, *own), *given)
+    theirs = derivatives(lambda *own: plain(images, *own), *inputs)
     assert len(ours) == 7
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
@@ -53,10 +53,10 @@ def test_the_first_block_is_the_usual_layers(channels, rows, columns, threads):
 
 def test_constant_areas_cost_no_digits():
     """In float32, on images of which most is the same value."""
-    images, given = glyphs(2, 3, 1, 28, 28), weights(2, 1)
-    exact = derivatives(lambda *own: plain(images, *own), *given)
-    seen = extract_patches(images.float())
-    lower = [tensor.float() for tensor in given]
-    ours = derivatives(lambda *own: first_block(seen, *own, GROUPS, EPS), *lower)
+    images, inputs = glyphs(2, 3, 1, 28, 28), weights(2, 1)
+    exact = derivatives(lambda *own: plain(images, *own), *inputs)
+    actual = extract_patches(images.float())
+    lower = [tensor.float() for tensor in inputs]
+    ours = derivatives(lambda *own: first_block(actual, *own, GROUPS, EPS), *lower)
     for a, b in zip(ours, exact, strict=True):
         assert (a - b).norm() < 1e-5 * b.norm()

@@ -60,14 +60,14 @@ def test_task_conv_is_a_convolution_of_each_task(channels):
     assert len(ours) == 6
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b)
-    given = maps.float(), weight.float()
-    plain = derivatives(one_by_one, *given)
+    inputs = maps.float(), weight.float()
+    plain = derivatives(one_by_one, *inputs)
     # First derivatives are differentiated again here, and stay exact.
     for precision, exact in (
         (Precision(True, True), (1, 2)),
         (Precision(outer_bf16=True), (0, 1, 2)),
     ):
-        low = derivatives(lambda x, w, p=precision: episode_conv(x, w, tasks, p), *given)
+        low = derivatives(lambda x, w, p=precision: episode_conv(x, w, tasks, p), *inputs)
         for number, (a, b) in enumerate(zip(low, plain, strict=True)):
             assert a.dtype == torch.float32
             if number in exact:

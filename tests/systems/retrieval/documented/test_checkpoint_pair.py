@@ -25,8 +25,9 @@ from triform.systems.retrieval.documented.checkpoint_pair import (
 from triform.systems.retrieval.encoders.moe import MoEImgHead
 from triform.systems.retrieval.trained import Retriever, open_retriever
 
-PAIRS = [(f"moe_recall@3_{way}.pth", f"pc_encoder_recall@3_{way}.pth")
-         for way in ("img2pc", "pc2img")]  # fmt: skip
+PAIRS = [
+    (f"moe_recall@3_{way}.pth", f"pc_encoder_recall@3_{way}.pth") for way in ("img2pc", "pc2img")
+]
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +73,12 @@ def test_a_worse_epoch_overwrites_nothing(tmp_path):
     def epoch(value, number):
         SaveBestRecall((3,)).on_epoch_end(
             SimpleNamespace(
-                metrics={"val/img2pc_recall@3": value}, checkpoint_dir=tmp_path,
-                system=stand_in, epoch=number,
+                metrics={"val/img2pc_recall@3": value},
+                checkpoint_dir=tmp_path,
+                system=stand_in,
+                epoch=number,
             )
-        )  # fmt: skip
+        )
         return torch.load(tmp_path / PAIRS[0][1], weights_only=True)["epoch"]
 
     assert [epoch(v, n) for n, v in enumerate((0.2, 0.5, 0.4, 0.5, 0.6))] == [0, 1, 1, 1, 4]

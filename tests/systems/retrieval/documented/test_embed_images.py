@@ -61,7 +61,7 @@ def settings(images, encoder_folder, tmp_path):
             "device": "cpu",
             "image_batch_size": 3,
         }
-        return EmbedConfig(**{**words, **changes})  # fmt: skip
+        return EmbedConfig(**{**words, **changes})
 
     return make
 
@@ -117,8 +117,10 @@ def test_only_what_changed_is_computed_again(settings, images):
     assert (answer["computed"], answer["images"]) == (2, 12)
     second = read_embeddings(answer["file"])
     for name in set(first.filenames) & set(second.filenames):
-        same = np.array_equal(first.embeddings[first.filenames.index(name)],
-                              second.embeddings[second.filenames.index(name)])  # fmt: skip
+        same = np.array_equal(
+            first.embeddings[first.filenames.index(name)],
+            second.embeddings[second.filenames.index(name)],
+        )
         assert same == (name != "0526_1.png")
 
 
@@ -247,12 +249,16 @@ def test_damaged_files_are_one_line(settings, tmp_path):
         ({"embeddings": np.ones((2, 3)), "filenames": np.array(["a_0.png"])}, "2 embeddings and 1"),
         ({"embeddings": np.ones(2), "filenames": np.array(["a_0.png"])}, "expected numbers (N, D)"),
         ({"embeddings": np.ones((1, 2)), "filenames": np.array([3])}, "and text"),
-        ({"embeddings": np.full((1, 2), np.nan), "filenames": np.array(["a_0.png"])},
-         "the embedding of a_0.png holds NaN"),
-        ({"embeddings": np.ones((1, 2)), "filenames": np.array(["a_0.png"], dtype=object)},
-         "Python objects, which are not read"),
+        (
+            {"embeddings": np.full((1, 2), np.nan), "filenames": np.array(["a_0.png"])},
+            "the embedding of a_0.png holds NaN",
+        ),
+        (
+            {"embeddings": np.ones((1, 2)), "filenames": np.array(["a_0.png"], dtype=object)},
+            "Python objects, which are not read",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_contents_are_one_line(arrays, message, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     refused(lambda: read_embeddings(tmp_path / "a.npz"), "a.npz", message)

@@ -23,8 +23,16 @@ from triform.systems.retrieval.model import build_image_tower, build_point_encod
 from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verb_config import SubmitConfig
 
-MODEL = {"point_width": 24, "point_depth": 1, "point_heads": 2, "patch_widths": (8, 16, 16),
-         "num_group": 8, "group_size": 8, "emb_dim": 16, "image_width": 8}  # fmt: skip
+MODEL = {
+    "point_width": 24,
+    "point_depth": 1,
+    "point_heads": 2,
+    "patch_widths": (8, 16, 16),
+    "num_group": 8,
+    "group_size": 8,
+    "emb_dim": 16,
+    "image_width": 8,
+}
 SMALL_DATA = {"image_size": 16, "points": 64, "image_embeddings": "images.npz"}
 
 
@@ -33,9 +41,11 @@ def towers(folder, seed, features=0, feature_source=None, **model):
     torch.manual_seed(seed)
     config = Config.model_validate({"model": {**MODEL, **model}, "data": SMALL_DATA})
     system = types.SimpleNamespace(
-        config=config, image_tower=build_image_tower(config.model, features),
-        point_encoder=build_point_encoder(config.model), feature_source=feature_source or {},
-    )  # fmt: skip
+        config=config,
+        image_tower=build_image_tower(config.model, features),
+        point_encoder=build_point_encoder(config.model),
+        feature_source=feature_source or {},
+    )
     paths = folder / f"moe_{seed}.pth", folder / f"pc_encoder_{seed}.pth"
     save_pair(*paths, system, {"recall": 0.5})
     return f"{paths[0]}:{paths[1]}"
@@ -70,8 +80,13 @@ def data(tmp_path):
 @pytest.fixture
 def settings(data, tmp_path):
     def make(*models, **changes):
-        words = {"model": models, "data": data, "output": tmp_path / "submission.csv",
-                 "device": "cpu", "image_batch_size": 4}  # fmt: skip
+        words = {
+            "model": models,
+            "data": data,
+            "output": tmp_path / "submission.csv",
+            "device": "cpu",
+            "image_batch_size": 4,
+        }
         return SubmitConfig(**{**words, **changes})
 
     return make
@@ -101,9 +116,11 @@ def embedded(model, data):
 
     means = [look("gallery_image_for_mesh", f"{n:04d}_").mean(0) for n in range(600, 606)]
     return (
-        look("queries_image_to_mesh"), feel("gallery_mesh_for_image"),
-        feel("queries_mesh_to_image"), unit(np.stack(means)),
-    )  # fmt: skip
+        look("queries_image_to_mesh"),
+        feel("gallery_mesh_for_image"),
+        feel("queries_mesh_to_image"),
+        unit(np.stack(means)),
+    )
 
 
 def expected(models, data, way):
@@ -128,8 +145,13 @@ def test_both_tasks(settings, data, tmp_path, way, count):
     answer = submit(settings(*models, ensemble=way))
     assert (answer["image_to_mesh"], answer["mesh_to_image"], answer["models"]) == (5, 3, count)
     header, *table = rows(answer["file"])
-    assert header == ["id", "image_to_mesh_image", "image_to_mesh_mesh", "mesh_to_image_mesh",
-                      "mesh_to_image_image"]  # fmt: skip
+    assert header == [
+        "id",
+        "image_to_mesh_image",
+        "image_to_mesh_mesh",
+        "mesh_to_image_mesh",
+        "mesh_to_image_image",
+    ]
     images, meshes = expected(models, data, way)
     assert [row[0] for row in table] == ["0", "1", "2", "3", "4"]
     assert [row[1] for row in table] == ["0003", "0007", "0012", "0525", "1000"]

@@ -68,10 +68,14 @@ def test_groups_are_relative_and_keep_what_belongs_to_a_point():
     assert (groups[..., :3].norm(dim=-1).amin(-1) < 1e-6).all()
 
 
-@pytest.mark.parametrize("call", [
-    lambda p: farthest_indices(p, 6), lambda p: farthest_indices(p, 0),
-    lambda p: nearest_indices(p, p, 6),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda p: farthest_indices(p, 6),
+        lambda p: farthest_indices(p, 0),
+        lambda p: nearest_indices(p, p, 6),
+    ],
+)
 def test_more_than_there_is_cannot_be_asked_for(call):
     with pytest.raises(ValueError, match="of 5 points"):
         call(torch.zeros(1, 5, 3))

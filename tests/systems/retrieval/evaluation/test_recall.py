@@ -101,9 +101,12 @@ def test_all_objects_are_embedded_in_their_order(monkeypatch):
             return torch.tensor([[float(row)] for row in rows]), torch.ones(len(rows), 1)
 
     images, points = embed_objects(
-        Numbers(), np.array([4, 0, 7, 2, 5]), lambda x: (x + 0.5, None), lambda x, c: x + 100 * c,
+        Numbers(),
+        np.array([4, 0, 7, 2, 5]),
+        lambda x: (x + 0.5, None),
+        lambda x, c: x + 100 * c,
         torch.device("cpu"),
-    )  # fmt: skip
+    )
     assert images[..., 0].tolist() == [[10 * r + 0.5, 10 * r + 1.5] for r in (4, 0, 7, 2, 5)]
     assert points[:, 0].tolist() == [104, 100, 107, 102, 105]
 
@@ -111,11 +114,14 @@ def test_all_objects_are_embedded_in_their_order(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "splits"),
     [
-        ({}, {"val", "test"}), ({"split": "heldout"}, {"val", "test"}), ({"split": "val"}, {"val"}),
-        ({"split": "test"}, {"test"}), ({"split": "train"}, {"train"}),
+        ({}, {"val", "test"}),
+        ({"split": "heldout"}, {"val", "test"}),
+        ({"split": "val"}, {"val"}),
+        ({"split": "test"}, {"test"}),
+        ({"split": "train"}, {"train"}),
         ({"split": "all"}, {"train", "val", "test"}),
     ],
-)  # fmt: skip
+)
 def test_the_objects_of_a_split(monkeypatch, flags, splits):
     parts = ("train", "val", "test", "train", "train", "val", "val", "test", "test", "test")
     nothing, seen = np.zeros((10, 1, 3)), []
@@ -176,12 +182,15 @@ def test_every_way_of_comparing_by_its_definition():
             plain = [asked.hog[q, 0] @ view for view in gallery.hog[n]]
             cloud = asked.learned[q, 0] @ points[n]
             turns = [
-                (asked.learned[q, t] @ gallery.learned[n, v]
-                 + HOG_WEIGHT * (asked.hog[q, t] @ gallery.hog[n, v])) / (1 + HOG_WEIGHT)
+                (
+                    asked.learned[q, t] @ gallery.learned[n, v]
+                    + HOG_WEIGHT * (asked.hog[q, t] @ gallery.hog[n, v])
+                )
+                / (1 + HOG_WEIGHT)
                 - ROLL_PENALTY * (t > 0)
                 for t in range(2)
                 for v in range(2)
-            ]  # fmt: skip
+            ]
             expected["points"][q, n] = cloud
             expected["views"][q, n] = max(learned)
             expected["views and points"][q, n] = max(learned) + measured * cloud

@@ -32,10 +32,19 @@ from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verb_config import SearchConfig
 
 SETTINGS = {
-    "model": {"point_width": 24, "point_depth": 1, "point_heads": 2, "patch_widths": (8, 16, 16),
-              "num_group": 8, "group_size": 8, "emb_dim": 16, "image_width": 8, "text_hidden": 8},
+    "model": {
+        "point_width": 24,
+        "point_depth": 1,
+        "point_heads": 2,
+        "patch_widths": (8, 16, 16),
+        "num_group": 8,
+        "group_size": 8,
+        "emb_dim": 16,
+        "image_width": 8,
+        "text_hidden": 8,
+    },
     "data": {"image_size": 16, "points": 64},
-}  # fmt: skip
+}
 
 
 def weights(path, seed, texts=True):
@@ -43,8 +52,9 @@ def weights(path, seed, texts=True):
     torch.manual_seed(seed)
     config = Config.model_validate(SETTINGS)
     networks = {
-        "images": build_image_tower(config.model, 0), "points": build_point_encoder(config.model)
-    }  # fmt: skip
+        "images": build_image_tower(config.model, 0),
+        "points": build_point_encoder(config.model),
+    }
     if texts:
         networks["texts"] = build_text_tower(config.model, 384)
     states = {name: network.state_dict() for name, network in networks.items()}
@@ -246,8 +256,9 @@ def test_images_are_found_by_images_and_meshes(ask, meshes, tmp_path, checkpoint
     assert [row["id"] for row in rows] == [f"{n}.png" for n in np.argsort(-expected)]
     np.testing.assert_allclose(
         [row["similarity"] for row in rows],
-        -np.sort(-expected) / (1 + fusion.POINT_WEIGHT), atol=1e-3,
-    )  # fmt: skip
+        -np.sort(-expected) / (1 + fusion.POINT_WEIGHT),
+        atol=1e-3,
+    )
 
 
 def test_chroma_keeps_the_gallery_too(ask, meshes, tmp_path):
