@@ -31,7 +31,6 @@ def test_an_epoch_holds_every_sample_once() -> None:
     actual = [number for batch in first for number in batch[:-1]]
     assert sorted(actual) == list(range(23))
     assert first != second and first == list(other) and list(loader(seed=2)) != first
-    assert [batch[0] for batch in loader(shuffle=False)] == [0, 4, 8, 12, 16, 20]
     assert [len(batch) - 1 for batch in loader(drop_last=True)] == [4] * 5
 
 
@@ -122,12 +121,12 @@ def test_too_few_samples_are_named() -> None:
 
 
 def complain(indices, random):
-    raise UsageError(f"sample {indices[0]}: broken; repair it")
+    raise UsageError(f"sample {min(indices)}: broken; repair it")
 
 
 def test_what_a_worker_complains_of_is_one_line():
     for workers in (0, 1):
-        loader = EpochLoader(4, complain, batch_size=2, seed=0, shuffle=False, num_workers=workers)
+        loader = EpochLoader(2, complain, batch_size=2, seed=0, num_workers=workers)
         with pytest.raises(UsageError) as caught:
             next(iter(loader))
         assert str(caught.value) == "sample 0: broken; repair it"

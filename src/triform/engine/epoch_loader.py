@@ -32,7 +32,6 @@ class EpochLoader:
             called in another process.
         batch_size: Samples per batch and process.
         seed: Seed of the order.
-        shuffle: A new order each epoch; otherwise by number.
         drop_last: Leave out a last, smaller batch.
         num_workers: Processes that prepare batches ahead; 0 prepares them in this one.
         index: Rank of this process; by default from the environment.
@@ -49,14 +48,13 @@ class EpochLoader:
         *,
         batch_size: int,
         seed: int,
-        shuffle: bool = True,
         drop_last: bool = False,
         num_workers: int = 0,
         index: int | None = None,
         count: int | None = None,
     ):
         self.num_samples, self.fetch, self.batch_size = num_samples, fetch, batch_size
-        self.seed, self.shuffle, self.drop_last = seed, shuffle, drop_last
+        self.seed, self.drop_last = seed, drop_last
         self.num_workers = num_workers
         self.index = process_index() if index is None else index
         self.count = process_count() if count is None else count
@@ -109,12 +107,8 @@ class EpochLoader:
 
     def _batches(self) -> list[list[int]]:
         """Indices of this process's samples for every batch of the epoch."""
-        if self.shuffle:
-            order = torch.randperm(
-                self.num_samples, generator=generator("order", self.seed, self.epoch)
-            ).tolist()
-        else:
-            order = list(range(self.num_samples))
+        random = generator("order", self.seed, self.epoch)
+        order = torch.randperm(self.num_samples, generator=random).tolist()
         global_batch_size = self.batch_size * self.count
         batches = []
         for start in range(0, len(self) * global_batch_size, global_batch_size):

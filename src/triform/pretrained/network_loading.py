@@ -120,7 +120,7 @@ def create_timm_network(
     """
     import timm
 
-    options = {} if pooled else {"global_pool": ""}
+    options: dict[str, Any] = {} if pooled else {"global_pool": ""}
     with (
         one_line_errors(name, folder or source, source),
         torch.random.fork_rng(devices=[]),
