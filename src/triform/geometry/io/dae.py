@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 from urllib.parse import unquote, urlparse
 from xml.etree.ElementTree import iterparse
@@ -89,7 +90,8 @@ def _scene_tree(data: bytes) -> Tree:
 
 def _first_error(document: Any) -> str:
     text = " ".join(str(document.errors[0]).split()) if document.errors else ""
-    return text[:80].replace("{", "").replace("}", "")
+    # Names in messages have their namespace before them.
+    return re.sub(r"\{[^}]*\}|https?://\S*Schema\}?|[{}]", "", text)[:80]
 
 
 class _Reader:

@@ -159,4 +159,4 @@ def strip_triangles(strip: Int[np.ndarray, " n"], restart: int) -> Int[np.ndarra
     triangles[is_odd] = triangles[is_odd][:, [1, 0, 2]]
     a, b, c = triangles.T
     is_valid = ~(ends[:-2] | ends[1:-1] | ends[2:]) & (a != b) & (b != c) & (c != a)
-    return triangles[is_valid]
+    return np.asarray(triangles[is_valid])

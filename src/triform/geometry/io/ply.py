@@ -199,6 +199,8 @@ def _read_body(data: bytes, start: int, elements: list[_Element], kind: str) -> 
 
 
 def _parse_numbers(text: bytes) -> np.ndarray:
+    if not text.strip():
+        return np.empty(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -345,9 +347,8 @@ def _triangles(
         none = np.empty((0, 3), dtype=np.int64)
         return none, none[:, 0], none, element
     corners = index.values
-    if corners.dtype.kind == "f":
-        if not np.array_equal(corners, np.rint(corners)):
-            raise MeshError("damaged: indices of vertices are no integers")
+    if corners.dtype.kind == "f" and not np.array_equal(corners, np.rint(corners)):
+        raise MeshError("damaged: indices of vertices are no integers")
     with np.errstate(invalid="ignore"):
         corners = corners.astype(np.int64)
     if element.name.startswith("tristrip"):

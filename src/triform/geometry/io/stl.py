@@ -92,6 +92,8 @@ def _is_closed(corners: np.ndarray) -> bool:
     if not np.isfinite(corners).all():
         return False
     faces = weld(Mesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3))).faces
+    if (np.sort(faces, axis=1)[:, :-1] == np.sort(faces, axis=1)[:, 1:]).any():
+        return False
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     size = int(faces.max()) + 1
     forward = np.sort(edges[:, 0] * size + edges[:, 1])

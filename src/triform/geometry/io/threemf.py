@@ -241,7 +241,7 @@ def _read_composite(package: _Package, element: Any, part: str) -> None:
         shares = np.array([float(word) for word in composite.get("values", "").split()])
         total = shares[: len(base)].sum()
         mixed = shares[: len(base)] @ base[: len(shares)] / total if total > 0 else np.array(_GREY)
-        colors.append(tuple(np.rint(mixed).astype(int)))
+        colors.append(tuple(np.rint(mixed).astype(int).tolist()))
     package.groups[part, element.get("id", "")] = _Properties(_rgba(colors))
 
 

@@ -217,7 +217,7 @@ class Document:
 
 def normalized(values: np.ndarray) -> np.ndarray:
     """Return integers as floats, the largest of their type as 1."""
-    return np.maximum(values / np.iinfo(values.dtype).max, -1.0)
+    return np.asarray(np.maximum(values / np.iinfo(values.dtype).max, -1.0))
 
 
 def has_meshopt() -> bool:

@@ -82,7 +82,7 @@ class _Reader:
         else:
             inner = {child for group in children.values() for child in group}
             default, roots = None, [i for i in children if i not in inner]
-        check_tree(children | {"scene": roots}, "scene")  # type: ignore[dict-item]
+        check_tree(children | {"scene": roots}, "scene")
         instances = []
         stack = [(root, np.eye(4)) for root in reversed(roots)]
         while stack:
@@ -109,7 +109,7 @@ class _Reader:
         for number, scene in enumerate(self.document.items("scenes")):
             if number == default:
                 continue
-            check_tree(children | {"scene": scene.get("nodes", [])}, "scene")  # type: ignore[dict-item]
+            check_tree(children | {"scene": scene.get("nodes", [])}, "scene")
             stack, visited = list(scene.get("nodes", [])), set()
             while stack:
                 if (index := stack.pop()) not in visited and 0 <= index < len(nodes):
@@ -281,7 +281,7 @@ class _Reader:
         corners = corners.astype(np.int64)
         if mode == _TRIANGLES:
             self.left_out.add("corner{s} of incomplete faces", len(corners) % 3)
-            return corners[: len(corners) // 3 * 3].reshape(-1, 3)
+            return np.asarray(corners[: len(corners) // 3 * 3].reshape(-1, 3))
         if mode == _STRIP:
             return strip_triangles(corners, restart=-1)
         if len(corners) < 3:
