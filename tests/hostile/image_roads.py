@@ -236,15 +236,12 @@ xmlns:m="http://schemas.microsoft.com/3dmanufacturing/material/2015/02"><resourc
 
 
 def three_mf(path):
-    """3MF, whose textures are not looked at."""
     with zipfile.ZipFile(path.parent / "m.3mf", "w") as archive:
         archive.writestr("3D/3dmodel.model", MODEL.replace("NAME", path.name))
         archive.write(path, f"3D/Textures/{path.name}")
         archive.writestr("_rels/.rels", "<Relationships/>")
         archive.writestr("[Content_Types].xml", "<Types/>")
-    mesh = load_mesh(path.parent / "m.3mf", appearance=True)
-    assert len(mesh.faces) == 1
-    raise UserError("no texture")
+    return texture(path.parent / "m.3mf")
 
 
 IMAGE_ROADS = (
@@ -257,7 +254,7 @@ IMAGE_ROADS = (
     retrieval_gallery,
     retrieval_embed,
 )
-TEXTURE_ROADS = (obj, glb, gltf, dae, ply, wrl)
+TEXTURE_ROADS = (obj, glb, gltf, dae, ply, wrl, three_mf)
 
 
 def lone(folder: Path, name: str, data: bytes) -> Path:

@@ -16,7 +16,7 @@ import json, sys, time
 from triform.base.errors import UserError
 from triform.geometry.io.load import load_mesh
 from triform.images.read import read_image
-import triform.geometry.io.trimesh_scene
+import triform.geometry.io.dae
 
 def memory(key):
     with open("/proc/self/status") as file:

@@ -53,8 +53,8 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     "road",
-    [*ROADS, image_roads.library, image_roads.obj_mask, image_roads.three_mf],
-    ids=names_of([*ROADS, image_roads.library, image_roads.obj_mask, image_roads.three_mf]),
+    [*ROADS, image_roads.library, image_roads.obj_mask],
+    ids=names_of([*ROADS, image_roads.library, image_roads.obj_mask]),
 )
 @pytest.mark.parametrize("name", ["texture.png"])
 def test_an_eps_by_another_name_starts_no_ghostscript(road, name, tmp_path, ghostscript):

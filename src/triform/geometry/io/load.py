@@ -16,9 +16,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from triform.geometry.io.cad import convert_cad
-from triform.geometry.io.limits import check_bytes, check_size
+from triform.geometry.io.gltf.read import read_gltf
+from triform.geometry.io.limits import check_bytes
 from triform.geometry.io.obj import read_obj
 from triform.geometry.io.off import read_off
+from triform.geometry.io.ply import read_ply
+from triform.geometry.io.stl import read_stl
+from triform.geometry.io.threemf import read_3mf
 from triform.geometry.io.vrml.read import read_vrml
 from triform.geometry.mesh import Mesh, MeshError, weld
 
@@ -145,31 +149,56 @@ def _read(
         raise MeshError("the file is empty")
     check_bytes(len(data), file_type)
     files = _SafeResolver(resolver)
-    if file_type == "obj":
-        return weld(read_obj(data, files.find, appearance=appearance, name=name))
-    if file_type == "off":
-        return weld(read_off(data))
-    if file_type == "wrl":
-        return weld(read_vrml(data, files.find, appearance=appearance, name=name))
     scale = 1.0
     if file_type in ("step", "iges"):
         data, file_type, scale = convert_cad(data, file_type)
-    check_size(data, file_type)
     try:
         # Damaged numbers make numpy warn; the mesh is checked afterwards.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            # Imported here because trimesh takes half a second.
-            from triform.geometry.io.trimesh_scene import read_scene
-
-            mesh = read_scene(data, file_type, files.find, appearance=appearance, name=name)
-            return weld(mesh if scale == 1 else replace(mesh, vertices=mesh.vertices * scale))
+            mesh = _read_parts(data, file_type, files, name, appearance=appearance)
+            if scale != 1:
+                mesh = replace(mesh, vertices=mesh.vertices * scale)
+            if not appearance and mesh.appearance is not None:
+                mesh = replace(mesh, appearance=None)
+            mesh = weld(mesh)
     except MeshError:
         raise
-    except Exception as error:  # trimesh raises any exception on damaged files
+    except Exception as error:  # damaged trees of JSON and XML fail anywhere in the readers
         raise MeshError(
             f"damaged, or no {file_type.upper()} file ({type(error).__name__}: {error})"
         ) from None
+    if not mesh.face_areas.any():
+        raise MeshError(
+            f"there are no faces in it: all {len(mesh.faces)} are degenerate, without an area"
+        )
+    return mesh
+
+
+def _read_parts(
+    data: bytes, file_type: str, files: _SafeResolver, name: str, *, appearance: bool
+) -> Mesh:
+    """Read a file by the reader of its format."""
+    match file_type:
+        case "obj":
+            return read_obj(data, files.find, appearance=appearance, name=name)
+        case "off":
+            return read_off(data)
+        case "wrl":
+            return read_vrml(data, files.find, appearance=appearance, name=name)
+        case "stl":
+            return read_stl(data, name=name)
+        case "ply":
+            return read_ply(data, files.find, name=name)
+        case "3mf":
+            return read_3mf(data, name=name)
+        case "dae":
+            # Imported here because pycollada is slow to import.
+            from triform.geometry.io.dae import read_dae
+
+            return read_dae(data, files.find, name=name)
+        case _:
+            return read_gltf(data, files.find, name=name)
 
 
 class _SafeResolver:

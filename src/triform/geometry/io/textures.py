@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
 import posixpath
 import urllib.parse
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -51,13 +49,10 @@ class Textures:
             model: name of the model in warnings.
         """
         self.find, self.model = find, model
-        self.error: MeshError | None = None
         self._texture_of_name: dict[str, np.ndarray | None] = {}
         self._texture_of_content: dict[bytes, np.ndarray | None] = {}
         self._with_alpha: dict[tuple[int, int], np.ndarray] = {}
         self._without_alpha: dict[int, np.ndarray] = {}
-        self._replaced: list[np.ndarray] = []
-        self._index_of: dict[int, int] = {}
         self._num_pixels = self._num_decoded_pixels = self._num_bytes = 0
         self._problems: list[str] = []
 
@@ -87,16 +82,7 @@ class Textures:
         Raises:
             MeshError: too many bytes so far.
         """
-        content: bytes | None
-        if uri.startswith("data:"):
-            try:
-                content = base64.b64decode(uri.partition("base64,")[2])
-            except ValueError:
-                return None
-        else:
-            content = self.find(uri)
-            unquoted = urllib.parse.unquote(uri)
-            content = self.find(unquoted) if content is None and unquoted != uri else content
+        content = content_of_uri(uri, self.find)
         self.count_bytes(len(content or b""))
         return content
 
@@ -182,36 +168,12 @@ class Textures:
         """Return a texture without its alpha; the same array for the same texture."""
         return self._without_alpha.setdefault(id(texture), texture[..., :3])
 
-    def placeholder(self, texture: UInt8[np.ndarray, "h w c"]) -> bytes:
-        """Return a PNG of one pixel that replaces a texture in the input of another library."""
-        index = self._index_of.setdefault(id(texture), len(self._replaced))
-        if index == len(self._replaced):
-            self._replaced.append(texture)
-        file = io.BytesIO()
-        color = (index & 255, index >> 8 & 255, index >> 16)
-        Image.new("RGB", (1, 1), color).save(file, "PNG")
-        return file.getvalue()
-
-    def placeholder_uri(self, texture: UInt8[np.ndarray, "h w c"]) -> str:
-        """Return the PNG of `placeholder` as a `data:` URI."""
-        return "data:image/png;base64," + base64.b64encode(self.placeholder(texture)).decode()
-
-    def texture_of_placeholder(self, image: Any) -> UInt8[np.ndarray, "h w c"] | None:
-        """Return the texture behind a PNG of `placeholder` that Pillow opened, or None."""
-        if image is None or image.size != (1, 1):
-            return None
-        red, green, blue = image.convert("RGB").getpixel((0, 0))
-        index = red | green << 8 | blue << 16
-        return self._replaced[index] if index < len(self._replaced) else None
+    def report_later(self, problem: str) -> None:
+        """Add a problem to the warning of `report_problems`."""
+        self._problems.append(problem)
 
     def report_problems(self) -> None:
-        """Warn once of the textures that could not be used.
-
-        Raises:
-            MeshError: a limit was exceeded while another library, which hides errors, was reading.
-        """
-        if self.error is not None:
-            raise self.error
+        """Warn once of the textures that could not be used."""
         if self._problems:
             num_more = len(self._problems) - 1
             others = f" (and {num_more} more)" if num_more else ""
@@ -223,8 +185,23 @@ class Textures:
             self._exceed(f"its textures have more than {MAX_PIXELS} pixels together")
 
     def _exceed(self, reason: str) -> None:
-        self.error = MeshError(f"{reason}; make them fewer or smaller")
-        raise self.error
+        raise MeshError(f"{reason}; make them fewer or smaller")
+
+
+def content_of_uri(uri: str, find: FileFinder) -> bytes | None:
+    """Return the content behind a name, percent-encoded or not, or a `data:` URI; or None."""
+    if uri.startswith("data:"):
+        header, _, body = uri.partition(",")
+        content = urllib.parse.unquote_to_bytes(body)
+        if not header.endswith(";base64"):
+            return content
+        try:
+            return base64.b64decode(content)
+        except ValueError:
+            return None
+    content_or_none = find(uri)
+    unquoted = urllib.parse.unquote(uri)
+    return find(unquoted) if content_or_none is None and unquoted != uri else content_or_none
 
 
 def pixels_of(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:

@@ -1,0 +1,1 @@
+"""Reading of glTF 2.0 and GLB."""
