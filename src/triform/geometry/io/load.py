@@ -54,6 +54,7 @@ def load_mesh(
     resolver: FileResolver | None = None,
     *,
     appearance: bool = False,
+    name: str = "mesh",
 ) -> Mesh:
     """Read a mesh with the colours of its faces.
 
@@ -65,6 +66,7 @@ def load_mesh(
         resolver: source of the materials and textures that the model names; the model's folder,
             and nothing outside it, by default.
         appearance: read materials, textures and vertex colours as well.
+        name: name in messages, where the source is no file.
 
     Returns:
         The mesh in the file's own units and axes. `face_colors` and `appearance` are None where
@@ -73,7 +75,6 @@ def load_mesh(
     Raises:
         MeshError: the file and what is wrong with it, in one line.
     """
-    name = "mesh"
     try:
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
