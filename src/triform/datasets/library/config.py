@@ -31,8 +31,8 @@ class PrepareSettings(Settings):
         60,
         ge=0,
         le=1000,
-        description="Images of each object; 0: none. 60 as in Shap-E; 24 take 40 % of the time "
-        "and space and suffice for retrieval.",
+        description="Images of each object; 0: none. 60 as in Shap-E; 24 take half the "
+        "time and space, and are what retrieval was trained and measured with.",
     )
     image_size: int = Field(224, ge=8, le=4096, description="Pixels along each side of an image.")
     cameras: Literal["even", "upper", "random", "turntable"] = Field(

@@ -13,6 +13,7 @@ from triform.engine.config import (
     SystemConfig,
     TrainingConfig,
 )
+from triform.tasks.shape_generation.config import MeshOutputConfig
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -186,7 +187,7 @@ class SamplingConfig(_FromCheckpoint):
     )
 
 
-class GenerateConfig(SamplingConfig):
+class GenerateConfig(SamplingConfig, MeshOutputConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
@@ -195,7 +196,7 @@ class GenerateConfig(SamplingConfig):
     output: str = Field(
         "model.obj", description="File, or folder for several shapes; the suffix is the format."
     )
-    format: tuple[Literal["obj", "glb", "ply", "stl"], ...] = Field(
+    format: tuple[Literal["obj", "glb", "ply", "stl", "3mf"], ...] = Field(
         (), description="Formats to save; none means the suffix of output."
     )
     max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
