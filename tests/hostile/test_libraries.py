@@ -250,11 +250,11 @@ def test_a_strangers_library_that_is_honest_goes_on(lib: Path, place: Path) -> N
     (entry,) = Library.open("lib").objects
     assert entry.files == (
         f"images/{ID}_view1.png",
-        f"images/{ID}_view1.depth.png",
+        f"depth/{ID}_view1.png",
         f"cameras/{ID}_view1.json",
         f"points/{ID}.npy",
-        f"points/{ID}.colors.npy",
-        f"points/{ID}.normals.npy",
+        f"colors/{ID}.npy",
+        f"normals/{ID}.npy",
         f"voxels/{ID}_8.npz",
     )
     assert not [path for path in lib.rglob("*.part")]

@@ -182,8 +182,9 @@ def test_a_long_mapped_cloud_is_refused(lib: Path) -> None:
 
 
 def test_colours_of_another_number_are_one_line(lib: Path) -> None:
-    np.save(lib / "points" / f"{ID}.colors.npy", np.zeros((3, 3), np.uint8))
-    write_table(lib, colors=f"points/{ID}.colors.npy")
+    (lib / "colors").mkdir(exist_ok=True)
+    np.save(lib / "colors" / f"{ID}.npy", np.zeros((3, 3), np.uint8))
+    write_table(lib, colors=f"colors/{ID}.npy")
     (item,) = list_entries([str(lib)], "datasets")
     with pytest.raises(UserError, match=r"3 colours for 20 points"):
         item.read()

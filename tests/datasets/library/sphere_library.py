@@ -91,7 +91,8 @@ def write_library(
         captions: with two captions for each ball.
         names: the balls.
     """
-    for name in ("images", "points", *(["cameras"] if cameras else [])):
+    wanted = {"cameras": cameras, "depth": depths, "colors": colors}
+    for name in ("images", "points", *(name for name, is_wanted in wanted.items() if is_wanted)):
         (folder / name).mkdir(parents=True, exist_ok=True)
     rows = ["object_id,caption"]
     for number, name in enumerate(names):
@@ -106,14 +107,14 @@ def write_library(
             if depths:
                 finite = np.where(np.isfinite(depth), depth, 0)
                 stored = np.where(np.isfinite(depth), finite * 65536 / 5, 65535).astype(np.uint16)
-                Image.fromarray(stored).save(folder / f"images/{name}_view{view}.depth.png")
+                Image.fromarray(stored).save(folder / f"depth/{name}_view{view}.png")
             if cameras:
                 (folder / f"cameras/{name}_view{view}.json").write_text(json.dumps(one))
         points_array = points_of_ball(points)
         np.save(folder / f"points/{name}.npy", points_array.T if transposed else points_array)
         if colors:
             paint = np.tile(np.array(color, np.uint8), (points, 1))
-            np.save(folder / f"points/{name}.colors.npy", paint)
+            np.save(folder / f"colors/{name}.npy", paint)
         if voxels:
             (folder / "voxels").mkdir(exist_ok=True)
             np.savez(folder / f"voxels/{name}_{voxels}.npz", voxels=voxels_of_ball(voxels))

@@ -1,5 +1,8 @@
+import io
 import json
 import struct
+import zipfile
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -80,7 +83,26 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, lumps, monkeypatch):
 
 def test_unknown_suffix_lists_the_known(tmp_path, lumps):
     for name in ("a.xyz", "a", "a.obj.zip"):
-        with pytest.raises(UsageError, match=r"\.obj, \.glb, \.ply, \.stl"):
+        with pytest.raises(UsageError, match=r"\.obj, \.glb, \.ply, \.stl, \.3mf"):
             save_mesh(lumps, tmp_path / name)
     assert not list(tmp_path.iterdir())
     save_mesh(lumps, tmp_path / "A.STL")
+
+
+def test_3mf_follows_the_standard(tmp_path, lumps):
+    colors = np.full(lumps.faces.shape, (200, 30, 10), np.uint8)
+    colors[::2] = (0, 0, 255)
+    save_mesh(Mesh(lumps.vertices, lumps.faces, colors), tmp_path / "a.3mf")
+    data = (tmp_path / "a.3mf").read_bytes()
+    save_mesh(Mesh(lumps.vertices, lumps.faces, colors), tmp_path / "b.3mf")
+    assert (tmp_path / "b.3mf").read_bytes() == data
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.namelist() == ["[Content_Types].xml", "_rels/.rels", "3D/3dmodel.model"]
+        root = ElementTree.fromstring(archive.read("3D/3dmodel.model"))
+    assert root.attrib["unit"] == "millimeter"
+    name = "{http://schemas.microsoft.com/3dmanufacturing/core/2015/02}"
+    bases = root.findall(f".//{name}base")
+    assert [base.attrib["displaycolor"] for base in bases] == ["#0000FF", "#C81E0A"]
+    triangles = root.findall(f".//{name}triangle")
+    assert len(triangles) == len(lumps.faces) and len(root.findall(f".//{name}vertex"))
+    assert [t.attrib["p1"] for t in triangles[:4]] == ["0", "1", "0", "1"]

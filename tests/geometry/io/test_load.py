@@ -113,7 +113,7 @@ HOSTILE = {
     "index_negative.off": "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n",
     "truncated.off": "OFF\n3 1 0\n0 0 0\n1 0",
     "corner_count.off": "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n1000000000 0 1 2\n",
-    "no_header.off": "3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
+    "no_counts.off": "0.5 0 0\n1 0 0\n0 1 0\n3 0 1 2\n",
     "huge_counts.ply": ply(3, 10**12),
     "huge_binary.ply": ply(10**12, 10**12, "x" * 40, "binary_little_endian"),
     "huge_list.ply": ply(1, 1, "\0" * 12 + "\xff" + "\0" * 90, "binary_little_endian"),

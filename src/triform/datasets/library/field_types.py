@@ -18,12 +18,13 @@ def _check_id(object_id: str) -> str:
     return object_id
 
 
-def _in_folder(folder: str) -> pydantic.AfterValidator:
-    """Validator for paths of files in a folder of the library."""
+def _in_folder(folder: str, old_folder: str = "") -> pydantic.AfterValidator:
+    """Validator for paths of files in a folder of the library, now or in version 0."""
+    folders = (f"{folder}/", f"{old_folder or folder}/")
 
     def check(path: str) -> str:
         problem = path_problem(path)
-        if not problem and not path.startswith(f"{folder}/"):
+        if not problem and not path.startswith(folders):
             problem = f"is not in the folder {folder}"
         if problem:
             raise ValueError(f"the path {path[:120]!r} {problem}; name a file of the library")
@@ -36,5 +37,8 @@ ObjectId = Annotated[str, pydantic.AfterValidator(_check_id)]
 ImagePath = Annotated[str, _in_folder("images")]
 CameraPath = Annotated[str, _in_folder("cameras")]
 PointsPath = Annotated[str, _in_folder("points")]
+DepthPath = Annotated[str, _in_folder("depth", "images")]
+ColorsPath = Annotated[str, _in_folder("colors", "points")]
+NormalsPath = Annotated[str, _in_folder("normals", "points")]
 VoxelsPath = Annotated[str, _in_folder("voxels")]
 VoxelSize = Annotated[int, pydantic.Field(ge=1, le=MAX_VOXEL_SIZE)]

@@ -20,6 +20,7 @@ from triform.datasets.library.layout import (
     FOLDERS,
     METADATA,
     LibraryObject,
+    current_path,
     invalid_object,
     parse_json,
     parse_metadata,
@@ -29,9 +30,9 @@ from triform.datasets.library.store import Store
 
 # Group 1 is the object. Greedy: "a_view_view2" is view 2 of "a_view".
 IMAGE = re.compile(r"images/(.+)_view(\d+)\.png")
-DEPTH = re.compile(r"images/(.+)_view(\d+)\.depth\.png")
+DEPTH = re.compile(r"depth/(.+)_view(\d+)\.png")
 CAMERA = re.compile(r"cameras/(.+)_view(\d+)\.json")
-POINTS = re.compile(r"points/([^/]+?)(\.colors|\.normals)?\.npy")
+POINTS = re.compile(r"(points|colors|normals)/([^/]+)\.npy")
 VOXELS = re.compile(r"voxels/(.+)_(\d+)\.npz")
 
 _ID_KEYS = ("object_id", "id", "uid", "object", "name")
@@ -72,30 +73,27 @@ def is_ours(entries: Any) -> bool:
 
 
 def objects_from_names(files: Iterable[str]) -> dict[str, LibraryObject]:
-    """Objects from file names; files of other names are left out.
+    """Objects from file names, also those of version 0; files of other names are left out.
 
     So are unsafe names (`ids.path_problem`), and voxels that are finer than can be read.
     """
     objects: dict[str, dict[str, Any]] = {}
+    patterns = (("depths", DEPTH), ("images", IMAGE), ("cameras", CAMERA), ("voxels", VOXELS))
     for path in files:
-        for kind, pattern in (
-            ("depths", DEPTH),
-            ("images", IMAGE),
-            ("cameras", CAMERA),
-            ("points", POINTS),
-            ("voxels", VOXELS),
-        ):
-            match = pattern.fullmatch(path)
+        name = current_path(path)
+        if path_problem(path):
+            continue
+        if match := POINTS.fullmatch(name):
+            if not id_problem(match[2]):
+                objects.setdefault(match[2], {})[match[1]] = path
+            continue
+        for kind, pattern in patterns:
+            match = pattern.fullmatch(name)
             if match is None:
                 continue
             too_fine = kind == "voxels" and not 1 <= int(match[2]) <= MAX_VOXEL_SIZE
-            if too_fine or path_problem(path) or id_problem(match[1]):
-                break
-            entry = objects.setdefault(match[1], {})
-            if kind == "points":
-                entry[(match[2] or ".points")[1:]] = path
-            else:
-                entry.setdefault(kind, {})[int(match[2])] = path
+            if not too_fine and not id_problem(match[1]):
+                objects.setdefault(match[1], {}).setdefault(kind, {})[int(match[2])] = path
             break
     return {name: _from_parts(name, entry) for name, entry in sorted(objects.items())}
 
@@ -216,7 +214,7 @@ def _merge_object(
         fields["images"] = tuple(entry["images"])
         # Depths and cameras are known for images of the usual names only.
         fields["depths"] = _matching_files(
-            from_names.depths if from_names else (), entry["images"], ".depth.png"
+            from_names.depths if from_names else (), entry["images"], ".png"
         )
         fields["cameras"] = _matching_files(
             from_names.cameras if from_names else (), entry["images"], ".json"
@@ -232,7 +230,9 @@ def _merge_object(
 
 
 def _matching_files(available: tuple[str, ...], images: list[str], ending: str) -> tuple[str, ...]:
-    by_stem = {path.rpartition("/")[2].removesuffix(ending): path for path in available}
+    by_stem = {
+        current_path(path).rpartition("/")[2].removesuffix(ending): path for path in available
+    }
     stems = [path.rpartition("/")[2].removesuffix(".png") for path in images]
     return tuple(by_stem[stem] for stem in stems) if all(s in by_stem for s in stems) else ()
 

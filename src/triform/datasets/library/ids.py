@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-# File systems allow 255 bytes; suffixes like `_view1000.depth.png` and temporary names are added.
+# File systems allow 255 bytes; suffixes like `_view1000.depth.png` of version 0 and temporary names are added.
 MAX_ID_BYTES = 120
 # Letters of the digest that makes a name unique.
 _DIGEST_LENGTH = 8
@@ -21,7 +21,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 def safe_id(source: str) -> str:
     """Library id from a data set's id: letters of any alphabet, digits, `-` and `_`.
 
-    No dots, so that `points/ID.colors.npy` cannot be the points of another object.
+    No dots, so that `points/ID.colors.npy` of version 0 cannot be the points of another object.
     """
     text = re.sub(r"[^\w-]+", "-", unicodedata.normalize("NFC", source))
     text = re.sub(r"-{2,}", "-", text).strip("-") or "object"

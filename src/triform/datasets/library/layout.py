@@ -5,12 +5,18 @@
     LIBRARY/
       captions.csv            object_id,caption (and language, if not all are English)
       metadata.json           object id -> `LibraryObject`
-      points/ID.npy           (N, 3) float32; ID.colors.npy (N, 3) uint8; ID.normals.npy float32
-      images/ID_view1.png     RGBA, straight alpha; ID_view1.depth.png 16 bit: depth * 65536 / 5,
-                              65535 for the background
+      points/ID.npy           (N, 3) float32
+      colors/ID.npy           (N, 3) uint8 sRGB of the points
+      normals/ID.npy          (N, 3) float32 of the points
+      images/ID_view1.png     RGBA, straight alpha
+      depth/ID_view1.png      16 bit: depth * 65536 / 5, 65535 for the background
       cameras/ID_view1.json   origin, x, y, z, fov
       voxels/ID_64.npz        occupancy (bit-packed), resolution
       failed.csv              meshes that could not be prepared, and the reasons
+
+`images` and `points` hold nothing else, as the Shap-E document has it: a loader may count their
+files. Libraries of version 0 have depths as images/ID_view1.depth.png, colours and normals as
+points/ID.colors.npy and points/ID.normals.npy; they are read, and `move_old_files` moves them.
 
 Objects are centred, their longest side is 1, +Y is up. Views are numbered from 1.
 """
@@ -20,6 +26,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +37,10 @@ from triform.base.csv_file import csv_text
 from triform.base.errors import UserError
 from triform.datasets.library.field_types import (
     CameraPath,
+    ColorsPath,
+    DepthPath,
     ImagePath,
+    NormalsPath,
     ObjectId,
     PointsPath,
     VoxelSize,
@@ -42,7 +52,9 @@ from triform.datasets.library.store import Store
 METADATA = "metadata.json"
 CAPTIONS = "captions.csv"
 FAILED = "failed.csv"
-FOLDERS = ("images", "cameras", "points", "voxels")
+FOLDERS = ("images", "cameras", "points", "voxels", "depth", "colors", "normals")
+_OLD_DEPTH = re.compile(r"images/([^/]+)\.depth\.png")
+_OLD_ARRAY = re.compile(r"points/([^/]+)\.(colors|normals)\.npy")
 # Depth images: value = depth * 65536 / MAX_DEPTH, and FAR for the background.
 MAX_DEPTH = 5.0
 FAR = 0xFFFF
@@ -58,7 +70,7 @@ def image_path(object_id: str, view: int) -> str:
 
 def depth_path(object_id: str, view: int) -> str:
     """Path of the depth of the same view."""
-    return f"images/{object_id}_view{view}.depth.png"
+    return f"depth/{object_id}_view{view}.png"
 
 
 def camera_path(object_id: str, view: int) -> str:
@@ -73,17 +85,26 @@ def points_path(object_id: str) -> str:
 
 def colors_path(object_id: str) -> str:
     """Path of the colours of the points, (N, 3) uint8 sRGB."""
-    return f"points/{object_id}.colors.npy"
+    return f"colors/{object_id}.npy"
 
 
 def normals_path(object_id: str) -> str:
     """Path of the normals of the points, (N, 3) float32 of length 1."""
-    return f"points/{object_id}.normals.npy"
+    return f"normals/{object_id}.npy"
 
 
 def voxels_path(object_id: str, size: int) -> str:
     """Path of the bit-packed occupancy."""
     return f"voxels/{object_id}_{size}.npz"
+
+
+def current_path(path: str) -> str:
+    """Path that a file of a library of version 0 has now; the same for any other file."""
+    if match := _OLD_DEPTH.fullmatch(path):
+        return f"depth/{match[1]}.png"
+    if match := _OLD_ARRAY.fullmatch(path):
+        return f"{match[2]}/{match[1]}.npy"
+    return path
 
 
 class Part(pydantic.BaseModel):
@@ -139,11 +160,11 @@ class LibraryObject(pydantic.BaseModel):
     source: str = ""
     dataset: str = ""
     images: tuple[ImagePath, ...] = ()
-    depths: tuple[ImagePath, ...] = ()
+    depths: tuple[DepthPath, ...] = ()
     cameras: tuple[CameraPath, ...] = ()
     points: PointsPath | None = None
-    colors: PointsPath | None = None
-    normals: PointsPath | None = None
+    colors: ColorsPath | None = None
+    normals: NormalsPath | None = None
     voxels: dict[VoxelSize, VoxelsPath] = {}
     sha256: str = ""
     # The second names are those in libraries of version 0.
@@ -186,6 +207,15 @@ class LibraryObject(pydantic.BaseModel):
             *(path for path in single if path),
             *self.voxels.values(),
         )
+
+    def with_current_paths(self) -> LibraryObject:
+        """The object with its files where `move_old_files` puts them."""
+        paths: dict[str, Any] = {
+            "depths": tuple(map(current_path, self.depths)),
+            "colors": self.colors and current_path(self.colors),
+            "normals": self.normals and current_path(self.normals),
+        }
+        return self if paths.items() <= dict(self).items() else self.model_copy(update=paths)
 
     def part_files(self, part: str) -> tuple[str, ...]:
         """Paths of the files of one part."""

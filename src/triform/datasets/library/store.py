@@ -175,10 +175,7 @@ class Store:
             else:
                 _write(target, data)
         except Exception as error:  # every fsspec file system has its own errors
-            reason = (isinstance(error, OSError) and error.strerror) or error
-            raise StoreError(
-                f"{self.root}: {path} cannot be written ({' '.join(str(reason).split())[:200]})"
-            ) from None
+            raise StoreError(f"{self.root}: {path} cannot be written ({_reason(error)})") from None
 
     def exists(self, path: str) -> bool:
         """Whether a file exists."""
@@ -197,6 +194,25 @@ class Store:
                 target.unlink()
             else:
                 self._files.rm_file(self._address(path))
+
+    def move(self, path: str, target: str) -> None:
+        """Move a file to a path where there is none.
+
+        Raises:
+            StoreError: it cannot be moved.
+            OutsideError: one of both lies outside the library.
+        """
+        local, local_target = (self.local_path(name, follow=False) for name in (path, target))
+        try:
+            if local is None or local_target is None:
+                self._files.mv(self._address(path), self._address(target))
+            else:
+                local_target.parent.mkdir(exist_ok=True)
+                os.replace(local, local_target)
+        except Exception as error:  # every fsspec file system has its own errors
+            raise StoreError(
+                f"{self.root}: {path} cannot be moved to {target} ({_reason(error)})"
+            ) from None
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder if it is empty."""
@@ -281,6 +297,11 @@ class Store:
 
     def _address(self, path: str) -> str:
         return f"{self._base}/{path}"
+
+
+def _reason(error: Exception) -> str:
+    reason = (isinstance(error, OSError) and error.strerror) or error
+    return " ".join(str(reason).split())[:200]
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -1,13 +1,16 @@
-"""Writing of meshes as OBJ, GLB, PLY or STL, by atomic files.
+"""Writing of meshes as OBJ, GLB, PLY, STL or 3MF, by atomic files.
 
 Coordinates have the precision of 32-bit floats, which GLB and STL prescribe. Colours are written as
-an MTL file beside an OBJ, as materials in GLB and as face colours in PLY; STL has none.
+an MTL file beside an OBJ, as materials in GLB and 3MF and as face colours in PLY; STL has none. The
+coordinates of a 3MF are millimetres, which `geometry.placement` cares for.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,21 @@ from triform.base.files import atomic_write
 from triform.geometry.colors import UNCOLORED, linear_from_srgb
 from triform.geometry.mesh import Mesh
 
-SUFFIXES = (".obj", ".glb", ".ply", ".stl")
+SUFFIXES = (".obj", ".glb", ".ply", ".stl", ".3mf")
+# The parts of a 3MF besides its model, by the Open Packaging Conventions.
+_CONTENT_TYPES = """<?xml version="1.0" encoding="UTF-8"?>
+<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
+<Default Extension="rels" \
+ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
+<Default Extension="model" ContentType="application/vnd.ms-package.3dmanufacturing-3dmodel+xml"/>
+</Types>
+"""
+_RELATIONSHIPS = """<?xml version="1.0" encoding="UTF-8"?>
+<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
+<Relationship Target="/3D/3dmodel.model" Id="rel0" \
+Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"/>
+</Relationships>
+"""
 
 
 def save_mesh(mesh: Mesh, path: str | Path) -> None:
@@ -25,8 +42,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> None:
 
     Args:
         mesh: any mesh.
-        path: a file ending in .obj, .glb, .ply or .stl; an OBJ with colours also writes the MTL
-            file of the same name.
+        path: a file ending in one of `SUFFIXES`; an OBJ with colours also writes the MTL file of
+            the same name.
 
     Raises:
         UsageError: another suffix.
@@ -42,7 +59,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> None:
                 file.write(_mtl_bytes(mesh))
         data = _obj_bytes(mesh, path.with_suffix(".mtl").name)
     else:
-        data = {".glb": _glb_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes}[suffix](mesh)
+        write = {".glb": _glb_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes, ".3mf": _3mf_bytes}
+        data = write[suffix](mesh)
     with atomic_write(path) as file:
         file.write(data)
 
@@ -108,6 +126,49 @@ def _stl_bytes(mesh: Mesh) -> bytes:
     faces["normal"], faces["corners"] = mesh.face_normals, mesh.triangles
     # The header must not begin with "solid", which marks the text form.
     return b"binary STL".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
+
+
+def _3mf_bytes(mesh: Mesh) -> bytes:
+    """Pack a mesh as 3MF (core specification) with one base material per colour."""
+    colors, of_face = _palette(mesh)
+    materials, reference, pattern = "", "", '<triangle v1="%d" v2="%d" v3="%d"/>\n'
+    triangles = mesh.faces
+    if mesh.face_colors is not None:
+        bases = "".join(
+            f'<base name="color_{name}" displaycolor="#{name.upper()}"/>\n'
+            for name in (color.tobytes().hex() for color in colors)
+        )
+        materials = f'<basematerials id="1">\n{bases}</basematerials>\n'
+        reference = ' pid="1" pindex="0"'
+        pattern = '<triangle v1="%d" v2="%d" v3="%d" pid="1" p1="%d"/>\n'
+        triangles = np.column_stack([mesh.faces, of_face])
+    vertices = _rows('<vertex x="%.9g" y="%.9g" z="%.9g"/>\n', mesh.vertices)
+    model = f"""<?xml version="1.0" encoding="UTF-8"?>
+<model unit="millimeter" xml:lang="en-US" \
+xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02">
+<resources>
+{materials}<object id="2" type="model"{reference}><mesh>
+<vertices>
+{vertices}</vertices>
+<triangles>
+{_rows(pattern, triangles)}</triangles>
+</mesh></object>
+</resources>
+<build><item objectid="2"/></build>
+</model>
+"""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in (
+            ("[Content_Types].xml", _CONTENT_TYPES),
+            ("_rels/.rels", _RELATIONSHIPS),
+            ("3D/3dmodel.model", model),
+        ):
+            # A fixed time, so that the same mesh gives the same bytes.
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, text)
+    return stream.getvalue()
 
 
 def _glb_bytes(mesh: Mesh) -> bytes:

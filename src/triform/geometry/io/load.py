@@ -10,6 +10,7 @@ import os
 import stat
 import warnings
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +24,7 @@ from triform.geometry.io.off import read_off
 from triform.geometry.io.ply import read_ply
 from triform.geometry.io.stl import read_stl
 from triform.geometry.io.threemf import read_3mf
+from triform.geometry.io.text import file_name_spellings, match_key
 from triform.geometry.io.vrml.read import read_vrml
 from triform.geometry.mesh import Mesh, MeshError, weld
 
@@ -56,6 +58,7 @@ def load_mesh(
     resolver: FileResolver | None = None,
     *,
     appearance: bool = False,
+    name: str = "mesh",
 ) -> Mesh:
     """Read a mesh with the colours of its faces.
 
@@ -67,6 +70,7 @@ def load_mesh(
         resolver: source of the materials and textures that the model names; the model's folder,
             and nothing outside it, by default.
         appearance: read materials, textures and vertex colours as well.
+        name: name in messages, where the source is no file.
 
     Returns:
         The mesh in the file's own units and axes. `face_colors` and `appearance` are None where
@@ -75,7 +79,6 @@ def load_mesh(
     Raises:
         MeshError: the file and what is wrong with it, in one line.
     """
-    name = "mesh"
     try:
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
@@ -104,10 +107,30 @@ class FolderResolver:
         """Return the content of a file inside the folder, or None."""
         try:
             root = self.folder.resolve()
-            path = (root / name.strip().replace("\\", "/")).resolve()
+            path = _existing_path(root, name.strip().replace("\\", "/")).resolve()
             return read_regular_file(path) if path.is_relative_to(root) else None
         except (MeshError, OSError, ValueError, RuntimeError):
             return None
+
+
+def _existing_path(root: Path, name: str) -> Path:
+    """Return the path of a name, also where the letter case of a part differs on disk."""
+    path = root / name
+    if path.exists() or Path(name).is_absolute():
+        return path
+    path = root
+    for part in Path(name).parts:
+        exact = path / part
+        if not exact.exists() and path.is_relative_to(root):
+            exact = path / _names_in(path, path.stat().st_mtime_ns).get(match_key(part), part)
+        path = exact
+    return path
+
+
+@lru_cache(maxsize=64)
+def _names_in(folder: Path, modified: int) -> dict[str, str]:
+    """Names in a folder by the key that ignores letter case; read once while it is unchanged."""
+    return {match_key(name): name for name in sorted(os.listdir(folder), reverse=True)}
 
 
 def read_regular_file(path: Path) -> bytes:
@@ -183,7 +206,7 @@ def _read_parts(
         case "obj":
             return read_obj(data, files.find, appearance=appearance, name=name)
         case "off":
-            return read_off(data)
+            return read_off(data, name)
         case "wrl":
             return read_vrml(data, files.find, appearance=appearance, name=name)
         case "stl":
@@ -208,10 +231,8 @@ class _SafeResolver:
         self.source = source
 
     def find(self, name: str) -> bytes | None:
-        content = self._try_get(name)
-        # A name may begin with a path of the machine that wrote the file.
-        base_name = name.replace("\\", "/").rpartition("/")[2]
-        return content if content is not None or base_name == name else self._try_get(base_name)
+        contents = (self._try_get(spelling) for spelling in file_name_spellings(name))
+        return next((content for content in contents if content is not None), None)
 
     def _try_get(self, name: str) -> bytes | None:
         try:

@@ -8,21 +8,49 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable
+from math import nan
 
 import numpy as np
 
+from triform.base.logging import get_logger
+from triform.base.printable import printable, shorten
 from triform.geometry.appearance import Appearance, Material
 from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.io.mtl import read_materials
 from triform.geometry.io.polygons import triangulate
+from triform.geometry.io.text import (
+    decode_name,
+    join_continued_lines,
+    normalize_text,
+    strip_comment,
+)
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.mesh import Mesh, MeshError
+
+logger = get_logger(__name__)
 
 # Number and total bytes of the files in `mtllib`, different spellings counted.
 MAX_LIBRARIES = 1000
 MAX_LIBRARY_BYTES = 2**26
+# Names in one `mtllib`: quoted, or up to a suffix `.mtl`, or a word.
+_LIBRARY_NAMES = re.compile(rb'"[^"]+"|\S.*?\.mtl(?=\s|$)|\S+', re.IGNORECASE)
+# What exporters name faces without a material.
+NO_MATERIAL = ("none", "(null)", "null", "default")
+# Colours of vertices beyond this are not in 0 to 1 but in 0 to 255.
+MAX_FRACTION = 2.0
+# What a file may hold in the place of faces.
+_WITHOUT_FACES = {
+    b"surf": "free-form surfaces; export polygons instead",
+    b"curv": "free-form curves; export polygons instead",
+    b"l": "lines; export faces instead",
+    b"p": "points; export faces instead",
+    b"f": "faces of less than three corners",
+    b"v": "vertices; export faces instead",
+}
 
 
 def read_obj(
@@ -43,24 +71,27 @@ def read_obj(
     """
     positions, vertex_colors, uvs = array("d"), array("d"), array("d")
     corners, corner_uvs, sizes, polygon_materials = (array("q") for _ in range(4))
-    materials: dict[str, int] = {}
-    libraries: dict[str, None] = {}
+    materials: dict[bytes, int] = {}
+    libraries: dict[bytes, None] = {}
+    skipped: Counter[bytes] = Counter()
     material = -1
     line_number = 0
     try:
-        for line in io.BytesIO(data.replace(b"\\\n", b" ")):
+        for line in io.BytesIO(join_continued_lines(normalize_text(data))):
             line_number += 1
             key, arguments = (*line.split(maxsplit=1), b"", b"")[:2]
             if key == b"v":
-                words = arguments.split()
+                words = arguments.partition(b"#")[0].split()
                 if len(words) < 3:
                     raise ValueError(f"a vertex has {len(words)} coordinates, it needs 3")
                 x, y, z = words[:3]
-                positions.extend((float(x), float(y), float(z)))
                 if len(words) >= 6:
+                    # Vertices so far without a colour.
+                    vertex_colors.extend([nan] * (len(positions) - len(vertex_colors)))
                     vertex_colors.extend(map(float, words[3:6]))
-            elif key == b"f":
-                words = arguments.split()
+                positions.extend((float(x), float(y), float(z)))
+            elif key in (b"f", b"fo"):  # `fo` of the first version
+                words = arguments.partition(b"#")[0].split()
                 for word in words:
                     vertex_index, uv = _parse_corner(word, len(positions) // 3, len(uvs) // 2)
                     corners.append(vertex_index)
@@ -68,29 +99,35 @@ def read_obj(
                 sizes.append(len(words))
                 polygon_materials.append(material)
             elif key == b"vt":
-                words = arguments.split()
+                words = arguments.partition(b"#")[0].split()
                 uvs.extend(map(float, (*words, b"0", b"0")[:2]))
-            elif key == b"usemtl":
-                material = materials.setdefault(_decode(arguments), len(materials))
-            elif key == b"mtllib":
-                libraries.pop(library := _decode(arguments), None)  # the last of two counts
-                libraries[library] = None
+            elif key.lower() == b"usemtl":
+                material = materials.setdefault(arguments.strip(), len(materials))
+            elif key.lower() == b"mtllib":
+                libraries.pop(arguments, None)  # the last of two counts
+                libraries[arguments] = None
+            elif key in _WITHOUT_FACES:
+                skipped[key] += 1
     except (ValueError, OverflowError) as error:
         raise MeshError(f"line {line_number}: {error}") from None
 
     vertices = _to_array(positions, 3)
     triangles, polygon = triangulate(vertices, _to_array(corners), _to_array(sizes))
     if len(triangles) == 0:
-        raise MeshError("there are no faces in it")
+        skipped.update({b"f": len(sizes), b"v": len(vertices)})
+        raise MeshError(_why_no_faces(skipped))
     mesh = Mesh(vertices, _to_array(corners)[triangles])
     colors = np.full(mesh.faces.shape, UNCOLORED, dtype=np.uint8)
-    has_colors = len(vertex_colors) == len(positions)
     corner_colors = None
+    has_colors = len(vertex_colors) > 0
     if has_colors:
-        corner_colors = to_bytes(_to_array(vertex_colors, 3))[mesh.faces]
+        corner_colors = _vertex_colors(vertex_colors, len(vertices))[mesh.faces]
         colors = corner_colors.mean(axis=1).astype(np.uint8)
-    materials_by_name = _read_material_libraries(libraries, find, name)
     material_of_face = _to_array(polygon_materials)[polygon]
+    used_materials = set(material_of_face.tolist())
+    materials_by_name = _read_material_libraries(
+        libraries, [key for key, index in materials.items() if index in used_materials], find, name
+    )
     uv_index = _to_array(corner_uvs)[triangles]
     has_uv = ((uv_index >= 0) & (uv_index < len(uvs) // 2)).all(axis=1)
     uv_of_face = _to_array(uvs, 2)[np.where(has_uv[:, None], uv_index, 0)] if has_uv.any() else None
@@ -98,11 +135,8 @@ def read_obj(
         Material(np.array((255, 255, 255) if has_colors else UNCOLORED, dtype=np.uint8))
     ]
     material_index = np.zeros(len(mesh.faces), dtype=np.int32)
-    for name, index in materials.items():
-        if name not in materials_by_name:
-            continue
-        selected = np.flatnonzero(material_of_face == index)
-        textured, untextured = materials_by_name[name]
+    for key, (textured, untextured) in materials_by_name.items():
+        selected = np.flatnonzero(material_of_face == materials[key])
         colors[selected], material_index[selected] = untextured.color, len(face_materials)
         face_materials.append(untextured)
         has_colors |= len(selected) > 0
@@ -123,33 +157,95 @@ def read_obj(
     return Mesh(mesh.vertices, mesh.faces, face_colors, mesh_appearance)
 
 
+def _why_no_faces(skipped: Counter[bytes]) -> str:
+    """Return why a file without triangles has none."""
+    for key, description in _WITHOUT_FACES.items():
+        if skipped[key]:
+            return f"there are no faces in it, only {description}"
+    return "damaged, or no OBJ file: none of its lines is a vertex or a face"
+
+
+def _vertex_colors(values: array[float], num_vertices: int) -> np.ndarray:
+    """Return (V, 3) uint8 colours of vertices, which a file has in 0 to 1 or in 0 to 255."""
+    values.extend([nan] * (3 * num_vertices - len(values)))
+    table = _to_array(values, 3)
+    scale = 255 if np.nanmax(table, initial=0) > MAX_FRACTION else 1
+    colors = to_bytes(table / scale)
+    colors[np.isnan(table).all(axis=1)] = UNCOLORED
+    return colors
+
+
 def _read_material_libraries(
-    names: Iterable[str], find: FileFinder, model: str
-) -> dict[str, tuple[Material, Material]]:
-    """Read the material libraries of a file, equal ones once.
+    libraries: Iterable[bytes], used: Iterable[bytes], find: FileFinder, model: str
+) -> dict[bytes, tuple[Material, Material]]:
+    """Read the materials that faces use; a warning names what is missing.
+
+    Args:
+        libraries: arguments of `mtllib`, one or several names each.
+        used: arguments of `usemtl`.
+        find: returns the content of a file.
+        model: name of the model in warnings.
 
     Raises:
         MeshError: more libraries than a model has, or too large ones.
     """
     contents: dict[bytes, bytes] = {}
-    size = 0
-    for index, name in enumerate(names):
-        data = find(name) or b""
-        size += len(data)
-        if index >= MAX_LIBRARIES or size > MAX_LIBRARY_BYTES:
+    size = count = 0
+    missing: dict[str, None] = {}
+
+    def add(name: str) -> bool:
+        nonlocal size, count
+        data = find(name)
+        count += 1
+        size += len(data or b"")
+        if count > MAX_LIBRARIES or size > MAX_LIBRARY_BYTES:
             raise MeshError(
                 f"its material libraries are more than {MAX_LIBRARIES} or larger than "
                 f"{MAX_LIBRARY_BYTES} bytes together; name each once"
             )
-        key = hashlib.blake2b(data, digest_size=16).digest()
-        contents.pop(key, None)
-        contents[key] = data
+        if data is not None:
+            key = hashlib.blake2b(data, digest_size=16).digest()
+            contents.pop(key, None)
+            contents[key] = data
+        return data is not None
+
+    for library in libraries:
+        whole = decode_name(library)
+        # A name may have spaces, and several may share a line.
+        if not whole or add(whole):
+            continue
+        for name in map(decode_name, _LIBRARY_NAMES.findall(library)):
+            words = name.split()
+            if name == whole and len(words) < 2:
+                missing[name] = None
+            elif name == whole or not add(name):
+                missing.update((word, None) for word in words if len(words) < 2 or not add(word))
     textures = Textures(find, model)
-    materials_by_name: dict[str, tuple[Material, Material]] = {}
+    by_name: dict[str, tuple[Material, Material]] = {}
     for data in contents.values():
-        materials_by_name.update(read_materials(data, find, textures))
+        by_name.update(read_materials(data, find, textures))
+    # A comment may follow a name, but a name may hold the sign as well.
+    by_name = {strip_comment(name): materials for name, materials in by_name.items()} | by_name
+    found: dict[bytes, tuple[Material, Material]] = {}
+    unknown: dict[str, None] = {}
+    for key in used:
+        name = decode_name(key)
+        name = name if name in by_name else strip_comment(name)
+        if name in by_name:
+            found[key] = by_name[name]
+        elif name and name.lower() not in NO_MATERIAL:
+            unknown[name] = None
+    if missing:
+        logger.warning("%s: without its material library %s", model, _first(missing))
+    elif unknown:
+        logger.warning("%s: its libraries lack the material %s", model, _first(unknown))
     textures.report_problems()
-    return materials_by_name
+    return found
+
+
+def _first(names: dict[str, None]) -> str:
+    first = printable(shorten(next(iter(names))))
+    return f"{first} (and {len(names) - 1} more)" if len(names) > 1 else first
 
 
 def _parse_corner(word: bytes, num_vertices: int, num_uvs: int) -> tuple[int, int]:
@@ -167,7 +263,3 @@ def _parse_corner(word: bytes, num_vertices: int, num_uvs: int) -> tuple[int, in
 def _to_array(values: array[float] | array[int], columns: int = 0) -> np.ndarray:
     table = np.frombuffer(values, dtype=np.float64 if values.typecode == "d" else np.int64)
     return table.reshape(-1, columns) if columns else table
-
-
-def _decode(words: bytes) -> str:
-    return words.strip().decode("utf-8", errors="replace")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.base.printable import printable
 from triform.geometry.mesh import MeshError
 from triform.images.read import decoding_size, read_image
 
@@ -218,4 +219,5 @@ def _digest(data: Buffer) -> bytes:
 
 def _short_name(name: str) -> str:
     """Name of a texture in messages: long `data:` URIs are cut, the suffix stays."""
+    name = printable(name)
     return name if len(name) <= 80 else f"{name[:40]}...{name[-30:]}"

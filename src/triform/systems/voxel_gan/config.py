@@ -14,6 +14,7 @@ from triform.engine.config import (
     TrainingConfig,
 )
 from triform.engine.config import Texts as AnyTexts
+from triform.tasks.shape_generation.config import MeshOutputConfig
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -179,7 +180,7 @@ class SamplingConfig(TrainedVerbConfig):
     )
 
 
-class GenerateConfig(SamplingConfig):
+class GenerateConfig(SamplingConfig, MeshOutputConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
@@ -188,7 +189,7 @@ class GenerateConfig(SamplingConfig):
     output: str = Field(
         "model.obj", description="File, or folder for several shapes; the suffix is the format."
     )
-    format: tuple[Literal["obj", "glb", "ply", "stl"], ...] = Field(
+    format: tuple[Literal["obj", "glb", "ply", "stl", "3mf"], ...] = Field(
         (), description="Formats to save; none means the suffix of output."
     )
     max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")

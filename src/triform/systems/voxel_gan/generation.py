@@ -17,8 +17,9 @@ from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
 from triform.base.logging import get_logger
 from triform.base.seeding import generator
-from triform.geometry.io.export import save_mesh
+from triform.geometry.io.export import SUFFIXES, save_mesh
 from triform.geometry.mesh import Mesh
+from triform.geometry.placement import place_for_format
 from triform.geometry.voxels.bridges import bridge_components
 from triform.geometry.voxels.surface import (
     decimate,
@@ -145,7 +146,14 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         if settings.max_faces and len(mesh.faces) > settings.max_faces:
             mesh = decimate(mesh, settings.max_faces)
         for file in files:
-            save_mesh(mesh, file)
+            placed = place_for_format(
+                mesh,
+                file.suffix,
+                size_mm=settings.size_mm,
+                up=settings.up,
+                on_floor=settings.on_floor,
+            )
+            save_mesh(placed, file)
         if settings.sheet is not None:
             images.append(draw_mesh(mesh))
         now = time.perf_counter()
@@ -203,10 +211,9 @@ def output_paths(settings: GenerateConfig, requests: list[Request]) -> list[list
     """Output files of each request: `output` itself for one shape, numbered names for several."""
     output = Path(settings.output)
     suffix = output.suffix.lower()
-    mesh_suffixes = (".obj", ".glb", ".ply", ".stl")
-    if suffix and suffix not in mesh_suffixes and not output.is_dir():
-        raise UsageError(f"--output {output}: {suffix} is none of {' '.join(mesh_suffixes)}")
-    is_folder = suffix not in mesh_suffixes or output.is_dir()
+    if suffix and suffix not in SUFFIXES and not output.is_dir():
+        raise UsageError(f"--output {output}: {suffix} is none of {' '.join(SUFFIXES)}")
+    is_folder = suffix not in SUFFIXES or output.is_dir()
     suffixes = [f".{name}" for name in settings.format] or ([".obj"] if is_folder else [suffix])
     if is_folder:
         stems = [

@@ -133,7 +133,7 @@ def cut(path: str, share: float = 0.6) -> Callable[[Path], None]:
 
 def replace_depth(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
     def put(folder: Path) -> None:
-        path = folder / "images/ball1_view1.depth.png"
+        path = folder / "depth/ball1_view1.png"
         values = np.asarray(Image.open(path)).astype(np.uint16)
         Image.fromarray(change(values).astype(np.uint16)).save(path)
 
@@ -143,7 +143,7 @@ def replace_depth(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path]
 def put_depth_off(folder: Path) -> None:
     """A fifth of the object too far, where points are close enough to notice."""
     np.save(folder / "points/ball1.npy", points_of_ball(4000))
-    (folder / "points/ball1.colors.npy").unlink()
+    (folder / "colors/ball1.npy").unlink()
     replace_depth(lambda d: np.where(d < 65535, d + 2600, d))(folder)
 
 
@@ -178,14 +178,18 @@ BREAKAGES = {
     "no cloud": (remove("points/ball2.npy"), ["points/ball2.npy", "no point cloud"], True),
     "no view": (remove("images/ball2_view2.png"), ["'ball2' lacks views 2"], True),
     "no depth": (
-        remove("images/ball2_view2.depth.png"),
-        ["ball2_view2.depth.png", "no depth"],
+        remove("depth/ball2_view2.png"),
+        ["depth/ball2_view2.png", "no depth"],
         True,
     ),
     "no camera": (remove("cameras/ball3_view1.json"), ["ball3_view1.json", "no camera"], True),
     "nothing": (write("points/ball1.npy", b""), ["points/ball1.npy", "no bytes"], True),
     "wide": (save("points/ball1.npy", np.zeros((200, 4), "f4")), ["ball1.npy", "(200, 4)"], True),
-    "six": (save("points/ball1.npy", np.zeros((6, 200), "f4")), ["(6, 200)", ".colors.npy"], True),
+    "six": (
+        save("points/ball1.npy", np.zeros((6, 200), "f4")),
+        ["(6, 200)", "colors/ID.npy"],
+        True,
+    ),
     "one": (save("points/ball1.npy", np.zeros(600, "f4")), ["ball1.npy", "(600,)"], True),
     "none": (save("points/ball1.npy", np.zeros((0, 3), "f4")), ["ball1.npy", "no points"], True),
     "whole numbers": (
@@ -203,18 +207,18 @@ BREAKAGES = {
     ),
     "cut cloud": (cut("points/ball1.npy"), ["ball1.npy", "cut off"], False),
     "colours": (
-        save("points/ball1.colors.npy", np.zeros((199, 3), "u1")),
-        ["ball1.colors.npy", "(199, 3)", "200 points"],
+        save("colors/ball1.npy", np.zeros((199, 3), "u1")),
+        ["colors/ball1.npy", "(199, 3)", "200 points"],
         True,
     ),
     "colours type": (
-        save("points/ball1.colors.npy", np.zeros((200, 3), int)),
-        ["ball1.colors.npy", "int64", "uint8"],
+        save("colors/ball1.npy", np.zeros((200, 3), int)),
+        ["colors/ball1.npy", "int64", "uint8"],
         True,
     ),
     "colours range": (
-        save("points/ball1.colors.npy", np.full((200, 3), 200, "f4")),
-        ["ball1.colors.npy", "200"],
+        save("colors/ball1.npy", np.full((200, 3), 200, "f4")),
+        ["colors/ball1.npy", "200"],
         False,
     ),
     "no image": (
@@ -225,23 +229,23 @@ BREAKAGES = {
     "cut image": (cut("images/ball1_view1.png"), ["ball1_view1.png", "decoded"], False),
     "size": (image("images/ball1_view1.png", (30, 32)), ["ball1_view1.png", "30 x 32"], True),
     "depth size": (
-        image("images/ball1_view1.depth.png", (16, 16), "I;16"),
-        ["ball1_view1.depth.png", "16 x 16", "32 x 32"],
+        image("depth/ball1_view1.png", (16, 16), "I;16"),
+        ["depth/ball1_view1.png", "16 x 16", "32 x 32"],
         True,
     ),
     "depth form": (
-        image("images/ball1_view1.depth.png", mode="RGB"),
-        ["ball1_view1.depth.png", "16-bit"],
+        image("depth/ball1_view1.png", mode="RGB"),
+        ["depth/ball1_view1.png", "16-bit"],
         True,
     ),
     "depth everywhere": (
         replace_depth(lambda d: np.where(d == 65535, 20000, d)),
-        ["ball1_view1.depth.png", "disagrees with the image's alpha"],
+        ["depth/ball1_view1.png", "disagrees with the image's alpha"],
         False,
     ),
     "depth far": (
         put_depth_off,
-        ["ball1_view1.depth.png", "away from the points"],
+        ["depth/ball1_view1.png", "away from the points"],
         False,
     ),
     "camera JSON": (
@@ -325,7 +329,7 @@ WARNINGS = {
         ["ball1_view7.json", "images/ball1_view7.png"],
     ),
     "no voxels": (remove("voxels/ball2_16.npz"), ["ball2_16.npz", "--voxel_size 16"]),
-    "no colours": (remove("points/ball2.colors.npy"), ["points/ball2.colors.npy", "not there"]),
+    "no colours": (remove("colors/ball2.npy"), ["colors/ball2.npy", "not there"]),
 }
 
 

@@ -162,10 +162,10 @@ def test_only_what_is_missing_or_different_is_made(
     prepared_parts.clear()
     run(meshes, memory, points=8, views=2)
     assert {parts for _, parts in prepared_parts} == {("views",)}
-    assert len(store.sizes("images")) == 4 * 2 * 2 and len(store.sizes("cameras")) == 4 * 2
+    assert len(store.sizes("images")) == len(store.sizes("cameras")) == 4 * 2
     prepared_parts.clear()
 
-    store.remove("images/meshes-chair-tall_view2.depth.png")
+    store.remove("depth/meshes-chair-tall_view2.png")
     store.write_bytes("points/meshes-chair-wide.npy", b"torn")
     run(meshes, memory, points=8, views=2)
     assert prepared_parts == [("chair-tall", ("views",)), ("chair-wide", ("points",))]
@@ -349,3 +349,19 @@ def test_a_table_that_is_none(meshes: Path, memory: str, run: Prepare) -> None:
         store.write_bytes(name, data)
         with pytest.raises(UserError, match=name):
             run(meshes, store.root)
+
+
+def test_textures_named_in_an_older_code_page(
+    meshes: Path, memory: str, run: Prepare, caplog: pytest.LogCaptureFixture
+) -> None:
+    (meshes / "chair" / "paint.mtl").write_bytes(
+        b"newmtl paint\nmap_Kd " + "дуб.png".encode("cp1251") + b"\n"
+    )
+    assert run(meshes, memory)["prepared"] == 4
+    entry = Library.open(memory).objects[0]
+    assert entry.dependencies["дуб.png"] == "" and entry.dependencies["paint.mtl"]
+    assert run(meshes, memory)["unchanged"] == 4
+    messages = [record.getMessage() for record in caplog.records]
+    assert "meshes/table/cube: without its material library paint.mtl" in messages
+    Image.new("RGB", (2, 2), (0, 0, 255)).save(meshes / "chair" / "дуб.png")
+    assert run(meshes, memory)["prepared"] == 2

@@ -21,7 +21,9 @@ from triform.datasets.library.layout import (
     METADATA,
     LibraryObject,
     camera_path,
+    depth_path,
 )
+from triform.datasets.library.migration import move_old_files
 from triform.datasets.library.store import Store
 
 # For fewer objects than this, starting processes costs more than it saves.
@@ -99,9 +101,11 @@ def check_library(root: str, *, quick: bool = False, workers: int = 0) -> Report
 
 def run(settings: CheckSettings) -> tuple[dict[str, Any], int]:
     """Result of `triform shapes check` as a dictionary, and its exit status."""
+    num_moved = move_old_files(Store(settings.library)) if settings.fix else 0
     report = check_library(settings.library, quick=settings.quick, workers=settings.workers)
     summary = {
         "library": report.library,
+        "moved": num_moved,
         **{name.replace(" ", "_"): count for name, count in report.counts.items()},
         "errors": report.errors,
         "warnings": report.warnings,
@@ -123,6 +127,8 @@ def describe(summary: Mapping[str, Any], max_lines: int) -> str:
     )
     failed = summary["failed"]
     lines = [f"{summary['library']}: {counts}"]
+    if summary["moved"]:
+        lines.append(f"moved {summary['moved']:,} files to depth, colors and normals")
     lines += as_lines([Problem(**record) for record in summary["problems"]], max_lines)
     if failed:
         lines.append(f"{failed:,} objects could not be prepared: failed.csv says why")
@@ -175,6 +181,7 @@ def _present_files(entry: LibraryObject, files: Mapping[str, int]) -> frozenset[
     paths = set(entry.files)
     for path in entry.images:
         if match := IMAGE.fullmatch(path):
-            paths.add(f"{path.removesuffix('.png')}.depth.png")
+            paths.add(f"{path.removesuffix('.png')}.depth.png")  # version 0
+            paths.add(depth_path(match[1], int(match[2])))
             paths.add(camera_path(match[1], int(match[2])))
     return frozenset(path for path in paths if files.get(path))

@@ -111,13 +111,16 @@ class _ObjectCheck:
         image = self._image(path)
         match = IMAGE.fullmatch(path)
         stem = f"{match[1]}_view{match[2]}" if match else ""
-        depth = self._depth(f"images/{stem}.depth.png", path) if stem else None
+        depth_of_image = f"depth/{stem}.png"
+        if depth_of_image not in self.present:
+            depth_of_image = f"images/{stem}.depth.png"  # version 0
+        depth = self._depth(depth_of_image, path) if stem else None
         camera = self._camera(f"cameras/{stem}.json") if stem else None
         if camera is not None:
             self.contents.problems.extend(geometry.check_camera(f"cameras/{stem}.json", camera))
         if image is not None:
             self.contents.problems.extend(
-                geometry.check_view(path, f"images/{stem}.depth.png", image, depth, camera)
+                geometry.check_view(path, depth_of_image, image, depth, camera)
             )
 
     def _image(self, path: str) -> np.ndarray | None:
@@ -208,7 +211,7 @@ class _ObjectCheck:
         if len(shape) != 2 or 3 not in shape:
             hint = _POINTS_HINT
             if len(shape) == 2 and 6 in shape:
-                hint = "keep x, y, z here and the colours in ID.colors.npy, uint8"
+                hint = "keep x, y, z here and the colours in colors/ID.npy, uint8"
             self._add_error(
                 "points shape", path, f"has shape {shape}, expected (N, 3) or (3, N)", hint
             )

@@ -10,13 +10,22 @@ from triform.datasets.library.checking.problems import Problem, error, warning
 from triform.datasets.library.field_types import MAX_VOXEL_SIZE
 from triform.datasets.library.foreign import CAMERA, DEPTH, IMAGE, POINTS, VOXELS
 from triform.datasets.library.ids import path_problem
-from triform.datasets.library.layout import LibraryObject, camera_path
+from triform.datasets.library.layout import (
+    LibraryObject,
+    camera_path,
+    current_path,
+    depth_path,
+    points_path,
+)
 
 _FORMS = {
-    "images": ((IMAGE, DEPTH), "ID_view1.png or ID_view1.depth.png"),
-    "cameras": ((CAMERA,), "ID_view1.json"),
-    "points": ((POINTS,), "ID.npy, ID.colors.npy or ID.normals.npy"),
-    "voxels": ((VOXELS,), "ID_64.npz"),
+    "images": (IMAGE, "ID_view1.png"),
+    "depth": (DEPTH, "ID_view1.png"),
+    "cameras": (CAMERA, "ID_view1.json"),
+    "points": (POINTS, "ID.npy"),
+    "colors": (POINTS, "ID.npy"),
+    "normals": (POINTS, "ID.npy"),
+    "voxels": (VOXELS, "ID_64.npz"),
 }
 _MAX_VIEWS_LISTED = 8
 
@@ -52,9 +61,18 @@ def _check_forms(
     objects: Mapping[str, LibraryObject], files: Mapping[str, int]
 ) -> Iterator[Problem]:
     listed = {path for entry in objects.values() for path in entry.files}
+    old_paths = sorted(path for path in files if current_path(path) != path)
+    if old_paths:
+        yield warning(
+            "old layout",
+            old_paths[0],
+            f"lies among files of another kind, as do {len(old_paths) - 1:,} more: a program that "
+            "counts the files of a folder counts wrong",
+            "triform shapes check LIBRARY --fix moves them to depth, colors and normals",
+        )
     for path in files:
         folder = path.partition("/")[0]
-        patterns, form = _FORMS[folder]
+        pattern, form = _FORMS[folder]
         match = VOXELS.fullmatch(path)
         if fault := path_problem(path):
             yield error(
@@ -70,12 +88,12 @@ def _check_forms(
                 f"{match[2]}^3 voxels, at most {MAX_VOXEL_SIZE}^3 are read",
                 "write fewer voxels",
             )
-        elif path not in listed and not any(pattern.fullmatch(path) for pattern in patterns):
+        elif path not in listed and not pattern.fullmatch(current_path(path)):
             yield warning(
                 "stray file",
                 path,
                 "belongs to no object by its name",
-                f"name it {folder}/{form.replace(', ', f', {folder}/')}",
+                f"name it {folder}/{form}",
             )
 
 
@@ -160,22 +178,21 @@ def _check_matching_files(
     files: Mapping[str, int],
 ) -> Iterator[Problem]:
     """If some images or point clouds have a depth, camera, colours or normals, all should."""
-    with_depth = any(DEPTH.fullmatch(path) for path in files)
-    with_camera = any(CAMERA.fullmatch(path) for path in files)
+    present = {current_path(path) for path in files}
+    with_depth = any(DEPTH.fullmatch(path) for path in present)
+    with_camera = any(CAMERA.fullmatch(path) for path in present)
     images = {path for entry in objects.values() for path in entry.images}
     for path in sorted(images):
         match = IMAGE.fullmatch(path)
         if match is None or path not in files:
             continue
-        depth, camera = (
-            path.removesuffix(".png") + ".depth.png",
-            camera_path(match[1], int(match[2])),
-        )
+        depth = depth_path(match[1], int(match[2]))
+        camera = camera_path(match[1], int(match[2]))
         for required, path_of_match, noun in (
             (with_depth, depth, "depth"),
             (with_camera, camera, "camera"),
         ):
-            if required and path_of_match not in files:
+            if required and path_of_match not in present:
                 yield error(
                     f"{noun} missing",
                     path_of_match,
@@ -183,7 +200,7 @@ def _check_matching_files(
                     f"make it, or remove every {noun}",
                 )
     for path in files:
-        match = DEPTH.fullmatch(path) or CAMERA.fullmatch(path)
+        match = DEPTH.fullmatch(current_path(path)) or CAMERA.fullmatch(path)
         if match and f"images/{match[1]}_view{match[2]}.png" not in files:
             yield warning(
                 "no such image",
@@ -191,12 +208,12 @@ def _check_matching_files(
                 f"goes with images/{match[1]}_view{match[2]}.png, which is not there",
                 "remove it, or draw the image",
             )
-        match = POINTS.fullmatch(path)
-        if match and match[2] and f"points/{match[1]}.npy" not in files:
+        match = POINTS.fullmatch(current_path(path))
+        if match and points_path(match[2]) not in files:
             yield warning(
                 "no such points",
                 path,
-                f"goes with points/{match[1]}.npy, which is not there",
+                f"goes with {points_path(match[2])}, which is not there",
                 "remove it, or make the points",
             )
     for part in ("colors", "normals"):
@@ -205,7 +222,7 @@ def _check_matching_files(
             if entry.points and not getattr(entry, part):
                 yield warning(
                     f"{part} missing",
-                    f"points/{entry.object_id}.{part}.npy",
+                    f"{part}/{entry.object_id}.npy",
                     "is not there, though other point clouds have it",
                     "make it, or remove the others",
                 )

@@ -108,6 +108,8 @@ class Journal:
         for path in sorted(self.store.sizes(FOLDER)):
             if path != _PENDING and not path_problem(path):
                 self.add(_read_note(self.store, path))
+        # Those of version 0 were moved before; notes may still name the old paths.
+        self.objects = {name: entry.with_current_paths() for name, entry in self.objects.items()}
 
     def add(self, note: Note) -> None:
         """Add one note."""

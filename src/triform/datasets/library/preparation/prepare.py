@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
@@ -20,6 +17,7 @@ from triform.base.logging import get_logger
 from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.ids import assign_ids
 from triform.datasets.library.layout import FAILED, FOLDERS
+from triform.datasets.library.migration import exclusive, move_old_files_locked
 from triform.datasets.library.preparation.captioning import merge_captions, read_caption_files
 from triform.datasets.library.preparation.journal import Journal, Note
 from triform.datasets.library.preparation.prepare_object import (
@@ -41,7 +39,6 @@ logger = get_logger(__name__)
 # Least seconds between two saves of the tables; at least twenty times as long as a save takes.
 SAVE_INTERVAL = 20.0
 _SAVE_FACTOR = 20
-_LOCK = ".lock"
 
 
 class Interrupted(UserError):
@@ -72,7 +69,8 @@ def run(settings: PrepareSettings) -> dict[str, Any]:
     shapes = list_shapes(
         load_dataset(settings.meshes, settings.download_path), settings.max_samples
     )
-    with _exclusive(store):
+    with exclusive(store):
+        move_old_files_locked(store)
         journal = Journal(store)
         tasks, num_unchanged = _plan(settings, recipe, journal, shapes)
         journal.mark_pending(task.object_id for task in tasks)
@@ -220,34 +218,6 @@ def _prepare_all(
                 save_interval = max(SAVE_INTERVAL, _SAVE_FACTOR * (last_save - save_started))
     progress.seconds = time.monotonic() - started
     return progress
-
-
-@contextlib.contextmanager
-def _exclusive(store: Store) -> Iterator[None]:
-    """Lock a local library against a second preparation."""
-    if store.folder is None:
-        yield
-        return
-    try:
-        store.folder.mkdir(parents=True, exist_ok=True)
-        # Taking a lock empties the file of that name; in a downloaded library it may be a link.
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.lstat(store.folder / _LOCK).st_mode):
-                raise UserError(f"{store.root}/{_LOCK}: not a regular file; remove it")
-        lock = FileLock(store.folder / _LOCK)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"{store.root}: another preparation of this library is running; wait for its end"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{store.root}: cannot be used as a library ({error.strerror or error})"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _summary(

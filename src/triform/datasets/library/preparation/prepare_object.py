@@ -87,7 +87,8 @@ def record_failure(task: PrepareTask, reason: str) -> Note:
     if task.old is not None:
         for path in task.old.files:
             task.store.remove(path)
-    reason = " ".join(reason.split()).removeprefix("mesh: ")[:500]
+    reason = " ".join(reason.split()).removeprefix(f"{task.shape.object_id}: ")
+    reason = reason.removeprefix("mesh: ")[:500]
     note = Note(task.object_id, reason=reason, source=task.shape.object_id, key=task.failure_key)
     write_note(task.store, note)
     return note

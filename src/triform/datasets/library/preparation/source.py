@@ -40,7 +40,7 @@ def read_source(shape: Shape) -> Source:
         path = shape.origin.path
         data = read_regular_file(path)
         folder = _Recorder(FolderResolver(path.parent))
-        mesh = load_mesh(data, path.suffix, folder, appearance=True)
+        mesh = load_mesh(data, path.suffix, folder, appearance=True, name=shape.object_id)
         sha256 = hashlib.sha256(data).hexdigest()
         dependencies = dict(sorted(folder.digests.items()))
         return Source(mesh, sha256, dependencies, _content_digest(sha256, dependencies))
@@ -79,7 +79,9 @@ class _Recorder:
 
     def get(self, name: str, /) -> bytes | None:
         data = self.folder.get(name)
-        self.digests[name] = _sha256(data)
+        # Names in an older code page cannot stand in the table.
+        if name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name):
+            self.digests[name] = _sha256(data)
         return data
 
 

@@ -20,6 +20,7 @@ from triform.geometry.io.limits import (
     check_bytes,
     max_file_size,
 )
+from triform.geometry.io.text import normalize_text
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.io.vrml.fields import Instance, Scope
 from triform.geometry.io.vrml.parser import Node, parse_vrml
@@ -232,7 +233,7 @@ class _Scene:
 
 
 def _parse(data: bytes) -> list[Node]:
-    data = gunzip(data).removeprefix(b"\xef\xbb\xbf")
+    data = normalize_text(gunzip(data))
     if data.startswith(b"#VRML V1.0"):
         raise MeshError("VRML 1.0 is not read; save the model as VRML 2.0 (VRML97)")
     if not data.startswith(b"#VRML V2.0"):
