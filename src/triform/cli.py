@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from triform import systems
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UsageError, UserError, one_line
 from triform.base.files import disk_error, write_private
 from triform.base.logging import set_up_console, write_output
-from triform.base.printable import printable, shorten_middle
+from triform.base.printable import printable
 from triform.base.settings.command import HELP_WORDS, Verb, run_verb, verbs_help
 from triform.base.settings.nearest import nearest
 
@@ -30,7 +30,6 @@ FIRST_SYSTEM = "voxel_gan"
 """System that the overview shows first."""
 SIGPIPE_STATUS = 141
 INTERRUPT_STATUS = 130
-MAX_MESSAGE = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,7 +171,7 @@ def print_error(message: str, status: int) -> int:
 
     All errors reach the terminal here: the names in them are untrusted.
     """
-    line = shorten_middle(printable(" ".join(message.split())), MAX_MESSAGE)
+    line = one_line(printable(one_line(message)))
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.write(f"triform: {line}\n")

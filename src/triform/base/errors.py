@@ -3,11 +3,28 @@
 Their text is one line: which file, field or flag, the value seen, and what to do.
 """
 
+from triform.base.printable import shorten_middle
+
+MAX_MESSAGE = 400
+"""Characters of an error message; of a longer one the middle is left out."""
+
+
+def one_line(message: str) -> str:
+    """A message in one line of at most `MAX_MESSAGE` characters."""
+    return shorten_middle(" ".join(message.split()), MAX_MESSAGE)
+
 
 class UserError(Exception):
-    """Something outside the program is wrong (a file, the machine, the data); exit status 1."""
+    """Something outside the program is wrong (a file, the machine, the data); exit status 1.
+
+    Args:
+        message: Any text; it becomes one line.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str):
+        super().__init__(one_line(message))
 
 
 class UsageError(UserError):

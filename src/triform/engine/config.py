@@ -3,6 +3,7 @@
 A system subclasses a group to change a default or to add a knob of its own.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -234,8 +235,9 @@ class SystemConfig(Settings):
         if not source:
             return None
         path = Path(source)
-        run_dir = path if path.is_dir() else path.parent.parent
-        return run_dir / "config.yaml" if (run_dir / "config.yaml").is_file() else None
+        # Unlike those of Path, these return false for a text that cannot be a path.
+        run_dir = path if os.path.isdir(path) else path.parent.parent
+        return run_dir / "config.yaml" if os.path.isfile(run_dir / "config.yaml") else None
 
     @classmethod
     def check_file(
