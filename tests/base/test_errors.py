@@ -1,6 +1,12 @@
-"""Errors for users are one line, whatever a library wrote into them."""
+"""Errors for users: one line, an exit status."""
 
 from triform.base.errors import MAX_MESSAGE, UsageError, UserError
+
+
+def test_usage_errors_are_user_errors_with_their_own_status() -> None:
+    """Scripts tell a wrong flag (2) from a bad file (1)."""
+    assert issubclass(UsageError, UserError)
+    assert (UserError.exit_status, UsageError.exit_status) == (1, 2)
 
 
 def test_an_error_is_one_line_of_bounded_length() -> None:

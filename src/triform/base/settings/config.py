@@ -12,7 +12,6 @@ from typing import Any, ClassVar, TypeVar
 
 import pydantic
 import yaml
-from pydantic.fields import FieldInfo
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write, read_regular
