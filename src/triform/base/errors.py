@@ -15,16 +15,17 @@ def one_line(message: str) -> str:
 
 
 class UserError(Exception):
-    """Something outside the program is wrong (a file, the machine, the data); exit status 1.
-
-    Args:
-        message: Any text; it becomes one line.
-    """
+    """Something outside the program is wrong (a file, the machine, the data); exit status 1."""
 
     exit_status = 1
 
-    def __init__(self, message: str):
-        super().__init__(one_line(message))
+    def __str__(self) -> str:
+        """The message as one line, whatever a library wrote into it."""
+        return one_line(super().__str__())
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asks the program to end (SIGTERM): all that Ctrl-C does, with another status."""
 
 
 class UsageError(UserError):
