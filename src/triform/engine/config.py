@@ -25,6 +25,12 @@ def _check_device(name: str) -> str:
     return name
 
 
+def at_most_cores(count: int) -> int:
+    """A number of worker processes, at most the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(count, cores or 1)
+
+
 DeviceName = Annotated[str, AfterValidator(_check_device)]
 
 
