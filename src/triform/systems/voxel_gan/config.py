@@ -203,7 +203,9 @@ class GenerateConfig(SamplingConfig):
     )
     max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
     sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
-    show: bool = Field(False, description="Open each shape in a viewer (needs pyglet).")
+    show: bool = Field(
+        False, description="Show the shapes in a browser, by a page beside the first file."
+    )
 
 
 class AnalyzeConfig(Settings):
