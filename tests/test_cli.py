@@ -53,7 +53,7 @@ def crash(settings):
 
 
 def wait(settings):
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT if settings.times == 1 else signal.SIGTERM)
 
 
 def extra(settings):
@@ -169,6 +169,12 @@ def test_crash_keeps_its_traceback_in_a_file(run):
 def test_ctrl_c_is_130(run):
     status, out, err = run("toy_system", "wait")
     assert (status, out) == (130, "") and err.count("\n") == 1
+
+
+def test_sigterm_is_143_and_leaves_the_handler_as_it_was(run):
+    status, out, err = run("toy_system", "wait", "--times", "2")
+    assert (status, out, err) == (143, "", "triform: stopped by SIGTERM\n")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_load_names_the_nearest_system(toy):

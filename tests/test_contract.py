@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from triform import systems
 from triform.base.errors import UserError
-from triform.base.settings.config import load, parse, to_yaml
-from triform.base.settings.flags import FlagTable
+from triform.base.settings.config import parse
 from triform.engine.checkpoints.checkpoint import best_weights, export_weights, load_weights
 from triform.engine.fit import fit
 
@@ -106,53 +104,6 @@ def test_there_are_systems_and_the_folder_is_the_registry():
     folders = {path.name for path in systems.FOLDER.iterdir() if (path / "__init__.py").is_file()}
     assert NAMES and set(NAMES) == folders
     assert {name for name, _ in TINY} == folders
-
-
-@each_system
-def test_files_verbs_and_paper(name):
-    entry = systems.load(name)
-    missing = [
-        file for file in (*FILES, "presets/tiny.yaml") if not (entry.folder / file).is_file()
-    ]
-    assert not missing
-    assert entry.config.VERBS["train"] is entry.config.Config
-    for verb, settings in entry.config.VERBS.items():
-        assert callable(entry.verb(verb)) and settings.__doc__
-    assert entry.system.System.name == name
-    assert PAPER.search((entry.folder / "README.md").read_text(encoding="utf-8"))
-    assert entry.summary and entry.example.startswith(f"triform {name} ")
-
-
-@each_system
-def test_settings_are_described_and_import_no_torch(name):
-    program = f"import sys, triform.systems.{name}.config; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-    for settings in systems.load(name).config.VERBS.values():
-        flags = FlagTable(settings).flags
-        assert flags and not [flag.name for flag in flags if not flag.field.description]
-        assert len({flag.name for flag in flags}) == len(flags)
-
-
-@each_preset
-def test_preset_is_valid_and_holds_differences_only(path):
-    """It parses, survives YAML, repeats no default, and opens with its command."""
-    config = load(systems.load(path.parents[1].name).config.Config, path)
-    again = type(config).model_validate(yaml.safe_load(to_yaml(config)))
-    assert again == config
-
-    def repeated(given: dict[str, Any], default: Any) -> list[str]:
-        found = []
-        for key, value in given.items():
-            mine = getattr(default, key, None)
-            if isinstance(value, dict):
-                found += [f"{key}.{name}" for name in repeated(value, mine)]
-            elif value == mine:
-                found.append(key)
-        return found
-
-    text = path.read_text(encoding="utf-8")
-    assert repeated(yaml.safe_load(text), type(config)()) == []
-    assert re.match(rf"# triform {path.parents[1].name} \w+ .*--config {path.stem}", text)
 
 
 def test_a_wrong_system_or_checkpoint_is_one_line(tmp_path):

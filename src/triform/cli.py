@@ -6,17 +6,20 @@ Imports nothing heavy before the command is known. Errors become one line and an
 import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 from triform import systems
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import Terminated, UsageError, UserError, one_line
 from triform.base.files import disk_error, write_private
 from triform.base.logging import set_up_console, write_output
-from triform.base.printable import printable, shorten_middle
+from triform.base.printable import printable
 from triform.base.settings.command import HELP_WORDS, Verb, run_verb, verbs_help
 from triform.base.settings.nearest import nearest
 
@@ -30,7 +33,7 @@ FIRST_SYSTEM = "voxel_gan"
 """System that the overview shows first."""
 SIGPIPE_STATUS = 141
 INTERRUPT_STATUS = 130
-MAX_MESSAGE = 2000
+TERMINATED_STATUS = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; those of the process by default.
 
     Returns:
-        Exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+        Exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     set_up_console()
@@ -48,13 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a letter shows its number.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = run(arguments)
+        with sigterm_as_exception():
+            status = run(arguments)
         sys.stdout.flush()
         return status
     except UserError as error:
         return print_error(str(error), error.exit_status)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Terminated:
+        return print_error("stopped by SIGTERM", TERMINATED_STATUS)
     except KeyboardInterrupt:
         return print_error("stopped by Ctrl-C", INTERRUPT_STATUS)
     except BrokenPipeError:
@@ -71,6 +77,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except Exception as error:  # users never see a traceback
         return print_error(reason, 1) if (reason := machine_error(error)) else report_crash(error)
+
+
+@contextlib.contextmanager
+def sigterm_as_exception() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, unless a program that calls this handles it."""
+
+    def handle(signal_number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def run(arguments: list[str]) -> int:
@@ -172,7 +196,7 @@ def print_error(message: str, status: int) -> int:
 
     All errors reach the terminal here: the names in them are untrusted.
     """
-    line = shorten_middle(printable(" ".join(message.split())), MAX_MESSAGE)
+    line = one_line(printable(one_line(message)))
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.write(f"triform: {line}\n")

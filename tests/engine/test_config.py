@@ -1,5 +1,6 @@
 """The engine's settings are those that the documents describe."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from triform.engine.config import (
     SchedulerConfig,
     SystemConfig,
     TrainingConfig,
+    at_most_cores,
 )
 
 
@@ -130,3 +132,12 @@ def test_no_torch_behind_the_settings() -> None:
         "triform.base.settings.flags",
     ):
         assert "torch" not in vars(sys.modules[name])
+
+
+def test_default_workers_never_exceed_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+        assert at_most_cores(4) == expected
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert at_most_cores(4) == 3

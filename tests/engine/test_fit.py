@@ -111,7 +111,16 @@ def test_best_is_the_best_and_holds_the_averages(tmp_path: Path) -> None:
 
     toy.evaluate = evaluate  # type: ignore[method-assign]
     result = fit(toy)
-    assert result.best == {"value": 1.0, "monitor": "val/loss", "epoch": 2, "step": 24}
+    assert result.best == {
+        "value": 1.0,
+        "monitor": "val/loss",
+        "epoch": 2,
+        "step": 24,
+        "metrics": {"val/loss": 1.0},
+    }
+    assert result.weights == result.run_dir / "checkpoints/best.pth"
+    card = (result.run_dir / "MODEL_CARD.md").read_text()
+    assert "| val/loss | 1 |" in card and "after epoch 2, with these weights" in card
     weights = checkpoint.load_weights(result.run_dir / "checkpoints/best.pth").networks
     assert torch.equal(weights["model"]["0.weight"], actual[1])
     state = checkpoint.load(result.run_dir / "checkpoints/best.pth")

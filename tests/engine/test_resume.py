@@ -210,8 +210,11 @@ def test_evaluation_and_samples_do_not_disturb_training(tmp_path: Path) -> None:
     assert same(one["networks"], other["networks"]) and same(one["random"], other["random"])
 
 
-def test_ctrl_c_saves_and_names_the_command(server: Server, tmp_path: Path) -> None:
-    """The first Ctrl-C finishes the step; the log holds the command that goes on."""
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_names_the_command(
+    server: Server, tmp_path: Path, signal_number: int
+) -> None:
+    """The first Ctrl-C or SIGTERM finishes the step; the log holds the command that goes on."""
     words = ["delay=0.02", "training.save_every_minutes=0", "training.epochs=30"]
     process = server.start("two_players", str(tmp_path), *words)
     logs: list[Path] = []
@@ -220,7 +223,7 @@ def test_ctrl_c_saves_and_names_the_command(server: Server, tmp_path: Path) -> N
         logs = list(tmp_path.glob("runs/*/*/training.log"))
         time.sleep(0.02)
     time.sleep(0.1)
-    os.kill(process, signal.SIGINT)
+    os.kill(process, signal_number)
     assert server.wait() == 1  # the program of the test turns KeyboardInterrupt into 1
     (run,) = tmp_path.glob("runs/*/*")
     text = (run / "training.log").read_text()

@@ -1,8 +1,8 @@
 """Console and file logging, and output of results.
 
 Messages go to standard error, results to standard output, so that `triform ... --json | jq`
-works. Without a terminal only warnings are shown; a log file gets every message. A message is one
-line of printable characters, whatever untrusted names it contains.
+works. Without a terminal only notices and warnings are shown; a log file gets every message. A
+message is one line of printable characters, whatever untrusted names it contains.
 """
 
 import json
@@ -16,6 +16,9 @@ from triform.base.files import open_append
 from triform.base.printable import escape_json, printable
 
 ROOT = "triform"
+NOTICE = 25
+"""Level of the few messages that are shown without a terminal too: beginning, progress, end."""
+logging.addLevelName(NOTICE, "NOTICE")
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -27,7 +30,7 @@ def set_up_console(level: int | None = None) -> None:
     """Show messages on standard error, once per process.
 
     Args:
-        level: Lowest level shown; by default INFO on a terminal and WARNING where the output is
+        level: Lowest level shown; by default INFO on a terminal and NOTICE where the output is
             piped into a file or another program.
     """
     logger = logging.getLogger(ROOT)
@@ -38,7 +41,7 @@ def set_up_console(level: int | None = None) -> None:
         logging.lastResort.setFormatter(PrintableFormatter())
     warnings.formatwarning = _format_warning
     if level is None:
-        level = logging.INFO if sys.stderr.isatty() else logging.WARNING
+        level = logging.INFO if sys.stderr.isatty() else NOTICE
     for handler in logger.handlers:
         if isinstance(handler, _Console):
             handler.setLevel(level)
@@ -132,10 +135,10 @@ class _Console(logging.Handler):
     """Handler of standard error that does not break a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show one message; above INFO with its level in front."""
+        """Show one message; warnings and errors with their level in front."""
         try:
             text = printable(record.getMessage())
-            if record.levelno > logging.INFO:
+            if record.levelno >= logging.WARNING:
                 text = f"{record.levelname.lower()}: {text}"
             if "tqdm" in sys.modules:
                 from tqdm import tqdm

@@ -1,5 +1,6 @@
-"""`triform data`: list, get, pick and clear data sets."""
+"""`triform data`: list, get, pick and clear data sets, also by a dialogue."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +8,16 @@ from typing import Any
 
 from pydantic import Field
 
-from triform.base.settings.command import CommandResult, Verb, run_command
+from triform.base.errors import UserError
+from triform.base.logging import get_logger, write_output
+from triform.base.settings.command import HELP_WORDS, CommandResult, Verb, run_command
 from triform.base.settings.config import Settings
 from triform.base.text_table import format_table
 
+logger = get_logger(__name__)
+
 SUMMARY = "data sets of shapes and images: list, get, pick, clear"
+QUESTION = "list, get NAME, pick (a folder in a window), clear; empty to leave: "
 LISTED = ("name", "objects", "state", "about", "licence")
 
 
@@ -46,7 +52,37 @@ class ClearSettings(Settings):
 
 def main(argv: Sequence[str]) -> int:
     """Run `triform data`; returns the exit status."""
-    return run_command("data", SUMMARY, VERBS, argv)
+    if argv:
+        return run_command("data", SUMMARY, VERBS, argv)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return run_dialogue()
+    return run_command("data", SUMMARY, VERBS, ["list"])
+
+
+def run_dialogue() -> int:
+    """Ask for verbs and run them until an empty line or the end of the input."""
+    run_command("data", SUMMARY, VERBS, ["list"])
+    write_output("")
+    while True:
+        try:
+            words = shlex.split(input(QUESTION))
+        except EOFError:
+            write_output("")
+            return 0
+        except ValueError as error:  # a quotation mark without its partner
+            logger.error("%s", error)
+            continue
+        if not words or words[0].lower() in ("quit", "exit", "q"):
+            return 0
+        verb = words[0].lower()
+        # A name alone is to be got.
+        words = [verb, *words[1:]] if verb in (*VERBS, *HELP_WORDS) else ["get", *words]
+        try:
+            run_command("data", SUMMARY, VERBS, words)
+        except UserError as error:
+            logger.error("%s", error)
+        except SystemExit:
+            continue  # the help of a verb was shown
 
 
 def list_all(settings: ListSettings) -> CommandResult:

@@ -179,6 +179,9 @@ def clear_dataset_cache(download_path: str | Path = "datasets") -> list[Path]:
     removed = cached_datasets(download_path)
     for path in removed:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for lock in Path(download_path).glob(".*.lock"):
+        if lock.name[1 : -len(".lock")] in DATASETS:
+            lock.unlink()  # of no interest to anybody, so it is not listed
     return removed
 
 
@@ -189,7 +192,6 @@ def cached_datasets(download_path: str | Path = "datasets") -> list[Path]:
         return []
     archives = {Path(info.url).name for info in DATASETS.values() if info.url.endswith(".zip")}
     managed_names = {f"{name}{end}" for name in archives for end in ("", ".part", ".part.version")}
-    managed_names |= {f".{name}.lock" for name in DATASETS}
     # Unfinished folders of killed processes; the part in the middle is random.
     partial = re.compile(rf"\.({'|'.join(DATASETS)})\.(\w+\.)?making")
     return sorted(

@@ -3,6 +3,7 @@
 A system subclasses a group to change a default or to add a knob of its own.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,12 @@ def _check_device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|gpu|cuda(:\d+)?", name):
         raise ValueError("auto, cpu, gpu, cuda or cuda:N")
     return name
+
+
+def at_most_cores(count: int) -> int:
+    """A number of worker processes, at most the cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(count, cores or 1)
 
 
 DeviceName = Annotated[str, AfterValidator(_check_device)]
@@ -225,8 +232,9 @@ class SystemConfig(Settings):
         if not source:
             return None
         path = Path(source)
-        run_dir = path if path.is_dir() else path.parent.parent
-        return run_dir / "config.yaml" if (run_dir / "config.yaml").is_file() else None
+        # Unlike those of Path, these return false for a text that cannot be a path.
+        run_dir = path if os.path.isdir(path) else path.parent.parent
+        return run_dir / "config.yaml" if os.path.isfile(run_dir / "config.yaml") else None
 
     @classmethod
     def check_file(

@@ -126,7 +126,7 @@ def _without_traceback(loader: Iterable[Any]) -> Iterator[Any]:
     try:
         yield from loader
     except UserError as error:
-        message = str(error).strip()
+        message = str(error.args[0]).strip()  # with the traceback of the worker
         if not message.startswith("Caught "):
             raise
         raise type(error)(message.splitlines()[-1].partition(": ")[2]) from None
@@ -144,5 +144,9 @@ class _Batches(Dataset[Any]):
 
 
 def _ignore_interrupt(worker: int) -> None:
-    """Ignore Ctrl-C in workers: the main process saves first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ignore Ctrl-C and SIGTERM in workers: the main process saves first.
+
+    Both may go to a whole group of processes; workers end when the main process does.
+    """
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, signal.SIG_IGN)

@@ -8,14 +8,14 @@ step is computed by the system (`protocol.py`), the optimizers step in `update.p
 import math
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from triform.base.errors import UserError
-from triform.base.logging import get_logger
+from triform.base.logging import NOTICE, get_logger
 from triform.engine.device import autocast, to_device
 from triform.engine.interrupts import Interrupts
 from triform.engine.out_of_memory import is_out_of_memory, memory_advice
@@ -33,15 +33,17 @@ class Result:
 
     Attributes:
         run_dir: The run directory.
-        best: The best value of the monitored number: `value`, `monitor`, `epoch`, `step`; None
-            where nothing was evaluated.
+        best: The best value of the monitored number: `value`, `monitor`, `epoch`, `step`, and
+            `metrics`, every number of that evaluation; None where nothing was evaluated.
         metrics: Last value of every number.
+        weights: File of the weights that were kept: the best, or the last without an evaluation.
         reason: Reason of the end.
     """
 
     run_dir: Path
     best: dict[str, Any] | None
     metrics: dict[str, float]
+    weights: Path
     reason: str
 
 
@@ -67,7 +69,7 @@ def fit(system: System[Any]) -> Result:
                 session.run.path,
                 finished,
             )
-            return Result(session.run.path, session.best, session.metrics, finished)
+            return result(session, finished)
         if session.step == 0:
             draw_samples(session)
             session.save("last")
@@ -78,7 +80,13 @@ def fit(system: System[Any]) -> Result:
                 reason = session.processes.gather(session.limit())[0]
                 reason = finish_epoch(session, reason)
         log_summary(session, reason)
-        return Result(session.run.path, session.best, session.metrics, reason)
+        return result(session, reason)
+
+
+def result(session: Session, reason: str) -> Result:
+    """The result of a session that has ended."""
+    weights = session.run.checkpoint("best")
+    return Result(session.run.path, session.best, session.metrics, weights, reason)
 
 
 def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None:
@@ -103,6 +111,7 @@ def train_epoch(session: Session, bar: Progress, interrupts: Interrupts) -> None
         )
         if interrupted:
             handle_interrupt(session)
+            raise interrupts.error
         if limit_reached:
             return
         if save:
@@ -167,6 +176,7 @@ def evaluate(session: Session) -> tuple[bool, str]:
             "monitor": system.monitor,
             "epoch": session.epoch,
             "step": session.step,
+            "metrics": values,
         }
     if session.schedule.on_evaluation(value):
         logger.info("no improvement: learning rate times %g", session.schedule.config.factor)
@@ -219,20 +229,21 @@ def log_summary(session: Session, reason: str) -> None:
     """Log the best result and write the model card."""
     if session.processes.is_main:
         best = session.best
-        if best:
-            logger.info(
-                "best %s: %.6g after epoch %d", best["monitor"], best["value"], best["epoch"]
-            )
-        logger.info("finished: %s; %s", reason, session.run.path)
+        kept = f"best {describe_best(best)}, in" if best else "last weights in"
+        logger.log(NOTICE, "finished: %s; %s %s", reason, kept, session.run.checkpoint("best"))
         session.run.write_model_card(session.system.name, session.metrics, best, reason)
 
 
+def describe_best(best: Mapping[str, Any]) -> str:
+    """The best value of the monitored number and its epoch."""
+    return f"{best['monitor']} {best['value']:.6g} after epoch {best['epoch']}"
+
+
 def handle_interrupt(session: Session) -> None:
-    """Save, log the command that resumes, and raise KeyboardInterrupt."""
+    """Save, and log the command that resumes."""
     if session.update.is_healthy:
         session.save("last")
     logger.warning("stopped at step %d; to go on: %s", session.step, resume_command(session))
-    raise KeyboardInterrupt
 
 
 def resume_command(session: Session) -> str:

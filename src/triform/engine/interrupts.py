@@ -5,6 +5,7 @@ import threading
 from types import FrameType
 from typing import Any
 
+from triform.base.errors import Terminated
 from triform.base.logging import get_logger
 
 logger = get_logger(__name__)
@@ -18,15 +19,18 @@ class Interrupts:
 
     Attributes:
         requested: Whether a stop was requested.
+        error: What to raise for it: KeyboardInterrupt, or Terminated for SIGTERM.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.error: type[KeyboardInterrupt] = KeyboardInterrupt
         self._previous: dict[signal.Signals, Any] = {}
 
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:
+        self.error = Terminated if signal_number == signal.SIGTERM else KeyboardInterrupt
         if self.requested:
-            raise KeyboardInterrupt
+            raise self.error
         self.requested = True
         logger.info("stopping after this step; once more to stop at once")
 

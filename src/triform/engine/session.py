@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from triform.base.errors import UserError
-from triform.base.logging import add_log_file, get_logger, remove_log_file
+from triform.base.logging import NOTICE, add_log_file, get_logger, remove_log_file
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
 from triform.engine.checkpoints import checkpoint
 from triform.engine.device import autocast, describe_device, pick_device, pick_precision
@@ -83,7 +83,8 @@ class Session:
             self.run.write_environment(describe_machine())
             self.run.write_model_card(self.system.name, self.metrics, self.best, "")
             self._open_trackers()
-            logger.info("run: %s", self.run.path)
+            steps = f"{self.total_steps} steps" if self.total_steps else "steps not known yet"
+            logger.log(NOTICE, "run: %s; %s", self.run.path, steps)
             logger.info(
                 "device: %s; %s; %d process(es)",
                 describe_device(self.device),
@@ -266,16 +267,14 @@ class Session:
         """Write best and last metrics and the reason of the end, for `triform runs`."""
         if not self.processes.is_main:
             return
-        metrics = {
-            name: value if math.isfinite(value) else None for name, value in self.metrics.items()
-        }
+        best = self.best and {**self.best, "metrics": _finite(self.best.get("metrics", {}))}
         self.run.write_summary(
             {
                 "system": self.system.name,
                 "epoch": self.epoch,
                 "step": self.step,
-                "best": self.best,
-                "metrics": metrics,
+                "best": best,
+                "metrics": _finite(self.metrics),
                 "minutes": round(self.minutes, 3),
                 "reason": reason,
             }
@@ -348,6 +347,11 @@ class Session:
             self._trackers.append(TensorBoard(folder, self.step))
         if logging.use_wandb:
             self._trackers.append(Wandb(logging, path, self.config.model_dump(mode="json")))
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics for JSON, which has no infinity and no nan."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _finite_mean(values: list[Any]) -> float:

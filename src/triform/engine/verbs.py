@@ -3,7 +3,7 @@
 from typing import Any
 
 from triform.engine.config import SystemConfig
-from triform.engine.fit import fit
+from triform.engine.fit import describe_best, fit
 from triform.engine.protocol import System
 
 
@@ -11,7 +11,14 @@ def train(system: type[System[Any]], config: SystemConfig) -> dict[str, Any]:
     """Train a system.
 
     Returns:
-        `run`, the run directory, and the last value of every number by name.
+        `run`, the run directory; `weights`, the file of the weights that were kept; `scores_of`,
+        which ones they are; and every number of their evaluation by name.
     """
     result = fit(system(config))
-    return {"run": str(result.run_dir), **result.metrics}
+    best = result.best
+    return {
+        "run": str(result.run_dir),
+        "weights": str(result.weights),
+        "scores_of": f"best {describe_best(best)}" if best else "last weights, never evaluated",
+        **(best["metrics"] if best else result.metrics),
+    }

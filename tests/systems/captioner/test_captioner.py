@@ -38,7 +38,7 @@ DOCUMENTED = {
         "vocab_path": "./vocab.pkl",
         "image_size": 224,
         "batch_size": 32,
-        "num_workers": 4,
+        "num_workers": min(4, len(os.sched_getaffinity(0))),  # 4 of more cores
         "val_split": 0.2,
         "freq_threshold": 5,
         "images_dir": "./data/flickr8k/images",

@@ -1,11 +1,11 @@
 import json
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import trimesh
 
 from triform.base.errors import UsageError, UserError
 from triform.geometry.mesh import Mesh
@@ -144,25 +144,35 @@ def test_decimated_meshes_stay_closed(tiny_run: Path, tmp_path: Path) -> None:
     assert row["faces"] <= 180 and row["watertight"]
 
 
-def test_show_without_a_display_is_one_line(
+def test_show_writes_a_page_and_opens_it(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_display(self: object, **_: object) -> None:
-        raise RuntimeError("no display\nat all")
+    """By the browser that is set, which here is a program that notes what it was given."""
+    program, note = tmp_path / "browser", tmp_path / "note"
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" > {note}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(program))
+    webbrowser._tryorder = None  # read the setting anew
+    flags = {"checkpoint": str(tiny_run), "device": "cpu", "num_steps": 2, "level": 0.2}
+    generate(settings(**flags, show=True, num_samples=2, output=str(tmp_path / "model.obj")))
+    page = tmp_path / "model_001.html"
+    assert note.read_text() == page.as_uri() and page.stat().st_size > 500_000
+    webbrowser._tryorder = None
 
-    monkeypatch.setattr(trimesh.Trimesh, "show", no_display)
-    with pytest.raises(UserError, match="--show: no window can be opened") as caught:
-        generate(
-            settings(
-                checkpoint=str(tiny_run),
-                device="cpu",
-                num_steps=2,
-                level=0.2,
-                show=True,
-                output=str(tmp_path / "model.obj"),
-            )
-        )
-    assert "\n" not in str(caught.value) and (tmp_path / "model.obj").is_file()
+
+def test_show_without_a_display_says_what_to_do(
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    flags = {"checkpoint": str(tiny_run), "device": "cpu", "num_steps": 2, "level": 0.2}
+    generate(settings(**flags, show=True, output=str(tmp_path / "model.obj")))
+    assert (tmp_path / "model.obj").is_file() and (tmp_path / "model.html").is_file()
+    assert f"open {tmp_path / 'model.html'} in any browser" in caplog.text
 
 
 def test_the_command_answers_with_json(

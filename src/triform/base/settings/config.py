@@ -27,7 +27,9 @@ class Group(pydantic.BaseModel):
     """A frozen group of settings.
 
     A subclass changes a default by naming the field again (`epochs: int = 10`); bounds and
-    description come from the class above unless it states its own.
+    description come from the class above unless it states its own. So does a default that is a
+    group with other values (`training: TrainingConfig = TrainingConfig(epochs=10)`): whoever sets
+    one value of the group keeps the others.
     """
 
     model_config = pydantic.ConfigDict(
@@ -39,6 +41,15 @@ class Group(pydantic.BaseModel):
     )
     show_prefix: ClassVar[bool] = False
     """Show the flags of this group with the name of the group in front."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _keep_group_defaults(cls, values: Any) -> Any:
+        """Complete groups that are given in part by the defaults of their field."""
+        if not isinstance(values, Mapping):
+            return values
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return {name: _completed(value, defaults.get(name)) for name, value in values.items()}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -59,6 +70,20 @@ class Group(pydantic.BaseModel):
             changed = True
         if changed:
             cls.model_rebuild(force=True)
+
+
+def _completed(value: Any, default: Any) -> Any:
+    """A group as a mapping, with what its default sets and the mapping does not."""
+    if not isinstance(default, Group) or not isinstance(value, Mapping):
+        return value
+    result = dict(value)
+    for name in default.model_fields_set:
+        field_default = getattr(default, name)
+        if name in value:
+            result[name] = _completed(value[name], field_default)
+        elif value.keys().isdisjoint(aliases(type(default).model_fields[name])):
+            result[name] = field_default
+    return result
 
 
 class Settings(Group):
@@ -127,7 +152,7 @@ def parse(
     if wants_help:
         names = [path.stem for path in _preset_files(presets)]
         description = (settings_class.__doc__ or "").strip()
-        show_help(table, _effective_values(table, values), prog, description, names)
+        show_help(table, _effective_values(settings_class, table, values), prog, description, names)
     return _validate(settings_class, values, table, set(flag_values), source)
 
 
@@ -298,13 +323,23 @@ def _set_nested(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None
     data[leaf] = value
 
 
-def _effective_values(table: FlagTable, settings: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+def _default(settings_class: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
+    """The default of a setting, that of its group's default where this is another one."""
+    value = settings_class.model_fields[path[0]].get_default(call_default_factory=True)
+    for name in path[1:]:
+        value = getattr(value, name)
+    return value
+
+
+def _effective_values(
+    settings_class: type[Settings], table: FlagTable, settings: Mapping[str, Any]
+) -> dict[tuple[str, ...], Any]:
     """Path -> value of file and flags where it is valid, else the default."""
     values: dict[tuple[str, ...], Any] = {}
     changed = _flatten(settings)
     for flag in table.flags:
         if not flag.field.is_required():
-            values[flag.path] = flag.field.get_default(call_default_factory=True)
+            values[flag.path] = _default(settings_class, flag.path)
         if flag.path in changed:
             with contextlib.suppress(pydantic.ValidationError):
                 kind: Any = pydantic.TypeAdapter[Any](flag.field.annotation)  # type: ignore[arg-type]

@@ -31,6 +31,8 @@ def describe_problems(
     by_path: dict[tuple[str, ...], list[Any]] = {}
     for detail in error.errors(include_url=False):
         path = tuple(str(part) for part in detail["loc"])
+        if detail["type"] == "missing" and table.by_path(path) is None:
+            detail["type"] = "tuple_length"  # of a list of fixed length
         # A union reports each of its members below the setting's own path.
         while path and table.by_path(path) is None and table.by_path(path[:-1]) is not None:
             path = path[:-1]
@@ -77,6 +79,8 @@ def _requirement(detail: Any) -> str:
     if kind in limits:
         words, key = limits[kind]
         return f"{words} {context[key]}"
+    if kind == "tuple_length":
+        return "a list of more values"
     if kind == "too_short":
         return f"at least {context['min_length']} values"
     if kind == "literal_error":

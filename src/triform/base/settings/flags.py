@@ -6,6 +6,7 @@ The full path works always, and so do hyphens for underscores.
 """
 
 import argparse
+import shlex
 import types
 import typing
 from collections import Counter
@@ -21,6 +22,10 @@ from triform.base.settings.nearest import nearest
 
 SettingPath = tuple[str, ...]
 BOOLEAN_WORDS = {"true", "false", "yes", "no", "on", "off", "1", "0"}
+NONE = "none"
+"""Typed for no value, where a setting allows that."""
+EMPTY_LIST = "[]"
+"""Typed for a list without values."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,9 @@ class FlagTable:
             argv: Arguments, as the shell split them.
 
         Returns:
-            Path -> value as typed: a string, a boolean, or a list of strings. The last one counts
-            if a flag is repeated; a flag of several values collects them.
+            Path -> value as typed: a string, a boolean, None for `none`, or a list of strings,
+            empty for `[]`. The last one counts if a flag is repeated; a flag of several values
+            collects them.
 
         Raises:
             UsageError: Unknown flag, missing value, or a word that belongs to no flag.
@@ -156,11 +162,15 @@ class FlagTable:
             name, equals, attached = word[2:].partition("=")
             flag, negated = self.find(name)
             typed = [attached] if equals else _pop_values(words, flag)
-            typed = [_parse_literal(flag.field.annotation, value) for value in typed]
             if flag.is_switch:
                 values[flag.path] = _parse_switch(name, typed, negated=negated)
-            elif not typed:
+                continue
+            if not typed:
                 raise UsageError(f"--{name} needs a value")
+            allowed = list(_allowed_values(flag.field.annotation))
+            typed = [_parse_word(allowed, value) for value in typed]
+            if typed == [None] or (flag.takes_many and typed == [EMPTY_LIST]):
+                values[flag.path] = None if typed == [None] else []
             elif flag.takes_many:
                 values[flag.path] = [*values.get(flag.path, []), *typed]
             else:
@@ -225,8 +235,10 @@ def _shown_default(flag: Flag, values: Mapping[SettingPath, Any]) -> str:
         return "(required)"
     value = values[flag.path]
     if isinstance(value, list | tuple):
-        return f"(default: {' '.join(map(str, value)) or 'none'})"
-    return f"(default: {value!r})" if value == "" else f"(default: {value})"
+        shown = shlex.join(map(str, value)) or EMPTY_LIST
+    else:
+        shown = NONE if value is None else shlex.quote(str(value))
+    return f"(default: {shown})"
 
 
 def _metavar(kind: Any) -> str:
@@ -284,13 +296,24 @@ def _spellings(path: SettingPath, field: FieldInfo) -> set[str]:
     }
 
 
-def _parse_literal(kind: Any, word: str) -> Any:
-    """Convert a word to an allowed value: 3 for "3" if 1 and 3 are allowed."""
-    for member in _union_members(kind):
-        if typing.get_origin(member) is Literal:
-            for allowed in typing.get_args(member):
-                if not isinstance(allowed, str) and str(allowed) == word:
-                    return allowed
+def _allowed_values(kind: Any) -> Iterable[Any]:
+    """The values that a type names: those of its literals, and None."""
+    if kind is type(None):
+        yield None
+    elif typing.get_origin(kind) is Literal:
+        yield from typing.get_args(kind)
+    else:
+        for argument in typing.get_args(kind):
+            yield from _allowed_values(argument)
+
+
+def _parse_word(allowed: Sequence[Any], word: str) -> Any:
+    """Convert a word to an allowed value: 3 for "3" if 1 and 3 are allowed, None for "none"."""
+    if word in allowed:
+        return word
+    for value in allowed:
+        if word.lower() == str(value).lower() and not isinstance(value, str):
+            return value
     return word
 
 

@@ -72,9 +72,12 @@ class Run:
         path = self.path / "MODEL_CARD.md"
         if path.is_file() and not _is_generated(path):
             return
-        rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(metrics.items()))
+        # The numbers of the weights that are kept, which need not be the last ones.
+        numbers = best["metrics"] if best else metrics
+        rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(numbers.items()))
         best_line = (
-            f"Best {best['monitor']}: {best['value']:.6g}, after epoch {best['epoch']}."
+            f"Best {best['monitor']}: {best['value']:.6g}, after epoch {best['epoch']}, with these "
+            "weights."
             if best
             else "Nothing was evaluated."
         )
@@ -179,7 +182,7 @@ Trained by `triform {system} train`; all settings are in `config.yaml`, versions
 
 {which} Training ended: {reason}.
 
-| number | last value |
+| number | value |
 |---|---|
 {rows}
 

@@ -23,8 +23,8 @@ from triform.geometry.io.obj import read_obj
 from triform.geometry.io.off import read_off
 from triform.geometry.io.ply import read_ply
 from triform.geometry.io.stl import read_stl
-from triform.geometry.io.threemf import read_3mf
 from triform.geometry.io.text import file_name_spellings, match_key
+from triform.geometry.io.threemf import read_3mf
 from triform.geometry.io.vrml.read import read_vrml
 from triform.geometry.mesh import Mesh, MeshError, weld
 

@@ -16,6 +16,7 @@ from triform.engine.config import (
     SchedulerConfig,
     SystemConfig,
     WandbConfig,
+    at_most_cores,
 )
 
 SMALL = "small"
@@ -76,7 +77,12 @@ class DataConfig(Group):
     batch_size: int = Field(
         32, ge=1, description="Images per step, each with its captions, in each process."
     )
-    num_workers: int = Field(4, ge=0, description="Processes that load data; 0 = the main one.")
+    num_workers: int = Field(
+        default_factory=lambda: at_most_cores(4),
+        ge=0,
+        description="Processes that load data, by default 4 or as many as there are cores; 0 = "
+        "the main one.",
+    )
     val_split: float = Field(
         0.2, gt=0, lt=1, description="Share of the images for validation (csv), by image."
     )

@@ -12,6 +12,7 @@ from triform.engine.config import (
     SystemConfig,
     TrainedVerbConfig,
     TrainingConfig,
+    at_most_cores,
 )
 from triform.engine.config import Texts as AnyTexts
 from triform.tasks.shape_generation.config import MeshOutputConfig
@@ -53,7 +54,9 @@ class DataConfig(Group):
     voxel_size: int = Field(64, ge=16, le=256, description="Voxels along each edge, R.")
     batch_size: int = Field(8, ge=1, description="Shapes per step, in each process.")
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
-    parallel: bool = Field(False, description="Use 4 workers where num_workers is not given.")
+    parallel: bool = Field(
+        False, description="4 workers, or as many as there are cores, where num_workers is 0."
+    )
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
     fill: bool = Field(True, description="Fill the inside; off keeps the surface alone.")
     stretches: int = Field(
@@ -70,7 +73,7 @@ class DataConfig(Group):
     @property
     def loader_workers(self) -> int:
         """Number of worker processes, `parallel` taken into account."""
-        return 4 if self.parallel and self.num_workers == 0 else self.num_workers
+        return at_most_cores(4) if self.parallel and self.num_workers == 0 else self.num_workers
 
 
 class ModelConfig(Group):
@@ -194,7 +197,9 @@ class GenerateConfig(SamplingConfig, MeshOutputConfig):
     )
     max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
     sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
-    show: bool = Field(False, description="Open each shape in a viewer (needs pyglet).")
+    show: bool = Field(
+        False, description="Show the shapes in a browser, by a page beside the first file."
+    )
 
 
 class AnalyzeConfig(Settings):

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
-from triform.base.logging import get_logger
+from triform.base.logging import NOTICE, get_logger
 from triform.base.seeding import generator
 from triform.geometry.io.export import SUFFIXES, save_mesh
+from triform.geometry.io.viewer_page import MAX_MESHES, open_in_browser, save_viewer_page
 from triform.geometry.mesh import Mesh
 from triform.geometry.placement import place_for_format
 from triform.geometry.voxels.bridges import bridge_components
@@ -138,7 +139,7 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         folder.mkdir(parents=True, exist_ok=True)
     shapes = ShapeGenerator(settings)
     rows: list[dict[str, Any]] = []
-    images = []
+    images, shown = [], []
     start_time = time.perf_counter()
     generated = shapes.generate(requests)
     for request, files, probabilities in zip(requests, paths, generated, strict=True):
@@ -170,11 +171,13 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
             }
         )
         start_time = now
-        if settings.show:
-            show(mesh)
+        if settings.show and len(shown) < MAX_MESHES:
+            shown.append(mesh)
     if settings.sheet is not None:
         labels = [request.prompt or "no prompt" for request in requests]
         save_contact_sheet(images, labels, settings.sheet, columns=min(6, len(images)))
+    if shown:
+        show(shown, paths[0][0].with_suffix(".html"))
     return rows
 
 
@@ -233,17 +236,14 @@ def slug(prompt: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:48] or "shape"
 
 
-def show(mesh: Mesh) -> None:
-    """Open a mesh in trimesh's viewer.
-
-    Raises:
-        UserError: There is no display, or no viewer is installed.
-    """
-    import trimesh
-
-    try:
-        trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).show()
-    except Exception as error:  # the viewer raises whatever its window library raises
-        raise UserError(
-            f"--show: no window can be opened here ({type(error).__name__}); the file is saved"
-        ) from error
+def show(meshes: list[Mesh], page: Path) -> None:
+    """Write a page with the shapes and open it in a browser, or say what is in the way."""
+    save_viewer_page(meshes, page)
+    if open_in_browser(page):
+        logger.log(NOTICE, "opened %s in the browser", page)
+        return
+    logger.warning(
+        "--show: no browser can be opened here; open %s in any browser, also of another machine: "
+        "everything is in that file",
+        page,
+    )
