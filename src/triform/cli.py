@@ -30,7 +30,7 @@ FIRST_SYSTEM = "voxel_gan"
 """System that the overview shows first."""
 SIGPIPE_STATUS = 141
 INTERRUPT_STATUS = 130
-MAX_MESSAGE = 2000
+MAX_MESSAGE = 500
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,6 +116,12 @@ def run_system(name: str, arguments: list[str]) -> int:
         from triform.base.malloc import keep_freed_memory
 
         keep_freed_memory()
+        if not any(word.partition("=")[0] == "--device" for word in flags) and getattr(
+            settings, "device", "auto"
+        ) not in ("auto", "cpu"):
+            from triform.engine.device import with_available_device
+
+            settings = with_available_device(settings)
         return entry.verb(verb)(settings)
 
     return run_verb(f"triform {name} {verb}", Verb(verbs[verb], function), flags, entry.presets)
