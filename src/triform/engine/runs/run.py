@@ -25,7 +25,7 @@ class Run:
 
     Attributes:
         path: The folder.
-        checkpoint_dir: Folder of its checkpoints.
+        checkpoint_dir: Folder that the settings name for checkpoints; its own by default.
     """
 
     def __init__(self, path: Path, config: SystemConfig):
@@ -34,8 +34,19 @@ class Run:
         self.checkpoint_dir = Path(checkpoint_dir) if checkpoint_dir else path / "checkpoints"
 
     def checkpoint(self, name: str) -> Path:
-        """File of the checkpoint `best`, `last` or `epoch_001`."""
-        return self.checkpoint_dir / self._training.checkpoint_file(name)
+        """File of the checkpoint `best`, `last` or `epoch_001` in the run directory."""
+        return self.path / "checkpoints" / self._training.checkpoint_file(name)
+
+    def checkpoint_files(self, name: str) -> list[Path]:
+        """Every file that a checkpoint is written to.
+
+        Other runs replace what is in a folder that the settings name, so the run keeps its own.
+        """
+        own = self.checkpoint(name)
+        files = [own, self.checkpoint_dir / own.name]
+        if name == "best" and self._training.checkpoint:
+            files.append(Path(self._training.checkpoint))
+        return list({file.absolute(): file for file in files}.values())
 
     @property
     def samples(self) -> Path:

@@ -7,7 +7,7 @@ In the run directory: `logs/CLASS/training_epoch.log`, a line per epoch of that 
 
 from __future__ import annotations
 
-from triform.base.files import atomic_write, open_append
+from triform.base.files import atomic_copy, atomic_write, open_append
 from triform.engine.checkpoints import checkpoint
 from triform.engine.protocol import Context, Hook
 from triform.systems.voxel_gan.config import BAD_IOU, GOOD_IOU
@@ -51,8 +51,7 @@ class IoUFolders(Hook):
         checkpoint.copy(best, folder / "checkpoint.pth")
         log = context.run_dir / "training.log"
         if log.is_file():
-            with atomic_write(folder / "training.log") as file:
-                file.write(log.read_bytes())
+            atomic_copy(log, folder / "training.log")
         with atomic_write(folder / "metrics.txt", "w") as file:
             for key, value in sorted(context.metrics.items()):
                 file.write(f"{key}: {value:.6g}\n")
