@@ -17,6 +17,7 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+Up = Literal["auto", "y", "z"]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -70,6 +71,11 @@ class SubmitConfig(_ImageEncoderSettings):
         description="Average the embeddings (one space: same start), or the similarities.",
     )
     top_k: int = Field(3, ge=1, le=1000, description="Answers per query.")
+    up: Up = Field(
+        "auto",
+        description="Upright axis of the meshes, as in `search`; auto leaves the axes as they are "
+        "where a model of the original program reads them.",
+    )
 
     @model_validator(mode="after")
     def _has_a_model(self) -> "SubmitConfig":
@@ -86,8 +92,8 @@ class SearchConfig(Settings):
         description="Folders of meshes or of images, shape libraries, known names "
         "(`triform data list`); or a saved gallery.",
     )
-    image: Texts = Field((), description="Images to search with.")
-    mesh: Texts = Field((), description="Meshes to search with.")
+    image: Texts = Field((), description="Images to search with, or folders of them.")
+    mesh: Texts = Field((), description="Meshes to search with, or folders of them.")
     text: Texts = Field((), description="Texts to search with.")
     top_k: int = Field(5, ge=1, le=10_000, description="Answers per query.")
     where: Texts = Field(
@@ -106,6 +112,11 @@ class SearchConfig(Settings):
     )
     image_weights: Path | None = Field(
         None, description="Weights of the frozen image encoder (.safetensors, .pth)."
+    )
+    up: Up = Field(
+        "auto",
+        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
+        "STEP, IGES and VRML of CAD programs, and Y in other formats.",
     )
     index: str | None = Field(
         None,
