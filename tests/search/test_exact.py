@@ -150,7 +150,8 @@ def saved(tmp_path):
 def test_the_file_is_the_same_twice(saved, tmp_path):
     make(500, 16)[0].save(tmp_path / "again.gallery")
     assert (tmp_path / "again.gallery").read_bytes() == saved.read_bytes()
-    assert [path.name for path in saved.parent.iterdir()] == ["things.gallery"]
+    names = sorted(path.name for path in saved.parent.iterdir())
+    assert names == [".things.gallery.lock", "things.gallery"]
 
 
 def refused(path):

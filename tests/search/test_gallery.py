@@ -1,5 +1,9 @@
 """What every gallery promises: exact files, Chroma in a folder, and a real Chroma server."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -199,6 +203,54 @@ def test_galleries_that_are_not_there(chroma_server, tmp_path):
     wrong(lambda: open_gallery(tmp_path), "a folder, expected the file")
     with pytest.raises(UsageError, match="chroma://HOST:PORT/COLLECTION"):
         open_gallery("chroma://somewhere:99999999/things")
+
+
+ADDER = """
+import sys
+import numpy as np
+from triform.base.errors import UserError
+from triform.search.gallery import open_gallery
+location, name = sys.argv[1:]
+for round in range(8):
+    size = round + 1 if name == "x" else 1  # groups of one grow, those of the other do not
+    saved = False
+    while not saved:
+        gallery = open_gallery(location)
+        ids = [f"{name}{round}.{n}" for n in range(size)]
+        vectors = np.random.default_rng(len(name) + round).standard_normal((size, 8))
+        gallery.add(ids, vectors, [{}] * size, encoder="toy", groups=[f"{name}{round}"] * size)
+        try:
+            gallery.save()
+            saved = True
+        except UserError as error:
+            assert "another process has changed it" in str(error)
+        gallery.close()
+"""
+
+
+def test_two_processes_lose_nothing_of_each_other(place, tmp_path):
+    """Many rounds at once, each with a cache folder of its own; all is found, here and anew."""
+    gallery = create_gallery(place, encoder="toy", dim=8)
+    gallery.add(["first"], np.ones((1, 8)), [{}], encoder="toy")
+    gallery.save()
+    gallery.close()
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDER, place, name],
+            env={**os.environ, "TRIFORM_CACHE": str(tmp_path / name)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("x", "y")
+    ]
+    for program in programs:
+        assert program.wait(120) == 0, program.communicate()[1]
+    groups = {f"{name}{number}" for name in "xy" for number in range(8)} | {"first"}
+    gallery = open_gallery(place)
+    assert len(gallery) == 1 + 8 + 8 * 9 // 2
+    (hits,) = gallery.search(np.ones((1, 8)), 100, encoder="toy")
+    assert {hit.id for hit in hits} == groups
+    gallery.close()
 
 
 def test_a_strangers_collection_is_refused(tmp_path):

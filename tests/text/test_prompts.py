@@ -28,6 +28,26 @@ from triform.text.prompts import caption_from_name, plain_prompts, with_article
         ("TVStand.obj", "tv stand"),
         ("C:\\meshes\\bed_7.off", "bed"),
         ("", ""),
+        ("C_Disc_D5.0mm_W2.5mm_P2.54mm.step", "c disc D5.0mm W2.5mm P2.54mm"),
+        ("D5.0mm", "D5.0mm"),
+        ("P2.54mm.wrl", "P2.54mm"),
+        ("BarrelJack_CUI_PJ-063AH_Horizontal.step", "barrel jack cui PJ-063AH horizontal"),
+        ("BatteryHolder_Keystone_2468_2xAAA", "battery holder keystone 2468 2xAAA"),
+        ("Heatsink_125x35x50mm_3xFixationM3.step", "heatsink 125x35x50mm fixation M3"),
+        ("MountingHolesOffset11.32mm.wrl", "mounting holes offset 11.32mm"),
+        ("GMSTBA_2,5_8-G_1x08.step", "gmstba 2,5 8-G 1x08"),
+        ("TE_1-84953-3_1x13-1MP.stp", "te 1-84953-3 1x13-1MP"),
+        ("PinHeader_2x40_Pin1Right.step", "pin header 2x40 pin right"),
+        ("LM317T_TO-220.step", "LM317T TO-220"),
+        ("6204-2RS bearing.step", "6204-2RS bearing"),
+        ("R_Axial_DIN0414.step", "r axial DIN0414"),
+        # Numbers that count files are none of these.
+        ("CHAIR-01.obj", "chair"),
+        ("Bed2.obj", "bed"),
+        ("Coffee-Table-2.obj", "coffee table"),
+        ("chair_2020-01-05.obj", "chair"),
+        ("chair_1234.obj", "chair"),
+        ("LOD2_chair.obj", "chair"),
     ],
 )
 def test_names(name: str, caption: str) -> None:
@@ -35,7 +55,9 @@ def test_names(name: str, caption: str) -> None:
 
 
 @given(
-    st.sampled_from(["chair", "night_stand", "BedSide"]), st.integers(0, 10**9), st.integers(1, 9)
+    st.sampled_from(["chair", "night_stand", "BedSide", "Bed", "TABLE"]),
+    st.integers(0, 10**9),
+    st.integers(1, 9),
 )
 def test_instance_numbers_never_enter(word: str, number: int, width: int) -> None:
     for name in (

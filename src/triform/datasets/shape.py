@@ -17,6 +17,7 @@ from triform.base.files import read_regular
 from triform.base.logging import get_logger
 from triform.datasets.sweethome3d import FurnitureModel, read_library
 from triform.geometry.io.load import load_mesh
+from triform.geometry.io.up_axis import Up
 from triform.geometry.mesh import Mesh
 from triform.text.prompts import caption_from_name
 
@@ -50,12 +51,13 @@ class MeshSource(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class MeshFile:
-    """A mesh file; a PNG of the same name beside it is its preview."""
+    """A mesh file with its upright axis; a PNG of the same name beside it is its preview."""
 
     path: Path
+    up: Up = "auto"
 
     def load(self, *, appearance: bool = False) -> Mesh:
-        return load_mesh(self.path, appearance=appearance)
+        return load_mesh(self.path, appearance=appearance, up=self.up)
 
     def preview(self) -> bytes | None:
         image = self.path.with_suffix(".png")
@@ -89,6 +91,16 @@ class Shape:
     split: str | None = None
 
     @property
+    def location(self) -> str:
+        """The file of the mesh, with the name of the model behind `#` where it holds several."""
+        match self.origin:
+            case MeshFile(path=path):
+                return str(path)
+            case FurnitureModel(library=library, object_id=object_id):
+                return f"{library}#{object_id}"
+        return self.object_id
+
+    @property
     def english(self) -> tuple[str, ...]:
         """The English captions."""
         pairs = zip(self.captions, self.languages, strict=True)
@@ -107,7 +119,9 @@ class Shape:
         return self.origin.preview()
 
 
-def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape]:
+def list_shapes(
+    directories: Sequence[Path], max_samples: int = 0, up: Up = "auto"
+) -> list[Shape]:
     """List the shapes of folders and `.sh3f` libraries, sorted, without reading any mesh.
 
     A folder may contain mesh files in class folders, with or without `train`/`test` folders, and a
@@ -118,6 +132,7 @@ def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape
     Args:
         directories: folders, libraries or single mesh files.
         max_samples: list only the first `max_samples`; 0 lists all.
+        up: upright axis of the mesh files.
 
     Raises:
         UserError: no shapes, or an invalid `captions.csv`.
@@ -125,7 +140,7 @@ def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape
     shapes: dict[str, Shape] = {}
     locations: set[tuple[Any, ...]] = set()
     for directory in map(Path, directories):
-        for shape in sorted(_list_directory(directory), key=lambda shape: shape.object_id):
+        for shape in sorted(_list_directory(directory, up), key=lambda shape: shape.object_id):
             if _location(shape.origin) in locations:
                 continue
             locations.add(_location(shape.origin))
@@ -157,7 +172,7 @@ def _location(origin: MeshSource) -> tuple[Any, ...]:
             return tuple(getattr(origin, "identity", (id(origin),)))
 
 
-def _list_directory(directory: Path) -> Iterator[Shape]:
+def _list_directory(directory: Path, up: Up) -> Iterator[Shape]:
     if not directory.exists():
         raise UserError(
             f"{directory}: there is no such folder; "
@@ -188,7 +203,8 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
     for library in empty_libraries:
         logger.warning("%s: there are no models in it; left out", library)
     if meshes:
-        yield from _shapes_of_meshes(directory if directory.is_dir() else directory.parent, meshes)
+        folder = directory if directory.is_dir() else directory.parent
+        yield from _shapes_of_meshes(folder, meshes, up)
 
 
 def walk_files(directory: Path) -> Iterator[Path]:
@@ -223,7 +239,7 @@ def _lowercase(name: str) -> str:
     return " ".join(word for word in words if not (word.isdigit() and word[0] == "0"))
 
 
-def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
+def _shapes_of_meshes(directory: Path, meshes: list[Path], up: Up) -> Iterator[Shape]:
     root = next(
         (
             folder
@@ -272,10 +288,10 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
             captions=captions,
             languages=("en",) * len(captions),
             category=category or next(iter(folder_captions), file_caption),
-            fingerprint=_file_fingerprint(path),
+            fingerprint=_file_fingerprint(path, up),
             licence=str(marker.get("licence", "")),
             # Absolute, because worker processes may run in another folder.
-            origin=MeshFile(path.absolute()),
+            origin=MeshFile(path.absolute(), up),
             split=table_split or (splits[0] if splits else None),
         )
 
@@ -285,15 +301,15 @@ def _caption(name: str) -> str:
     return caption_from_name(name.encode("utf-8", "ignore").decode())
 
 
-def _file_fingerprint(path: Path) -> str:
-    """Hash of path, size and time, which detects a change without reading the file."""
+def _file_fingerprint(path: Path, up: Up) -> str:
+    """Hash of path, size, time and upright axis: detects a change without reading the file."""
     try:
         stat = path.stat()
         identity = (stat.st_size, stat.st_mtime_ns)
     except OSError:  # a broken link; reading the mesh reports it
         identity = (-1, -1)
     # Unlike Path.resolve, realpath also accepts circular links.
-    return hashlib.sha256(repr((os.path.realpath(path), *identity)).encode()).hexdigest()
+    return hashlib.sha256(repr((os.path.realpath(path), *identity, up)).encode()).hexdigest()
 
 
 def _read_captions(path: Path) -> dict[str, list[dict[str, str]]]:

@@ -26,6 +26,7 @@ from triform.search.base_gallery import (
     Vectors,
     read_metric,
 )
+from triform.search.gallery_file import exclusive
 
 FOLDER_SUFFIX = ".chroma"
 ADDRESS_PREFIX = "chroma://"
@@ -46,11 +47,14 @@ def is_chroma(location: str | Path) -> bool:
 class ChromaGallery(Gallery):
     """A Chroma collection as a gallery; `save` has nothing left to do."""
 
-    def __init__(self, client: Any, collection: Any, location: str) -> None:
-        """Wrap an open collection."""
+    def __init__(
+        self, client: Any, collection: Any, location: str, resources: contextlib.ExitStack
+    ) -> None:
+        """Wrap an open collection; `resources` are closed with it."""
         self.location = location
         self._client = client
         self._collection = collection
+        self._resources = resources
         metadata = collection.metadata or {}
         if metadata.get("format") != FORMAT:
             raise UserError(
@@ -66,19 +70,18 @@ class ChromaGallery(Gallery):
         cls, location: str, *, encoder: str, dim: int = 0, metric: Metric = "cosine"
     ) -> ChromaGallery:
         """Create an empty collection; an existing one of that name is emptied."""
-        client, name = _connect(location)
-        metadata = _metadata(encoder, dim, metric, 1)
-        with _one_line_errors(location):
+        with contextlib.ExitStack() as resources, _one_line_errors(location):
+            client, name = _connect(location, resources)
             with contextlib.suppress(_not_found()):
                 client.delete_collection(name)
             collection = client.create_collection(
                 name,
-                metadata=metadata,
+                metadata=_metadata(encoder, dim, metric, 1),
                 # Vectors are added with the rows: Chroma's own embedding would be downloaded.
                 embedding_function=None,
                 configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
             )
-        return cls(client, collection, location)
+            return cls(client, collection, location, resources.pop_all())
 
     @classmethod
     def open(cls, location: str) -> ChromaGallery:
@@ -92,15 +95,15 @@ class ChromaGallery(Gallery):
             and not (Path(location) / "chroma.sqlite3").is_file()
         ):
             raise UserError(f"{location}: no folder with a gallery of Chroma")
-        client, name = _connect(location)
-        with _one_line_errors(location):
+        with contextlib.ExitStack() as resources, _one_line_errors(location):
+            client, name = _connect(location, resources)
             try:
                 collection = client.get_collection(name, embedding_function=None)
             except _not_found():
                 raise UserError(
                     f"{location}: Chroma has no collection {name!r}; build the gallery first"
                 ) from None
-        return cls(client, collection, location)
+            return cls(client, collection, location, resources.pop_all())
 
     def __len__(self) -> int:
         with _one_line_errors(self.location):
@@ -146,7 +149,9 @@ class ChromaGallery(Gallery):
             there = self._collection.get(where={_GROUP: {"$in": some}}, include=["metadatas"])
             for metadata in there["metadatas"]:
                 counts[metadata[_GROUP]] += 1
-        largest = max(self._largest_group, *counts.values())
+        # Of a server: another process may have added a larger group meanwhile.
+        current = self._client.get_collection(self._collection.name, embedding_function=None)
+        largest = max(int((current.metadata or {})["largest_group"]), *counts.values())
         if (dim, largest) != (self.dim, self._largest_group):
             self.dim, self._largest_group = dim, largest
             self._collection.modify(metadata=_metadata(self.encoder, dim, self.metric, largest))
@@ -225,8 +230,9 @@ class ChromaGallery(Gallery):
             )
 
     def close(self) -> None:
-        """Release the collection; the client closes with the program."""
+        """Close the client, and let other processes use the folder."""
         self._collection = None
+        self._resources.close()
 
 
 def _metadata(encoder: str, dim: int, metric: Metric, largest_group: int) -> dict[str, Any]:
@@ -276,16 +282,22 @@ def _not_found() -> type[Exception]:
     return error
 
 
-def _connect(location: str) -> tuple[Any, str]:
-    """A client for a folder or an address, and the name of the collection."""
+def _connect(location: str, resources: contextlib.ExitStack) -> tuple[Any, str]:
+    """A client for a folder or an address, and the name of the collection.
+
+    A folder belongs to one process at a time: Chroma's index is in memory, and what another
+    process adds is neither found nor written again (chroma-core/chroma#3792).
+    """
     chromadb = _chromadb()
     settings = chromadb.Settings(anonymized_telemetry=False)
-    with _one_line_errors(location):
-        if not location.startswith(ADDRESS_PREFIX):
-            return chromadb.PersistentClient(path=location, settings=settings), COLLECTION
+    if not location.startswith(ADDRESS_PREFIX):
+        resources.enter_context(exclusive(Path(location), by_thread=False))
+        client, name = chromadb.PersistentClient(path=location, settings=settings), COLLECTION
+    else:
         host, port, name = _read_address(location)
         client = chromadb.HttpClient(host=host, port=port, ssl=port == 443, settings=settings)
-        return client, name
+    resources.callback(client.close)
+    return client, name
 
 
 def _read_address(location: str) -> tuple[str, int, str]:

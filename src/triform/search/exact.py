@@ -311,7 +311,7 @@ class ExactGallery(Gallery):
             raise UserError("gallery: say where to save it")
         with self._lock:
             header = gallery_file.Header(self.encoder, self._blocks.dim, len(self), self.metric)
-            with gallery_file.writing(target):
+            with gallery_file.exclusive(target):
                 if target == self.path and gallery_file.version(target) not in ("", self._version):
                     raise UserError(
                         f"{target}: another process has changed it since it was opened here; "

@@ -46,11 +46,11 @@ def open_gallery(location: str | Path) -> Gallery:
 def updating(location: str | Path) -> contextlib.AbstractContextManager[None]:
     """Lock that is held from opening a gallery to saving it, against other processes.
 
-    Chroma adds rows one by one and needs no such lock.
+    A Chroma server adds rows one by one and needs no such lock.
     """
-    if is_chroma(location):
+    if str(location).startswith(ADDRESS_PREFIX):
         return contextlib.nullcontext()
-    return gallery_file.writing(Path(location))
+    return gallery_file.exclusive(Path(location), by_thread=not is_chroma(location))
 
 
 def exists(location: str | Path) -> bool:

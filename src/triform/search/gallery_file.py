@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import sqlite3
@@ -32,7 +31,6 @@ from filelock import FileLock, Timeout
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.base.paths import cache_dir
 from triform.search.base_gallery import Metric, Record, Vectors, read_metric
 
 logger = get_logger(__name__)
@@ -167,31 +165,32 @@ def version(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Keep other processes of this user from writing the same gallery meanwhile.
+def exclusive(path: Path, *, by_thread: bool = True) -> Iterator[None]:
+    """Keep other processes from using the same gallery meanwhile; may be entered again within.
 
-    The lock lies in the cache folder: beside the gallery, which may be a stranger's folder,
-    taking it would empty what a link of that name leads to.
+    The lock is a file beside the gallery, so that all processes mean the same one, whatever their
+    cache folder. Where none can be made, the gallery cannot be written either.
+
+    Args:
+        path: The gallery.
+        by_thread: Also keep other threads of this process out.
     """
-    digest = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:24]
-    lock = cache_dir() / "locks" / f"{digest}.lock"
+    path = Path(os.path.realpath(path))
+    name = path.with_name(f".{path.name}.lock")
+    lock = FileLock(name, is_singleton=True, thread_local=by_thread)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file_lock = FileLock(lock, is_singleton=True)  # so that `save` may lock what its caller has
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            file_lock.acquire(timeout=1)
+            lock.acquire(timeout=1)
         except Timeout:
-            logger.info("%s: another process is changing it, waiting for it", path)
-            file_lock.acquire()
+            logger.info("%s: another process is using it, waiting for it to end", path)
+            lock.acquire()
     except OSError as error:
-        raise UserError(
-            f"{lock}: cannot be locked ({error.strerror or error}); "
-            "set TRIFORM_CACHE to another folder"
-        ) from None
+        logger.debug("%s: no lock (%s)", path, error)
     try:
         yield
     finally:
-        file_lock.release()
+        lock.release()
 
 
 def _pieces(blocks: Iterable[tuple[int, Vectors]]) -> Iterator[tuple[int, Vectors]]:

@@ -15,9 +15,12 @@ import yaml
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write, read_regular
+from triform.base.logging import get_logger
 from triform.base.settings.config_errors import describe_problems
 from triform.base.settings.flags import FlagTable, aliases, as_group, show_help
 from triform.base.settings.nearest import nearest
+
+logger = get_logger(__name__)
 
 S = TypeVar("S", bound="Settings")
 MAX_YAML_BYTES = 100_000
@@ -102,6 +105,18 @@ class Settings(Group):
         return None
 
     @classmethod
+    def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Take from a file that several commands share what this one uses.
+
+        Args:
+            values: Settings in the file, by group and name.
+
+        Returns:
+            The settings of this command, and the names of those that only others use.
+        """
+        return values, []
+
+    @classmethod
     def check_file(
         cls,
         values: Mapping[str, Any],
@@ -144,13 +159,18 @@ def parse(
     source = (
         settings_class.base_file(flag_values) if config is None else _find_config(config, presets)
     )
-    values = _read_file(settings_class, source) if source is not None else {}
+    values: dict[str, Any] = {}
     if source is not None:
+        values = _read_file(settings_class, source)
+        values, unused = settings_class.adapt_file(values)
+        if unused:
+            more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+            logger.warning("%s: %s%s: not used here", source, ", ".join(unused[:3]), more)
         settings_class.check_file(values, flag_values, source, is_explicit=config is not None)
     for setting, value in flag_values.items():
         _set_nested(values, setting, value)
     if wants_help:
-        names = [path.stem for path in _preset_files(presets)]
+        names = [path.stem for path in _preset_files(presets) if _fits(settings_class, path)]
         description = (settings_class.__doc__ or "").strip()
         show_help(table, _effective_values(settings_class, table, values), prog, description, names)
     return _validate(settings_class, values, table, set(flag_values), source)
@@ -269,6 +289,12 @@ def _extract_config_flag(argv: Sequence[str]) -> tuple[list[str], str | None, bo
 def _preset_files(presets: Path | None) -> list[Path]:
     """The presets in a folder, sorted."""
     return sorted(presets.glob("*.yaml")) if presets is not None else []
+
+
+def _fits(settings_class: type[Settings], preset: Path) -> bool:
+    """Whether a preset has something for a command, and nothing that it does not know."""
+    values, _ = settings_class.adapt_file(read_yaml(preset))
+    return bool(values) and values.keys() <= settings_class.model_fields.keys()
 
 
 def _find_config(name: str, presets: Path | None) -> Path:

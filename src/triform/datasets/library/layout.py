@@ -131,6 +131,7 @@ class LibraryObject(pydantic.BaseModel):
         object_id: name in file names and captions.
         source: id in the source data set.
         dataset: name of that data set.
+        source_file: the mesh file on the machine that prepared it; `FILE#MODEL` in an archive.
         images: paths, one for each view; `depths` and `cameras` are in the same order.
         depths: paths of depth images.
         cameras: paths of cameras.
@@ -142,7 +143,7 @@ class LibraryObject(pydantic.BaseModel):
         dependencies: sha256 of each file that the mesh file refers to; "" if it is missing.
         content: digest of the mesh and its dependencies.
         scale: units of the mesh for one unit of the library.
-        centre: of the mesh's bounding box, in its own units: mesh = library * scale + centre.
+        centre: of the bounding box of the mesh, +Y up: mesh = library * scale + centre.
         faces: number of triangles of the mesh.
         split: "train", "val", "test" or None.
         source_split: split in the source data set.
@@ -159,6 +160,7 @@ class LibraryObject(pydantic.BaseModel):
     object_id: ObjectId
     source: str = ""
     dataset: str = ""
+    source_file: str = ""
     images: tuple[ImagePath, ...] = ()
     depths: tuple[DepthPath, ...] = ()
     cameras: tuple[CameraPath, ...] = ()

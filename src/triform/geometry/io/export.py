@@ -124,8 +124,8 @@ def _stl_bytes(mesh: Mesh) -> bytes:
     fields = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("unused", "<u2")]
     faces = np.zeros(len(mesh.faces), dtype=fields)
     faces["normal"], faces["corners"] = mesh.face_normals, mesh.triangles
-    # The header must not begin with "solid", which marks the text form.
-    return b"binary STL".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
+    # The header must not begin with "solid", which marks the text form. `up_axis` reads it.
+    return b"binary STL up=y".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
 
 
 def _3mf_bytes(mesh: Mesh) -> bytes:

@@ -25,6 +25,7 @@ from triform.geometry.io.ply import read_ply
 from triform.geometry.io.stl import read_stl
 from triform.geometry.io.text import file_name_spellings, match_key
 from triform.geometry.io.threemf import read_3mf
+from triform.geometry.io.up_axis import Up, up_axis, upright
 from triform.geometry.io.vrml.read import read_vrml
 from triform.geometry.mesh import Mesh, MeshError, weld
 
@@ -59,6 +60,7 @@ def load_mesh(
     *,
     appearance: bool = False,
     name: str = "mesh",
+    up: Up = "y",
 ) -> Mesh:
     """Read a mesh with the colours of its faces.
 
@@ -71,10 +73,12 @@ def load_mesh(
             and nothing outside it, by default.
         appearance: read materials, textures and vertex colours as well.
         name: name in messages, where the source is no file.
+        up: the file's upright axis, which becomes +Y; "auto" is what the file declares, else what
+            its format has.
 
     Returns:
-        The mesh in the file's own units and axes. `face_colors` and `appearance` are None where
-        the file has no colours.
+        The mesh in the file's own units, and by default its own axes. `face_colors` and
+        `appearance` are None where the file has no colours.
 
     Raises:
         MeshError: the file and what is wrong with it, in one line.
@@ -83,7 +87,7 @@ def load_mesh(
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
             name = str(path)
-            file_type = _file_type(file_type or _suffix(path))
+            file_type = _file_type(file_type) if file_type else mesh_format(path)
             data = read_regular_file(path)
             resolver = resolver if resolver is not None else FolderResolver(path.parent)
         else:
@@ -91,7 +95,8 @@ def load_mesh(
             data = source if isinstance(source, bytes) else source.read(MAX_FILE_SIZE + 1)
             if len(data) > MAX_FILE_SIZE:
                 raise MeshError(f"larger than {MAX_FILE_SIZE} bytes; simplify the model first")
-        return _read(data, file_type, resolver, name, appearance=appearance)
+        mesh = _read(data, file_type, resolver, name, appearance=appearance)
+        return upright(mesh, up_axis(data, file_type) if up == "auto" else up)
     except MeshError as error:
         raise MeshError(f"{name}: {_single_line(error)}") from None
 
@@ -152,9 +157,14 @@ def read_regular_file(path: Path) -> bytes:
         raise MeshError(f"cannot be read ({reason})") from None
 
 
-def _suffix(path: Path) -> str:
+def mesh_format(path: Path) -> str:
+    """One of `FORMATS`, by the name of a file.
+
+    Raises:
+        MeshError: its suffix is that of no mesh format.
+    """
     is_gzipped = path.name.lower().endswith((".wrl.gz", ".vrml.gz"))
-    return path.suffixes[-2] if is_gzipped else path.suffix
+    return _file_type(path.suffixes[-2] if is_gzipped else path.suffix)
 
 
 def _file_type(suffix: str) -> str:

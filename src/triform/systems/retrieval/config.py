@@ -1,23 +1,25 @@
 """Settings of the retrieval system and of its verbs. Imports no torch."""
 
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
-    DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
     TrainingConfig,
 )
-from triform.systems.retrieval.verb_config import EmbedConfig, SearchConfig, SubmitConfig
-
-SMALL = "small"
-"""The image encoder that is trained here from scratch."""
-Recalls = tuple[int, ...]
+from triform.systems.retrieval.verb_config import (
+    SMALL,
+    EmbedConfig,
+    EvaluateConfig,
+    Recalls,
+    SearchConfig,
+    SubmitConfig,
+    split_shared_file,
+)
 
 
 class DataConfig(Group):
@@ -111,6 +113,11 @@ class ModelConfig(Group):
     )
     point_encoder: Literal["tiny", "small", "base", "large"] = Field(
         "tiny", description="Size of ReCon++; small, base and large are the published ones."
+    )
+    init: str = Field(
+        "",
+        description="Weights to begin from: shipped, a checkpoint or a run, whose networks are "
+        "then used; empty = random.",
     )
     point_weights: str = Field(
         "", description="Published ReCon++ weights to start from (.pth); empty = from scratch."
@@ -237,6 +244,11 @@ class Config(SystemConfig):
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
     metrics: MetricsConfig = MetricsConfig()
 
+    @classmethod
+    def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Leave settings of the other verbs out."""
+        return split_shared_file(cls, values, {})
+
     @model_validator(mode="after")
     def _fits(self) -> "Config":
         """Check settings of different groups against each other."""
@@ -274,39 +286,6 @@ class Config(SystemConfig):
         if min(self.metrics.k_list_for_recalls) < 1:
             raise ValueError("k_list_for_recalls: K begins at 1")
         return self
-
-
-class EvaluateConfig(Settings):
-    """Evaluate trained encoders: Recall@K and MRR in both directions, beside chance."""
-
-    checkpoint: str | None = Field(
-        None,
-        description="Trained weights (.pth, .safetensors, run directory), or MOE:PC; by default "
-        "the weights that come with the project.",
-    )
-    library: str = Field(
-        "", description="Shape library or known data set; empty = the one of the training."
-    )
-    download_path: str = Field("datasets", description="Folder of the data sets.")
-    image_embeddings: str = Field("", description="The .npz, where the image encoder is frozen.")
-    text_encoder: str | None = Field(
-        None, description="Text encoder instead of the one named in the checkpoint."
-    )
-    split: Literal["test", "val", "heldout", "train", "all"] = Field(
-        "heldout", description="Split of the objects; heldout = val and test together."
-    )
-    k_list_for_recalls: Recalls = Field((1, 3, 5, 10), min_length=1, description="The K.")
-    max_samples: int = Field(0, ge=0, description="Largest number of objects; 0 = all.")
-    baseline: bool = Field(
-        True, description="Also evaluate the plain baseline (HOG and colour) on the same queries."
-    )
-    whole_gallery: bool = Field(
-        False, description="Also search for the previews among all objects of the library."
-    )
-    hard: bool = Field(True, description="Also evaluate with corrupted images (small encoder).")
-    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed of the corruptions.")
-    output: Path | None = Field(None, description="Also write the results to this JSON file.")
 
 
 VERBS: dict[str, type[Settings]] = {

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.engine.checkpoints.checkpoint import read
+from triform.engine.checkpoints.trained import find_checkpoint
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.losses.contrastive import LogitScale, gather_with_gradient, multi_positive_contrastive
+from triform.pretrained.shipped_weights import shipped
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.cross_batch_memory import CrossBatchMemory
@@ -40,14 +44,43 @@ from triform.systems.retrieval.model import (
 )
 from triform.systems.retrieval.result_sheet import save_result_sheet
 from triform.systems.retrieval.trained import Retriever as Trained
+from triform.systems.retrieval.trained import TrainedTowers
 
 __all__ = ["System", "Trained", "embed", "evaluate", "search", "submit"]
 
 logger = get_logger(__name__)
 
+SHIPPED = "shipped"
+"""Value of `--init` for the weights that come with the project."""
 EVALUATED_OBJECTS = 256
 """Training objects on which the overfitting watch evaluates."""
 SHEET_QUERIES, SHEET_GALLERY = 8, 64
+
+
+def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
+    """The weights of `--init`, and the settings with their networks and their sizes of input.
+
+    Raises:
+        UserError: There are none, or the other settings do not fit them.
+    """
+    name = config.model.init
+    if name == SHIPPED:
+        path = shipped("retrieval")
+    else:
+        path = find_checkpoint(name, "retrieval", flag="--init")
+    towers = TrainedTowers.from_checkpoint(path, "cpu")
+    data = towers.config.data
+    sizes = {"image_size": data.image_size, "points": data.points}
+    changes = {
+        "model": towers.config.model.model_copy(update={"init": name}),
+        "data": config.data.model_copy(update=sizes),
+    }
+    try:
+        changed = Config.model_validate(config.model_copy(update=changes).model_dump())
+    except ValidationError as error:
+        raise UserError(f"--init {name}: {error.errors()[0]['msg']}") from None
+    logger.info("begins from %s, whose networks and sizes of input it has", path)
+    return towers, changed
 
 
 class System(EngineSystem[Config]):
@@ -57,6 +90,9 @@ class System(EngineSystem[Config]):
     monitor_mode = "max"
 
     def __init__(self, config: Config, dataset: RetrievalDataset | None = None):
+        towers = None
+        if config.model.init:
+            towers, config = begin_from(config)
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
         # Before the dataset: a wrong name is refused at once, not after minutes of preparation.
@@ -96,8 +132,12 @@ class System(EngineSystem[Config]):
         self.networks = {"images": self.image_tower, "points": self.point_encoder}
         if not training.uses_points:
             self.point_encoder.requires_grad_(False)
-        if training.uses_text:
+        if training.uses_text or (towers is not None and towers.text_tower is not None):
             self.networks["texts"] = build_text_tower(model, self.captions.dim)
+            self.networks["texts"].requires_grad_(training.uses_text)
+        if towers is not None:
+            for name, network in towers.networks.items():
+                self.networks[name].load_state_dict(network.state_dict())
         self.networks["scale"] = self.scale
         self.optimizers = {"main": self._optimizer()}
         self.hooks = [SaveBestRecall(config.metrics.save_checkpoint_at_recall_k)]

@@ -1,15 +1,32 @@
-"""The settings of `embed`, `submit` and `search`. Imports no torch."""
+"""Settings of the verbs but `train`. Imports no torch.
 
+A file of settings may be that of a training: each verb takes from it what it uses.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from triform.base.settings.config import Settings
-from triform.engine.config import DeviceName
+from triform.base.settings.flags import as_group
+from triform.engine.config import DeviceName, SystemConfig
 
 DOCUMENTED_ENCODER = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
 """EVA-02 Large, the documented image encoder: 448 pixels, 1024 numbers per image."""
+
+
+SMALL = "small"
+"""The image encoder that is trained here from scratch."""
+Recalls = tuple[int, ...]
+SharedKeys = Mapping[tuple[str, str], str]
+"""Group and name of a setting of the training -> name of a verb's setting of the same meaning."""
+_LIBRARY: SharedKeys = {
+    ("data", "library"): "library",
+    ("data", "download_path"): "download_path",
+}
+_ENCODER: SharedKeys = {("model", "image_encoder"): "image_encoder"}
 
 
 def _as_tuple(value: object) -> object:
@@ -17,10 +34,22 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+Up = Literal["auto", "y", "z"]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
-class _ImageEncoderSettings(Settings):
+class VerbSettings(Settings):
+    """Settings that may stand in the file of a training."""
+
+    shared: ClassVar[SharedKeys] = {}
+
+    @classmethod
+    def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Take what the verb uses."""
+        return split_shared_file(cls, values, cls.shared)
+
+
+class _ImageEncoderSettings(VerbSettings):
     """Settings of verbs that use a frozen image encoder."""
 
     image_encoder: str = Field(
@@ -36,6 +65,8 @@ class _ImageEncoderSettings(Settings):
 
 class EmbedConfig(_ImageEncoderSettings):
     """Embed the images of a shape library once, into the `.npz` that training reads."""
+
+    shared: ClassVar[SharedKeys] = {**_LIBRARY, **_ENCODER, ("data", "image_embeddings"): "output"}
 
     library: str = Field(
         "testdataset",
@@ -54,6 +85,8 @@ class EmbedConfig(_ImageEncoderSettings):
 class SubmitConfig(_ImageEncoderSettings):
     """Write submission.csv for the four documented test folders with an ensemble."""
 
+    shared: ClassVar[SharedKeys] = _ENCODER
+
     model: Texts = Field(
         (),
         description="MOE:PC, the two files of one training, or one checkpoint; several make an "
@@ -70,6 +103,11 @@ class SubmitConfig(_ImageEncoderSettings):
         description="Average the embeddings (one space: same start), or the similarities.",
     )
     top_k: int = Field(3, ge=1, le=1000, description="Answers per query.")
+    up: Up = Field(
+        "auto",
+        description="Upright axis of the meshes, as in `search`; auto leaves the axes as they are "
+        "where a model of the original program reads them.",
+    )
 
     @model_validator(mode="after")
     def _has_a_model(self) -> "SubmitConfig":
@@ -78,16 +116,23 @@ class SubmitConfig(_ImageEncoderSettings):
         return self
 
 
-class SearchConfig(Settings):
+class SearchConfig(VerbSettings):
     """Search meshes by an image, a mesh or a text; the gallery is built once and kept."""
+
+    shared: ClassVar[SharedKeys] = {
+        ("data", "library"): "gallery",
+        ("data", "download_path"): "download_path",
+        ("model", "text_encoder"): "text_encoder",
+        **_ENCODER,
+    }
 
     gallery: Texts = Field(
         (),
         description="Folders of meshes or of images, shape libraries, known names "
         "(`triform data list`); or a saved gallery.",
     )
-    image: Texts = Field((), description="Images to search with.")
-    mesh: Texts = Field((), description="Meshes to search with.")
+    image: Texts = Field((), description="Images to search with, or folders of them.")
+    mesh: Texts = Field((), description="Meshes to search with, or folders of them.")
     text: Texts = Field((), description="Texts to search with.")
     top_k: int = Field(5, ge=1, le=10_000, description="Answers per query.")
     where: Texts = Field(
@@ -106,6 +151,11 @@ class SearchConfig(Settings):
     )
     image_weights: Path | None = Field(
         None, description="Weights of the frozen image encoder (.safetensors, .pth)."
+    )
+    up: Up = Field(
+        "auto",
+        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
+        "STEP, IGES and VRML of CAD programs, and Y in other formats.",
     )
     index: str | None = Field(
         None,
@@ -126,3 +176,80 @@ class SearchConfig(Settings):
         if not self.gallery:
             raise ValueError("--gallery is needed: a folder of meshes, a library or a saved one")
         return self
+
+
+class EvaluateConfig(VerbSettings):
+    """Evaluate trained encoders: Recall@K and MRR in both directions, beside chance."""
+
+    shared: ClassVar[SharedKeys] = {
+        **_LIBRARY,
+        ("data", "image_embeddings"): "image_embeddings",
+        ("data", "max_samples"): "max_samples",
+        ("model", "text_encoder"): "text_encoder",
+        ("metrics", "k_list_for_recalls"): "k_list_for_recalls",
+    }
+
+    checkpoint: str | None = Field(
+        None,
+        description="Trained weights (.pth, .safetensors, run directory), or MOE:PC; by default "
+        "the weights that come with the project.",
+    )
+    library: str = Field(
+        "", description="Shape library or known data set; empty = the one of the training."
+    )
+    download_path: str = Field("datasets", description="Folder of the data sets.")
+    image_embeddings: str = Field("", description="The .npz, where the image encoder is frozen.")
+    text_encoder: str | None = Field(
+        None, description="Text encoder instead of the one named in the checkpoint."
+    )
+    split: Literal["test", "val", "heldout", "train", "all"] = Field(
+        "heldout", description="Split of the objects; heldout = val and test together."
+    )
+    k_list_for_recalls: Recalls = Field((1, 3, 5, 10), min_length=1, description="The K.")
+    max_samples: int = Field(0, ge=0, description="Largest number of objects; 0 = all.")
+    baseline: bool = Field(
+        True, description="Also evaluate the plain baseline (HOG and colour) on the same queries."
+    )
+    whole_gallery: bool = Field(
+        False, description="Also search for the previews among all objects of the library."
+    )
+    hard: bool = Field(True, description="Also evaluate with corrupted images (small encoder).")
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed of the corruptions.")
+    output: Path | None = Field(None, description="Also write the results to this JSON file.")
+
+
+def split_shared_file(
+    settings_class: type[Settings], values: Mapping[str, Any], shared: SharedKeys
+) -> tuple[dict[str, Any], list[str]]:
+    """Split a file of settings into those of one verb and the names of those of the others.
+
+    Args:
+        settings_class: Settings of the verb.
+        values: The file's, by group and name.
+        shared: Settings in groups that the verb has under names of its own.
+    """
+    verbs = (EmbedConfig, SubmitConfig, SearchConfig, EvaluateConfig)
+    others = {name for verb in verbs for name in verb.model_fields} | set(SystemConfig.model_fields)
+    result: dict[str, Any] = {}
+    unused: list[str] = []
+    for key, value in values.items():
+        field = settings_class.model_fields.get(key)
+        if isinstance(value, Mapping) and key in _GROUPS and (field is None or shared):
+            for name, one in value.items():
+                target = shared.get((key, name))
+                if target is None or (name in _ENCODER_NAMES and one in ("", SMALL)):
+                    unused.append(f"{key}.{name}")
+                elif target not in values:
+                    result[target] = one
+        elif field is None and key in others:
+            unused.append(key)
+        else:
+            result[key] = value
+    return result, unused
+
+
+_GROUPS = {"data", "model", "metrics"} | {
+    name for name, field in SystemConfig.model_fields.items() if as_group(field.annotation)
+}
+_ENCODER_NAMES = ("image_encoder", "text_encoder", "image_embeddings")

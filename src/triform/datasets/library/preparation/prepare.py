@@ -67,7 +67,7 @@ def run(settings: PrepareSettings) -> dict[str, Any]:
     if pool is None and settings.cluster:
         raise UsageError(f"--cluster: {store.root} exists in this program's memory only")
     shapes = list_shapes(
-        load_dataset(settings.meshes, settings.download_path), settings.max_samples
+        load_dataset(settings.meshes, settings.download_path), settings.max_samples, settings.up
     )
     with exclusive(store):
         move_old_files_locked(store)
@@ -146,7 +146,10 @@ def _plan_object(
         parts = recipe.missing(old, sizes)
         if not parts:
             return "up to date"
-    limits = f"{settings.timeout}|{settings.max_memory}|{shape.object_id}|{file_digest(shape)}"
+    limits = (
+        f"{settings.timeout}|{settings.max_memory}|{settings.up}|{shape.object_id}"
+        f"|{file_digest(shape)}"
+    )
     key = recipe.combined_key(limits)
     failed = journal.failed.get(object_id)
     if failed is not None and failed.key == key and not settings.retry_failed:
@@ -160,14 +163,13 @@ def _update_descriptions(journal: Journal, shapes: list[Shape]) -> None:
         entry = journal.objects.get(object_id)
         if entry is None:
             continue
-        described = (entry.category, entry.licence, entry.source_split)
-        if described != (shape.category, shape.licence, shape.split):
-            update = {
-                "category": shape.category,
-                "licence": shape.licence,
-                "source_split": shape.split,
-            }
-            journal.objects[object_id] = entry.model_copy(update=update)
+        update = {
+            "category": shape.category,
+            "licence": shape.licence,
+            "source_split": shape.split,
+            "source_file": shape.location,
+        }
+        journal.objects[object_id] = entry.model_copy(update=update)
         if not journal.captions.get(object_id):
             pairs = zip(shape.captions, shape.languages, strict=True)
             journal.captions[object_id] = list(pairs)

@@ -117,6 +117,7 @@ def _build(task: PrepareTask) -> LibraryObject:
         update={
             "source": shape.object_id,
             "dataset": shape.source,
+            "source_file": shape.location,
             "sha256": source.sha256,
             "dependencies": dict(source.dependencies),
             "content": source.content,

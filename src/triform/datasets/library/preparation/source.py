@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from triform.datasets.library.layout import LibraryObject
 from triform.datasets.shape import MeshFile, Shape
 from triform.datasets.sweethome3d import FurnitureModel
-from triform.geometry.io.load import FolderResolver, load_mesh, read_regular_file
+from triform.geometry.io.load import FolderResolver, load_mesh, mesh_format, read_regular_file
+from triform.geometry.io.up_axis import up_axis
 from triform.geometry.mesh import Mesh, MeshError
 
 
@@ -18,7 +19,7 @@ class Source:
     """A mesh and the digests of the files that it was read from.
 
     Attributes:
-        mesh: with textures and vertex colours.
+        mesh: with textures and vertex colours, +Y up.
         sha256: of the mesh file.
         dependencies: sha256 of each file that it refers to; "" if that is missing.
         content: digest of all of these.
@@ -40,10 +41,17 @@ def read_source(shape: Shape) -> Source:
         path = shape.origin.path
         data = read_regular_file(path)
         folder = _Recorder(FolderResolver(path.parent))
-        mesh = load_mesh(data, path.suffix, folder, appearance=True, name=shape.object_id)
-        sha256 = hashlib.sha256(data).hexdigest()
+        mesh = load_mesh(
+            data,
+            mesh_format(path),
+            folder,
+            appearance=True,
+            name=shape.object_id,
+            up=shape.origin.up,
+        )
         dependencies = dict(sorted(folder.digests.items()))
-        return Source(mesh, sha256, dependencies, _content_digest(sha256, dependencies))
+        content = _content_digest(shape.origin, data, dependencies)
+        return Source(mesh, _sha256(data), dependencies, content)
     mesh = shape.load(appearance=True)
     sha256 = ""
     if isinstance(shape.origin, FurnitureModel):
@@ -57,7 +65,11 @@ def is_unchanged(shape: Shape, entry: LibraryObject) -> bool:
         return entry.content == shape.fingerprint
     folder = FolderResolver(shape.origin.path.parent)
     dependencies = {name: _sha256(folder.get(name)) for name in entry.dependencies}
-    return entry.content == _content_digest(file_digest(shape), dependencies)
+    try:
+        data = read_regular_file(shape.origin.path)
+        return entry.content == _content_digest(shape.origin, data, dependencies)
+    except MeshError:
+        return False
 
 
 def file_digest(shape: Shape) -> str:
@@ -89,5 +101,8 @@ def _sha256(data: bytes | None) -> str:
     return "" if data is None else hashlib.sha256(data).hexdigest()
 
 
-def _content_digest(sha256: str, dependencies: Mapping[str, str]) -> str:
-    return hashlib.sha256(repr((sha256, sorted(dependencies.items()))).encode()).hexdigest()
+def _content_digest(origin: MeshFile, data: bytes, dependencies: Mapping[str, str]) -> str:
+    """Digest of a mesh file, the files that it refers to, and Z where that is up."""
+    parts: tuple[object, ...] = (_sha256(data), sorted(dependencies.items()))
+    up = up_axis(data, mesh_format(origin.path)) if origin.up == "auto" else origin.up
+    return hashlib.sha256(repr(parts if up == "y" else (*parts, up)).encode()).hexdigest()

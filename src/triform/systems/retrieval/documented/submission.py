@@ -28,6 +28,7 @@ from triform.base.logging import get_logger
 from triform.datasets.shape import MESH_SUFFIXES
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
+from triform.geometry.io.up_axis import Up
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.pretrained.named_models import is_known, select_model
@@ -227,14 +228,16 @@ def _embed(
         retriever = Retriever.from_checkpoint(member.images, settings.device)
     else:
         retriever = Retriever.from_checkpoint_pair(member.images, member.points, settings.device)
+    # The original program trains on the axes of the files.
+    up: Up = "y" if settings.up == "auto" and retriever.config is None else settings.up
     embed_images = _image_embedder(retriever, features, settings)
     paths = [path for views in folders.image_gallery.values() for path in views]
     ends = np.cumsum([len(views) for views in folders.image_gallery.values()])
     means = [part.mean(axis=0) for part in np.split(embed_images(paths), ends[:-1])]
     return (
         embed_images(list(folders.image_queries.values())),
-        _embed_meshes(retriever, list(folders.mesh_gallery.values())),
-        _embed_meshes(retriever, list(folders.mesh_queries.values())),
+        _embed_meshes(retriever, list(folders.mesh_gallery.values()), up),
+        _embed_meshes(retriever, list(folders.mesh_queries.values()), up),
         _unit(np.stack(means)),
     )
 
@@ -265,11 +268,11 @@ def _image_embedder(
     return embed_images
 
 
-def _embed_meshes(retriever: Retriever, paths: list[Path]) -> Embeddings:
+def _embed_meshes(retriever: Retriever, paths: list[Path], up: Up) -> Embeddings:
     """Unit vectors of mesh files."""
     rows = []
     for batch in _batches(paths, MESHES_AT_ONCE, "meshes"):
-        meshes = [load_mesh(path, appearance=True) for path in batch]
+        meshes = [load_mesh(path, appearance=True, up=up) for path in batch]
         try:
             rows.append(retriever.encode_meshes(meshes))
         except UserError:

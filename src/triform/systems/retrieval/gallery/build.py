@@ -80,7 +80,7 @@ def open_or_build(settings: SearchConfig, retriever: Retriever) -> tuple[Gallery
     source = settings.gallery[0]
     if len(settings.gallery) == 1 and (source.endswith(SUFFIX) or is_chroma(source)):
         return _checked(open_gallery(source), encoder), Changes()
-    entries = list_entries(settings.gallery, settings.download_path)
+    entries = list_entries(settings.gallery, settings.download_path, settings.up)
     location = settings.index or str(_cache_path(settings, encoder))
     is_address = location.startswith(ADDRESS_PREFIX)
     if not is_address and Path(location).suffix not in (SUFFIX, FOLDER_SUFFIX):
@@ -131,7 +131,7 @@ def _create(location: str, encoder: str) -> Gallery:
 
 def _cache_path(settings: SearchConfig, encoder: str) -> Path:
     """The file in the cache folder for these sources and this encoder."""
-    sources = [os.path.abspath(s) if os.path.exists(s) else s for s in settings.gallery]
+    sources = [_absolute(source) for source in settings.gallery]
     digest = hashlib.sha256(repr((sources, encoder)).encode("utf-8", "surrogatepass")).hexdigest()
     return cache_dir() / "galleries" / f"{digest[:24]}{SUFFIX}"
 
@@ -146,10 +146,9 @@ def update(
     Raises:
         UserError: None of the entries can be read, or the gallery is another encoder's.
     """
-    stored = {
-        str(record["item"]): str(record["fingerprint"])
-        for record in gallery.records({"kind": list(MAIN_KINDS)}).values()
-    }
+    records = list(gallery.records({"kind": list(MAIN_KINDS)}).values())
+    _check_sources(gallery, records, entries)
+    stored = {str(record["item"]): str(record["fingerprint"]) for record in records}
     current = {entry.id: entry.fingerprint for entry in entries}
     outdated = [name for name, fingerprint in stored.items() if current.get(name) != fingerprint]
     changes = Changes(removed=len(outdated))
@@ -176,6 +175,23 @@ def update(
     for name, reason in changes.skipped.items():
         logger.warning("left out %s: %s", name, reason)
     return changes
+
+
+def _check_sources(
+    gallery: Gallery, records: Sequence[Record], entries: Sequence[GalleryEntry]
+) -> None:
+    """Refuse to remove what another command has added from elsewhere."""
+    named = {_absolute(entry.source) for entry in entries}
+    others = [str(one["source"]) for one in records if one.get("source", "") not in ("", *named)]
+    if others:
+        raise UserError(
+            f"{gallery.location}: {len(others)} of its entries are from {others[0]}, which "
+            "--gallery does not name; name it too, choose another --index, or --rebuild"
+        )
+
+
+def _absolute(source: str) -> str:
+    return os.path.abspath(source) if os.path.exists(source) else source
 
 
 def _read(
@@ -234,6 +250,7 @@ def _add(
             if kind in MAIN_KINDS:
                 tile = encode_tile(content.tile)
                 record |= {"item": entry.id, "fingerprint": entry.fingerprint, "tile": tile}
+                record["source"] = _absolute(entry.source)
             records += [record] * len(some)
     if rows:
         encoder = encoder_id(retriever, views=views)

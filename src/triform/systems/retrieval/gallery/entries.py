@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,7 +18,8 @@ from triform.datasets.library.layout import LibraryObject
 from triform.datasets.library.library import Library
 from triform.datasets.library.shapes import is_library
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, MeshFile, Shape, list_shapes
+from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, Shape, list_shapes
+from triform.geometry.io.up_axis import Up
 from triform.geometry.mesh import Mesh
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.systems.retrieval.gallery.tiles import blank_tile, image_tile, mesh_tile
@@ -48,26 +48,33 @@ class GalleryEntry:
 
     Attributes:
         id: Unique in the gallery.
+        source: The folder, library or data set that it is from.
         fingerprint: Changes when its files do.
         metadata: Path, category and caption, for the results.
         read: Reads its content; raises a UserError where it cannot be read.
     """
 
     id: str
+    source: str
     fingerprint: str
     metadata: dict[str, str]
     read: Callable[[], Content] = field(compare=False)
 
 
-def list_entries(sources: Iterable[str], download_path: str) -> list[GalleryEntry]:
+def list_entries(sources: Iterable[str], download_path: str, up: Up = "auto") -> list[GalleryEntry]:
     """List the entries of folders, libraries and data sets, in the order of the sources.
+
+    Args:
+        sources: Folders, libraries, names of data sets.
+        download_path: Download folder.
+        up: Upright axis of mesh files.
 
     Raises:
         UserError: A source is not there, or has nothing in it.
     """
     entries: dict[str, GalleryEntry] = {}
     for source in sources:
-        for entry in _entries_of(source, download_path):
+        for entry in _entries_of(source, download_path, up):
             if entry.id in entries:
                 raise UserError(
                     f"--gallery {source}: {entry.id} is in another part of the gallery already; "
@@ -77,7 +84,7 @@ def list_entries(sources: Iterable[str], download_path: str) -> list[GalleryEntr
     return list(entries.values())
 
 
-def _entries_of(source: str, download_path: str) -> list[GalleryEntry]:
+def _entries_of(source: str, download_path: str, up: Up) -> list[GalleryEntry]:
     folder = Path(source)
     if "://" in source or (folder.is_dir() and is_library(folder)):
         library = Library.open(source)
@@ -86,45 +93,39 @@ def _entries_of(source: str, download_path: str) -> list[GalleryEntry]:
         versions = library.store.fingerprints(
             "points"
         )  # once: it lists a folder of thousands of files
-        return [_library_entry(library, entry, versions) for entry in library.objects]
-    if folder.is_dir() and (images := _only_images(folder)):
-        return [_image_entry(folder, path) for path in images]
-    return [_mesh_entry(shape) for shape in list_shapes(load_dataset(source, download_path))]
+        return [_library_entry(library, entry, versions, source) for entry in library.objects]
+    if folder.is_dir() and not files_below(folder, (*MESH_SUFFIXES, LIBRARY_SUFFIX)):
+        images = files_below(folder, IMAGE_SUFFIXES)
+        if images:
+            return [_image_entry(folder, path, source) for path in images]
+    shapes = list_shapes(load_dataset(source, download_path), up=up)
+    return [_mesh_entry(shape, source) for shape in shapes]
 
 
-def _only_images(folder: Path) -> list[Path]:
-    """The images below a folder that holds no mesh; none where it does."""
-    images = []
+def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files below a folder whose names end so, sorted, without hidden ones."""
+    found = []
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            suffix = Path(name).suffix.lower()
-            if suffix in MESH_SUFFIXES or suffix == LIBRARY_SUFFIX:
-                return []
-            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
-                images.append(Path(root, name))
-    return images
+        found += [
+            Path(root, name)
+            for name in sorted(names)
+            if name.lower().endswith(tuple(suffixes)) and not name.startswith(".")
+        ]
+    return found
 
 
-def _mesh_entry(shape: Shape) -> GalleryEntry:
-    origin: Any = shape.origin
-    path = shape.object_id
-    if isinstance(origin, MeshFile):
-        path = str(origin.path)
-    elif hasattr(origin, "library"):
-        path = f"{origin.library}#{origin.object_id}"
-
+def _mesh_entry(shape: Shape, source: str) -> GalleryEntry:
     def read() -> Content:
         mesh = shape.load(appearance=True)
         return Content(tile=mesh_tile(mesh), mesh=mesh)
 
-    return GalleryEntry(
-        shape.object_id, shape.fingerprint, _metadata(path, shape.category, shape.english), read
-    )
+    metadata = _metadata(shape.location, shape.category, shape.english)
+    return GalleryEntry(shape.object_id, source, shape.fingerprint, metadata, read)
 
 
 def _library_entry(
-    library: Library, entry: LibraryObject, versions: Mapping[str, str]
+    library: Library, entry: LibraryObject, versions: Mapping[str, str], source: str
 ) -> GalleryEntry:
     if entry.points is None:
         raise UserError(
@@ -157,12 +158,13 @@ def _library_entry(
     ]
     stamps = (entry.content, entry.sha256, sorted((k, v.key) for k, v in entry.parts.items()))
     version = versions.get(points, "") if not entry.content else ""
-    path = f"{library.root}/{entry.images[0] if entry.images else points}"
+    path = entry.source_file or f"{library.root}/{entry.images[0] if entry.images else points}"
     digest = hashlib.sha256(repr((*stamps, version, entry.files)).encode()).hexdigest()
-    return GalleryEntry(entry.object_id, digest, _metadata(path, entry.category, captions), read)
+    metadata = _metadata(path, entry.category, captions)
+    return GalleryEntry(entry.object_id, source, digest, metadata, read)
 
 
-def _image_entry(folder: Path, path: Path) -> GalleryEntry:
+def _image_entry(folder: Path, path: Path, source: str) -> GalleryEntry:
     stat = path.stat()
 
     def read() -> Content:
@@ -170,9 +172,8 @@ def _image_entry(folder: Path, path: Path) -> GalleryEntry:
         return Content(tile=image_tile(image), images=(image,))
 
     digest = f"{stat.st_size} {stat.st_mtime_ns}"
-    return GalleryEntry(
-        path.relative_to(folder).as_posix(), digest, _metadata(str(path), "", ()), read
-    )
+    name = path.relative_to(folder).as_posix()
+    return GalleryEntry(name, source, digest, _metadata(str(path), "", ()), read)
 
 
 def _metadata(path: str, category: str, captions: Iterable[str]) -> dict[str, str]:

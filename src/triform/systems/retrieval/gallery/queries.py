@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from triform.base.errors import UsageError
+from triform.base.errors import UsageError, UserError
+from triform.datasets.shape import MESH_SUFFIXES
 from triform.geometry.io.load import load_mesh
-from triform.images.read import HELD_SIDE, read_image
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.systems.retrieval.gallery.embed import (
     Embeddings,
     embed_points,
     embed_views,
     with_points,
 )
-from triform.systems.retrieval.gallery.entries import Content
+from triform.systems.retrieval.gallery.entries import Content, files_below
 from triform.systems.retrieval.gallery.tiles import blank_tile, image_tile, mesh_tile
 from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verb_config import SearchConfig
@@ -53,24 +55,37 @@ class Query:
 
 
 def read_queries(settings: SearchConfig) -> list[Query]:
-    """Read images and meshes that are searched with.
+    """Read images and meshes that are searched with, those of folders as well.
 
     Raises:
         UserError: A file cannot be read.
         UsageError: A text is empty.
     """
     queries: list[Query] = []
-    for name in settings.image:
+    for name in _files(settings.image, IMAGE_SUFFIXES, "--image"):
         image = read_image(name, longest=HELD_SIDE)
         queries.append(Query("image", name, Content(tile=image_tile(image), images=(image,))))
-    for name in settings.mesh:
-        mesh = load_mesh(name, appearance=True)
+    for name in _files(settings.mesh, MESH_SUFFIXES, "--mesh"):
+        mesh = load_mesh(name, appearance=True, up=settings.up)
         queries.append(Query("mesh", name, Content(tile=mesh_tile(mesh), mesh=mesh)))
     for name in settings.text:
         if not name.strip():
             raise UsageError("--text: an empty sentence; say what is looked for")
         queries.append(Query("text", name, Content(tile=blank_tile())))
     return queries
+
+
+def _files(names: Sequence[str], suffixes: Sequence[str], flag: str) -> Iterator[str]:
+    """Names of files, with those below each folder in its place."""
+    for name in names:
+        if not Path(name).is_dir():
+            yield name
+        elif found := files_below(Path(name), suffixes):
+            yield from map(str, found)
+        else:
+            raise UserError(
+                f"{flag} {name}: nothing in it; looked for files that end in {' '.join(suffixes)}"
+            )
 
 
 def embed_query(query: Query, retriever: Retriever, *, as_views: bool) -> Embeddings:
