@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.distributions import ContinuousBernoulli, Normal, kl_divergence
 
 from triform import cli
@@ -15,6 +16,20 @@ from triform.systems.vae import loss as losses
 from triform.systems.vae import prior
 from triform.systems.vae.config import ModelConfig
 from triform.systems.vae.model import MAX_LOGVAR, Vae
+
+
+def test_documented_dense_sizes():
+    network = Vae(ModelConfig(architecture="dense", latent_dim=32), ImageSpec(1, 28))
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    sizes = [(layer.in_features, layer.out_features) for layer in layers]
+    # Means and log variances come from one layer, which is two of 32 side by side.
+    encoder = [(784, 512), (512, 512), (512, 64)]
+    assert sizes == [*encoder, (32, 512), (512, 512), (512, 784)]
+    images = torch.rand(3, 1, 28, 28)
+    output, kl, mu = network(images, torch.zeros(3, 32))
+    assert output.shape == images.shape and kl.shape == mu.shape == (3, 32)
+    hidden = torch.relu(layers[1](torch.relu(layers[0](images.flatten(1)))))
+    torch.testing.assert_close(mu, layers[2](hidden)[:, :32])
 
 
 @pytest.fixture
