@@ -14,8 +14,9 @@ from triform import cli
 from triform.layers.image_spec import ImageSpec
 from triform.systems.vae import loss as losses
 from triform.systems.vae import prior
-from triform.systems.vae.config import ModelConfig
+from triform.systems.vae.config import Config, ModelConfig
 from triform.systems.vae.model import MAX_LOGVAR, Vae
+from triform.systems.vae.system import System
 
 
 def test_documented_dense_sizes():
@@ -128,6 +129,15 @@ def test_every_verb(run, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["negative_elbo"] == pytest.approx(report["reconstruction"] + report["kl"])
     assert report["importance_weighted_100"] > 0 and report["kernel_distance"] > 0
+
+
+def test_gaps_of_early_stopping_are_per_value():
+    """20 nats are much for 8 x 8 grey pixels, and little for 32 x 32 in colour."""
+    for data, values in (({}, 64), ({"image_size": 16, "channels": 3}, 768)):
+        given = {"data": {"dataset": "digits", **data}, "model": {"width": 4}}
+        config = Config.model_validate(given)
+        assert System(config).loss_values == values
+        assert config.early_stopping.overfitting_gap_threshold == 0.025
 
 
 @pytest.mark.parametrize("verb", ["interpolate", "explore"])

@@ -60,7 +60,9 @@ class VaeEarlyStoppingConfig(EarlyStoppingConfig):
     """Early stopping."""
 
     overfitting_gap_threshold: float = Field(
-        default=20.0, gt=0, description="A gap below minus this (nats) is overfitting."
+        default=0.025,
+        gt=0,
+        description="A gap below minus this (nats per pixel and channel) is overfitting.",
     )
 
 

@@ -132,7 +132,7 @@ class GanSystem(ImageSystem[GanConfigT]):
             return {}
         count = self.config.metrics.num_samples
         if self._real_features is None:
-            self._real_features = image_features(self.splits.part("val", count))
+            self._real_features = image_features(self.splits.reference("val", count))
         features = image_features(self.generate(self.latents(count, generator("evaluate", split))))
         distance, deviation = kernel_distance(features, self._real_features, subsets=20)
         return {"kernel_distance": distance, "kernel_distance_std": deviation}
