@@ -59,11 +59,10 @@ class System(ImageSystem[Config]):
         random = generator("evaluate", split)
         last = len(self.schedule) - 1
         levels = torch.linspace(0, last, self.config.metrics.levels).round().long()
-        # A few images are measured several times, at other levels each time.
-        count = max(len(rows), MIN_EVALUATIONS)
-        indices = torch.arange(count)
-        t = levels[(indices + indices // len(rows)) % len(levels)]
-        rows = rows[indices % len(rows)]
+        # A few images are measured several times, at the next level each time.
+        indices = torch.arange(max(len(rows), MIN_EVALUATIONS))
+        positions, times = indices % len(rows), indices // len(rows)
+        t, rows = levels[(positions + times) % len(levels)], rows[positions]
         total = 0.0
         for indices in torch.split(torch.arange(len(rows)), 100):
             images = to_float(self.splits.images[rows[indices]]) * 2 - 1
