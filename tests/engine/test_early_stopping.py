@@ -47,20 +47,20 @@ def test_the_overfitting_watch_as_documented() -> None:
     """train 2.0, val 2.6 overfits; train 2.0, val 2.3 does not; three in a row stop."""
     stopping = make(patience=50, overfitting_patience=3)
     for val, count in ((2.6, 1), (2.6, 2), (2.3, 0), (2.6, 1), (2.6, 2)):
-        assert not stopping.on_evaluation(val, train_loss=2.0, val_loss=val)
+        assert not stopping.on_evaluation(val, 2.0 - val)
         assert stopping.num_overfitting == count
-    reason = stopping.on_evaluation(2.6, train_loss=2.0, val_loss=2.6)
+    reason = stopping.on_evaluation(2.6, 2.0 - 2.6)
     assert reason == ("overfitting: train_loss - val_loss below -0.5 in 3 evaluations in a row")
     for settings in ({"track_overfitting": False}, {"enabled": False}):
         quiet = make(patience=50, overfitting_patience=1, **settings)
         assert not quiet.watches_overfitting
-        assert not quiet.on_evaluation(9.0, train_loss=0.0, val_loss=9.0)
+        assert not quiet.on_evaluation(9.0, 0.0 - 9.0)
 
 
 def test_a_gap_of_exactly_the_threshold_is_no_overfitting() -> None:
     """Below, not at."""
     stopping = make(overfitting_patience=1)
-    assert not stopping.on_evaluation(2.5, train_loss=2.0, val_loss=2.5)
+    assert not stopping.on_evaluation(2.5, 2.0 - 2.5)
 
 
 def test_nan_counts_as_no_improvement() -> None:
@@ -81,10 +81,10 @@ def test_the_count_of_overfitting_survives() -> None:
     """Two before the stop and one after it are three."""
     one, other = (make(patience=50, overfitting_patience=3) for _ in range(2))
     for _ in range(2):
-        assert not one.on_evaluation(2.6, train_loss=2.0, val_loss=2.6)
+        assert not one.on_evaluation(2.6, 2.0 - 2.6)
     assert one.state_dict() == {"best": 2.6, "num_bad": 1, "num_overfitting": 2}
     other.load_state_dict(one.state_dict())
-    assert "overfitting" in other.on_evaluation(2.6, train_loss=2.0, val_loss=2.6)
+    assert "overfitting" in other.on_evaluation(2.6, 2.0 - 2.6)
 
 
 def test_the_warning_about_two_patiences() -> None:

@@ -134,6 +134,20 @@ def test_best_is_the_best_and_holds_the_averages(tmp_path: Path) -> None:
     assert not torch.equal(state["networks"]["model"]["0.weight"], actual[1])
 
 
+@pytest.mark.parametrize(("loss_values", "epochs"), [(1, 3), (100, 5)])
+def test_the_overfitting_gap_is_per_value(tmp_path: Path, loss_values: int, epochs: int) -> None:
+    """A loss that is a sum over an image has gaps that grow with the image."""
+    changes = {"training.epochs": 5, "early_stopping.overfitting_gap_threshold": 0.5}
+    toy = Supervised(toy_config(tmp_path, changes))
+    toy.loss_values = loss_values
+    values = iter(range(10, 0, -1))
+    toy.evaluate = lambda split="val": {"loss": next(values) if split == "val" else 1.0}  # type: ignore[method-assign]
+    result = fit(toy)
+    lines = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").open()]
+    gaps = [line["overfitting_gap"] for line in lines if "overfitting_gap" in line]
+    assert gaps == pytest.approx([(1 - val) / loss_values for val in (10, 9, 8, 7, 6)][:epochs])
+
+
 def test_nan_is_never_the_best(tmp_path: Path) -> None:
     """And is null in the metrics, which stay valid JSON."""
     toy = Supervised(toy_config(tmp_path))

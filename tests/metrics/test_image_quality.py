@@ -34,6 +34,15 @@ def test_real_images_are_better_than_noise(digits):
     assert "fid" not in " ".join(good).lower()
 
 
+def test_copies_are_judged_by_held_out_images_where_others_are_counted_too(digits):
+    train, held_out = digits[:900], digits[900:1300]
+    both = torch.cat([held_out, train])
+    generated = torch.cat([train[:50], digits[1300:1350]])
+    assert image_quality(generated, both, train)["copies"] < 0.5  # copies are at a distance of 0
+    found = image_quality(generated, both, train, held_out=held_out)["copies"]
+    assert found == share_of_copies(generated, held_out, train) >= 0.5
+
+
 def test_copies_are_counted(digits):
     train, real = digits[:900], digits[900:1300]
     generated = torch.cat([train[:50], digits[1300:1350]])

@@ -20,15 +20,12 @@ class EarlyStopping:
         self.num_bad = 0
         self.num_overfitting = 0
 
-    def on_evaluation(
-        self, value: float, *, train_loss: float | None = None, val_loss: float | None = None
-    ) -> str:
+    def on_evaluation(self, value: float, gap: float | None = None) -> str:
         """Update the counters with one evaluation.
 
         Args:
             value: The monitored metric.
-            train_loss: Loss on training data in evaluation mode, to detect overfitting.
-            val_loss: Loss on validation data.
+            gap: Loss on training data in evaluation mode minus that on validation data.
 
         Returns:
             The reason to stop, or an empty string.
@@ -42,8 +39,8 @@ class EarlyStopping:
             self.best, self.num_bad = value, 0
         else:
             self.num_bad += 1
-        if self.watches_overfitting and train_loss is not None and val_loss is not None:
-            overfits = train_loss - val_loss < -self.config.overfitting_gap_threshold
+        if self.watches_overfitting and gap is not None:
+            overfits = gap < -self.config.overfitting_gap_threshold
             self.num_overfitting = self.num_overfitting + 1 if overfits else 0
         if self.num_overfitting >= self.config.overfitting_patience:
             return (

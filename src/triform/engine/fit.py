@@ -161,7 +161,8 @@ def evaluate(session: Session) -> tuple[bool, str]:
     if stopping.watches_overfitting and "val/loss" in values:
         values |= session.measure("train")
         if "train_eval/loss" in values:
-            values["overfitting_gap"] = values["train_eval/loss"] - values["val/loss"]
+            gap = values["train_eval/loss"] - values["val/loss"]
+            values["overfitting_gap"] = gap / system.loss_values
     session.log(values)
     logger.info(
         "epoch %d: %s",
@@ -180,9 +181,7 @@ def evaluate(session: Session) -> tuple[bool, str]:
         }
     if session.schedule.on_evaluation(value):
         logger.info("no improvement: learning rate times %g", session.schedule.config.factor)
-    stop_reason = stopping.on_evaluation(
-        value, train_loss=values.get("train_eval/loss"), val_loss=values.get("val/loss")
-    )
+    stop_reason = stopping.on_evaluation(value, values.get("overfitting_gap"))
     return is_best, stop_reason
 
 

@@ -97,6 +97,7 @@ class System(ABC, Generic[ConfigT]):
             is its base; schedule and warm-up scale it.
         loader: Training batches, saved with the run; None if `batches` makes its own.
         stateful: Other objects whose state is saved, by name: buffers, counters.
+        loss_values: Values (pixels) that `loss` sums over; gaps of early stopping are per value.
         num_steps: Steps done; the engine counts.
         hooks: Called at the end of epochs and of training.
     """
@@ -110,6 +111,7 @@ class System(ABC, Generic[ConfigT]):
         seed_everything(config.seed)  # initial weights
         self.config = config
         self.loader: EpochLoader | None = None
+        self.loss_values = 1
         self.num_steps = 0
         self.networks: dict[str, nn.Module] = {}
         self.frozen: dict[str, nn.Module] = {}

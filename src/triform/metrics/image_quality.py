@@ -21,7 +21,12 @@ COPY_QUANTILE = 0.01
 
 
 def image_quality(
-    generated: Tensor, real: Tensor, train: Tensor, *, inception_weights: Path | None = None
+    generated: Tensor,
+    real: Tensor,
+    train: Tensor,
+    *,
+    held_out: Tensor | None = None,
+    inception_weights: Path | None = None,
 ) -> dict[str, float | str]:
     """Measure generated images against held-out real ones.
 
@@ -29,6 +34,7 @@ def image_quality(
         generated: (N, C, H, W) uint8.
         real: (M, C, H, W) uint8 test images.
         train: (K, C, H, W) uint8 training images.
+        held_out: Those of `real` that are no training images; None for all of them.
         inception_weights: The published weights of Inception, for FID and KID as well.
 
     Returns:
@@ -68,7 +74,10 @@ def image_quality(
         metrics[f"precision{suffix}"], metrics[f"recall{suffix}"] = precision_recall(
             features[name][:MANIFOLD_IMAGES], features["real"][:MANIFOLD_IMAGES]
         )
-    metrics["copies"] = share_of_copies(generated[:MANIFOLD_IMAGES], real[:MANIFOLD_IMAGES], train)
+    unseen = real if held_out is None else held_out
+    metrics["copies"] = share_of_copies(
+        generated[:MANIFOLD_IMAGES], unseen[:MANIFOLD_IMAGES], train
+    )
     metrics["classes_entropy"] = _class_entropy(image_class_probs(generated))
     metrics["features"] = FEATURES_NAME
     if inception is not None:

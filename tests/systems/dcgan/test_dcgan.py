@@ -77,6 +77,22 @@ def test_generate_and_evaluate(run, tmp_path, capsys):
     assert "nothing.pth" in capsys.readouterr().err
 
 
+def test_a_folder_of_48_drawings(tmp_path, capsys):
+    """Two held-out images: there was an inner message on their kernel distance."""
+    rng, folder = np.random.default_rng(0), tmp_path / "drawings"
+    folder.mkdir()
+    for number in range(48):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / f"{number}.png")
+    given = ["--config", "tiny", "--dataset", str(folder), "--runs_dir", str(tmp_path / "runs")]
+    assert cli.main(["dcgan", "train", *given]) == 0
+    (run,) = tmp_path.glob("runs/*/run_*")
+    capsys.readouterr()
+    given = ["--checkpoint", str(run), "--num_samples", "200", "--json"]
+    assert cli.main(["dcgan", "evaluate", *given]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["real_images"] == 48 and 0 <= report["copies"] <= 1
+
+
 def test_vanishing_gradients_on_purpose_are_warned_of(tmp_path, capsys, caplog):
     given = [
         "dcgan",

@@ -56,15 +56,17 @@ def test_validation_is_at_fixed_amounts_of_noise(tagged, objective):
     with torch.no_grad():
         numbers = system.evaluate("val")
         assert system.evaluate("val") == numbers
-    images = tagged.images["val"].float() / 255 * 2 - 1
+    # Ten images are few: each is measured six times, at the next level each time.
+    images = tagged.images["val"].float().repeat(6, 1, 1, 1) / 255 * 2 - 1
     noise = torch.randn(images.shape, generator=generator("evaluate", "val"))
-    t = torch.tensor([0, 3, 6, 9, 0, 3, 6, 9, 0, 3])
+    levels = [0, 3, 6, 9]
+    t = torch.tensor([levels[(i + time) % 4] for time in range(6) for i in range(10)])
     signal, spread = alphas()[t].sqrt(), (1 - alphas()[t]).sqrt()
     signal, spread = signal.view(-1, 1, 1, 1), spread.view(-1, 1, 1, 1)
     expected = {"epsilon": noise, "x0": images, "v": signal * noise - spread * images}[objective]
     assert numbers == {"loss": pytest.approx(float((0.25 - expected).square().mean()), rel=1e-4)}
     x_t, timesteps, labels = network.inputs[0]
-    assert torch.equal(timesteps, t) and labels.tolist() == [0] * 5 + [1] * 5
+    assert torch.equal(timesteps, t) and labels.tolist() == ([0] * 5 + [1] * 5) * 6
     torch.testing.assert_close(x_t, signal * images + spread * noise, rtol=1e-4, atol=1e-4)
 
 

@@ -7,14 +7,30 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.distributions import ContinuousBernoulli, Normal, kl_divergence
 
 from triform import cli
 from triform.layers.image_spec import ImageSpec
 from triform.systems.vae import loss as losses
 from triform.systems.vae import prior
-from triform.systems.vae.config import ModelConfig
+from triform.systems.vae.config import Config, ModelConfig
 from triform.systems.vae.model import MAX_LOGVAR, Vae
+from triform.systems.vae.system import System
+
+
+def test_documented_dense_sizes():
+    network = Vae(ModelConfig(architecture="dense", latent_dim=32), ImageSpec(1, 28))
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    sizes = [(layer.in_features, layer.out_features) for layer in layers]
+    # Means and log variances come from one layer, which is two of 32 side by side.
+    encoder = [(784, 512), (512, 512), (512, 64)]
+    assert sizes == [*encoder, (32, 512), (512, 512), (512, 784)]
+    images = torch.rand(3, 1, 28, 28)
+    output, kl, mu = network(images, torch.zeros(3, 32))
+    assert output.shape == images.shape and kl.shape == mu.shape == (3, 32)
+    hidden = torch.relu(layers[1](torch.relu(layers[0](images.flatten(1)))))
+    torch.testing.assert_close(mu, layers[2](hidden)[:, :32])
 
 
 @pytest.fixture
@@ -113,6 +129,15 @@ def test_every_verb(run, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["negative_elbo"] == pytest.approx(report["reconstruction"] + report["kl"])
     assert report["importance_weighted_100"] > 0 and report["kernel_distance"] > 0
+
+
+def test_gaps_of_early_stopping_are_per_value():
+    """20 nats are much for 8 x 8 grey pixels, and little for 32 x 32 in colour."""
+    for data, values in (({}, 64), ({"image_size": 16, "channels": 3}, 768)):
+        given = {"data": {"dataset": "digits", **data}, "model": {"width": 4}}
+        config = Config.model_validate(given)
+        assert System(config).loss_values == values
+        assert config.early_stopping.overfitting_gap_threshold == 0.025
 
 
 @pytest.mark.parametrize("verb", ["interpolate", "explore"])

@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from triform.base.errors import UserError
 from triform.base.seeding import hash_seed
 from triform.tasks.agents.environments import ObservationEncoder, VectorEnv, make_env
+from triform.tasks.agents.rollout import EnvironmentSpec, EpisodeRunner
 
 LIMIT = 12
 
@@ -128,8 +129,8 @@ def test_observations_become_rows():
         ObservationEncoder(spaces.Sequence(spaces.Discrete(2)), "Odd-v0")
 
 
-class OldStyle(gymnasium.Env):
-    """Steps in four values, as gym did before 0.26; actions begin at 1."""
+class NewStyle(gymnasium.Env):
+    """Actions begin at 1."""
 
     observation_space = spaces.Box(0, 1, (1,))
     action_space = spaces.Discrete(2, start=1)
@@ -140,20 +141,53 @@ class OldStyle(gymnasium.Env):
 
     def step(self, action):
         assert action in (1, 2)
-        return np.zeros(1, np.float32), 0.0, False, {}
-
-
-class NewStyle(OldStyle):
-    def step(self, action):
         return np.full(1, action - 1, np.float32), float(action), False, False, {}
 
 
-gymnasium.register("triform-test/Old-v0", OldStyle, order_enforce=False)
-gymnasium.register("triform-test/New-v0", NewStyle)
+class FourValues(NewStyle):
+    """As gym did before 0.26."""
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, False, {}
+
+
+class ObservationAlone(NewStyle):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class WithoutSeed(NewStyle):
+    def reset(self):
+        return np.zeros(1, np.float32)
+
+
+class WrongShape(NewStyle):
+    def step(self, action):
+        return [0.0, 1.0], 0.0, False, False, {}
+
+
+class Broken(NewStyle):
+    def step(self, action):
+        raise KeyError("level 3")
+
+
+class Lists(NewStyle):
+    observation_space = spaces.Box(0, 9, (2, 2))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return [[1, 2], [3, 4]], {}
+
+    def step(self, action):
+        return [[5, 6], [7, 8.5]], 1, False, False, {}
+
+
+for kind in (NewStyle, FourValues, ObservationAlone, WithoutSeed, WrongShape, Broken, Lists):
+    gymnasium.register(f"triform-test/{kind.__name__}-v0", kind, max_episode_steps=9)
 
 
 def test_actions_are_numbered_from_0():
-    env = VectorEnv("triform-test/New-v0", 2, 0)
+    env = VectorEnv("triform-test/NewStyle-v0", 2, 0)
     assert env.step(np.array([0, 1])).rewards.tolist() == [1, 2] and env.num_actions == 2
 
 
@@ -184,6 +218,29 @@ def test_errors_are_one_line(settings, message):
     assert "\n" not in str(caught.value)
 
 
-def test_an_old_environment_is_told_apart():
-    with pytest.raises(UserError, match="returns 4 values instead of 5"):
-        VectorEnv("triform-test/Old-v0", 1, 0).step(np.array([0]))
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("FourValues", r"step\(\) returns 4 values instead of 5: it was made for an older gym"),
+        (
+            "ObservationAlone",
+            r"reset\(\) returns the observation alone .*: it was made for an older",
+        ),
+        ("WithoutSeed", r"reset\(\) fails \(TypeError: .*'seed'\): it was made for an older gym"),
+        ("WrongShape", r"has shape \(2,\), but its observation_space has \(1,\)"),
+        ("Broken", r"step\(\) fails \(KeyError: 'level 3'\)$"),
+    ],
+)
+def test_environments_of_another_interface_are_refused(name, message):
+    name = f"triform-test/{name}-v0"
+    for make in (lambda: VectorEnv(name, 1, 0), lambda: EpisodeRunner(EnvironmentSpec(name, 0))):
+        with pytest.raises(UserError, match=message) as caught:
+            make()
+        assert str(caught.value).startswith(f"--environment {name}: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_observations_may_be_lists():
+    env = VectorEnv("triform-test/Lists-v0", 1, 0)
+    assert env.observations.tolist() == [[1, 2, 3, 4]]
+    assert env.step(np.array([0])).next_observations.tolist() == [[5, 6, 7, 8.5]]

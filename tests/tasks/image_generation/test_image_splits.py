@@ -1,9 +1,11 @@
 """Images in memory: divided without overlap, the same each time, whole when they leave."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from triform.base.errors import UsageError
+from triform.base.errors import UsageError, UserError
 from triform.tasks.image_generation.config import ImageDataConfig
 from triform.tasks.image_generation.image_splits import (
     ImageSplits,
@@ -45,3 +47,34 @@ def test_real_images_come_in_the_size_of_the_training(tmp_path):
     small = DIGITS.model_copy(update={"image_size": 12, "channels": 3})
     real = real_images(small, 0, dataset="", download_path=str(tmp_path))
     assert real.shape == (3, 12)
+
+
+def folder_of(path, count):
+    rng = np.random.default_rng(count)
+    for number in range(count):
+        pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(path / f"{number}.png")
+    return ImageDataConfig(dataset=str(path))
+
+
+def test_a_few_images_are_measured_together_and_said(tmp_path, caplog):
+    splits = ImageSplits(folder_of(tmp_path, 48))
+    assert [len(splits.rows[name]) for name in ("train", "val", "test")] == [46, 2, 2]
+    assert torch.equal(splits.reference("val", 1000), splits.images)
+    (record,) = caplog.records
+    assert "2 held-out images are too few" in record.getMessage()
+    assert "48 together" in record.getMessage()
+    caplog.clear()
+    digits = ImageSplits(DIGITS)
+    assert torch.equal(digits.reference("val", 60), digits.part("val", 60))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("count", "train"), [(6, 4), (5, None)])
+def test_the_fewest_images(count, train, tmp_path):
+    data = folder_of(tmp_path, count)
+    if train is None:
+        with pytest.raises(UserError, match="3 training images are too few; at least 4"):
+            ImageSplits(data)
+    else:
+        assert len(ImageSplits(data).rows["train"]) == train

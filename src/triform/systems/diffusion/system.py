@@ -21,6 +21,7 @@ from triform.tasks.image_generation.system import ImageSystem
 __all__ = ["System", "Trained", "evaluate", "generate"]
 
 EVALUATION_IMAGES = 500
+MIN_EVALUATIONS = 60
 NUM_SAMPLES, SAMPLE_STEPS = 40, 20
 
 
@@ -58,7 +59,10 @@ class System(ImageSystem[Config]):
         random = generator("evaluate", split)
         last = len(self.schedule) - 1
         levels = torch.linspace(0, last, self.config.metrics.levels).round().long()
-        t = levels.repeat(-(-len(rows) // len(levels)))[: len(rows)]
+        # A few images are measured several times, at the next level each time.
+        indices = torch.arange(max(len(rows), MIN_EVALUATIONS))
+        positions, times = indices % len(rows), indices // len(rows)
+        t, rows = levels[(positions + times) % len(levels)], rows[positions]
         total = 0.0
         for indices in torch.split(torch.arange(len(rows)), 100):
             images = to_float(self.splits.images[rows[indices]]) * 2 - 1

@@ -37,6 +37,12 @@ class ModelConfig(LatentConfig):
         description="Effect of a style: on the weights (StyleGAN 2), or by AdaIN (StyleGAN).",
     )
     noise: bool = Field(True, description="Add noise to every pixel of each layer.")
+    progressive_steps: int = Field(
+        0,
+        ge=0,
+        description="Progressive growing: steps of the lowest size alone, then of each fade to "
+        "twice the size, and of each new size; 0 = all sizes from the start.",
+    )
 
 
 class StyleTrainingConfig(GanTrainingConfig):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from triform.layers.image_spec import ImageSpec, downsampling
 from triform.systems.style_gan.config import ModelConfig
+from triform.systems.style_gan.progressive import level_and_fade
 
 LEAKY_SLOPE = 0.2
 GAIN = math.sqrt(2)
@@ -144,6 +145,9 @@ class Generator(nn.Module):
 
     Attributes:
         num_layers: Layers that take a style.
+        levels: Doublings from the lowest size to the full one.
+        base: The lowest size.
+        progress: Of progressive growing; absent without it.
 
     Args:
         config: Sizes.
@@ -153,10 +157,12 @@ class Generator(nn.Module):
     def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
         self.size = spec.size
-        levels, base = downsampling(self.size)
-        widths = [config.width * 2**level for level in range(levels, -1, -1)]
+        self.levels, self.base = downsampling(self.size)
+        widths = [config.width * 2**level for level in range(self.levels, -1, -1)]
+        if config.progressive_steps:
+            self.register_buffer("progress", torch.zeros(()))
         self.mapping = MappingNetwork(config)
-        self.const = nn.Parameter(torch.randn(1, widths[0], base, base))
+        self.const = nn.Parameter(torch.randn(1, widths[0], self.base, self.base))
         dim = config.latent_dim
         self.layers = nn.ModuleList([StyledConv(widths[0], widths[0], dim, config, upsample=False)])
         self.to_rgb = nn.ModuleList([EqualConv(widths[0], spec.channels, 1)])
@@ -196,22 +202,33 @@ class Generator(nn.Module):
         return self.synthesis(self.broadcast(self.truncate(self.mapping(z), truncation)))
 
     def synthesis(self, styles: Tensor) -> Tensor:
-        """Images of styles (B, num_layers, D), one per layer."""
+        """Images of styles (B, num_layers, D), one per layer.
+
+        While sizes are faded in, training gets images of the size in use; else they are enlarged.
+        """
+        last, fade = level_and_fade(get_progress(self, self.levels))
         const = self.const.expand(len(styles), -1, -1, -1)
         h = self.layers[0](const.contiguous(memory_format=torch.channels_last), styles[:, 0])
         image = self.to_rgb[0](h)
-        for level, to_rgb in enumerate(list(self.to_rgb)[1:]):
-            layer = 1 + 2 * level
+        for level, to_rgb in enumerate(list(self.to_rgb)[1 : last + 1], 1):
+            layer = 2 * level - 1
             h = self.layers[layer](h, styles[:, layer])
             h = self.layers[layer + 1](h, styles[:, layer + 1])
             upsampled = F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
-            image = upsampled + to_rgb(h)
+            image = upsampled + (to_rgb(h) if level < last or fade == 1 else fade * to_rgb(h))
         # Saturation reaches the exact black and white of real images.
-        return torch.tanh(image[..., : self.size, : self.size])
+        image = torch.tanh(image)
+        if last < self.levels:
+            if self.training:
+                return image
+            image = F.interpolate(image, scale_factor=2 ** (self.levels - last), mode="nearest")
+        return image[..., : self.size, : self.size]
 
 
 class Discriminator(nn.Module):
     """From images (B, C, S, S) to logits (B,), positive for real ones.
+
+    While sizes are faded in, images have the size in use.
 
     Args:
         config: Sizes.
@@ -220,10 +237,15 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
-        levels, base = downsampling(spec.size)
-        self.padding = base * 2**levels - spec.size
-        widths = [config.width * 2**level for level in range(levels + 1)]
+        self.levels, base = downsampling(spec.size)
+        self.size, self.padding = spec.size, base * 2**self.levels - spec.size
+        widths = [config.width * 2**level for level in range(self.levels + 1)]
         self.from_rgb = EqualConv(spec.channels, widths[0], 1, gain=GAIN)
+        if config.progressive_steps:
+            self.register_buffer("progress", torch.zeros(()))
+            self.from_small_rgb = nn.ModuleList(
+                EqualConv(spec.channels, width, 1, gain=GAIN) for width in widths[1:]
+            )
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(narrow, wide) for narrow, wide in pairwise(widths)
         )
@@ -232,17 +254,31 @@ class Discriminator(nn.Module):
         self.out = EqualLinear(widths[-1], 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.padding:
+        level, fade = level_and_fade(get_progress(self, self.levels))
+        first = self.levels - level
+        if self.padding and images.shape[-1] == self.size:
             images = F.pad(images, (0, self.padding, 0, self.padding), value=-1.0)
         # `to`, not `contiguous`: images of one channel count as both, and would stay as they are.
         images = images.to(memory_format=torch.channels_last)
-        h = F.leaky_relu(self.from_rgb(images), LEAKY_SLOPE)
-        for block in self.blocks:
+        h = self._stem(images, first)
+        for index, block in enumerate(list(self.blocks)[first:], first):
             h = block(h)
+            if index == first and fade < 1:
+                h = torch.lerp(self._stem(F.avg_pool2d(images, 2), first + 1), h, fade)
         h = F.leaky_relu(self.conv(append_minibatch_std(h)), LEAKY_SLOPE)
         h = F.leaky_relu(self.fc(h.flatten(1)), LEAKY_SLOPE) * GAIN
         output: Tensor = self.out(h)[:, 0]
         return output
+
+    def _stem(self, images: Tensor, block: int) -> Tensor:
+        """Input of a block (or of the last convolution) from images of its size."""
+        conv = self.from_rgb if block == 0 else self.from_small_rgb[block - 1]
+        return F.leaky_relu(conv(images), LEAKY_SLOPE)
+
+
+def get_progress(network: Generator | Discriminator, levels: int) -> float:
+    """Progress of a network's growth; all levels where it does not grow."""
+    return float(getattr(network, "progress", levels))
 
 
 class DiscriminatorBlock(nn.Module):

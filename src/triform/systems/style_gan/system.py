@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from triform.base.errors import UsageError
 from triform.base.seeding import generator
+from triform.engine.processes import process_count
 from triform.images.grid import check_png, save_images
 from triform.layers.image_spec import ImageSpec
 from triform.systems.style_gan.config import Config, EvaluateConfig, GenerateConfig, MixConfig
 from triform.systems.style_gan.model import Discriminator, Generator
+from triform.systems.style_gan.progressive import progress_at, reduced
 from triform.tasks.image_generation import generation
 from triform.tasks.image_generation.image_splits import to_uint8
 from triform.tasks.image_generation.system import GanSystem
@@ -26,7 +28,21 @@ class System(GanSystem[Config]):
 
     def build(self, spec: ImageSpec) -> tuple[nn.Module, nn.Module]:
         model = self.config.model
-        return Generator(model, spec), Discriminator(model, spec)
+        if model.progressive_steps and process_count() > 1:
+            raise UsageError(
+                "progressive_steps: networks that grow train in one process; leave it out"
+            )
+        self.discriminator = Discriminator(model, spec)
+        return Generator(model, spec), self.discriminator
+
+    def real_images(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Real images in [-1, 1], at the size that progressive growing has reached."""
+        images, network = super().real_images(batch), self.generator
+        if not (steps := self.config.model.progressive_steps):
+            return images
+        for grown in (network, self.discriminator):
+            grown.progress.fill_(progress_at(self.num_steps, steps, network.levels))
+        return reduced(images, float(network.progress), network.levels, network.base)
 
     def fake_images(self, count: int) -> Tensor:
         """Generated images with style mixing (arXiv:1812.04948, section 3.1)."""

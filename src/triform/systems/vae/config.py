@@ -22,9 +22,15 @@ from triform.tasks.image_generation.config import (
 class ModelConfig(Group):
     """Encoder, prior and decoder."""
 
+    architecture: Literal["convolutional", "dense"] = Field(
+        "convolutional", description="Convolutions, or fully connected layers."
+    )
+    hidden_dims: tuple[int, ...] = Field(
+        (512, 512), min_length=1, description="Widths of the hidden layers of the encoder (dense)."
+    )
     latent_dim: int = Field(20, ge=1, le=4096, description="Width of the latents.")
-    width: int = Field(32, ge=4, le=1024, description="Channels at half the size of the image.")
-    blocks: int = Field(1, ge=1, le=32, description="Residual blocks at each size.")
+    width: int = Field(32, ge=4, le=1024, description="Channels at half the size (convolutional).")
+    blocks: int = Field(1, ge=1, le=32, description="Residual blocks at each size (convolutional).")
     prior_components: int = Field(
         1, ge=1, le=1000, description="Components of the prior; 1 = the standard normal."
     )
@@ -54,7 +60,9 @@ class VaeEarlyStoppingConfig(EarlyStoppingConfig):
     """Early stopping."""
 
     overfitting_gap_threshold: float = Field(
-        default=20.0, gt=0, description="A gap below minus this (nats) is overfitting."
+        default=0.025,
+        gt=0,
+        description="A gap below minus this (nats per pixel and channel) is overfitting.",
     )
 
 

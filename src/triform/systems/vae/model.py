@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from triform.layers.conv_autoencoder import ImageDecoder, ImageEncoder
+from triform.layers.dense_autoencoder import dense_decoder, dense_encoder
 from triform.layers.image_spec import ImageSpec
 from triform.systems.vae.config import ModelConfig
 from triform.systems.vae.prior import Prior
@@ -21,7 +22,7 @@ class Vae(nn.Module):
         log_sigma: Logarithm of the standard deviation of a pixel (gaussian likelihood).
 
     Args:
-        config: Sizes and likelihood.
+        config: Sizes and likelihood; dense layers for images of 28 x 28 are 784-512-512-latent.
         spec: Shape of the images.
     """
 
@@ -30,9 +31,17 @@ class Vae(nn.Module):
     def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
         self.bernoulli = config.likelihood == "bernoulli"
-        width, latent_dim, blocks = config.width, config.latent_dim, config.blocks
-        self.encoder = ImageEncoder(*spec.shape, width, 2 * latent_dim, blocks)
-        self.decoder = ImageDecoder(*spec.shape, width, latent_dim, blocks)
+        latent_dim = config.latent_dim
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        if config.architecture == "convolutional":
+            width, blocks = config.width, config.blocks
+            self.encoder = ImageEncoder(*spec.shape, width, 2 * latent_dim, blocks)
+            self.decoder = ImageDecoder(*spec.shape, width, latent_dim, blocks)
+        else:
+            hidden_dims = config.hidden_dims
+            self.encoder = dense_encoder(*spec.shape, hidden_dims, 2 * latent_dim)
+            self.decoder = dense_decoder(*spec.shape, hidden_dims[::-1], latent_dim)
         self.prior = Prior(latent_dim, config.prior_components)
         log_sigma = torch.tensor(config.sigma or 0.1).log()
         if self.bernoulli or config.sigma:

@@ -29,6 +29,7 @@ class System(ImageSystem[Config]):
 
     def __init__(self, config: Config):
         super().__init__(config)
+        self.loss_values = self.spec.channels * self.spec.size**2
         self.vae = Vae(config.model, self.spec)
         self.networks = {"vae": self.vae}
         self.optimizers = {"main": adamw(self.vae.parameters(), config.training)}

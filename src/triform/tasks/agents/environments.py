@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 import yaml
 from gymnasium import spaces
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from triform.base.errors import UserError
 from triform.base.seeding import hash_seed
@@ -72,7 +73,51 @@ def make_env(
             f"--environment {name}: its actions are {env.action_space}, "
             "only discrete actions (Discrete) can be learned here"
         )
+    try:
+        _check_interface(env, name)
+    except UserError:
+        env.close()
+        raise
     return env
+
+
+def _check_interface(env: Env, name: str) -> None:
+    """Reset an environment and act once, to see that it keeps to the interface of gymnasium 1.0.
+
+    Raises:
+        UserError: It returns what older gyms did, fails, or contradicts its observation space.
+    """
+    # Those that `gymnasium.make` adds take for granted what is checked here.
+    while isinstance(env, TimeLimit | OrderEnforcing | PassiveEnvChecker):
+        env = env.env
+    encoder = ObservationEncoder(env.observation_space, name)
+    row = np.zeros(encoder.size, encoder.dtype)
+    older = "it was made for an older gym, not for gymnasium 1.0"
+    call = "reset"
+    try:
+        result: Any = env.reset(seed=0)
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+            raise UserError(
+                f"--environment {name}: reset() returns the observation alone instead of "
+                f"(observation, info): {older}"
+            )
+        encoder.encode_into(row, result[0])
+        call = "step"
+        result = env.step(int(getattr(env.action_space, "start", 0)))
+        if len(result) != 5:
+            raise UserError(
+                f"--environment {name}: step() returns {len(result)} values instead of 5: {older}"
+            )
+        encoder.encode_into(row, result[0])
+    except UserError:
+        raise
+    except Exception as error:  # whatever the environment's own program raises
+        reason = " ".join(str(error).split())[:200]
+        is_older = call == "reset" and isinstance(error, TypeError) and "'seed'" in reason
+        raise UserError(
+            f"--environment {name}: {call}() fails ({type(error).__name__}: {reason})"
+            + (f": {older}" if is_older else "")
+        ) from error
 
 
 def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
@@ -106,7 +151,7 @@ class ObservationEncoder:
     """
 
     def __init__(self, space: spaces.Space[Any], name: str = ""):
-        self.space, self.scale = space, 1.0
+        self.space, self.name, self.scale = space, name, 1.0
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         if not space.is_np_flattenable:
             raise UserError(
@@ -126,7 +171,13 @@ class ObservationEncoder:
     def encode_into(self, row: np.ndarray, observation: Any) -> None:
         """Write an observation into a row (size,) of `dtype`."""
         if self._kind == "box":
-            row[:] = observation if observation.ndim == 1 else observation.reshape(-1)
+            values = np.asarray(observation)  # lists are common in environments of one's own
+            if values.shape != self.space.shape:
+                raise UserError(
+                    f"--environment {self.name}: an observation has shape {values.shape}, but "
+                    f"its observation_space has {self.space.shape}"
+                )
+            row[:] = values.reshape(-1)
         elif self._kind == "discrete":
             row[:] = 0
             row[int(observation) - self._start] = 1
@@ -230,13 +281,9 @@ class VectorEnv:
         self.finished = []
         ended = []
         for row, (index, action) in enumerate(zip(indices, actions.tolist(), strict=True)):
-            result = self.envs[index].step(action + self._first_action)
-            if len(result) != 5:
-                raise UserError(
-                    f"--environment {self.name}: step() returns {len(result)} values instead of "
-                    "5: it was made for an older gym, not for gymnasium 1.0"
-                )
-            observation, reward, is_terminal, is_truncated, _ = result
+            observation, reward, is_terminal, is_truncated, _ = self.envs[index].step(
+                action + self._first_action
+            )
             self.encoder.encode_into(next_observations[row], observation)
             rewards[row] = reward
             self.episode_scores[index] += float(reward)

@@ -137,9 +137,14 @@ def measure_generated(
     train = splits.part("train")
     if settings.output is not None:
         save_nearest_neighbors(images, train, settings.output)
-    real = splits.part("test", settings.num_samples)
+    real = splits.reference("test", settings.num_samples)
+    held_out = splits.part("test", settings.num_samples)
+    quality = image_quality(
+        images, real, train, held_out=held_out, inception_weights=settings.inception_weights
+    )
     return images, {
         "images": len(images),
+        "real_images": len(real),
         "milliseconds_per_image": 1000 * seconds / len(images),
-        **image_quality(images, real, train, inception_weights=settings.inception_weights),
+        **quality,
     }

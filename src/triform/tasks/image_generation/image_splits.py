@@ -6,13 +6,18 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UsageError, UserError
+from triform.base.logging import get_logger
 from triform.base.seeding import generator
 from triform.datasets.images.load import load_images
 from triform.engine.epoch_loader import EpochLoader
 from triform.tasks.image_generation.config import ImageDataConfig, ImageSystemConfig
 
+logger = get_logger(__name__)
+
 MIN_IMAGES = 4
 """Fewest training images."""
+MIN_HELD_OUT = 50
+"""Fewest images of a split whose distribution is compared with that of generated ones."""
 
 
 class ImageSplits:
@@ -84,6 +89,23 @@ class ImageSplits:
         """Images of a split (N, C, H, W) uint8; evenly spaced ones beyond a limit."""
         return self.images[evenly_spaced(self.rows[split], limit)]
 
+    def reference(self, split: str, limit: int) -> Tensor:
+        """Real images (N, C, H, W) uint8 whose distribution generated ones should have.
+
+        Those of a split; of all images where it has fewer than 50, of which one measures nothing.
+        """
+        if len(self.rows[split]) >= MIN_HELD_OUT:
+            return self.part(split, limit)
+        rows = torch.cat([self.rows["train"], self.rows[split]]).unique()
+        logger.warning(
+            "%s: %d held-out images are too few to compare distributions with; training images "
+            "are counted with them, %d together",
+            self.name,
+            len(self.rows[split]),
+            len(rows),
+        )
+        return self.images[evenly_spaced(rows, limit)]
+
     def loader(self, config: ImageSystemConfig) -> EpochLoader:
         """Training batches: `images` (B, C, H, W) float32 in [0, 1], `labels` (B) int64."""
         return EpochLoader(
@@ -147,7 +169,7 @@ def _divide(
     val = rows.get("val", selected[:0])
     if not len(val):
         order = torch.randperm(len(train), generator=generator("division", seed))
-        count = max(1, round(val_share * len(train)))
+        count = max(2, round(val_share * len(train)))  # of one there is no interval
         val, train = train[order[:count].sort()[0]], train[order[count:].sort()[0]]
     test = rows.get("test", selected[:0])
     return {"train": train, "val": val, "test": test if len(test) else val}

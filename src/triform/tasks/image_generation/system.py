@@ -57,7 +57,7 @@ class GanSystem(ImageSystem[GanConfigT]):
     """Adversarial training of a generator and a discriminator (arXiv:1406.2661), with lazy R1.
 
     A subclass builds the two networks and, where it differs from one latent vector per image,
-    overrides `fake_images` and `generate`.
+    overrides `real_images`, `fake_images` and `generate`.
     """
 
     monitor = "val/kernel_distance"
@@ -97,6 +97,10 @@ class GanSystem(ImageSystem[GanConfigT]):
             return torch.randn(shape, device=self.device)
         return torch.randn(shape, generator=random).to(self.device)
 
+    def real_images(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Real images in [-1, 1] of a training step; called before `fake_images`."""
+        return batch["images"] * 2 - 1
+
     def fake_images(self, count: int) -> Tensor:
         """Generated images (count, C, S, S) in [-1, 1] of a training step."""
         output: Tensor = self.networks["generator"](self.latents(count))
@@ -104,7 +108,7 @@ class GanSystem(ImageSystem[GanConfigT]):
 
     def step(self, batch: Mapping[str, Tensor], update: Update) -> dict[str, Tensor]:
         training, discriminator = self.config.training, self.networks["discriminator"]
-        real = batch["images"] * 2 - 1
+        real = self.real_images(batch)
         fake = self.fake_images(len(real))
         applies_r1 = training.r1 > 0 and self.gan_monitor.steps % R1_INTERVAL == 0
         real.requires_grad_(applies_r1)
@@ -128,7 +132,7 @@ class GanSystem(ImageSystem[GanConfigT]):
             return {}
         count = self.config.metrics.num_samples
         if self._real_features is None:
-            self._real_features = image_features(self.splits.part("val", count))
+            self._real_features = image_features(self.splits.reference("val", count))
         features = image_features(self.generate(self.latents(count, generator("evaluate", split))))
         distance, deviation = kernel_distance(features, self._real_features, subsets=20)
         return {"kernel_distance": distance, "kernel_distance_std": deviation}
