@@ -19,12 +19,13 @@ TEXT_ENCODER: Final = "text encoder"
 IMAGE_ENCODER: Final = "image encoder"
 TEXT_ENCODERS = (
     "minilm",
+    "use-multilingual",
     "clip",
     "ViT-B-32/openai",
     "ViT-B-16/openai",
     "ViT-L-14/openai",
 )
-"""all-MiniLM-L6-v2 as a package, and OpenAI's CLIP."""
+"""all-MiniLM-L6-v2 and Universal Sentence Encoder as packages, and OpenAI's CLIP."""
 IMAGE_ENCODERS = (
     "small",
     "tf_efficientnet_lite0",
