@@ -52,7 +52,8 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
     """Load a text encoder.
 
     Args:
-        name: `minilm`, `use-multilingual`, `clip`, an open_clip name, a transformers name or a folder (table above).
+        name: `minilm`, `use-multilingual`, `clip`, a name of open_clip or transformers, or a
+            folder (table above).
         device: Torch device.
 
     Raises:

@@ -128,9 +128,8 @@ class MultilingualUSE:
             torch.cat([weights[f"{part}{name}"] for name in names]) for part in ("ln_g", "ln_b")
         )
         features = [pieces]
-        for x, (width, before) in zip(
-            _norm(projected, gain, shift).chunk(3, -1), WINDOWS, strict=True
-        ):
+        inputs = _norm(projected, gain, shift).chunk(len(WINDOWS), -1)
+        for x, (width, before) in zip(inputs, WINDOWS, strict=True):
             for layer in ("1", "2"):
                 windows = _windows(x * mask, width, before)
                 x = x + F.relu(self._linear(windows, f"w{layer}_{width}", f"b{layer}_{width}"))

@@ -95,7 +95,8 @@ class ModelConfig(Group):
     disc_num_layers: int = Field(4, ge=1, le=7, description="Layers of the discriminator.")
     text_encoder: str = Field(
         "minilm",
-        description="minilm, use-multilingual, clip, an open_clip or transformers name, or a local folder.",
+        description="minilm, use-multilingual, clip, an open_clip or transformers name, or a "
+        "local folder.",
     )
     condition_decoder: bool = Field(
         True, description="Condition the decoder on the text; off conditions the prior only."
