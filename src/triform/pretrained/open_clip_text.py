@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,10 @@ BATCH_SIZE = 64
 SETTINGS_FILES = ("*.json", "*.txt", "*.model")
 WEIGHT_FILES = ("*.safetensors", "*.bin", *SETTINGS_FILES)
 logger = get_logger(__name__)
+
+Wrapped = TypeVar("Wrapped")
+Wrapper = Callable[[str, Any, Any], Wrapped]
+"""Name, open_clip model and tokenizer to what is made of them."""
 
 
 class OpenCLIPText:
@@ -86,17 +90,32 @@ def open_clip_module() -> Any:
     return open_clip
 
 
-def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIPText:
-    """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
+def from_folder(
+    name: str, folder: Path, device: str | torch.device, wrap: Wrapper[Wrapped] = OpenCLIPText
+) -> Wrapped:
+    """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files.
+
+    Args:
+        name: Its name.
+        folder: The folder.
+        device: Torch device.
+        wrap: Class of the result.
+    """
     open_clip = open_clip_module()
     with checked_copy(folder, pickled=True) as copy, _quiet_loading(name, folder, copy):
         source = f"local-dir:{copy}"
         model = open_clip.create_model(source, device=device, require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(source, **_tokenizer_options(open_clip, source))
-        return OpenCLIPText(name, model.eval(), tokenizer)
+        return wrap(name, model.eval(), tokenizer)
 
 
-def from_tag(name: str, architecture: str, tag: str, device: str | torch.device) -> OpenCLIPText:
+def from_tag(
+    name: str,
+    architecture: str,
+    tag: str,
+    device: str | torch.device,
+    wrap: Wrapper[Wrapped] = OpenCLIPText,
+) -> Wrapped:
     """Load a published model, for example `ViT-B-32` and `openai`.
 
     Args:
@@ -104,6 +123,7 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         architecture: Name of the network in open_clip.
         tag: Name of the weights in open_clip.
         device: Torch device.
+        wrap: Class of the result.
 
     Raises:
         UserError: open_clip is missing or knows no such weights, or the hub cannot be reached.
@@ -127,7 +147,7 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         )
         options = _tokenizer_options(open_clip, architecture)
         tokenizer = open_clip.get_tokenizer(architecture, **options)
-        return OpenCLIPText(name, model.eval(), tokenizer)
+        return wrap(name, model.eval(), tokenizer)
 
 
 def published_file(
