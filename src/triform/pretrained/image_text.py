@@ -29,6 +29,7 @@ from triform.pretrained.open_clip_text import open_clip_module
 from triform.pretrained.text_encoder import OPEN_CLIP_CONFIG, published_tag
 from triform.pretrained.transformers_text import TransformersText
 
+ALTERNATIVES = "name a folder that holds the model, or run once where there is a network"
 PREPROCESSING = "preprocessor_config.json"
 BATCH_SIZE = 64
 
@@ -165,16 +166,17 @@ def load_image_text_model(name: str, device: str | torch.device = "cpu") -> Imag
     if name.startswith((".", "~", os.sep)) or folder.is_file() or name.count("/") > 1:
         raise UserError(f"model {name!r}: there is no such folder")
     if (tag := published_tag(name)) is not None:
-        return open_clip_text.from_tag(name, *tag, device, OpenCLIPModel)
+        return open_clip_text.from_tag(name, *tag, device, OpenCLIPModel, ALTERNATIVES)
     files = {*open_clip_text.WEIGHT_FILES, *transformers_text.FILES} - {"*.bin"}
     repo = name.removeprefix("hf-hub:")
-    return _load_folder(name, hub.hub_folder(repo, sorted(files), [], kind="model"), device)
+    folder = hub.hub_folder(repo, sorted(files), [], kind="model", alternatives=ALTERNATIVES)
+    return _load_folder(name, folder, device)
 
 
 def scale_and_bias(model: Any) -> tuple[float, float | None]:
     """1 / temperature and bias of a model; no bias means that it was trained with a softmax."""
     bias = getattr(model, "logit_bias", None)
-    return float(model.logit_scale.exp()), None if bias is None else float(bias)
+    return float(model.logit_scale.detach().exp()), None if bias is None else float(bias.detach())
 
 
 def match_probs(model: ImageTextModel, images: Tensor, classes: Tensor) -> Tensor:

@@ -115,6 +115,7 @@ def from_tag(
     tag: str,
     device: str | torch.device,
     wrap: Wrapper[Wrapped] = OpenCLIPText,
+    alternatives: str = ALTERNATIVES,
 ) -> Wrapped:
     """Load a published model, for example `ViT-B-32` and `openai`.
 
@@ -124,6 +125,7 @@ def from_tag(
         tag: Name of the weights in open_clip.
         device: Torch device.
         wrap: Class of the result.
+        alternatives: What the user can do if there is no network, for messages.
 
     Raises:
         UserError: open_clip is missing or knows no such weights, or the hub cannot be reached.
@@ -135,7 +137,9 @@ def from_tag(
         raise UserError(
             f"text encoder {name!r}: {architecture} has no weights {tag!r}, only {tags}"
         )
-    found = published_file(name, published, TEXT_ENCODER, patterns=SETTINGS_FILES)
+    found = published_file(
+        name, published, TEXT_ENCODER, patterns=SETTINGS_FILES, alternatives=alternatives
+    )
     check_parts(name, open_clip.get_model_config(architecture) or {})
     logger.info("text encoder %r: loading %s", name, found)
     with as_safetensors(found) as weights_file, _quiet_loading(name, found, weights_file):

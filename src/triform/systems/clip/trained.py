@@ -41,8 +41,8 @@ class Trained(TrainedModel[Config]):
     def __init__(self, path: Path, device: torch.device, text_encoder: str = ""):
         super().__init__(path, device)
         self.name = str(path)
-        self.scale = float(self.clip.logit_scale.exp())
-        self.bias = None if self.clip.logit_bias is None else float(self.clip.logit_bias)
+        self.scale = float(self.clip.logit_scale.detach().exp())
+        self.bias = None if self.clip.logit_bias is None else float(self.clip.logit_bias.detach())
         self._text_encoder = text_encoder
         self._text_inputs: TextInputs | None = None
 
