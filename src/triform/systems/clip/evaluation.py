@@ -13,11 +13,13 @@ from tqdm import tqdm
 from triform import systems
 from triform.base.errors import UsageError
 from triform.base.seeding import generator
+from triform.datasets.captioned.shards import is_shards
 from triform.datasets.captioned.table import CaptionTable
 from triform.metrics.intervals import share_interval
 from triform.pretrained.image_text import ImageTextModel
 from triform.systems.clip.config import Config, EvaluateConfig, _DataChoice
 from triform.systems.clip.data import group_ids, load_table
+from triform.systems.clip.shard_loader import shard_table
 from triform.systems.clip.trained import Trained, load_model
 from triform.tasks.contrastive.matching import (
     chance_scores,
@@ -107,7 +109,11 @@ def choose_rows(
         changes["dataset"] = "csv"
     if not isinstance(model, Trained) and "dataset" not in changes:
         raise UsageError("--dataset: a pretrained model has no data of its own; name some")
-    table = load_table(config.data.model_copy(update=changes), config.seed)
+    data = config.data.model_copy(update=changes)
+    if is_shards(data.dataset):
+        table = shard_table(data.dataset, "test", data.image_size)
+    else:
+        table = load_table(data, config.seed)
     split = settings.split or ("test" if len(table.splits.get("test", ())) else "val")
     return table, table.rows(split), split
 

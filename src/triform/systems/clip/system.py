@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from triform.base.files import atomic_write
 from triform.base.seeding import generator
+from triform.datasets.captioned.shards import Shards, is_shards
+from triform.datasets.captioned.table import CaptionTable
 from triform.engine.epoch_loader import EpochLoader
-from triform.engine.processes import process_count
+from triform.engine.processes import process_count, process_index
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.images.contact_sheet import contact_sheet
@@ -30,6 +33,7 @@ from triform.systems.clip.config import Config
 from triform.systems.clip.data import PairBatches, load_table, make_text_inputs
 from triform.systems.clip.evaluation import evaluate
 from triform.systems.clip.model import CLIP
+from triform.systems.clip.shard_loader import ShardLoader, first_captions, shard_table
 from triform.systems.clip.trained import Trained
 from triform.tasks.contrastive.images import ResizedImages
 from triform.tasks.contrastive.text_inputs import TokenInputs
@@ -51,10 +55,32 @@ class System(EngineSystem[Config]):
     def __init__(self, config: Config):
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
-        self.table = load_table(data, config.seed)
-        train = self.table.rows("train")
-        captions = dict.fromkeys(text for row in train for text in self.table.captions[row])
-        self.text_inputs = make_text_inputs(model, list(captions))
+        self.evaluated: dict[str, PairBatches] = {}
+        self.table: CaptionTable | None = None
+        self.stream: ShardLoader | None = None
+        if is_shards(data.dataset):
+            shards = Shards(
+                data.dataset,
+                seed=config.seed,
+                buffer_size=data.shuffle_buffer,
+                index=process_index(),
+                count=process_count(),
+            )
+            captions = first_captions(shards)
+            if data.val_shards:
+                self.table = shard_table(data.val_shards, "val", data.image_size)
+        else:
+            self.table = load_table(data, config.seed)
+            rows = self.table.rows("train")
+            captions = list(
+                dict.fromkeys(text for row in rows for text in self.table.captions[row])
+            )
+        self.text_inputs = make_text_inputs(model, captions)
+        if is_shards(data.dataset):
+            self.stream = ShardLoader(shards, self.text_inputs, data, config.seed)
+            self.stateful["stream"] = self.stream
+        if self.table is not None:
+            self._set_table(self.table)
         self.clip = CLIP(
             model,
             data.image_size,
@@ -65,25 +91,36 @@ class System(EngineSystem[Config]):
         self.clip.chunk_size = training.chunk_size
         self.networks = {"clip": self.clip}
         self.optimizers = {"main": self._optimizer()}
-        self.images = ResizedImages(self.table, data.image_size)
-        self.loader = EpochLoader(
-            len(train),
-            self._batches(train, training=True),
-            batch_size=data.batch_size,
-            seed=config.seed,
-            num_workers=data.num_workers,
-            drop_last=len(train) >= data.batch_size,
-        )
+
+    def _set_table(self, table: CaptionTable) -> None:
+        """Batches of the splits of a table."""
+        data = self.config.data
+        images = ResizedImages(table, data.image_size)
+        inputs = (images, self.text_inputs, data)
         self.evaluated = {
-            split: self._batches(self._sample(rows), training=False)
-            for split, rows in self.table.splits.items()
+            split: PairBatches(table, self._sample(rows), *inputs, training=False)
+            for split, rows in table.splits.items()
             if len(rows) > 1
         }
+        if self.stream is None:
+            train = table.rows("train")
+            self.loader = EpochLoader(
+                len(train),
+                PairBatches(table, train, *inputs, training=True),
+                batch_size=data.batch_size,
+                seed=self.config.seed,
+                num_workers=data.num_workers,
+                drop_last=len(train) >= data.batch_size,
+            )
 
-    def _batches(self, rows: np.ndarray, *, training: bool) -> PairBatches:
-        return PairBatches(
-            self.table, rows, self.images, self.text_inputs, self.config.data, training=training
-        )
+    @property
+    def num_batches(self) -> int | None:
+        """Batches in one epoch."""
+        return super().num_batches if self.stream is None else len(self.stream)
+
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """Iterate over the rest of the current epoch."""
+        return super().batches() if self.stream is None else iter(self.stream)
 
     def _sample(self, rows: np.ndarray) -> np.ndarray:
         order = torch.randperm(len(rows), generator=generator("evaluated", 0)).numpy()
@@ -166,13 +203,16 @@ class System(EngineSystem[Config]):
 
     def sample(self, folder: Path, step: int) -> None:
         """Draw images of the validation, each above the caption that fits it best."""
-        batches = self.evaluated.get("val") or self.evaluated["train"]
+        batches = self.evaluated.get("val") or self.evaluated.get("train")
+        if batches is None:
+            return
+        table = batches.table
         batch = batches(range(len(batches.rows)), generator("sample", 0))
-        captions = [self.table.captions[row][0] for row in batches.rows]
+        captions = [table.captions[row][0] for row in batches.rows]
         images = self.clip.encode_images(batch["images"][:NUM_SAMPLES].to(self.device))
         texts = self.clip.encode_texts(batch["texts"][:, 0].to(self.device))
         best = (images @ texts.T).argmax(1).tolist()
-        pictures = [self.table.images.image(int(row)) for row in batches.rows[:NUM_SAMPLES]]
+        pictures = [table.images.image(int(row)) for row in batches.rows[:NUM_SAMPLES]]
         with atomic_write(folder / f"{step:06d}.png") as stream:
             contact_sheet(pictures, [captions[each] for each in best], 4).save(stream, "PNG")
 
