@@ -17,8 +17,15 @@ from triform.base.printable import shorten
 Kind = Literal["text encoder", "image encoder"]
 TEXT_ENCODER: Final = "text encoder"
 IMAGE_ENCODER: Final = "image encoder"
-TEXT_ENCODERS = ("minilm", "clip", "ViT-B-32/openai", "ViT-B-16/openai", "ViT-L-14/openai")
-"""all-MiniLM-L6-v2 as a package, and OpenAI's CLIP."""
+TEXT_ENCODERS = (
+    "minilm",
+    "use-multilingual",
+    "clip",
+    "ViT-B-32/openai",
+    "ViT-B-16/openai",
+    "ViT-L-14/openai",
+)
+"""all-MiniLM-L6-v2 and Universal Sentence Encoder as packages, and OpenAI's CLIP."""
 IMAGE_ENCODERS = (
     *("small", "tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"),
     *("tf_efficientnet_lite0.in1k", "tf_efficientnet_lite1.in1k", "tf_efficientnet_lite2.in1k"),

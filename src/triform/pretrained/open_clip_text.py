@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ NEEDED_BY = "this text encoder (minilm needs nothing more)"
 SETTINGS_FILES = ("*.json", "*.txt", "*.model")
 WEIGHT_FILES = ("*.safetensors", "*.bin", *SETTINGS_FILES)
 logger = get_logger(__name__)
+
+Wrapped = TypeVar("Wrapped")
+Wrapper = Callable[[str, Any, Any], Wrapped]
+"""Name, open_clip model and tokenizer to what is made of them."""
 
 
 class OpenCLIPText:
@@ -69,17 +73,33 @@ class OpenCLIPText:
         return np.concatenate(rows)
 
 
-def from_folder(name: str, folder: Path, device: str | torch.device) -> OpenCLIPText:
-    """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files."""
+def from_folder(
+    name: str, folder: Path, device: str | torch.device, wrap: Wrapper[Wrapped] = OpenCLIPText
+) -> Wrapped:
+    """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files.
+
+    Args:
+        name: Its name.
+        folder: The folder.
+        device: Torch device.
+        wrap: Class of the result.
+    """
     open_clip = import_open_clip(NEEDED_BY)
     with checked_copy(folder, pickled=True) as copy, _quiet_loading(name, folder, copy):
         source = f"local-dir:{copy}"
         model = open_clip.create_model(source, device=device, require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(source, **_tokenizer_options(open_clip, source))
-        return OpenCLIPText(name, model.eval(), tokenizer)
+        return wrap(name, model.eval(), tokenizer)
 
 
-def from_tag(name: str, architecture: str, tag: str, device: str | torch.device) -> OpenCLIPText:
+def from_tag(
+    name: str,
+    architecture: str,
+    tag: str,
+    device: str | torch.device,
+    wrap: Wrapper[Wrapped] = OpenCLIPText,
+    alternatives: str = ALTERNATIVES,
+) -> Wrapped:
     """Load a published model, for example `ViT-B-32` and `openai`.
 
     Args:
@@ -87,6 +107,8 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         architecture: Name of the network in open_clip.
         tag: Name of the weights in open_clip.
         device: Torch device.
+        wrap: Class of the result.
+        alternatives: What the user can do if there is no network, for messages.
 
     Raises:
         UserError: open_clip is missing or knows no such weights, or the hub cannot be reached.
@@ -98,7 +120,9 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         raise UserError(
             f"text encoder {name!r}: {architecture} has no weights {tag!r}, only {tags}"
         )
-    found = published_file(name, published, TEXT_ENCODER, patterns=SETTINGS_FILES)
+    found = published_file(
+        name, published, TEXT_ENCODER, patterns=SETTINGS_FILES, alternatives=alternatives
+    )
     check_parts(name, open_clip.get_model_config(architecture) or {})
     logger.info("text encoder %r: loading %s", name, found)
     with as_safetensors(found) as weights_file, _quiet_loading(name, found, weights_file):
@@ -110,7 +134,7 @@ def from_tag(name: str, architecture: str, tag: str, device: str | torch.device)
         )
         options = _tokenizer_options(open_clip, architecture)
         tokenizer = open_clip.get_tokenizer(architecture, **options)
-        return OpenCLIPText(name, model.eval(), tokenizer)
+        return wrap(name, model.eval(), tokenizer)
 
 
 def published_file(

@@ -3,6 +3,7 @@
 | name | encoder | vectors |
 |---|---|---|
 | `minilm` | all-MiniLM-L6-v2, installed with the project | 384, length 1 |
+| `use-multilingual` | Universal Sentence Encoder of 16 languages, of the extra | 512, length 1 |
 | `clip` | open_clip ViT-B/32 with OpenAI's weights, downloaded | 512, not normalised |
 | `ARCHITECTURE/TAG`, such as `ViT-L-14/openai` | any published open_clip model | as it is |
 | a folder | saved by open_clip, transformers or sentence-transformers | as it says |
@@ -51,7 +52,8 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
     """Load a text encoder.
 
     Args:
-        name: `minilm`, `clip`, an open_clip name, a transformers name or a folder (table above).
+        name: `minilm`, `use-multilingual`, `clip`, a name of open_clip or transformers, or a
+            folder (table above).
         device: Torch device.
 
     Raises:
@@ -61,6 +63,10 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
         from triform.pretrained.minilm import MiniLM
 
         return MiniLM(device)
+    if name == "use-multilingual":
+        from triform.pretrained.use_multilingual import MultilingualUSE
+
+        return MultilingualUSE(device)
     if name == "clip":
         from triform.pretrained.open_clip_text import from_tag
 

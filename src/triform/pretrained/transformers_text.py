@@ -35,6 +35,8 @@ class TransformersText:
         name: Name that `load_text_encoder` takes.
         dim: Width of an embedding.
         fingerprint: Changes with the embeddings.
+        model: The network; a two-tower model has its image tower too.
+        device: Of the network.
     """
 
     def __init__(self, name: str, folder: Path, device: str | torch.device = "cpu") -> None:
@@ -69,8 +71,11 @@ class TransformersText:
         self.name = name
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
-        self._model = model.eval().to(device)
-        self._device = torch.device(device)
+        self.model = model.eval().to(device)
+        self.device = torch.device(device)
+        # SigLIP was trained on padded texts: its vector is that of the last position.
+        is_siglip = str(model.config.model_type).startswith("siglip")
+        self._padding = "max_length" if is_siglip else "longest"
         self._max_tokens = min(int(self._tokenizer.model_max_length), context_length(model))
         self.dim = self.encode(["a"]).shape[1]
         self.fingerprint = "transformers-" + state_fingerprint(
@@ -94,21 +99,21 @@ class TransformersText:
         for start in range(0, len(texts), BATCH_SIZE):
             batch = self._tokenizer(
                 list(texts[start : start + BATCH_SIZE]),
-                padding=True,
+                padding=self._padding,
                 truncation=True,
                 max_length=self._max_tokens,
                 return_tensors="pt",
-            ).to(self._device)
+            ).to(self.device)
             rows.append(self._embed(batch).float().cpu().numpy())
         return np.concatenate(rows)
 
     def _embed(self, batch: Any) -> Tensor:
         """Tokenised texts to (B, dim)."""
         if self._pooling == "projection":
-            output = self._model.get_text_features(**batch)
+            output = self.model.get_text_features(**batch)
             vectors = output if isinstance(output, Tensor) else output.pooler_output
         else:
-            features = self._model(**batch).last_hidden_state
+            features = self.model(**batch).last_hidden_state
             if self._pooling == "cls":
                 vectors = features[:, 0]
             else:

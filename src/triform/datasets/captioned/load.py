@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from triform.base.errors import UsageError
 from triform.datasets.captioned.concat import concat_tables
 from triform.datasets.captioned.csv_file import load_csv
 from triform.datasets.captioned.emoji import UNSEEN, load_emoji, load_unseen_emoji
+from triform.datasets.captioned.emoji_languages import load_emoji_languages
 from triform.datasets.captioned.furniture import load_furniture
+from triform.datasets.captioned.labelled import load_labelled
 from triform.datasets.captioned.scenes import load_scenes
 from triform.datasets.captioned.table import CaptionTable
+from triform.datasets.images.load import IMAGE_DATASETS
 
 DATASETS = ("csv", "scenes", "scenes:digits", "emoji", UNSEEN, "furniture")
 
@@ -26,7 +31,8 @@ def load_captioned(
 
     Args:
         source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
-            "joypixels" (for tests alone), "furniture"; several with "+" between them are one set.
+            "joypixels" (for tests alone), "emoji:en,ru" (names in these languages), "furniture", a
+            set of images or a folder with one folder per class; several with "+" between them are one set.
         images_dir: Folder of the images (csv).
         caption_file: Table `image,caption` (csv).
         val_split: Share of the images for validation (csv).
@@ -47,9 +53,16 @@ def load_captioned(
             return load_unseen_emoji(download_path)
         if name == "furniture":
             return load_furniture(download_path)
+        if name.startswith("emoji:"):
+            return load_emoji_languages(name.removeprefix("emoji:").split(","), download_path)
         if name.partition("/")[0] in DATASETS:
             return load_scenes(name, seed=seed, download_path=download_path)
-        raise UsageError(f"dataset: {name!r} is not known; choose {', '.join(DATASETS)}")
+        if Path(name).is_dir() or name in IMAGE_DATASETS:
+            return load_labelled(name, val_split=val_split, seed=seed, download_path=download_path)
+        raise UsageError(
+            f"dataset: {name!r} is neither a folder nor known; choose {', '.join(DATASETS)}, "
+            f"emoji:en,ru or {', '.join(IMAGE_DATASETS)}"
+        )
 
     tables = [load_one(name) for name in source.split("+")]
     return tables[0] if len(tables) == 1 else concat_tables(source, tables)

@@ -152,7 +152,9 @@ class ModelConfig(Group):
         0.3, ge=0, le=10, description="Weight of the text tokens in an embedding of points."
     )
     text_encoder: str = Field(
-        "minilm", description="minilm, clip, a hub name or a folder, frozen; empty = no texts."
+        "minilm",
+        description="minilm, use-multilingual, clip, a hub name or a folder, frozen; "
+        "empty = no texts.",
     )
     text_hidden: int = Field(512, ge=1, description="Width of the text head.")
 

@@ -94,7 +94,9 @@ class ModelConfig(Group):
     disc_hidden_channels: int = Field(32, ge=1, description="First channels, discriminator.")
     disc_num_layers: int = Field(4, ge=1, le=7, description="Layers of the discriminator.")
     text_encoder: str = Field(
-        "minilm", description="minilm, clip, an open_clip or transformers name, or a local folder."
+        "minilm",
+        description="minilm, use-multilingual, clip, an open_clip or transformers name, or a "
+        "local folder.",
     )
     condition_decoder: bool = Field(
         True, description="Condition the decoder on the text; off conditions the prior only."

@@ -1,0 +1,245 @@
+"""Settings of CLIP and of its verbs. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from triform.base.settings.config import Group, Settings
+from triform.engine.config import (
+    CosineSchedulerConfig,
+    DeviceName,
+    NoEarlyStoppingConfig,
+    SystemConfig,
+    TrainingConfig,
+)
+
+TRANSFORMER = "transformer"
+"""Name of the text encoder that is trained from scratch."""
+DEFAULT_MODEL = "ViT-B-32/openai"
+"""Pretrained model of the verbs where nothing was trained here."""
+TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
+
+
+def _as_tuple(value: object) -> object:
+    """A single text as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class DataConfig(Group):
+    """Images with captions, and their preprocessing."""
+
+    dataset: str = Field(
+        "csv",
+        min_length=1,
+        description="csv (images_dir and caption_file); emoji:en,ru,de, emoji with names in these "
+        "languages; scenes, furniture; a set of images or a folder with one folder per class; or "
+        "WebDataset shards such as shards/{00000..00099}.tar.",
+    )
+    download_path: str = Field("datasets", description="Download folder.")
+    images_dir: str = Field("./data/flickr8k/images", description="Folder of the images (csv).")
+    caption_file: str = Field(
+        "./data/flickr8k/captions.csv",
+        description="CSV with the header image,caption and a row per caption (csv).",
+    )
+    val_split: float = Field(
+        0.1, gt=0, lt=1, description="Share of the images for validation, where a set has none."
+    )
+    val_shards: str = Field("", description="Shards for validation; empty = none (shards).")
+    shuffle_buffer: int = Field(
+        2000, ge=1, description="Samples among which the next one is drawn (shards)."
+    )
+    image_size: int = Field(224, ge=16, le=1024, description="Pixels along each side.")
+    jitter: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Rotate, scale, translate and recolour training images by up to this share.",
+    )
+    batch_size: int = Field(256, ge=2, description="Images per step, in each process.")
+    captions_per_image: int = Field(
+        1, ge=1, le=100, description="Captions per image and step; sampled anew each time."
+    )
+    num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = the main one.")
+
+
+class ModelConfig(Group):
+    """Architecture of the encoders."""
+
+    image_encoder: Literal["conv", "resnet", "vit"] = Field(
+        "conv", description="Four convolutions, a ResNet of basic blocks, or a vision transformer."
+    )
+    image_width: int = Field(
+        64, ge=4, le=4096, description="Channels of the first stage; width of the transformer."
+    )
+    image_depth: int = Field(2, ge=1, le=64, description="Blocks per stage (resnet); layers (vit).")
+    image_heads: int = Field(4, ge=1, le=64, description="Attention heads (vit).")
+    patch_size: int = Field(16, ge=2, le=64, description="Pixels along a side of a patch (vit).")
+    image_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout of the image features (resnet, vit)."
+    )
+    text_encoder: str = Field(
+        TRANSFORMER,
+        min_length=1,
+        description="transformer, trained from scratch on word pieces of the captions; or a frozen "
+        "encoder with layers on top: use-multilingual, minilm, clip, a name or a folder.",
+    )
+    text_width: int = Field(512, ge=8, le=8192, description="Width of the text encoder.")
+    text_layers: int = Field(12, ge=1, le=64, description="Layers (transformer).")
+    text_heads: int = Field(8, ge=1, le=64, description="Attention heads (transformer).")
+    text_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of the text encoder.")
+    max_tokens: int = Field(
+        77, ge=3, le=1024, description="Tokens of a text, start and end included (transformer)."
+    )
+    vocab_size: int = Field(
+        50_000, ge=259, le=500_000, description="Word pieces, at most (transformer)."
+    )
+    embed_dim: int = Field(512, ge=2, le=8192, description="Width of the embedding space.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if self.text_encoder == TRANSFORMER and self.text_width % self.text_heads:
+            raise ValueError(
+                f"text_heads: {self.text_heads} do not divide text_width {self.text_width}"
+            )
+        if self.image_encoder == "vit" and self.image_width % self.image_heads:
+            raise ValueError(
+                f"image_heads: {self.image_heads} do not divide image_width {self.image_width}"
+            )
+        return self
+
+
+class ClipTrainingConfig(TrainingConfig):
+    """Length, rate and loss of the training."""
+
+    memory_knobs = ("chunk_size", "batch_size", "image_size")
+
+    epochs: int = 30
+    lr: float = 1e-3
+    weight_decay: float = 0.1
+    warmup_steps: int = 100
+    grad_clip: float = 1.0
+    loss: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="Loss of CLIP, or of SigLIP."
+    )
+    temperature: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="First temperature, which is learned; 0 = 0.07 (softmax) or 0.1 (sigmoid).",
+    )
+    chunk_size: int = Field(
+        0,
+        ge=0,
+        description="Images or texts that are encoded at once, so that a large batch fits into "
+        "memory at the cost of a second forward pass; 0 = the whole batch.",
+    )
+
+    @property
+    def first_temperature(self) -> float:
+        """The temperature that training starts with."""
+        return self.temperature or (0.07 if self.loss == "softmax" else 0.1)
+
+
+class Config(SystemConfig):
+    """Train encoders of images and texts."""
+
+    named_models = {  # noqa: RUF012
+        ("model", "text_encoder"): ("text encoder", "--text_encoder")
+    }
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: ClipTrainingConfig = ClipTrainingConfig()
+    scheduler: CosineSchedulerConfig = CosineSchedulerConfig()
+    early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Config:
+        model, size = self.model, self.data.image_size
+        if model.image_encoder == "vit" and size % model.patch_size:
+            raise ValueError(f"patch_size: {model.patch_size} does not divide image_size {size}")
+        return self
+
+
+class _ModelChoice(Settings):
+    """Settings of the verbs that use a trained model."""
+
+    checkpoint: str | None = Field(
+        None, description="Trained weights or a run directory; by default the newest run."
+    )
+    model: str = Field(
+        "",
+        description="A pretrained CLIP or SigLIP instead, such as ViT-B-32/openai: an open_clip "
+        "name, a name of the hub, or a folder that open_clip or transformers saved.",
+    )
+    text_encoder: str = Field(
+        "", description="Frozen text encoder instead of the one named in the checkpoint."
+    )
+    batch_size: int = Field(64, ge=1, description="Images at once.")
+    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
+
+
+class ClassifyConfig(_ModelChoice):
+    """Classify images by names of classes (zero-shot)."""
+
+    images: Texts = Field(
+        min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
+    )
+    classes: Texts = Field((), description="Names of the classes.")
+    classes_file: Path | None = Field(None, description="File with a class in each line.")
+    templates: Texts = Field(
+        TEMPLATES,
+        min_length=1,
+        description="Sentences in which {} stands for a class; their embeddings are averaged.",
+    )
+    top: int = Field(3, ge=1, description="Classes that are shown for an image.")
+
+
+class _DataChoice(_ModelChoice):
+    """Data of the verbs that measure."""
+
+    dataset: str = Field("", description="Other data, as --dataset of train; empty = the same.")
+    images_dir: str = Field("", description="Folder of other images (csv).")
+    caption_file: str = Field("", description="CSV image,caption of other captions (csv).")
+    download_path: str = Field("datasets", description="Download folder.")
+    split: str = Field("", description="Split of the data; empty = test, or else val.")
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed of what is sampled.")
+
+
+class EvaluateConfig(_DataChoice):
+    """Measure matching, retrieval, zero-shot classification and a linear probe."""
+
+    gallery: int = Field(
+        500,
+        ge=0,
+        description="Images in the gallery: a sample of the split, or the split and distractors "
+        "of other test splits; 0 = the whole split.",
+    )
+    templates: Texts = Field(TEMPLATES, min_length=1, description="As in classify.")
+    baselines: bool = Field(True, description="Measure baselines without this model too.")
+    features: str = Field(
+        "",
+        description="System whose shipped or newest model gives features for another baseline, "
+        "such as captioner.",
+    )
+
+
+class AnalyzeConfig(_DataChoice):
+    """Analyze the embedding space: modality gap, alignment, uniformity, similarities."""
+
+    num_pairs: int = Field(1000, ge=2, description="Images with captions, at most.")
+    matrix: int = Field(16, ge=2, le=64, description="Pairs in the drawn matrix.")
+    output: Path = Field(Path("similarities.png"), description="File of the drawn matrix.")
+
+
+VERBS: dict[str, type[Settings]] = {
+    "train": Config,
+    "evaluate": EvaluateConfig,
+    "classify": ClassifyConfig,
+    "analyze": AnalyzeConfig,
+}

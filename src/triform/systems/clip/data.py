@@ -1,0 +1,123 @@
+"""Batches of images with captions.
+
+| key | shape and type | values |
+|---|---|---|
+| `images` | (B, 3, S, S) float32 | RGB in [0, 1] |
+| `texts` | (B, K, T) int64 | token ids, then padding 0; embeddings (float32) of a frozen encoder |
+| `group` | (B) int64 | equal for images that show the same |
+| `text_id` | (B, K) int64 | equal for equal captions |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triform.base.paths import cache_dir
+from triform.base.seeding import hash_seed
+from triform.datasets.captioned.load import load_captioned
+from triform.datasets.captioned.table import CaptionTable
+from triform.pretrained.text_encoder import load_text_encoder
+from triform.systems.clip.config import TRANSFORMER, DataConfig, ModelConfig
+from triform.tasks.contrastive.augmentation import jitter
+from triform.tasks.contrastive.images import ResizedImages, to_tensor
+from triform.tasks.contrastive.text_inputs import EmbeddingInputs, TextInputs, TokenInputs
+from triform.text.bpe import BytePairEncoding
+
+
+def load_table(data: DataConfig, seed: int) -> CaptionTable:
+    """Load the captioned images that settings name.
+
+    Raises:
+        UsageError: No such data.
+        UserError: They cannot be downloaded or used.
+    """
+    return load_captioned(
+        data.dataset,
+        images_dir=data.images_dir,
+        caption_file=data.caption_file,
+        val_split=data.val_split,
+        seed=seed,
+        download_path=data.download_path,
+    )
+
+
+def make_text_inputs(model: ModelConfig, captions: Sequence[str]) -> TextInputs:
+    """Inputs of the text encoder: word pieces trained on captions, or a frozen encoder."""
+    if model.text_encoder == TRANSFORMER:
+        return TokenInputs(BytePairEncoding.train(captions, model.vocab_size), model.max_tokens)
+    encoder = load_text_encoder(model.text_encoder)
+    inputs = EmbeddingInputs(encoder, cache_dir() / "texts")
+    inputs(list(captions))
+    return inputs
+
+
+def group_ids(table: CaptionTable) -> np.ndarray:
+    """(N,) int64, equal for images with the same known content, otherwise the row."""
+    if not table.contents:
+        return np.arange(len(table))
+    ids: dict[object, int] = {}
+    return np.array([ids.setdefault(content, len(ids)) for content in table.contents], np.int64)
+
+
+class PairBatches:
+    """Collates rows of a table into batches, for the engine's loader.
+
+    Args:
+        table: Captioned images.
+        rows: Rows to use.
+        images: Resized images of the table.
+        text_inputs: Of the text encoder.
+        data: Preprocessing and augmentation.
+        training: Augment, and sample captions; otherwise the first ones are taken.
+    """
+
+    def __init__(
+        self,
+        table: CaptionTable,
+        rows: np.ndarray,
+        images: ResizedImages,
+        text_inputs: TextInputs,
+        data: DataConfig,
+        *,
+        training: bool,
+    ):
+        self.table, self.rows, self.data, self.training = table, rows, data, training
+        self.images, self.text_inputs, self.group = images, text_inputs, group_ids(table)
+
+    def __call__(self, indices: Sequence[int], random: torch.Generator) -> dict[str, Tensor]:
+        """Collate the rows at these indices of `rows`."""
+        rows = self.rows[list(indices)]
+        count = self.data.captions_per_image
+        captions: list[str] = []
+        for row in rows:
+            known = self.table.captions[row]
+            order = range(len(known))
+            if self.training and len(known) > 1:
+                order = torch.randperm(len(known), generator=random).tolist()
+            captions += [known[order[index % len(known)]] for index in range(count)]
+        images = to_tensor(self.images(rows))
+        if self.training and self.data.jitter:
+            images = jitter(images, self.data.jitter, random)
+        return {
+            "images": images,
+            "group": torch.from_numpy(self.group[rows]),
+            **text_batch(captions, count, self.text_inputs),
+        }
+
+
+def text_batch(captions: Sequence[str], count: int, text_inputs: TextInputs) -> dict[str, Tensor]:
+    """`texts` and `text_id` of a batch whose images have `count` captions each."""
+    ids = torch.tensor([text_id(caption) for caption in captions])
+    return {
+        "texts": text_inputs(captions).unflatten(0, (-1, count)),
+        "text_id": ids.view(-1, count),
+    }
+
+
+def text_id(text: str) -> int:
+    """A number that is equal for equal texts, whatever their case."""
+    return hash_seed(text.lower())

@@ -1,0 +1,1 @@
+"""What systems that match images and texts share."""
