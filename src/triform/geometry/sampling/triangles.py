@@ -1,6 +1,6 @@
 """Exact distances to the triangles of a mesh, by a bounding volume hierarchy.
 
-Kernels for numba; whoever queries many points calls them from a kernel of its own.
+`nearest_triangle` and `last_hit` are kernels for kernels.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
 
+from triform.geometry.mesh import Mesh
 from triform.geometry.sampling.bvh import box_distance, build_boxes
 
 MAX_LEAF_SIZE = 4
@@ -41,6 +42,28 @@ def build_triangle_bvh(corners: Float[np.ndarray, "n 3 3"]) -> TriangleBVH:
     corners = np.ascontiguousarray(corners, dtype=np.float64)
     order, starts, low, high = build_boxes(corners.min(axis=1), corners.max(axis=1), MAX_LEAF_SIZE)
     return TriangleBVH(order, corners[order], starts, low, high)
+
+
+def distances_to_mesh(
+    points: Float[np.ndarray, "n 3"], mesh: Mesh
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Exact distances of points (N, 3) to the surface of a mesh, and the nearest faces (N,)."""
+    bvh = build_triangle_bvh(mesh.triangles)
+    distances, nearest = _nearest_triangles(bvh, np.ascontiguousarray(points, dtype=np.float64))
+    return distances, bvh.order[nearest]
+
+
+@njit(cache=True, nogil=True)
+def _nearest_triangles(bvh, points):  # type: ignore[no-untyped-def]
+    distances = np.empty(len(points))
+    nearest = np.empty(len(points), np.int64)
+    nothing = np.zeros(len(bvh.corners))
+    stack = np.empty(STACK_SIZE, np.int64)
+    for i in range(len(points)):
+        distances[i], nearest[i], _, _ = nearest_triangle(
+            bvh, nothing, 0.0, points[i, 0], points[i, 1], points[i, 2], np.inf, -1, stack
+        )
+    return distances, nearest
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ import fill_voids
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
-from numba import njit, prange
+from numba import njit
 from scipy.ndimage import maximum_filter
 
 from triform.geometry.mesh import Mesh, MeshError, normalize
@@ -103,6 +103,24 @@ def signed_distance(
             _move_thin(thin_bvh, thin_face_of, offsets, band, distance, nearest)
     field_colors = _colors(normalized, nearest) if colors else None
     return SignedDistance(distance, field_colors)
+
+
+def visible_surface(mesh: Mesh, resolution: int = 64) -> Mesh:
+    """The part of a normalized mesh's surface that can be seen from outside, in small triangles.
+
+    Args:
+        mesh: any mesh; it is normalized first.
+        resolution: R; faces are split to edges of MAX_EDGE / R, and one is hidden where no
+            exterior point is nearer than about 1/(2 R).
+    """
+    normalized = normalize(mesh)
+    corners, face_of = _split_long_edges((normalized.triangles + 0.5) * resolution, MAX_EDGE)
+    visible = _is_visible(corners, _fine_state(normalized, resolution))
+    if visible.any():
+        corners, face_of = corners[visible], face_of[visible]
+    colors = None if mesh.face_colors is None else mesh.face_colors[face_of]
+    vertices = corners.reshape(-1, 3) / resolution - 0.5
+    return Mesh(vertices, np.arange(len(vertices)).reshape(-1, 3), colors)
 
 
 def _fine_state(mesh: Mesh, resolution: int) -> np.ndarray:
@@ -222,14 +240,14 @@ def _thin_offsets(bvh, state):  # type: ignore[no-untyped-def]
     return offsets
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _fill_band(bvh, face_of, state, band, distance, nearest):  # type: ignore[no-untyped-def]
     """Write signed distances (R, R, R) and the nearest triangles of the voxels of the band."""
     size = distance.shape[0]
     nothing = np.zeros(len(bvh.corners))
-    for i in prange(size):
-        stack = np.empty(STACK_SIZE, np.int64)
-        center = np.empty(3)
+    stack = np.empty(STACK_SIZE, np.int64)
+    center = np.empty(3)
+    for i in range(size):
         for j in range(size):
             hint = -1
             for k in range(size):
@@ -246,13 +264,13 @@ def _fill_band(bvh, face_of, state, band, distance, nearest):  # type: ignore[no
                     nearest[i, j, k] = face_of[found]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _move_thin(bvh, face_of, offsets, band, distance, nearest):  # type: ignore[no-untyped-def]
     """Lower the distances of the band to those to surfaces that are moved outward by `offsets`."""
     size = distance.shape[0]
     max_offset = offsets.max()
-    for i in prange(size):
-        stack = np.empty(STACK_SIZE, np.int64)
+    stack = np.empty(STACK_SIZE, np.int64)
+    for i in range(size):
         for j in range(size):
             hint = -1
             for k in range(size):
