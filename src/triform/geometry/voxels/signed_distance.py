@@ -56,7 +56,12 @@ class SignedDistance:
 
 
 def signed_distance(
-    mesh: Mesh, resolution: int, *, colors: bool = False, keep_thin: bool = True
+    mesh: Mesh,
+    resolution: int,
+    *,
+    colors: bool = False,
+    keep_thin: bool = True,
+    is_normalized: bool = False,
 ) -> SignedDistance:
     """Compute the truncated signed distance to a mesh.
 
@@ -68,6 +73,7 @@ def signed_distance(
         resolution: R, samples along each side, from 2 to 256.
         colors: also compute the colours of the surface.
         keep_thin: give parts thinner than 2 MIN_HALF_THICKNESS that thickness.
+        is_normalized: the mesh lies in [-1/2, 1/2]^3 and keeps its place and size.
 
     Returns:
         The field, the same for the same mesh on every run.
@@ -79,7 +85,7 @@ def signed_distance(
         raise MeshError(
             f"signed_distance: resolution is {resolution}, choose 2 to {MAX_RESOLUTION}"
         )
-    normalized = normalize(mesh)
+    normalized = mesh if is_normalized else normalize(mesh)
     state = _fine_state(normalized, resolution)
     # Voxel units: all voxels are [0, R]^3.
     corners, face_of = _split_long_edges((normalized.triangles + 0.5) * resolution, MAX_EDGE)
@@ -125,7 +131,7 @@ def visible_surface(mesh: Mesh, resolution: int = 64) -> Mesh:
 
 def _fine_state(mesh: Mesh, resolution: int) -> np.ndarray:
     """State of the fine voxels (3 R,) * 3 uint8: exterior, touched by the surface, enclosed."""
-    touched = voxelize(mesh, FINE * resolution, fill=False).view(np.uint8)
+    touched = voxelize(mesh, FINE * resolution, fill=False, is_normalized=True).view(np.uint8)
     filled = fill_voids.fill(touched)
     return np.asarray(ENCLOSED * filled - touched)
 
@@ -156,7 +162,7 @@ def _split_long_edges(
 
 def _band(mesh: Mesh, resolution: int) -> np.ndarray:
     """Voxels (R, R, R) whose centre may be nearer to the surface than TRUNCATION."""
-    touched = voxelize(mesh, resolution, fill=False)
+    touched = voxelize(mesh, resolution, fill=False, is_normalized=True)
     width = 2 * math.ceil(TRUNCATION) + 1
     return np.asarray(maximum_filter(touched, size=width, mode="constant"))
 

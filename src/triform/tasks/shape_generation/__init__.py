@@ -1,0 +1,1 @@
+"""What systems that make shapes share."""
