@@ -10,12 +10,13 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from triform.base.errors import UserError
-from triform.datasets import voxels
+from triform.datasets import shape_cache, voxels
 from triform.datasets.shape import Shape, list_shapes
 from triform.datasets.voxels import VoxelTable, voxelize_shapes
 from triform.geometry.mesh import Mesh
@@ -45,13 +46,13 @@ def write_boxes(folder: Path, count: int) -> Path:
 def count_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the shapes that are voxelized from here on."""
     work: list[str] = []
-    original = voxels._voxelize_one
+    original = voxels.packed_voxels
 
-    def counted(key: bytes, shape: Shape, *settings: object) -> object:
+    def counted(shape: Shape, **settings: Any) -> np.ndarray:
         work.append(shape.object_id)
-        return original(key, shape, *settings)  # type: ignore[arg-type]
+        return original(shape, **settings)
 
-    monkeypatch.setattr(voxels, "_voxelize_one", counted)
+    monkeypatch.setattr(voxels, "packed_voxels", counted)
     return work
 
 
@@ -118,12 +119,12 @@ def test_cached_voxels_are_not_computed_again(
         for k in range(820)
     ]
     bits = np.packbits(np.ones(64**3, np.uint8))
-    file = voxels._VoxelFile(tmp_path / "voxels_64_solid.bin", 64, True)
+    file = voxels.voxel_file(tmp_path, 64, fill=True)
     file.repair()
     keys = [voxels.shape_key(shape) for shape in many]
     with file.path.open("ab") as stream:
         stream.writelines(file.record(key, bits) for key in keys)
-    monkeypatch.setattr(voxels, "_voxelize_one", None)
+    monkeypatch.setattr(voxels, "packed_voxels", pytest.fail)
     table = voxelize_shapes(many, 64, cache=tmp_path)
     batch = table.unpack(range(32))
     assert batch.all() and len(table) == 820
@@ -178,7 +179,7 @@ def test_a_mesh_that_kills_its_worker(shapes: list[Shape], tmp_path: Path) -> No
 
 def damage(path: Path, how: str) -> None:
     data = bytearray(path.read_bytes())
-    first = voxels.HEADER_BYTES
+    first = shape_cache.HEADER_BYTES
     if how == "bit":
         data[first + RECORD * 3 + 100] ^= 4
     elif how == "key":
@@ -267,7 +268,7 @@ def test_two_processes_at_once(shapes: list[Shape], tmp_path: Path) -> None:
     right = int(run(shapes, tmp_path / "alone").packed.sum())
     assert [int(out) for out, _ in answers] == [right, right], answers
     # The second waited for the first and computed nothing.
-    assert the_file(tmp_path).stat().st_size == voxels.HEADER_BYTES + 24 * RECORD
+    assert the_file(tmp_path).stat().st_size == shape_cache.HEADER_BYTES + 24 * RECORD
 
 
 def test_table_travels_to_worker_processes(shapes: list[Shape], tmp_path: Path) -> None:

@@ -42,22 +42,41 @@ class BVH(NamedTuple):
 def build_bvh(points: Float[np.ndarray, "n 3"]) -> BVH:
     """Build the hierarchy of one or more finite points (N, 3)."""
     points = np.ascontiguousarray(points, dtype=np.float64)
-    longest_side = (points - points.min(axis=0)).max()
+    order, starts, low, high = build_boxes(points, points)
+    return BVH(order, points[order], starts, low, high)
+
+
+def build_boxes(
+    item_low: Float[np.ndarray, "n 3"],
+    item_high: Float[np.ndarray, "n 3"],
+    max_leaf_size: int = MAX_LEAF_SIZE,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sort items by the Morton code of their boxes' centres and bound the nodes of the tree.
+
+    Args:
+        item_low: (N, 3) lowest corner of each item's box.
+        item_high: (N, 3) highest corner.
+        max_leaf_size: most items in a leaf.
+
+    Returns:
+        `order`, `starts`, `low`, `high` as in `BVH`.
+    """
+    centers = item_low + (item_high - item_low) / 2
+    longest_side = (centers - centers.min(axis=0)).max()
     scale = (2**MORTON_BITS - 1) / longest_side if longest_side > 0 else 0.0
-    cells = ((points - points.min(axis=0)) * scale).astype(np.uint64)
+    cells = ((centers - centers.min(axis=0)) * scale).astype(np.uint64)
     morton_codes = (
         _interleave(cells[:, 0]) | _interleave(cells[:, 1]) << 1 | _interleave(cells[:, 2]) << 2
     )
     order = np.argsort(morton_codes, kind="stable")
     num_leaves = 1
-    while num_leaves * MAX_LEAF_SIZE < len(points):
+    while num_leaves * max_leaf_size < len(centers):
         num_leaves *= 2
-    starts = np.arange(num_leaves + 1) * len(points) // num_leaves
+    starts = np.arange(num_leaves + 1) * len(centers) // num_leaves
     low = np.empty((2 * num_leaves, 3))
     high = np.empty((2 * num_leaves, 3))
-    sorted_points = points[order]
-    _fit_boxes(sorted_points, starts, low, high)
-    return BVH(order, sorted_points, starts, low, high)
+    _fit_boxes(item_low[order], item_high[order], starts, low, high)
+    return order, starts, low, high
 
 
 def _interleave(values: np.ndarray) -> np.ndarray:
@@ -75,7 +94,7 @@ def _interleave(values: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _fit_boxes(points, starts, low, high):  # type: ignore[no-untyped-def]
+def _fit_boxes(item_low, item_high, starts, low, high):  # type: ignore[no-untyped-def]
     num_leaves = len(starts) - 1
     for leaf in range(num_leaves):
         node = num_leaves + leaf
@@ -83,8 +102,8 @@ def _fit_boxes(points, starts, low, high):  # type: ignore[no-untyped-def]
         high[node] = -np.inf
         for i in range(starts[leaf], starts[leaf + 1]):
             for axis in range(3):
-                low[node, axis] = min(low[node, axis], points[i, axis])
-                high[node, axis] = max(high[node, axis], points[i, axis])
+                low[node, axis] = min(low[node, axis], item_low[i, axis])
+                high[node, axis] = max(high[node, axis], item_high[i, axis])
     for node in range(num_leaves - 1, 0, -1):
         for axis in range(3):
             low[node, axis] = min(low[2 * node, axis], low[2 * node + 1, axis])

@@ -27,7 +27,12 @@ MIN_ASPECT = 1e-8
 
 
 def voxelize(
-    mesh: Mesh, resolution: int, *, fill: bool = True, parity: bool = False
+    mesh: Mesh,
+    resolution: int,
+    *,
+    fill: bool = True,
+    parity: bool = False,
+    is_normalized: bool = False,
 ) -> Bool[np.ndarray, "x y z"]:
     """Compute the occupancy of the voxels that a mesh touches or encloses.
 
@@ -41,6 +46,7 @@ def voxelize(
         parity: also fill what rays along the axes find inside by parity, for solids with holes; a
             ray that leaves through a hole has no vote. Off by default: on thin furniture it can
             close what is meant to be open.
+        is_normalized: the mesh lies in [-1/2, 1/2]^3 and keeps its place and size.
 
     Returns:
         Occupancy (R, R, R), the same for the same mesh on every machine and run.
@@ -50,7 +56,7 @@ def voxelize(
     """
     if not 1 <= resolution <= MAX_RESOLUTION:
         raise MeshError(f"voxelize: resolution is {resolution}, choose 1 to {MAX_RESOLUTION}")
-    normalized = normalize(mesh)
+    normalized = mesh if is_normalized else normalize(mesh)
     # Voxel units: all voxels are [0, R]^3, and voxel (i, j, k) is the unit box at that corner.
     vertices = (normalized.vertices + 0.5) * resolution
     voxels = np.zeros((resolution,) * 3, dtype=np.uint8)
