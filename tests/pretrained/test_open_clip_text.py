@@ -85,7 +85,7 @@ def test_clip_by_name_takes_the_published_weights(open_clip, saved, monkeypatch)
     for module in (hub, open_clip_text):
         monkeypatch.setattr(module, "hub_folder", hub_folder)
     monkeypatch.setattr(
-        open_clip_text, "open_clip_module", lambda: Replaced(open_clip, create_model)
+        open_clip_text, "import_open_clip", lambda _: Replaced(open_clip, create_model)
     )
     encoder = load_text_encoder("clip")
     assert requested == {
