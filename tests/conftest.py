@@ -46,8 +46,8 @@ FURNITURE_PLACES = (
 @pytest.fixture(scope="session")
 def furniture_dir() -> Path:
     """Folder with the `.sh3f` libraries of Debian's package `sweethome3d-furniture`."""
-    for place in filter(None, FURNITURE_PLACES):
-        found = sorted(Path(place).rglob("*.sh3f"))
+    for position in filter(None, FURNITURE_PLACES):
+        found = sorted(Path(position).rglob("*.sh3f"))
         if found:
             return found[0].parent
     pytest.skip("no furniture libraries here: scripts/get_sweethome3d.sh brings them")

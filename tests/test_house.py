@@ -161,7 +161,7 @@ def third_party() -> dict[str, set[str]]:
         for node in ast.walk(tree(path)):
             names = []
             if isinstance(node, ast.Import):
-                names = [item.name for item in node.names]
+                names = [entry.name for entry in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for name in names:

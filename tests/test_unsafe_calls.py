@@ -33,19 +33,19 @@ def unsafe_calls(module: ast.Module) -> list[ast.expr | ast.stmt]:
     found: list[ast.expr | ast.stmt] = []
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
-            for item in node.names:
-                origin[item.asname or item.name.partition(".")[0]] = (
-                    item.name if item.asname else item.name.partition(".")[0]
+            for entry in node.names:
+                origin[entry.asname or entry.name.partition(".")[0]] = (
+                    entry.name if entry.asname else entry.name.partition(".")[0]
                 )
-            names = [item.name for item in node.names]
+            names = [entry.name for entry in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            for item in node.names:
-                origin[item.asname or item.name] = f"{node.module}.{item.name}"
+            for entry in node.names:
+                origin[entry.asname or entry.name] = f"{node.module}.{entry.name}"
             names = [node.module or ""]
         else:
             continue
         # `import pickle` is let through for its errors; what else is taken from it is seen below.
-        plain = isinstance(node, ast.Import) and all(not item.asname for item in node.names)
+        plain = isinstance(node, ast.Import) and all(not entry.asname for entry in node.names)
         if not (plain and names == ["pickle"]) and any(
             name.partition(".")[0] in PICKLERS for name in names
         ):

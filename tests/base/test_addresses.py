@@ -68,12 +68,12 @@ def test_public(address: str) -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[int, list[str], dict[str, str]]]:
     """A server on this machine: its port, what it was asked for, where its paths redirect to."""
-    asked: list[str] = []
+    requested: list[str] = []
     targets: dict[str, str] = {}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             self.send_response(302 if self.path in targets else 200)
             self.send_header("Content-Length", "0" if self.path in targets else "4")
             if self.path in targets:
@@ -86,7 +86,7 @@ def server() -> Iterator[tuple[int, list[str], dict[str, str]]]:
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield running.server_port, asked, targets
+    yield running.server_port, requested, targets
     running.shutdown()
     running.server_close()
 
@@ -149,11 +149,11 @@ def test_the_address_that_was_checked_is_connected_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name server that gives another answer the second time is not asked a second time."""
-    asked, connected = [], []
+    requested, connected = [], []
 
     def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
-        asked.append(host)
-        address = "93.184.215.14" if len(asked) == 1 else "127.0.0.1"
+        requested.append(host)
+        address = "93.184.215.14" if len(requested) == 1 else "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     def connect(self: socket.socket, where: Any) -> None:
@@ -164,7 +164,7 @@ def test_the_address_that_was_checked_is_connected_to(
     monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(UserError, match="far away"):
         download("https://data.example/file", tmp_path / "f")
-    assert asked == ["data.example"] and connected == [("93.184.215.14", 443)]
+    assert requested == ["data.example"] and connected == [("93.184.215.14", 443)]
 
 
 @pytest.mark.parametrize(
@@ -184,30 +184,30 @@ def test_a_redirect_leads_nowhere_else(
     server: tuple[int, list[str], dict[str, str]], target: str, tmp_path: Path
 ) -> None:
     """Each step is held against the same rules as the first."""
-    port, asked, targets = server
+    port, requested, targets = server
     targets["/start"] = target
     with pytest.raises(UserError) as error:
         download(f"http://127.0.0.1:{port}/start", tmp_path / "f", policy=LOCAL)
     assert "only http:// and https://" in str(error.value) or "private" in str(error.value)
-    assert asked == ["/start"] and list(tmp_path.iterdir()) == []
+    assert requested == ["/start"] and list(tmp_path.iterdir()) == []
 
 
 def test_https_is_not_left(server: tuple[int, list[str], dict[str, str]], tmp_path: Path) -> None:
     """The policy of the house takes neither http at once nor by a redirect."""
-    port, asked, _ = server
+    port, requested, _ = server
     with pytest.raises(UserError, match="only https:// addresses"):
         download(f"http://127.0.0.1:{port}/file", tmp_path / "f")
-    assert PUBLIC.schemes == ("https",) and asked == []
+    assert PUBLIC.schemes == ("https",) and requested == []
     with pytest.raises(UserError, match="only https:// addresses"):
         PUBLIC.check_url("http://example.com/file")
 
 
 def test_redirects_end(server: tuple[int, list[str], dict[str, str]], tmp_path: Path) -> None:
-    port, asked, targets = server
+    port, requested, targets = server
     targets.update({f"/{n}": f"/{n + 1}" for n in range(50)})
     with pytest.raises(UserError, match="redirect"):
         download(f"http://127.0.0.1:{port}/0", tmp_path / "f", policy=LOCAL)
-    assert len(asked) <= 7
+    assert len(requested) <= 7
 
 
 def test_what_stands_at_the_end_of_good_redirects_is_brought(

@@ -44,8 +44,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send_ranges(self, tag: str = TAG, stop: int | None = None) -> None:
         """A good server: ranges and If-Range are honoured; ``stop`` cuts the connection there."""
-        wanted = self.headers.get("Range")
-        start = int(wanted.split("=")[1].rstrip("-")) if wanted else 0
+        expected = self.headers.get("Range")
+        start = int(expected.split("=")[1].rstrip("-")) if expected else 0
         if self.headers.get("If-Range") not in (None, tag):
             start = 0
         body = DATA[start:stop]

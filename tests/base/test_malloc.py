@@ -33,14 +33,14 @@ def page_faults(way: str, **more: str) -> tuple[str, int]:
     answer = subprocess.run(
         command, env=environment | more, capture_output=True, text=True, check=True
     )
-    kept, count = answer.stdout.split()
-    return kept, int(count)
+    stored, count = answer.stdout.split()
+    return stored, int(count)
 
 
 def test_large_arrays_are_not_asked_of_the_system_again():
-    kept, few = page_faults("keep")
+    stored, few = page_faults("keep")
     _, many = page_faults("leave")
-    assert kept == "True"
+    assert stored == "True"
     assert few < ROUNDS < many
 
 

@@ -52,18 +52,18 @@ def test_line_breaks_stay_where_they_are_meant() -> None:
 def test_every_character_of_unicode() -> None:
     """Nothing of the classes of controls, formats, surrogates and separators comes through."""
     for number in range(0x110000):
-        seen = printable(chr(number))
+        actual = printable(chr(number))
         if unicodedata.category(chr(number)) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            assert seen.isascii() or number in (0x200C, 0x200D), hex(number)
-        assert len(seen.splitlines()) == 1 and "\x1b" not in seen, hex(number)
+            assert actual.isascii() or number in (0x200C, 0x200D), hex(number)
+        assert len(actual.splitlines()) == 1 and "\x1b" not in actual, hex(number)
 
 
 @pytest.mark.parametrize("text", [text for text, _ in DANGEROUS] + HARMLESS)
 def test_json_is_exact_and_shown(text: str) -> None:
     data = {text: [text]}
-    seen = escape_json(json.dumps(data, indent=2, ensure_ascii=False))
-    assert json.loads(seen) == data
-    assert all(c.isprintable() or c == "\n" for c in seen)
+    actual = escape_json(json.dumps(data, indent=2, ensure_ascii=False))
+    assert json.loads(actual) == data
+    assert all(c.isprintable() or c == "\n" for c in actual)
 
 
 def test_shortened() -> None:

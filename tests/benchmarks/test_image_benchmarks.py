@@ -19,11 +19,11 @@ from triform import cli
     ],
 )
 def test_it_prints_a_ratio(name, words, tmp_path):
-    said = run(tmp_path, name, *words.split(), "--threads", "1")
-    ratios = re.findall(r"([\d.]+) times", said)
+    output = run(tmp_path, name, *words.split(), "--threads", "1")
+    ratios = re.findall(r"([\d.]+) times", output)
     assert ratios and all(float(ratio) > 0 for ratio in ratios)
     if name == "caption_beam.py":
-        assert said.count("4 of 4 captions the same") == 3
+        assert output.count("4 of 4 captions the same") == 3
 
 
 def test_diffusion_samplers(tmp_path, monkeypatch):
@@ -31,24 +31,24 @@ def test_diffusion_samplers(tmp_path, monkeypatch):
     assert cli.main(["diffusion", "train", "--config", "tiny", "--runs_dir", "runs"]) == 0
     (found,) = tmp_path.glob("runs/*/run_*")
     words = ["--num_samples", "200", "--samplers", "dpm:2", "ddpm:4", "--batch_size", "100"]
-    said = run(tmp_path, "diffusion_samplers.py", "--checkpoint", str(found), *words)
-    assert re.search(r"ddpm:4: \+0\.0000 ± .* from ddpm:4's kernel distance, 1\.0 times", said)
-    assert float(re.findall(r"dpm:2: .* ([\d.]+) times as fast", said)[0]) > 0
+    output = run(tmp_path, "diffusion_samplers.py", "--checkpoint", str(found), *words)
+    assert re.search(r"ddpm:4: \+0\.0000 ± .* from ddpm:4's kernel distance, 1\.0 times", output)
+    assert float(re.findall(r"dpm:2: .* ([\d.]+) times as fast", output)[0]) > 0
 
 
 def test_stability_gives_every_system_the_same_time_and_seeds(monkeypatch):
     benchmark = runpy.run_path(str(BENCHMARKS / "compare_generators.py"))
-    asked = []
+    requested = []
 
     def answer(*words):
-        asked.append(words)
-        number = float(len(asked))
+        requested.append(words)
+        number = float(len(requested))
         return {"run": "run", **dict.fromkeys(benchmark["STABILITY"], number)}
 
     monkeypatch.setitem(benchmark["stability"].__globals__, "triform", answer)
     monkeypatch.setitem(benchmark["measure"].__globals__, "triform", answer)
     found = benchmark["stability"](list(benchmark["SYSTEMS"]), 3, 0.5, "tiny")
-    trained = [words for words in asked if words[1] == "train"]
+    trained = [words for words in requested if words[1] == "train"]
     assert len(trained) == 12 and all(len(runs) == 3 for runs in found.values())
     assert {words[0] for words in trained} == set(benchmark["SYSTEMS"])
     for words in trained:
@@ -67,5 +67,5 @@ def test_compare_generators(tmp_path, monkeypatch):
         assert cli.main([system, "train", "--config", "tiny", "--runs_dir", system]) == 0
         (found,) = tmp_path.glob(f"{system}/*/run_*")
         flags += [f"--{system}", str(found)]
-    said = run(tmp_path, "compare_generators.py", *flags, "--num_samples", "200")
-    assert said.count("\n| ") == 5 and "floor" in said
+    output = run(tmp_path, "compare_generators.py", *flags, "--num_samples", "200")
+    assert output.count("\n| ") == 5 and "floor" in output

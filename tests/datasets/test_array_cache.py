@@ -25,10 +25,10 @@ def test_computed_once_and_mapped() -> None:
         return np.array([index, 10 * index])
 
     first = cached_array("rows", (3, 2), np.int32, make_row, "rows")
-    again = cached_array("rows", (3, 2), np.int32, make_row, "rows")
+    repeated = cached_array("rows", (3, 2), np.int32, make_row, "rows")
     assert sorted(calls) == [0, 1, 2]
-    assert isinstance(again, np.memmap) and not again.flags.writeable
-    assert first.tolist() == again.tolist() == [[0, 0], [1, 10], [2, 20]]
+    assert isinstance(repeated, np.memmap) and not repeated.flags.writeable
+    assert first.tolist() == repeated.tolist() == [[0, 0], [1, 10], [2, 20]]
 
 
 def test_another_shape_or_a_damaged_file_is_computed_again() -> None:

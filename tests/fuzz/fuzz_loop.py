@@ -153,26 +153,26 @@ class Fuzzer:
         if not outcome.is_finding:
             return
         count.findings += 1
-        place = _place(outcome)
-        self.findings.places[f"{name}: {place}"] += 1
+        position = _place(outcome)
+        self.findings.places[f"{name}: {position}"] += 1
         row = {
             "seed": self._seed,
             "number": number,
             "reader": name,
             "file": victim,
             "kind": outcome.kind,
-            "place": place,
+            "place": position,
             "text": outcome.text,
             "seconds": outcome.seconds,
         }
         self.findings.found.append(row)
-        if self.findings.places[f"{name}: {place}"] <= 3:  # of one kind a few are enough
-            kept = self._work / "findings" / f"{self._seed}-{number}"
-            kept.mkdir(parents=True, exist_ok=True)
+        if self.findings.places[f"{name}: {position}"] <= 3:  # of one kind a few are enough
+            stored = self._work / "findings" / f"{self._seed}-{number}"
+            stored.mkdir(parents=True, exist_ok=True)
             source = folder / victim
             if source.is_file():
-                shutil.copy(source, kept / source.name)
-            (kept / "finding.json").write_text(json.dumps(row, indent=1))
+                shutil.copy(source, stored / source.name)
+            (stored / "finding.json").write_text(json.dumps(row, indent=1))
 
 
 def _place(outcome: Outcome) -> str:
@@ -213,6 +213,8 @@ def report(fuzzer: Fuzzer, minutes: float, command: str) -> str:
             f"| {name} | {count.inputs:,} | {count.refused:,} | {count.read:,} | "
             f"{count.findings:,} | {count.seconds:,.0f} |"
         )
-    places = [f"* {number} x {place}" for place, number in fuzzer.findings.places.most_common()]
+    positions = [
+        f"* {number} x {position}" for position, number in fuzzer.findings.places.most_common()
+    ]
     head = f"`{command}`: {minutes:g} minutes, Python {sys.version.split()[0]}."
-    return "\n".join([head, "", *rows, "", *(places or ["Nothing was found."]), ""])
+    return "\n".join([head, "", *rows, "", *(positions or ["Nothing was found."]), ""])

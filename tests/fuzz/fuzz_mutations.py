@@ -121,15 +121,15 @@ def _inside(data: bytes, name: str) -> Mutation | None:
 def mutate_tree(tree: Any, chance: random.Random) -> Any:
     """Plain data with one to three places replaced, removed, doubled or nested."""
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
-        places = list(_places(tree))
-        if not places:
+        positions = list(_places(tree))
+        if not positions:
             return _odd(chance)
-        holder, key = chance.choice(places)
+        holder, key = chance.choice(positions)
         match chance.randrange(8):
             case 0:
                 del holder[key]
             case 1:
-                other, other_key = chance.choice(places)
+                other, other_key = chance.choice(positions)
                 if other_key in other if isinstance(other, dict) else other_key < len(other):
                     holder[key] = json.loads(json.dumps(other[other_key]))
             case 2:
@@ -217,10 +217,10 @@ def mutate_safetensors(data: bytes, chance: random.Random) -> bytes:
     else:
         header = mutate_tree(header, chance)
     text = dump_json(header)
-    said = (
+    output = (
         len(text) if chance.random() < 0.9 else chance.choice((0, 1, 2**32, 2**63, len(text) + 9))
     )
-    return struct.pack("<Q", said) + text + (rest if chance.random() < 0.9 else rest[:100])
+    return struct.pack("<Q", output) + text + (rest if chance.random() < 0.9 else rest[:100])
 
 
 def mutate_npy(data: bytes, chance: random.Random) -> bytes:

@@ -220,27 +220,27 @@ def _shapes(image: bytes, furniture: Path | None) -> Iterator[Seed]:
         "id#1=a\nname#1=Chair\nicon#1=/i.png\nmodel#1=/m.obj\nwidth#1=50\ndepth#1=50\nheight#1=90\n"
         "creator#1=me\nmodelRotation#1=1 0 0 0 1 0 0 0 1\ncategory#1=Chairs\n"
     )
-    made = _zipped(
+    generated = _zipped(
         {"PluginFurnitureCatalog.properties": catalog.encode(), "m.obj": _obj(), "i.png": image}
     )
-    yield one_file("shapes", "made.sh3f", made)
+    yield one_file("shapes", "made.sh3f", generated)
     for path in sorted(furniture.glob("*.sh3f")) if furniture else ():
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             tables = [name for name in names if name.endswith(".properties")]
             table = archive.read(tables[0]).decode("latin-1")
             # The first few models alone: their lines of the table and their files.
-            wanted = [f"#{n}=" for n in range(1, _LIBRARY_MODELS + 1)]
+            expected = [f"#{n}=" for n in range(1, _LIBRARY_MODELS + 1)]
             lines = [
                 line
                 for line in table.splitlines()
-                if "#" not in line or any(w in line for w in wanted)
+                if "#" not in line or any(w in line for w in expected)
             ]
-            said = " ".join(lines)
+            output = " ".join(lines)
             members = {tables[0]: "\n".join(lines).encode("latin-1")}
             for name in names:
                 small = archive.getinfo(name).file_size < 2**18
-                if f"/{name}" in said and small and not name.endswith("/"):
+                if f"/{name}" in output and small and not name.endswith("/"):
                     members[name] = archive.read(name)
         yield one_file("shapes", path.name, _zipped(members))
 
@@ -299,9 +299,9 @@ def _archives(images: dict[str, bytes]) -> Iterator[Seed]:
 
 
 def _tables(work: Path, images: dict[str, bytes]) -> Iterator[Seed]:
-    chosen = {name: images[name] for name in ("rgb.png", "rgb.jpg", "grey.png")}
-    rows = "".join(f"{name},an image of {name}\n" for name in chosen)
-    tree = {f"images/{name}": data for name, data in chosen.items()}
+    selected = {name: images[name] for name in ("rgb.png", "rgb.jpg", "grey.png")}
+    rows = "".join(f"{name},an image of {name}\n" for name in selected)
+    tree = {f"images/{name}": data for name, data in selected.items()}
     yield Seed(
         "captions", {**tree, "captions.csv": f"image,caption\n{rows}".encode()}, ("captions.csv",)
     )

@@ -40,21 +40,21 @@ def refuse(_: Path) -> None:
 
 def test_reading_and_refusing_are_no_findings(outcome: Try) -> None:
     assert outcome(lambda folder: (folder / "own").write_text("x")).kind == "read"
-    seen = outcome(refuse)
-    assert (seen.kind, seen.text, seen.is_finding) == ("refused", "no", False)
+    actual = outcome(refuse)
+    assert (actual.kind, actual.text, actual.is_finding) == ("refused", "no", False)
 
 
 def test_other_exceptions_are_found(outcome: Try) -> None:
     def fail(_: Path) -> None:
         raise KeyError("x")
 
-    seen = outcome(fail)
-    assert seen.kind == "exception" and "KeyError" in seen.text and seen.is_finding
+    actual = outcome(fail)
+    assert actual.kind == "exception" and "KeyError" in actual.text and actual.is_finding
 
 
 def test_signals_are_found(outcome: Try) -> None:
-    seen = outcome(lambda _: os.kill(os.getpid(), signal.SIGKILL))
-    assert (seen.kind, seen.text) == ("signal", "SIGKILL")
+    actual = outcome(lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    assert (actual.kind, actual.text) == ("signal", "SIGKILL")
     assert outcome(lambda _: os._exit(0)).kind == "signal"
 
 
@@ -86,19 +86,19 @@ def test_memory_is_found(outcome: Try) -> None:
 def test_what_is_touched_outside_is_found(
     outcome: Try, act: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    seen = outcome(lambda _: act(tmp_path / "canary"))
-    assert seen.kind == "touched", seen
+    actual = outcome(lambda _: act(tmp_path / "canary"))
+    assert actual.kind == "touched", actual
 
 
 def test_links_out_of_the_folder_are_found(outcome: Try, tmp_path: Path) -> None:
     (tmp_path / "input" / "link").symlink_to(tmp_path / "canary")
-    seen = outcome(lambda folder: (folder / "link" / "new").write_text("x"))
-    assert seen.kind == "touched"
+    actual = outcome(lambda folder: (folder / "link" / "new").write_text("x"))
+    assert actual.kind == "touched"
 
 
 def test_what_acts_on_a_terminal_is_found(outcome: Try) -> None:
-    seen = outcome(lambda _: os.write(1, b"\x1b[2J"))
-    assert seen.kind == "terminal" and "x1b" in seen.text
+    actual = outcome(lambda _: os.write(1, b"\x1b[2J"))
+    assert actual.kind == "terminal" and "x1b" in actual.text
 
 
 def test_the_same_number_gives_the_same_damage(tmp_path: Path) -> None:

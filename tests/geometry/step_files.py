@@ -89,7 +89,7 @@ class _Writer:
         """A product; returns its definition and its shape."""
         if id(part) in self.known:
             return self.known[id(part)]
-        children = [(self.product(child), *place) for child, *place in part.children]
+        children = [(self.product(child), *position) for child, *position in part.children]
         context = self.add(f"PRODUCT_CONTEXT('',{self.application},'mechanical')")
         name = self.add(f"PRODUCT('{part.name}','{part.name}','',({context}))")
         formation = self.add(f"PRODUCT_DEFINITION_FORMATION('','',{name})")
@@ -98,17 +98,17 @@ class _Writer:
         )
         definition = self.add(f"PRODUCT_DEFINITION('design','',{formation},{stage})")
         shape_of = self.add(f"PRODUCT_DEFINITION_SHAPE('','',{definition})")
-        places = [self.axes(*place) for _, *place in children]
-        items, kind = [self.origin, *places], "SHAPE_REPRESENTATION"
+        positions = [self.axes(*position) for _, *position in children]
+        entries, kind = [self.origin, *positions], "SHAPE_REPRESENTATION"
         if part.solid:
-            items.append(getattr(self, part.solid)(*part.size))
+            entries.append(getattr(self, part.solid)(*part.size))
             kind = "ADVANCED_BREP_SHAPE_REPRESENTATION"
             if part.color is not None:
-                self.styles.append(self.style(items[-1], part.color))
-        shape = self.add(f"{kind}('',({','.join(items)}),{self.context})")
+                self.styles.append(self.style(entries[-1], part.color))
+        shape = self.add(f"{kind}('',({','.join(entries)}),{self.context})")
         self.add(f"SHAPE_DEFINITION_REPRESENTATION({shape_of},{shape})")
-        for ((child, child_shape), *_), place in zip(children, places, strict=True):
-            self.place(definition, shape, child, child_shape, place)
+        for ((child, child_shape), *_), position in zip(children, positions, strict=True):
+            self.place(definition, shape, child, child_shape, position)
         self.known[id(part)] = (definition, shape)
         return definition, shape
 

@@ -34,18 +34,18 @@ def obj(materials=b"newmtl a\nKd 1 0 0\nmap_Kd t.png\n", files=None, **options):
         b"mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
         b"vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl a\nf 1/1 2/2 3/3 4/4\n"
     )
-    given = {"m.mtl": materials, "t.png": png(FOUR), **(files or {})}
-    return load_mesh(text, "obj", given, **options)
+    inputs = {"m.mtl": materials, "t.png": png(FOUR), **(files or {})}
+    return load_mesh(text, "obj", inputs, **options)
 
 
 def test_colors_of_a_texture():
-    look = Appearance(np.zeros(2, int), (Material(WHITE, FOUR),), UV)
+    appearance = Appearance(np.zeros(2, int), (Material(WHITE, FOUR),), UV)
     # In the triangle (0,0) (1,0) (1,1): lower left, lower right, upper right.
     near = np.eye(3) * 0.7 + 0.1
-    found = look.colors_at(np.zeros(3, int), near)
+    found = appearance.colors_at(np.zeros(3, int), near)
     assert found.tolist() == [[0, 0, 255], [255, 255, 0], [0, 255, 0]]
-    assert look.colors_at(np.ones(1, int), near[2:]).tolist() == [[255, 0, 0]]
-    assert look.rgba_at(np.zeros(3, int), near)[:, 3].tolist() == [1, 1, 1]
+    assert appearance.colors_at(np.ones(1, int), near[2:]).tolist() == [[255, 0, 0]]
+    assert appearance.rgba_at(np.zeros(3, int), near)[:, 3].tolist() == [1, 1, 1]
     away = Appearance(np.zeros(2, int), (Material(WHITE, FOUR),), UV + np.array([3, -5]))
     assert np.array_equal(away.colors_at(np.zeros(3, int), near), found)
 
@@ -55,18 +55,18 @@ def test_everything_multiplies():
     corners[1] = np.eye(3) * 255
     texture = np.full((1, 1, 4), 128, np.uint8)
     materials = (Material(np.uint8([200, 100, 50])), Material(RED, texture, 0.5))
-    look = Appearance(np.array([0, 1]), materials, UV, corners)
+    appearance = Appearance(np.array([0, 1]), materials, UV, corners)
     third = np.full((2, 3), 1 / 3)
-    assert look.colors_at(np.arange(2), third).tolist() == [[200, 100, 50], [43, 0, 0]]
-    assert look.rgba_at(np.arange(2), third)[:, 3] == pytest.approx([1, 0.251], abs=1e-3)
-    turned = look.take(np.array([1, 0, 1]))
+    assert appearance.colors_at(np.arange(2), third).tolist() == [[200, 100, 50], [43, 0, 0]]
+    assert appearance.rgba_at(np.arange(2), third)[:, 3] == pytest.approx([1, 0.251], abs=1e-3)
+    turned = appearance.take(np.array([1, 0, 1]))
     assert turned.colors_at(np.arange(3), third[[0, 0, 0]])[:, 0].tolist() == [43, 200, 43]
 
 
 def test_an_appearance_goes_with_its_mesh():
-    look = Appearance(np.array([0, 1]), (Material(RED), Material(WHITE)))
-    mesh = Mesh(SQUARE * 7, FACES, None, look)
-    assert normalize(mesh).appearance is look and weld(mesh).appearance is look
+    appearance = Appearance(np.array([0, 1]), (Material(RED), Material(WHITE)))
+    mesh = Mesh(SQUARE * 7, FACES, None, appearance)
+    assert normalize(mesh).appearance is appearance and weld(mesh).appearance is appearance
     half = select_faces(mesh, np.array([False, True]))
     assert half.appearance.colors_at(np.zeros(1, int), np.eye(3)[:1]).tolist() == [[255] * 3]
 
@@ -109,8 +109,10 @@ def test_joined_appearances():
 def test_obj_keeps_its_texture_and_the_same_face_colors():
     plain, rich = obj(), obj(appearance=True)
     assert plain.appearance is None and np.array_equal(plain.face_colors, rich.face_colors)
-    look = rich.appearance
-    assert look.colors_at(np.zeros(1, int), np.array([[0.8, 0.1, 0.1]])).tolist() == [[0, 0, 255]]
+    appearance = rich.appearance
+    assert appearance.colors_at(np.zeros(1, int), np.array([[0.8, 0.1, 0.1]])).tolist() == [
+        [0, 0, 255]
+    ]
     missing = obj(files={"t.png": b"no image"}, appearance=True)
     assert missing.appearance.colors_at(np.zeros(1, int), np.eye(3)[:1]).tolist() == [[255, 0, 0]]
     assert obj(b"", appearance=True).face_colors is None
@@ -118,15 +120,15 @@ def test_obj_keeps_its_texture_and_the_same_face_colors():
 
 def test_obj_faces_without_coordinates_show_the_material():
     text = b"mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nusemtl a\nf 1/1 2/1 3/9\nf 1 2 3\n"
-    given = {"m.mtl": b"newmtl a\nKd 0 1 0\nmap_Kd t.png\n", "t.png": png(FOUR)}
-    mesh = load_mesh(text, "obj", given, appearance=True)
+    inputs = {"m.mtl": b"newmtl a\nKd 0 1 0\nmap_Kd t.png\n", "t.png": png(FOUR)}
+    mesh = load_mesh(text, "obj", inputs, appearance=True)
     assert mesh.appearance.colors_at(np.arange(2), np.eye(3)[:2]).tolist() == [[0, 255, 0]] * 2
 
 
 def test_obj_vertex_colors_at_the_corners():
     text = b"v 0 0 0 1 0 0\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nf 1 2 3\n"
-    look = load_mesh(text, "obj", appearance=True).appearance
-    assert look.colors_at(np.zeros(3, int), np.eye(3)).tolist() == (np.eye(3) * 255).tolist()
+    appearance = load_mesh(text, "obj", appearance=True).appearance
+    assert appearance.colors_at(np.zeros(3, int), np.eye(3)).tolist() == (np.eye(3) * 255).tolist()
 
 
 def test_a_texture_on_another_machine_is_found_by_its_name():
@@ -152,7 +154,7 @@ def test_transparency_in_a_material_library():
         b"map_d -imfchan m mask.png\nnewmtl cut\nKd 0 0 1\nmap_d mask.png\n"
     )
     found = {name: looks[0] for name, looks in read_materials(library, files.get).items()}
-    opacities = {name: look.opacity for name, look in found.items()}
+    opacities = {name: appearance.opacity for name, appearance in found.items()}
     assert opacities == {
         "solid": 1,
         "glass": 0.25,
@@ -228,8 +230,8 @@ def test_vertex_and_face_colors_of_other_formats():
     plain = trimesh.Trimesh(SQUARE, FACES, vertex_colors=colors.astype(np.uint8), process=False)
     for kind in ("ply", "glb"):
         mesh = load_mesh(plain.export(file_type=kind), kind, appearance=True)
-        look = mesh.appearance
-        assert look.colors_at(np.zeros(3, int), np.eye(3)).tolist() == colors[:3, :3].tolist()
+        appearance = mesh.appearance
+        assert appearance.colors_at(np.zeros(3, int), np.eye(3)).tolist() == colors[:3, :3].tolist()
     assert (
         load_mesh(b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2", "off", appearance=True).appearance
         is None

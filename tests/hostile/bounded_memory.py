@@ -56,13 +56,13 @@ def _run(call: Callable[[], object], pipe: int) -> None:
         kind, text = "UserError", str(error)
     except BaseException as error:
         kind, text = type(error).__name__, str(error)[:300]
-    facts = {
+    metadata = {
         "kind": kind,
         "text": text,
         "bytes": _peak() - before,
         "seconds": time.monotonic() - started,
     }
-    os.write(pipe, json.dumps(facts).encode())
+    os.write(pipe, json.dumps(metadata).encode())
     os._exit(0)
 
 

@@ -260,14 +260,14 @@ def open_all(folder: Path, names: list[str]) -> None:
                 systems.load("voxel_gan").system.Trained.from_checkpoint(path, "cpu")
             else:
                 systems.from_checkpoint(path, "cpu")
-            said = ""
+            output = ""
         except UserError as error:
-            said = str(error)
+            output = str(error)
         except BaseException as error:
-            said = f"{type(error).__name__} {str(error)[:200]}"
+            output = f"{type(error).__name__} {str(error)[:200]}"
         grown = (memory("VmHWM") - before) / 1000
         seconds = round(time.perf_counter() - began, 2)
-        line = {"name": name, "said": said, "grown": round(grown), "seconds": seconds}
+        line = {"name": name, "said": output, "grown": round(grown), "seconds": seconds}
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         path.unlink()

@@ -62,12 +62,12 @@ def refused(place: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 
     def run(*words: str, status: int, names: str, may_change: tuple[str, ...] = ()) -> str:
         before = contents(place)
-        seen = cli.main(words)
+        actual = cli.main(words)
         out, err = capsys.readouterr()
         assert err.startswith("triform: ") and err.count("\n") == 1, err
         assert "Traceback" not in err and "traceback" not in err, err
         assert names in err and len(err) < LONGEST_LINE and err.rstrip("\n").isprintable(), err
-        assert (seen, out) == (status, ""), err
+        assert (actual, out) == (status, ""), err
         after = contents(place)
         changed = {
             name for name in {*before, *after} if before.get(name, ...) != after.get(name, ...)

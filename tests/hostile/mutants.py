@@ -181,8 +181,8 @@ def use(path: Path) -> str:
         assert isinstance(mesh, Mesh)
         voxelize(mesh, 16)
         for spacing in ("stratified", "farthest", "poisson"):
-            cloud = sample_surface(mesh, 64, 0, spacing=spacing)
-            assert np.isfinite(cloud.points).all() and len(cloud.points) == 64
+            points = sample_surface(mesh, 64, 0, spacing=spacing)
+            assert np.isfinite(points.points).all() and len(points.points) == 64
     except MeshError as error:
         text = str(error)
         assert "\n" not in text and len(text) < 700 and text.isprintable(), text

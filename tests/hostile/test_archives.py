@@ -53,8 +53,8 @@ def encrypted() -> bytes:
 def lying_size() -> bytes:
     """A zip archive that promises 2 GB in a member of four bytes."""
     content = bytearray(zip_of())
-    place = content.index(b"PK\1\2") + 20
-    content[place : place + 8] = b"\xff\xff\xff\x7f" * 2
+    position = content.index(b"PK\1\2") + 20
+    content[position : position + 8] = b"\xff\xff\xff\x7f" * 2
     return bytes(content)
 
 
@@ -194,11 +194,11 @@ def lzma_zip() -> bytes:
 @pytest.mark.parametrize("name", COUNTS)
 def test_archives_by_count_and_by_header(place: Path, name: str) -> None:
     """Nothing is unpacked of what would be a million folders, or one header of a gigabyte."""
-    make, said = COUNTS[name]
+    make, output = COUNTS[name]
     (place / "a.bin").write_bytes(make())
     before = contents(place)
     refusal = refused_cheaply(lambda: unpack(place / "a.bin", place / "out", max_files=100))
-    assert said in refusal and "a.bin" in refusal
+    assert output in refusal and "a.bin" in refusal
     assert contents(place) == before
 
 
@@ -215,5 +215,5 @@ def test_zip_of_a_directory_that_is_too_long(place: Path) -> None:
     content = bytearray(many_zip(1, lambda n: "a"))
     content[-22 + 12 : -22 + 16] = (2**31).to_bytes(4, "little")
     (place / "a.zip").write_bytes(content)
-    said = refused_cheaply(lambda: unpack(place / "a.zip", place / "out"))
-    assert "table of contents" in said or "damaged" in said
+    output = refused_cheaply(lambda: unpack(place / "a.zip", place / "out"))
+    assert "table of contents" in output or "damaged" in output

@@ -50,9 +50,11 @@ def test_every_system_is_there() -> None:
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_cheaply(opened: dict[str, dict[str, Any]], name: str) -> None:
-    seen = opened[name]
-    assert name in seen["said"] and "\n" not in seen["said"] and len(seen["said"]) < 500, seen
-    assert seen["grown"] < MEGABYTES and seen["seconds"] < SECONDS, seen
+    actual = opened[name]
+    assert name in actual["said"] and "\n" not in actual["said"] and len(actual["said"]) < 500, (
+        actual
+    )
+    assert actual["grown"] < MEGABYTES and actual["seconds"] < SECONDS, actual
 
 
 REASONS = {

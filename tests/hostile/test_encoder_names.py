@@ -69,11 +69,11 @@ def shipped_weights(name: str, path: Path, drop: str = "", **model: object) -> P
     config["model"] |= model
     if "image_encoder" in model:  # a frozen one is trained on a file of features
         config["data"] |= {"image_embeddings": "features.npz"}
-    kept = {
+    stored = {
         network: {key: each for key, each in state.items() if not key.startswith(drop or "\0")}
         for network, state in networks.items()
     }
-    checkpoint.export_weights(path, kept, config, system=system, metadata=metadata)
+    checkpoint.export_weights(path, stored, config, system=system, metadata=metadata)
     return path
 
 
@@ -92,8 +92,8 @@ def test_generate_loads_no_encoder_that_a_checkpoint_names(
         networks = {"cvae": trained["networks"]["cvae"]}
         checkpoint.export_weights(path, networks, state["config"], system="voxel_gan")
         name = Path(name).name if name.startswith("/") else name  # as it is written for sharing
-    said = refused(*GENERATE, "--checkpoint", path.name, status=1, names="--text_encoder")
-    assert path.name in said and repr(name) in said
+    output = refused(*GENERATE, "--checkpoint", path.name, status=1, names="--text_encoder")
+    assert path.name in output and repr(name) in output
 
 
 def test_generate_reads_no_folder_that_is_called_like_a_known_encoder(
@@ -153,8 +153,8 @@ def test_going_on_with_a_run_loads_nothing_that_it_names(
     refused: Refused, clip: Path, run: Path
 ) -> None:
     train = ("voxel_gan", "train", "--resume_from", "their_run")
-    said = refused(*train, status=1, names="--text_encoder")
-    assert "their_run/config.yaml" in said and "clip_folder" in said
+    output = refused(*train, status=1, names="--text_encoder")
+    assert "their_run/config.yaml" in output and "clip_folder" in output
     (run / "training.log").touch()
     config = ("voxel_gan", "train", "--config", "their_run/config.yaml")
     refused(*config, status=1, names="--text_encoder")
@@ -325,8 +325,8 @@ def test_caption_loads_no_encoder_that_weights_name(
     image(place / "image.png")
     torch.save({"weight": Evil()}, place / "evil.pth")
     caption = ("captioner", "caption", "--checkpoint", "model.safetensors", "--images")
-    said = refused(*caption, "image.png", status=1, names=f"with {flag}\n")
-    assert repr(next(iter(model.values()))) in said
+    output = refused(*caption, "image.png", status=1, names=f"with {flag}\n")
+    assert repr(next(iter(model.values()))) in output
     words = (*caption, "image.png", "--encoder", "test_vit", "--encoder_weights", "evil.pth")
     refused(*words, status=1, names="nothing in it was executed")
 

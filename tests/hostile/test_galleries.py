@@ -60,9 +60,9 @@ def change(path: Path, *statements: str | tuple[str, Iterable[Any]]) -> None:
 
 
 def refused(path: Path) -> str:
-    said = refused_cheaply(lambda: open_gallery(path))
-    assert GALLERY in said
-    return said
+    output = refused_cheaply(lambda: open_gallery(path))
+    assert GALLERY in output
+    return output
 
 
 BOMB = "(WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n)"
@@ -311,8 +311,8 @@ def test_a_change_by_another_process_is_not_overwritten(
     with pytest.raises(UserError, match="another process has changed it"):
         gallery.save()
     assert set(open_gallery(evil).records()) == {"a", "b", "c", "x"}
-    again = open_gallery(evil)
-    again.add(["y"], np.eye(1, DIM, dtype=np.float32), [{}], encoder="toy")
-    again.save()
-    again.save()  # its own file is no other process's
+    repeated = open_gallery(evil)
+    repeated.add(["y"], np.eye(1, DIM, dtype=np.float32), [{}], encoder="toy")
+    repeated.save()
+    repeated.save()  # its own file is no other process's
     assert json.dumps(sorted(open_gallery(evil).records())) == '["a", "b", "c", "x", "y"]'

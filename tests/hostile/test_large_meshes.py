@@ -40,12 +40,12 @@ def test_two_and_a_half_million_faces_fit_into_three_gigabytes(tmp_path: Path, s
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    said, memory = answer.stdout.splitlines()
+    output, memory = answer.stdout.splitlines()
     assert int(memory) < 3 * 2**30
     if suffix == "text.stl":  # 700 MB of words
-        assert said.startswith("refused") and "too much memory" in said
+        assert output.startswith("refused") and "too much memory" in output
     else:
-        assert said == f"faces {count}" and count > 2_490_000
+        assert output == f"faces {count}" and count > 2_490_000
 
 
 def write_wave(path: Path, side: int) -> int:

@@ -51,8 +51,12 @@ def test_one_texture_of_many_materials_is_kept_once(tmp_path):
             materials.append(line + (f"\nmap_d {name}" if kind == "masks" else ""))
         write_obj(folder, materials)
     found = measured(tmp_path, [f"{kind}/m.obj" for kind in kinds])
-    for kind, (said, memory, seconds) in zip(kinds, found.values(), strict=True):
-        assert said == "read" and memory < MEGABYTES and seconds < SECONDS, (kind, memory, seconds)
+    for kind, (output, memory, seconds) in zip(kinds, found.values(), strict=True):
+        assert output == "read" and memory < MEGABYTES and seconds < SECONDS, (
+            kind,
+            memory,
+            seconds,
+        )
         mesh = load_mesh(tmp_path / kind / "m.obj", appearance=True)
         shown = [each.texture for each in mesh.appearance.materials if each.texture is not None]
         assert len(shown) == 300 and len({id(each) for each in shown}) == 1, kind
@@ -78,20 +82,20 @@ def test_many_materials_of_a_glb_share_one_texture(tmp_path):
 def test_one_library_named_twenty_thousand_times_is_read_once(tmp_path):
     from triform.geometry.io.obj import read_obj
 
-    asked = []
+    requested = []
     texts = {"m.mtl": b"newmtl m0\nKd 1 0 0\n" + b"Ks 0 0 0\n" * 10_000}
 
     def find(name):
-        asked.append(name)
+        requested.append(name)
         return texts.get(name)
 
     text = "mtllib m.mtl\n" * 20_000 + SQUARE + "usemtl m0\nf 1/1 2/2 3/3\n"
     assert read_obj(text.encode(), find).face_colors.tolist() == [[255, 0, 0]]
-    assert asked == ["m.mtl"]
+    assert requested == ["m.mtl"]
     spellings = "".join(f"mtllib {'./' * n}m.mtl\n" for n in range(1500))
     write_obj(tmp_path, ["Kd 1 0 0"], spellings)
-    said, memory, seconds = measured(tmp_path, ["m.obj"])["m.obj"]
-    assert "material libraries are more than 1000" in said and "m.obj" in said
+    output, memory, seconds = measured(tmp_path, ["m.obj"])["m.obj"]
+    assert "material libraries are more than 1000" in output and "m.obj" in output
     assert memory < MEGABYTES and seconds < SECONDS
 
 
@@ -122,8 +126,8 @@ def test_a_glb_of_bombs_is_refused_before_one_is_decoded(tmp_path):
     (primitive,) = tree["meshes"][0]["primitives"]
     tree["meshes"][0]["primitives"] = [{**primitive, "material": n} for n in range(count)]
     (tmp_path / "m.glb").write_bytes(packed_glb(tree, NUMBERS + data))
-    said, memory, seconds = measured(tmp_path, ["m.glb"])["m.glb"]
-    assert "m.glb: its textures have more than" in said, said
+    output, memory, seconds = measured(tmp_path, ["m.glb"])["m.glb"]
+    assert "m.glb: its textures have more than" in output, output
     assert memory < MEGABYTES and seconds < SECONDS
 
 
@@ -183,6 +187,6 @@ def test_many_images_that_share_bytes_are_refused(tmp_path):
         {"pbrMetallicRoughness": {"baseColorTexture": {"index": n}}} for n in range(count)
     ]
     (tmp_path / "m.glb").write_bytes(packed_glb(tree, NUMBERS + bytes(size)))
-    said, memory, seconds = measured(tmp_path, ["m.glb"])["m.glb"]
-    assert "its textures have more than 536870912 bytes" in said
+    output, memory, seconds = measured(tmp_path, ["m.glb"])["m.glb"]
+    assert "its textures have more than 536870912 bytes" in output
     assert memory < MEGABYTES and seconds < SECONDS

@@ -128,12 +128,12 @@ def test_the_losses_of_a_step(gan, tagged, steps):
 def test_steps_with_the_penalty_process_real_images_in_float32(gan):
     data, training = {"dataset": "digits", "batch_size": 8}, {"r1": 0.1}
     system = gan.System(gan.Config.model_validate({"data": data, "training": training}))
-    batches, seen = system.batches(), []
+    batches, actual = system.batches(), []
     system.networks["discriminator"].register_forward_pre_hook(
-        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+        lambda *_: actual.append(torch.is_autocast_enabled("cpu"))
     )
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):
             system.step(next(batches), lambda *_: None)
     # real, fake, fake for the generator; the second step has no penalty
-    assert seen == [False, True, True, True, True, True]
+    assert actual == [False, True, True, True, True, True]

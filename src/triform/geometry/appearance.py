@@ -136,14 +136,15 @@ def concatenate_appearances(
     return Appearance(
         np.concatenate(material_parts),
         tuple(materials),
-        _concatenate_optional(uv_parts, counts, np.zeros((3, 2), np.float32)),
-        _concatenate_optional(color_parts, counts, np.full((3, 3), 255, np.uint8)),
+        concatenate_corners(uv_parts, counts, np.zeros((3, 2), np.float32)),
+        concatenate_corners(color_parts, counts, np.full((3, 3), 255, np.uint8)),
     )
 
 
-def _concatenate_optional(
+def concatenate_corners(
     arrays: list[np.ndarray | None], counts: list[int], fill: np.ndarray
 ) -> np.ndarray | None:
+    """Concatenate arrays over corners, missing ones filled; None if all are missing."""
     if all(array is None for array in arrays):
         return None
     return np.concatenate(

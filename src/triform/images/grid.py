@@ -1,5 +1,6 @@
 """Grids of small images, and folders of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,22 @@ def save_images(images: np.ndarray, output: Path, columns: int = 0) -> list[Path
     for path, image in zip(paths, images, strict=True):
         save_png(to_pil(image), path)
     return paths
+
+
+def save_row_groups(rows: Sequence[np.ndarray], output: Path, columns: int) -> None:
+    """Save one PNG: a row of the first array above a row of the second, ..., then their next rows.
+
+    Args:
+        rows: Arrays (N, C, H, W) uint8 of one shape, whose images belong together by index.
+        output: The PNG.
+        columns: Images per row, at most N.
+    """
+    cells = []
+    for start in range(0, len(rows[0]), columns):
+        for images in rows:
+            row = images[start : start + columns]
+            cells += [row, np.full((columns - len(row), *row.shape[1:]), BACKGROUND, np.uint8)]
+    save_images(np.concatenate(cells), output, columns)
 
 
 def check_png(output: Path) -> None:

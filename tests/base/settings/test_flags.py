@@ -75,8 +75,8 @@ def test_words_before_the_flags() -> None:
         target: str = Field(description="Folder.")
         force: bool = Field(False, description="Replace.")
 
-    given = parse(Copy, ["a", "b", "c", "--force"])
-    assert (given.sources, given.target, given.force) == (("a", "b"), "c", True)
+    inputs = parse(Copy, ["a", "b", "c", "--force"])
+    assert (inputs.sources, inputs.target, inputs.force) == (("a", "b"), "c", True)
     assert parse(Copy, ["a", "b", "--target", "t"]).sources == ("a", "b")
     with pytest.raises(UsageError, match="TARGET is needed, before the flags or as --target"):
         parse(Copy, ["a"])

@@ -44,13 +44,13 @@ def give_box() -> Callable[..., str]:
 def meshes(tmp_path: Path) -> Path:
     """Four boxes in two class folders, one of them with a material beside it."""
     folder = tmp_path / "meshes"
-    for place, sides in {
+    for position, sides in {
         "chair/tall": (1, 3, 1),
         "chair/wide": (3, 1, 1),
         "table/flat": (2, 0.2, 3),
         "table/cube": (1, 1, 1),
     }.items():
-        path = folder / f"{place}.obj"
+        path = folder / f"{position}.obj"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(box(*sides))
     (folder / "chair" / "paint.mtl").write_text(RED)

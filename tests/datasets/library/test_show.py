@@ -125,8 +125,8 @@ def test_points_as_a_image() -> None:
     assert abs(np.ptp(rows) + 1 - across) < 3 and abs(np.ptp(columns) + 1 - across) < 3
     assert abs(rows.mean() - 50) < 1.5 and abs(columns.mean() - 50) < 1.5
     front = np.where(points[:, 2:] > 0, [[255, 0, 0]], [[0, 0, 255]]).astype(np.uint8)
-    seen = draw_points(points, front, 101, azimuth=0.0, elevation=0.0)
-    middle = seen[30:70, 30:70]
+    actual = draw_points(points, front, 101, azimuth=0.0, elevation=0.0)
+    middle = actual[30:70, 30:70]
     assert (middle[..., 0] > middle[..., 2]).all()
     behind = draw_points(points, front, 101, azimuth=np.pi, elevation=0.0)[30:70, 30:70]
     assert (behind[..., 2] > behind[..., 0]).all()

@@ -12,8 +12,8 @@ from triform.datasets.library.store import Store, StoreError
 
 @pytest.fixture(params=["folder", "file", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, memory: str) -> Store:
-    place = {"folder": str(tmp_path / "new"), "file": f"file://{tmp_path}/new", "memory": memory}
-    return Store(place[request.param])
+    position = {"folder": str(tmp_path / "new"), "file": f"file://{tmp_path}/new", "memory": memory}
+    return Store(position[request.param])
 
 
 def test_files_come_back(store: Store) -> None:

@@ -39,8 +39,8 @@ def test_an_assembly_is_flattened_with_its_colors():
     boxes = (mesh.face_colors == [255, 128, 64]).all(axis=1)
     assert boxes.sum() == 4 * 12
     assert (mesh.face_colors[~boxes] == mesh.face_colors[~boxes][0]).all()
-    seen = mesh.appearance.colors_at(np.arange(len(boxes)), np.full((len(boxes), 3), 1 / 3))
-    assert np.array_equal(seen[boxes], mesh.face_colors[boxes])
+    actual = mesh.appearance.colors_at(np.arange(len(boxes)), np.full((len(boxes), 3), 1 / 3))
+    assert np.array_equal(actual[boxes], mesh.face_colors[boxes])
     found = mesh.triangles[boxes].reshape(4, 36, 3) * 1000
     extents = np.concatenate([found.min(axis=1), found.max(axis=1)], axis=1).round(3).tolist()
     assert sorted(extents) == [

@@ -206,10 +206,11 @@ def test_the_losses_of_a_step(tagged):
 def test_a_step_has_the_rate_of_its_place_in_the_run(tagged):
     system = System(small(tagged))
     system.total_steps = 400
+    batch = next(iter(system.batches()))
     for steps, factor in ((0, 1.0), (200, 1.0), (300, 0.5), (400, 0.0)):
         system.num_steps = steps
         for optimizer in system.optimizers.values():
             optimizer.param_groups[0]["lr"] = 1.0  # as the engine sets it before each step
-        system.step(next(iter(system.batches())), lambda *_: None)
+        system.step(batch, lambda *_: None)
         rates = [optimizer.param_groups[0]["lr"] for optimizer in system.optimizers.values()]
         assert rates == [factor, factor]

@@ -42,9 +42,9 @@ def test_batches_belong_together_and_do_not_depend_on_how_they_are_gathered():
         assert torch.equal(batch["action"], row % 3)
         assert torch.equal(batch["reward"], row / 2)
         assert torch.equal(batch["bootstrap"], (row % 2 == 0).float())
-    again = list(replay.batches(rows[37:]))
+    repeated = list(replay.batches(rows[37:]))
     assert all(
-        torch.equal(a["reward"], b["reward"]) for a, b in zip(again, batches[37:], strict=True)
+        torch.equal(a["reward"], b["reward"]) for a, b in zip(repeated, batches[37:], strict=True)
     )
 
 

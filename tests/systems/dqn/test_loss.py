@@ -14,8 +14,8 @@ RATED = torch.tensor([[1.0, 5.0], [7.0, 8.0], [4.0, 2.0]])
 def test_targets_by_hand():
     targets = td_targets(REWARDS, GOES_ON, RATED, None, 0.5)
     assert targets.tolist() == [1 + 2.5, 2, 3 + 2]
-    chosen = torch.tensor([[9.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
-    targets = td_targets(REWARDS, GOES_ON, RATED, chosen, 0.5)
+    selected = torch.tensor([[9.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    targets = td_targets(REWARDS, GOES_ON, RATED, selected, 0.5)
     assert targets.tolist() == [1 + 0.5, 2, 3 + 1]
 
 

@@ -44,14 +44,14 @@ gymnasium.register("triform-test/Ending-v0", Ending)
 
 def settings(folder, **groups) -> Config:
     data = {"learning_starts": 16, "batch_size": 16, "steps_per_epoch": 400, "replay_size": 200}
-    given = {
+    inputs = {
         "device": "cpu",
         "data": {**data, "evaluation_episodes": 2, **groups.pop("data", {})},
         "model": {"hidden_size": 8, "num_layers": 1},
         "training": {"epochs": 1, "lr": 0.02, **groups.pop("training", {})},
         "logging": {"runs_dir": str(folder), "sample_every": 0},
     }
-    return Config.model_validate({**given, **groups})
+    return Config.model_validate({**inputs, **groups})
 
 
 @pytest.mark.parametrize(("name", "value"), [("Still", 2.0), ("Ending", 1.0)])

@@ -38,14 +38,14 @@ def test_unequal_examples_classify_by_their_own_means(metric):
     labels = torch.tensor([[0, 1, 0, 0, 1]])
     with torch.no_grad():
         logits = network(support, labels, query, 2)[0]
-        points, asked = network.embedding(support[0]), network.embedding(query[0])
+        points, requested = network.embedding(support[0]), network.embedding(query[0])
     for number in range(2):
         own = points[labels[0] == number]
         if metric == "cosine":
             mean = F.normalize(own, dim=1).mean(0)
-            expected = 10 * F.cosine_similarity(asked, mean[None])
+            expected = 10 * F.cosine_similarity(requested, mean[None])
         else:
-            expected = -(asked - own.mean(0)).square().sum(1)
+            expected = -(requested - own.mean(0)).square().sum(1)
         torch.testing.assert_close(logits[:, number], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -58,10 +58,10 @@ def by_hand(network, sampler, episodes: int, seed: int) -> tuple[float, float, f
         for task in range(len(numbers)):
             with torch.no_grad():
                 points = network.embedding(batch["support"][task])
-                asked = network.embedding(batch["query"][task])
+                requested = network.embedding(batch["query"][task])
             labels = batch["support_labels"][task]
             means = torch.stack([points[labels == n].mean(0) for n in range(int(labels.max()) + 1)])
-            distances = torch.cdist(asked.double(), means.double()).square()
+            distances = torch.cdist(requested.double(), means.double()).square()
             truth = batch["query_labels"][task]
             scores.append(float((distances.argmin(1) == truth).double().mean()))
             some.append(float(F.cross_entropy(-distances, truth)))

@@ -61,8 +61,8 @@ def test_one_shot_is_the_nearest_neighbour():
     network = ProtoNet(ModelConfig(hidden_channels=8, num_blocks=2), 1, 8).eval()
     support, query = torch.rand(1, 4, 1, 8, 8), torch.rand(1, 7, 1, 8, 8)
     logits = network(support, torch.tensor([[3, 1, 0, 2]]), query, 4)
-    points, asked = network.embedding(support[0]), network.embedding(query[0])
-    nearest = torch.tensor([3, 1, 0, 2])[torch.cdist(asked, points).argmin(1)]
+    points, requested = network.embedding(support[0]), network.embedding(query[0])
+    nearest = torch.tensor([3, 1, 0, 2])[torch.cdist(requested, points).argmin(1)]
     assert torch.equal(logits[0].argmax(-1), nearest)
 
 
@@ -72,8 +72,8 @@ def test_cosine_ignores_length():
     support, query = torch.rand(1, 4, 1, 8, 8), torch.rand(1, 3, 1, 8, 8)
     labels = torch.arange(4)[None]
     logits = network(support, labels, query, 4)
-    points, asked = network.embedding(support[0]), network.embedding(query[0])
-    expected = 10 * F.cosine_similarity(asked[:, None], points[None], dim=-1)
+    points, requested = network.embedding(support[0]), network.embedding(query[0])
+    expected = 10 * F.cosine_similarity(requested[:, None], points[None], dim=-1)
     torch.testing.assert_close(logits[0], expected)
 
 

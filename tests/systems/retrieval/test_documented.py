@@ -96,32 +96,32 @@ def test_the_whole_documented_way(flags, encoder_folder, library):
     retriever.overrides = EncoderOverrides(image=str(encoder_folder))
     with Image.open(image) as image:
         by_name = retriever.encode_images([image])
-        again = retriever.encode_features(encoder.encode([image]))
-    np.testing.assert_array_equal(by_name, again)
+        repeated = retriever.encode_features(encoder.encode([image]))
+    np.testing.assert_array_equal(by_name, repeated)
     assert by_name.shape == (1, 24) and np.linalg.norm(by_name) == pytest.approx(1, abs=1e-5)
     with pytest.raises(UserError, match="reads 12 numbers"):
         retriever.encode_features(np.zeros((1, 13), np.float32))
 
 
 def test_four_groups_with_the_documented_rates(flags):
-    made = System(preset("documented", *flags))
-    groups = made.optimizers["main"].param_groups
-    seen = {(round(group["lr"], 9), group["weight_decay"]) for group in groups}
-    assert seen == {(2e-4, 0.05), (2e-4, 0.0), (2e-5, 0.05), (2e-5, 0.0)}
-    batch = next(iter(made.batches()))
+    generated = System(preset("documented", *flags))
+    groups = generated.optimizers["main"].param_groups
+    actual = {(round(group["lr"], 9), group["weight_decay"]) for group in groups}
+    assert actual == {(2e-4, 0.05), (2e-4, 0.0), (2e-5, 0.05), (2e-5, 0.0)}
+    batch = next(iter(generated.batches()))
     assert batch["images"].shape == (8, 4, 12, 1, 1) and batch["texts"].shape == (8, 0)
     # ten epochs of warm-up
-    assert made.config.training.warmup_steps == 10 * made.num_batches
+    assert generated.config.training.warmup_steps == 10 * generated.num_batches
 
 
 def test_features_are_those_of_the_file(flags, features):
-    made = System(preset("documented", *flags))
+    generated = System(preset("documented", *flags))
     with np.load(features) as arrays:
         rows = dict(zip(arrays["filenames"].tolist(), arrays["embeddings"], strict=True))
-    name = made.dataset.ids[3]
+    name = generated.dataset.ids[3]
     for view in range(4):
         stored = rows[f"{name}_view{view + 1}.png"]
-        np.testing.assert_array_equal(made.dataset.features[3, view], stored)
+        np.testing.assert_array_equal(generated.dataset.features[3, view], stored)
 
 
 def test_it_begins_with_published_weights(flags, tmp_path):
@@ -132,8 +132,10 @@ def test_it_begins_with_published_weights(flags, tmp_path):
     state["module.model.norm.weight"] = torch.ones(32)  # what only pre-training needs
     state["module.model.decoder.mask_token"] = torch.zeros(1, 1, 32)
     torch.save({"base_model": state}, tmp_path / "best_lvis.pth")
-    made = System(preset("documented", *flags, "--point_weights", str(tmp_path / "best_lvis.pth")))
-    for key, tensor in made.point_encoder.state_dict().items():
+    generated = System(
+        preset("documented", *flags, "--point_weights", str(tmp_path / "best_lvis.pth"))
+    )
+    for key, tensor in generated.point_encoder.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[key])
     other = ReCon(source.shape.__class__(embed_dim=64, num_heads=1, out_dim=24))
     torch.save({"base_model": other.state_dict()}, tmp_path / "other.pth")
@@ -145,14 +147,14 @@ def test_stale_or_missing_features_are_one_line(flags, features, tmp_path):
     with pytest.raises(UserError, match=r"images\.npz"):
         System(preset("documented", *flags, "--image_encoder", "vit_large_patch14_dinov2"))
     with np.load(features) as arrays:
-        kept = {key: arrays[key] for key in arrays.files}
+        stored = {key: arrays[key] for key in arrays.files}
     keep = [
-        not name.startswith(kept["filenames"][0].split("_view")[0])
-        for name in kept["filenames"].tolist()
+        not name.startswith(stored["filenames"][0].split("_view")[0])
+        for name in stored["filenames"].tolist()
     ]
     for key in ("embeddings", "filenames", "digests"):
-        kept[key] = kept[key][keep]
-    np.savez(tmp_path / "less.npz", **kept)
+        stored[key] = stored[key][keep]
+    np.savez(tmp_path / "less.npz", **stored)
     with pytest.raises(UserError, match=r"less\.npz: lacks "):
         System(preset("documented", *flags, "--image_embeddings", str(tmp_path / "less.npz")))
 

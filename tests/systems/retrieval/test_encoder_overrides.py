@@ -22,15 +22,15 @@ class Fake:
 
 
 def test_the_users_text_encoder_is_loaded(monkeypatch):
-    asked = []
+    requested = []
     monkeypatch.setattr(
-        trained, "load_text_encoder", lambda name, device: asked.append(name) or Fake(384)
+        trained, "load_text_encoder", lambda name, device: requested.append(name) or Fake(384)
     )
-    for given, expected in ((None, "minilm"), ("", "minilm"), ("./mine", "./mine")):
+    for inputs, expected in ((None, "minilm"), ("", "minilm"), ("./mine", "./mine")):
         retriever = Retriever.from_checkpoint(shipped("retrieval"), "cpu")
-        retriever.overrides = EncoderOverrides(text=given)
+        retriever.overrides = EncoderOverrides(text=inputs)
         assert retriever.encode_texts(["a chair"]).shape == (1, retriever.dim)
-        assert asked.pop() == expected
+        assert requested.pop() == expected
 
 
 def test_an_encoder_of_another_width_is_one_line(monkeypatch):

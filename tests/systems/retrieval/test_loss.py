@@ -29,14 +29,14 @@ def against(one: torch.Tensor, many: torch.Tensor, hidden: set[tuple[int, int]] 
 
     forward, backward = [], []
     for i in range(count):
-        seen = [
+        actual = [
             (j, math.exp(logit(i, j, v)))
             for j in range(count)
             for v in range(views)
             if (i, j) not in hidden
         ]
-        own = sum(value for j, value in seen if j == i)
-        forward.append(-math.log(own / sum(value for _, value in seen)))
+        own = sum(value for j, value in actual if j == i)
+        forward.append(-math.log(own / sum(value for _, value in actual)))
         for v in range(views):
             every = [math.exp(logit(j, i, v)) for j in range(count) if (j, i) not in hidden]
             backward.append(-math.log(math.exp(logit(i, i, v)) / sum(every)))

@@ -27,22 +27,22 @@ def catalogue(monkeypatch):
         )
         for name in names
     }
-    seen: dict = {"galleries": [], "queries": [], "points": []}
+    actual: dict = {"galleries": [], "queries": [], "points": []}
 
     def queries(retriever, images):
-        seen["queries"].append(list(images))
+        actual["queries"].append(list(images))
         return "asked"
 
     def gallery(retriever, some):
-        seen["galleries"].append([shape.object_id for shape in some])
+        actual["galleries"].append([shape.object_id for shape in some])
         return SimpleNamespace(learned=IMAGES.numpy())
 
     def points(retriever, objects, rows):
-        seen["points"].append(list(rows))
+        actual["points"].append(list(rows))
         return POINTS.numpy()
 
     def comparing(asked, gallery, points):
-        count = len(seen["galleries"][-1])
+        count = len(actual["galleries"][-1])
         if count == 3:
             return {"views": BY_VIEWS, "plain baseline": BY_PLAIN}
         whole = np.insert(BY_VIEWS, 1, 0.6, axis=1)  # the mesh without a preview
@@ -54,12 +54,12 @@ def catalogue(monkeypatch):
     monkeypatch.setattr(previews, "embed_gallery", gallery)
     monkeypatch.setattr(previews, "embed_points", points)
     monkeypatch.setattr(previews, "similarities", comparing)
-    seen["objects"] = SimpleNamespace(
+    actual["objects"] = SimpleNamespace(
         sources=names,
         captions=(("a",), (), ("b",), ()),
         splits=("test",) * 4,
     )
-    return seen
+    return actual
 
 
 def measured(catalogue, retriever=None, **settings):
@@ -121,13 +121,13 @@ def test_names_by_points_by_the_mean_view_and_by_both(catalogue):
     """a is of the first of the three, b of the second."""
     report = measured(catalogue, Retriever())
     found = by(report["previews"], "query", "by")
-    asked = Retriever().encode_texts(["a", "b"]).astype(float)
+    requested = Retriever().encode_texts(["a", "b"]).astype(float)
     mean = np.array(SINGLE).mean(1)
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
-    both = asked @ mean.T + NAME_POINT_WEIGHT * asked
+    both = requested @ mean.T + NAME_POINT_WEIGHT * requested
     for name, similarity in (
-        ("points", asked),
-        ("mean view", asked @ mean.T),
+        ("points", requested),
+        ("mean view", requested @ mean.T),
         ("mean view and points", both),
     ):
         ranks = [1 + int((row > row[own]).sum()) for own, row in enumerate(similarity)]
@@ -135,11 +135,11 @@ def test_names_by_points_by_the_mean_view_and_by_both(catalogue):
 
 
 def test_hard_previews_are_counted_each_and_in_the_mean(monkeypatch):
-    kinds, asked = [*HARD_KINDS, *FURTHER_KINDS], []
+    kinds, requested = [*HARD_KINDS, *FURTHER_KINDS], []
     monkeypatch.setattr(previews, "frame", lambda image, size: (image, size))
 
     def corrupt(image, kind, random):
-        asked.append((*image, kind, int(random.integers(1000))))
+        requested.append((*image, kind, int(random.integers(1000))))
         return np.full((1, 1, 3), kinds.index(kind), np.uint8)
 
     monkeypatch.setattr(previews, "corrupt", corrupt)
@@ -161,7 +161,7 @@ def test_hard_previews_are_counted_each_and_in_the_mean(monkeypatch):
     assert rows == {**expected, ("mean of these",): {"views": round(mean, 4)}}
     random = np.random.default_rng(3)
     drawn = [int(random.integers(1000)) for _ in range(8)]
-    assert asked == [
+    assert requested == [
         (letter, 128, kind, value)
         for kind in kinds
         for letter, value in zip("abcdefgh", drawn, strict=True)

@@ -44,16 +44,16 @@ def test_objects_are_those_of_the_library(library, objects):
 
 def test_the_second_reading_makes_nothing(library, objects, monkeypatch):
     monkeypatch.setattr("triform.datasets.array_cache._write", None)
-    again = read_dataset(library, image_size=32)
-    assert np.array_equal(again.views, objects.views)
+    repeated = read_dataset(library, image_size=32)
+    assert np.array_equal(repeated.views, objects.views)
 
 
 def test_a_batch_depends_on_its_generator_alone(objects):
     fetch = batches(objects, virtual_colors=0.5, mirror=True, point_jitter=0.01, color_drop=0.5)
-    first, again = (fetch([3, 1, 4], generator("batch", 7)) for _ in range(2))
+    first, repeated = (fetch([3, 1, 4], generator("batch", 7)) for _ in range(2))
     other = fetch([3, 1, 4], generator("batch", 8))
     for key in first:
-        assert torch.equal(first[key], again[key])
+        assert torch.equal(first[key], repeated[key])
     assert not torch.equal(first["points"], other["points"])
     assert first["object"].tolist() == [3, 1, 4]
 
@@ -67,8 +67,8 @@ def test_without_augmentation_a_batch_is_what_is_stored(objects):
     assert near.amin(1).max() < 0.25
     assert batch["points"].norm(dim=-1).max() == pytest.approx(1)
     views = fetch.unaugmented_images(np.array([2]))[0]
-    for seen in batch["images"][0]:
-        assert (views - seen).abs().flatten(1).amax(1).min() == 0
+    for actual in batch["images"][0]:
+        assert (views - actual).abs().flatten(1).amax(1).min() == 0
 
 
 def test_a_mirrored_object_is_mirrored_in_cloud_and_image(objects):

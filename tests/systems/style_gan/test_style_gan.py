@@ -90,8 +90,8 @@ def test_truncated_images_come_from_styles_nearer_to_the_average():
         w = average + 0.5 * (generator.mapping(z) - average)
         images = generator.synthesis(generator.broadcast(w))
     half = generate_images(partial(generator.generate, truncation=0.5), z, 4)
-    wanted = ((images + 1) / 2 * 255).round().clamp(0, 255)
-    torch.testing.assert_close(half.float(), wanted, rtol=0, atol=1)
+    expected = ((images + 1) / 2 * 255).round().clamp(0, 255)
+    torch.testing.assert_close(half.float(), expected, rtol=0, atol=1)
     whole = generate_images(partial(generator.generate, truncation=0.0), z, 4)
     assert (whole == whole[:1]).all() and not (half == half[:1]).all()
 
@@ -130,18 +130,18 @@ def run(tmp_path_factory):
 
 
 def test_generate_mix_and_evaluate(run, tmp_path, capsys):
-    given, sheet = ["--checkpoint", str(run)], tmp_path / "mixed.png"
+    inputs, sheet = ["--checkpoint", str(run)], tmp_path / "mixed.png"
     folder = tmp_path / "generated"
     assert (
-        cli.main(["style_gan", "generate", *given, "--num_samples", "3", "--output", str(folder)])
+        cli.main(["style_gan", "generate", *inputs, "--num_samples", "3", "--output", str(folder)])
         == 0
     )
     assert len(list(folder.iterdir())) == 3
     size = ["--rows", "2", "--columns", "3"]
-    assert cli.main(["style_gan", "mix", *given, *size, "--output", str(sheet)]) == 0
+    assert cli.main(["style_gan", "mix", *inputs, *size, "--output", str(sheet)]) == 0
     assert np.asarray(Image.open(sheet)).shape == (8 * (3 * 10 + 2), 8 * (4 * 10 + 2))
     capsys.readouterr()
-    assert cli.main(["style_gan", "evaluate", *given, "--num_samples", "200", "--json"]) == 0
+    assert cli.main(["style_gan", "evaluate", *inputs, "--num_samples", "200", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kernel_distance"] > 0
-    assert cli.main(["style_gan", "mix", *given, "--crossover", "9"]) == 2
+    assert cli.main(["style_gan", "mix", *inputs, "--crossover", "9"]) == 2
     assert "crossover: 9" in capsys.readouterr().err

@@ -20,9 +20,9 @@ def test_bernoulli_by_hand():
 def test_gaussian_by_torchs_distribution():
     random = torch.Generator().manual_seed(1)
     train, test = torch.randint(256, (2, 50, 1, 2, 2), generator=random).byte()
-    known, asked = train.double() / 255, test.double() / 255
+    known, requested = train.double() / 255, test.double() / 255
     normal = torch.distributions.Normal(known.mean(0), known.std(0))
-    wanted = -normal.log_prob(asked).flatten(1).sum(1).mean()
+    expected = -normal.log_prob(requested).flatten(1).sum(1).mean()
     assert independent_pixels(train, test, bernoulli=False) == pytest.approx(
-        float(wanted), rel=1e-4
+        float(expected), rel=1e-4
     )

@@ -114,14 +114,14 @@ def test_active_units_are_counted_over_all_images_at_the_given_variance():
 
 
 def small(tagged, **training) -> Config:
-    given = {"beta": 3.0, "lr": 0.003, **training}
+    inputs = {"beta": 3.0, "lr": 0.003, **training}
     return Config.model_validate(
         {
             "device": "cpu",
             "seed": 3,
             "data": {"dataset": str(tagged.folder)},
             "model": {"latent_dim": 4, "width": 8, "likelihood": "gaussian", "sigma": 0.5},
-            "training": given,
+            "training": inputs,
         }
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from triform.base.seeding import generator
-from triform.images.grid import check_png, save_images
+from triform.images.grid import check_png, save_row_groups
 from triform.images.latent_map import save_latent_map
 from triform.layers.image_spec import ImageSpec
 from triform.metrics.intervals import mean_and_interval
@@ -73,13 +73,9 @@ def reconstruct(settings: ReconstructConfig) -> dict[str, Any]:
     noise = model.noise_factor if settings.noise_factor < 0 else settings.noise_factor
     images = splits.part("test", settings.num_samples)
     inputs, reconstructions, _ = model.reconstruct(images, noise, settings.seed)
+    shown = (images, inputs, reconstructions) if noise else (images, reconstructions)
     columns = min(COLUMNS, len(images))
-    cells = []
-    for rows in torch.split(torch.arange(len(images)), columns):
-        blank = torch.full_like(images[: columns - len(rows)], 255)
-        for shown in (images, inputs, reconstructions) if noise else (images, reconstructions):
-            cells += [shown[rows], blank]
-    save_images(torch.cat(cells).numpy(), settings.output, columns)
+    save_row_groups([part.numpy() for part in shown], settings.output, columns)
     if settings.latent_map is not None:
         rows = splits.rows["test"][:MAP_IMAGES]
         _, _, latents = model.reconstruct(splits.images[rows], 0.0, settings.seed)

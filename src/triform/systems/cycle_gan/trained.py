@@ -13,7 +13,7 @@ from tqdm import tqdm
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.images.find import find_images
-from triform.images.grid import save_images, save_png, to_pil
+from triform.images.grid import save_images, save_png, save_row_groups, to_pil
 from triform.images.read import on_background, read_image
 from triform.layers.image_spec import ImageSpec
 from triform.systems.cycle_gan.config import Config, Direction, TranslateConfig
@@ -123,15 +123,9 @@ def _unique_name(stem: str, used: set[str]) -> str:
 
 def _save_pairs(pairs: list[tuple[Tensor, Tensor]], size: int, path: Path) -> None:
     """Save rows of originals, each above its translations, resized to the training size."""
-    resized = [[_resize(image, size) for image in pair] for pair in pairs]
-    columns = min(len(pairs), COLUMNS)
-    cells = []
-    for start in range(0, len(pairs), COLUMNS):
-        row = resized[start : start + COLUMNS]
-        blank = [np.full_like(row[0][0], 255)] * (columns - len(row))
-        for originals_or_translations in zip(*row, strict=True):
-            cells += [*originals_or_translations, *blank]
-    save_images(np.stack(cells), path, columns)
+    sides = zip(*pairs, strict=True)
+    rows = [np.stack([_resize(image, size) for image in side]) for side in sides]
+    save_row_groups(rows, path, min(len(pairs), COLUMNS))
 
 
 def _resize(image: Tensor, size: int) -> np.ndarray:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from triform.images.grid import save_images
+from triform.images.grid import save_row_groups
 from triform.metrics.precision_recall import nearest_neighbors
 
 COLUMNS = 12
@@ -22,10 +21,5 @@ def save_nearest_neighbors(generated: Tensor, train: Tensor, path: Path, rows: i
     """
     shown = generated[:: max(1, len(generated) // (COLUMNS * rows))][: COLUMNS * rows]
     _, indices = nearest_neighbors(shown.flatten(1).float(), train.flatten(1).float())
-    cells = []
-    for above, below in zip(
-        torch.split(shown, COLUMNS), torch.split(train[indices], COLUMNS), strict=True
-    ):
-        blank = above.new_full((COLUMNS - len(above), *above.shape[1:]), 255)
-        cells += [above, blank, below, blank]
-    save_images(torch.cat(cells).numpy(), path.with_suffix(".png"), COLUMNS)
+    pairs = (shown.numpy(), train[indices].numpy())
+    save_row_groups(pairs, path.with_suffix(".png"), COLUMNS)

@@ -38,9 +38,9 @@ def misbehave(how: str) -> tuple[str, str]:
     if how == "hang":
         time.sleep(600)
     if how == "eat":
-        kept = []
+        stored = []
         while True:
-            kept.append(bytearray(2**25))
+            stored.append(bytearray(2**25))
             time.sleep(0.01)
     return how, "done"
 

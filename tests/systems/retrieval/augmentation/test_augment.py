@@ -60,8 +60,8 @@ def test_reframing_fills_the_image_after_a_roll():
     out = augment._reframe(
         images, torch.tensor([0, 0.3, -0.6, 1.5]), none + 1, torch.zeros(4, 2), torch.ones(4, 2)
     )
-    seen = out[:, 3] > 0.5
-    for mask in seen:  # a disc stays one, whichever way it is rolled
+    actual = out[:, 3] > 0.5
+    for mask in actual:  # a disc stays one, whichever way it is rolled
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
         for found in (rows, columns):
             assert found[0] <= 6 and found[-1] >= 57

@@ -57,8 +57,8 @@ def test_gallery_views_show_the_front_first():
     views = gallery_views(mesh(), 32)
     assert views.shape == (36, 32, 32, 4) and len(gallery_cameras(0.7)) == 36
     assert np.array_equal(views, gallery_views(mesh(), 32))
-    seen = views[0][views[0][..., 3] > 250]
-    assert (seen[:, 0] > 1.5 * seen[:, 1]).mean() > 0.5
+    actual = views[0][views[0][..., 3] > 250]
+    assert (actual[:, 0] > 1.5 * actual[:, 1]).mean() > 0.5
     assert all((view[..., 3] > 0).any(1).sum() > 28 for view in views)  # it is tall
 
 

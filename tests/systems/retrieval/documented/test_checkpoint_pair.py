@@ -54,9 +54,9 @@ def test_the_documented_files_are_there_and_safe(tiny_run):
 def test_best_files_hold_the_best_recall(tiny_run):
     lines = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
     for way in ("img2pc", "pc2img"):
-        seen = [line[f"val/{way}_recall@3"] for line in lines if f"val/{way}_recall@3" in line]
+        actual = [line[f"val/{way}_recall@3"] for line in lines if f"val/{way}_recall@3" in line]
         path = tiny_run / "checkpoints" / f"moe_recall@3_{way}.pth"
-        assert len(seen) == 3 and recall_of(path) == pytest.approx(max(seen))
+        assert len(actual) == 3 and recall_of(path) == pytest.approx(max(actual))
 
 
 def test_a_worse_epoch_overwrites_nothing(tmp_path):
@@ -98,7 +98,7 @@ def test_a_saved_point_encoder_is_a_frozen_backbone(tiny_run, objects):
 
 
 def test_pair_and_checkpoint_say_the_same(tiny_run, retriever, objects):
-    clouds, images = objects.points[:3], [Image.fromarray(v) for v in objects.views[:3, 0]]
+    point_sets, images = objects.points[:3], [Image.fromarray(v) for v in objects.views[:3, 0]]
     moe, points = (tiny_run / "checkpoints" / name for name in PAIRS[0])
     pair = open_retriever(f"{moe}:{points}", "cpu")
     # both are of one of three epochs: the same space where they are of the same one
@@ -107,7 +107,9 @@ def test_pair_and_checkpoint_say_the_same(tiny_run, retriever, objects):
     assert pair.config == retriever.config
     if epochs == {best}:
         np.testing.assert_allclose(
-            pair.encode_points(list(clouds)), retriever.encode_points(list(clouds)), atol=1e-6
+            pair.encode_points(list(point_sets)),
+            retriever.encode_points(list(point_sets)),
+            atol=1e-6,
         )
         np.testing.assert_allclose(
             pair.encode_images(images), retriever.encode_images(images), atol=1e-6
@@ -118,14 +120,14 @@ def test_pair_and_checkpoint_say_the_same(tiny_run, retriever, objects):
 
 def test_embeddings_are_of_length_one_in_one_space(retriever, objects, workspace):
     shapes = list_shapes(load_dataset(["testdataset:32"], workspace / "datasets"))[:3]
-    made = [
+    generated = [
         retriever.encode_images([Image.fromarray(v) for v in objects.views[:4, 0]]),
         retriever.encode_meshes([shape.load() for shape in shapes]),
         retriever.encode_points(list(objects.points[:5]), list(objects.colors[:5])),
         retriever.encode_texts(["a chair", "a table"]),
     ]
-    assert [len(vectors) for vectors in made] == [4, 3, 5, 2]
-    for vectors in made:
+    assert [len(vectors) for vectors in generated] == [4, 3, 5, 2]
+    for vectors in generated:
         assert vectors.dtype == np.float32 and vectors.shape[1] == retriever.dim == 32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert retriever.encode_images([]).shape == (0, 32)
@@ -133,9 +135,9 @@ def test_embeddings_are_of_length_one_in_one_space(retriever, objects, workspace
 
 
 def test_a_batch_is_its_parts(retriever, objects):
-    clouds = list(objects.points[:5])
-    together = retriever.encode_points(clouds)
-    alone = np.concatenate([retriever.encode_points([cloud]) for cloud in clouds])
+    point_sets = list(objects.points[:5])
+    together = retriever.encode_points(point_sets)
+    alone = np.concatenate([retriever.encode_points([points]) for points in point_sets])
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 

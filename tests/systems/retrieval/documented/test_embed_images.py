@@ -129,12 +129,12 @@ def test_an_interrupted_run_goes_on(settings, monkeypatch):
     expected = read_embeddings(embed(settings(output=Path("whole.npz").absolute()))["file"])
     Path("whole.npz").unlink()
     monkeypatch.setattr(embed_images, "PART", 5)
-    seen = []
+    actual = []
     forward = ImageEncoder.forward
 
     def stop(self, images):
-        seen.append(len(images))
-        if sum(seen) > 7:
+        actual.append(len(images))
+        if sum(actual) > 7:
             raise KeyboardInterrupt
         return forward(self, images)
 
@@ -142,14 +142,14 @@ def test_an_interrupted_run_goes_on(settings, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         embed(settings())
     assert len(list(Path(f"{settings().output}.parts").glob("*.npz"))) == 1
-    seen.clear()
+    actual.clear()
     monkeypatch.setattr(
         ImageEncoder,
         "forward",
-        lambda self, images: seen.append(len(images)) or forward(self, images),
+        lambda self, images: actual.append(len(images)) or forward(self, images),
     )
     found = read_embeddings(embed(settings())["file"])
-    assert sum(seen) == 12 - 5 + 1  # one more to ask for the width
+    assert sum(actual) == 12 - 5 + 1  # one more to ask for the width
     np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-6)
     assert found.filenames == expected.filenames
 
@@ -234,8 +234,8 @@ def test_damaged_files_are_one_line(settings, tmp_path):
     check(b"", "damaged or no .npz")
     check(whole[:-50], "damaged or no .npz")
     check(b"embeddings" * 9, "damaged or no .npz")
-    place = whole.index(b"NUMPY") + 200
-    check(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :], "damaged")
+    position = whole.index(b"NUMPY") + 200
+    check(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :], "damaged")
     path.write_bytes(b"")
     refused(lambda: embed(settings()), "damaged", "--overwrite")
     refused(lambda: read_embeddings(tmp_path), "a folder")
@@ -302,15 +302,15 @@ def test_killed_runs_lose_at_most_a_part(settings, tmp_path, monkeypatch):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert not killed.output.exists()
-    kept = 2 * len(list(parts.glob("[0-9a-f]*.npz")))
-    assert 4 <= kept < 12
-    seen = []
+    stored = 2 * len(list(parts.glob("[0-9a-f]*.npz")))
+    assert 4 <= stored < 12
+    actual = []
     compute = embed_images._compute
     monkeypatch.setattr(
-        embed_images, "_compute", lambda e, p, *more: seen.extend(p) or compute(e, p, *more)
+        embed_images, "_compute", lambda e, p, *more: actual.extend(p) or compute(e, p, *more)
     )
     embed(killed)
-    assert len(seen) == 12 - kept
+    assert len(actual) == 12 - stored
     found = read_embeddings(killed.output)
     np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-5)
     assert found.filenames == expected.filenames and not parts.exists()

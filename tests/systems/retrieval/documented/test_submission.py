@@ -190,13 +190,13 @@ def test_frozen_encoder_is_asked_once_for_the_whole_ensemble(settings, tmp_path,
     models = [
         towers(tmp_path, n, 64, image_encoder=name, image_head="moe", n_experts=2) for n in (0, 1)
     ]
-    seen = []
+    actual = []
     encode = submission.ImageEncoder.encode
     monkeypatch.setattr(
-        submission.ImageEncoder, "encode", lambda self, p: seen.extend(p) or encode(self, p)
+        submission.ImageEncoder, "encode", lambda self, p: actual.extend(p) or encode(self, p)
     )
     submit(settings(*models))
-    assert len(seen) == 5 + 13
+    assert len(actual) == 5 + 13
     other = towers(tmp_path, 2, 64, {"weights": "f" * 32}, image_encoder=name, image_head="moe")
     refused(lambda: submit(settings(other)), "trained on images embedded with the weights fff")
 

@@ -14,11 +14,11 @@ from triform.systems.retrieval.encoders.grouping import (
 
 def plain_farthest(points, count):
     """The definition: the point with the largest distance to those chosen so far."""
-    chosen = [0]
-    while len(chosen) < count:
-        distances = np.linalg.norm(points[:, None] - points[chosen][None], axis=-1).min(1)
-        chosen.append(int(distances.argmax()))
-    return chosen
+    selected = [0]
+    while len(selected) < count:
+        distances = np.linalg.norm(points[:, None] - points[selected][None], axis=-1).min(1)
+        selected.append(int(distances.argmax()))
+    return selected
 
 
 @settings(max_examples=20, deadline=None)
@@ -56,13 +56,13 @@ def test_neighbours_by_the_definition():
 
 def test_groups_are_relative_and_keep_what_belongs_to_a_point():
     random = torch.Generator().manual_seed(2)
-    cloud = torch.rand(3, 40, 6, generator=random)
-    groups, centers = group_points(cloud, 5, 4)
+    points = torch.rand(3, 40, 6, generator=random)
+    groups, centers = group_points(points, 5, 4)
     assert groups.shape == (3, 5, 4, 6) and centers.shape == (3, 5, 3)
     # every member, shifted back, is a point of the cloud with its own colour
     back = groups.clone()
     back[..., :3] += centers[:, :, None]
-    distance = (back.flatten(1, 2)[:, :, None] - cloud[:, None]).abs().sum(-1).amin(-1)
+    distance = (back.flatten(1, 2)[:, :, None] - points[:, None]).abs().sum(-1).amin(-1)
     assert distance.max() < 1e-5
     # and the centre itself is one of them
     assert (groups[..., :3].norm(dim=-1).amin(-1) < 1e-6).all()

@@ -27,12 +27,12 @@ def test_only_the_best_experts_answer(head):
     head.top_k = 2
     features = torch.randn(5, 6)
     logits = head.gate(features)
-    values, chosen = logits.topk(2)
+    values, selected = logits.topk(2)
     weights = values.softmax(-1)
     expected = torch.stack(
         [
             sum(w * head.experts[e](x) for w, e in zip(ws, es, strict=True))
-            for x, ws, es in zip(features, weights, chosen.tolist(), strict=True)
+            for x, ws, es in zip(features, weights, selected.tolist(), strict=True)
         ]
     )
     torch.testing.assert_close(head(features, normalize=False), expected)

@@ -22,13 +22,13 @@ ROWS = ["points", "views", "views and points", "plain baseline", "all"]
 def catalogue(workspace: Path, tiny_run: Path):
     """Previews beside the meshes of the tiny preset's data set."""
     shapes = list_shapes(load_dataset(["testdataset:32"], workspace / "datasets"))
-    made = []
+    generated = []
     for shape in shapes:
         image = shape.origin.path.with_suffix(".png")
         Image.fromarray(gallery_views(shape.load(appearance=True), 64)[1]).save(image)
-        made.append(image)
+        generated.append(image)
     yield shapes
-    for image in made:
+    for image in generated:
         image.unlink()
 
 
@@ -48,10 +48,10 @@ def test_every_way_of_comparing_has_a_row(report):
     assert names[:compared] == [(query, by) for query in ("preview", "mesh") for by in ROWS]
     assert [query for query, _ in names[compared:]] == ["name"] * 3
     assert report["whole_gallery"] == 16
-    apart = report["previews_by_split"]
-    counts = {row["split"]: row["queries"] for row in apart}
+    difference = report["previews_by_split"]
+    counts = {row["split"]: row["queries"] for row in difference}
     assert set(counts) == {"val", "test"} and sum(counts.values()) == 3
-    assert {row["by"] for row in apart} == set(ROWS)
+    assert {row["by"] for row in difference} == set(ROWS)
 
 
 def test_a_image_that_is_one_of_the_views_is_found(report):
@@ -73,9 +73,9 @@ def test_hard_images_and_their_mean(report):
 
 
 def test_the_same_numbers_twice(report, catalogue, workspace, tiny_run):
-    again = evaluate(settings(workspace, tiny_run, hard=False))
-    assert again["previews"] == report["previews"]
-    assert "hard_previews" not in again
+    repeated = evaluate(settings(workspace, tiny_run, hard=False))
+    assert repeated["previews"] == report["previews"]
+    assert "hard_previews" not in repeated
 
 
 def test_without_the_baseline(catalogue, workspace, tiny_run):
@@ -86,9 +86,9 @@ def test_without_the_baseline(catalogue, workspace, tiny_run):
 def test_turned_queries_stand_beside_the_image_itself(catalogue, tiny_run):
     retriever = Retriever.from_checkpoint(tiny_run / "checkpoints" / "best.pth", "cpu")
     images = [Image.open(shape.origin.path.with_suffix(".png")) for shape in catalogue[:3]]
-    asked = view_embeddings.embed_queries(retriever, images)
-    assert asked.learned.shape == (3, 1 + len(ROLLS), retriever.dim)
-    np.testing.assert_allclose(np.linalg.norm(asked.joined, axis=-1), 1, atol=1e-5)
+    requested = view_embeddings.embed_queries(retriever, images)
+    assert requested.learned.shape == (3, 1 + len(ROLLS), retriever.dim)
+    np.testing.assert_allclose(np.linalg.norm(requested.joined, axis=-1), 1, atol=1e-5)
     upright = view_embeddings.embed_queries(retriever, [images[0].rotate(20, expand=True)])
     rolled_back = upright.hog[0, 1 + ROLLS.index(-20)]
-    assert rolled_back @ asked.hog[0, 0] > 0.9 > upright.hog[0, 0] @ asked.hog[0, 0]
+    assert rolled_back @ requested.hog[0, 0] > 0.9 > upright.hog[0, 0] @ requested.hog[0, 0]

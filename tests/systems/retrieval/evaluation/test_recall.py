@@ -54,8 +54,8 @@ def test_rows_of_the_library_stand_under_their_own_names(monkeypatch):
     found = {(row.pop("query"), row.pop("gallery")): row for row in rows}
     # a finds object 0 and b comes second of three, by clouds; by means of images b is third.
     means = F.normalize(IMAGES.mean(1), dim=-1).numpy()
-    asked = Retriever().encode_texts(["a", "b"])
-    by_means = [1 + int((row > row[own]).sum()) for own, row in enumerate(asked @ means.T)]
+    requested = Retriever().encode_texts(["a", "b"])
+    by_means = [1 + int((row > row[own]).sum()) for own, row in enumerate(requested @ means.T)]
     expected = {
         ("chance", "any"): {"recall@1": 1 / 3, "recall@2": 2 / 3, "mrr": 11 / 18, "median_rank": 2},
         ("one image", "shapes"): numbers(RANKS["img2pc"]),
@@ -124,7 +124,7 @@ def test_all_objects_are_embedded_in_their_order(monkeypatch):
 )
 def test_the_objects_of_a_split(monkeypatch, flags, splits):
     parts = ("train", "val", "test", "train", "train", "val", "val", "test", "test", "test")
-    nothing, seen = np.zeros((10, 1, 3)), []
+    nothing, actual = np.zeros((10, 1, 3)), []
     objects = RetrievalDataset(("",) * 10, ("",) * 10, parts, ((),) * 10, nothing, nothing, nothing)
     config = SimpleNamespace(
         data=SimpleNamespace(library="somewhere"), model=SimpleNamespace(image_encoder=SMALL)
@@ -136,17 +136,17 @@ def test_the_objects_of_a_split(monkeypatch, flags, splits):
     monkeypatch.setattr(evaluate, "load_dataset", lambda _: (objects, {}))
 
     def library(retriever, objects, rows, config, settings):
-        seen.append([objects.splits[row] for row in rows])
+        actual.append([objects.splits[row] for row in rows])
         expected = [name for name in objects.splits if name in splits]
-        assert sorted(seen[-1]) == sorted(expected)
+        assert sorted(actual[-1]) == sorted(expected)
         return []
 
     monkeypatch.setattr(evaluate, "evaluate_library", library)
     monkeypatch.setattr(
-        evaluate, "evaluate_previews", lambda r, o, rows, *_: seen.append(list(rows)) or {}
+        evaluate, "evaluate_previews", lambda r, o, rows, *_: actual.append(list(rows)) or {}
     )
     report = evaluate.evaluate(EvaluateConfig(**flags))
-    assert set(seen[0]) == splits and report["objects"] == len(seen[0]) == len(seen[1])
+    assert set(actual[0]) == splits and report["objects"] == len(actual[0]) == len(actual[1])
 
 
 # comparing
@@ -168,23 +168,23 @@ def test_every_way_of_comparing_by_its_definition():
         values = random.normal(size=shape).astype(np.float32)
         return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
-    asked, gallery = (
+    requested, gallery = (
         ViewEmbeddings(unit(2, 2, 3), unit(2, 2, 4)),
         ViewEmbeddings(unit(3, 2, 3), unit(3, 2, 4)),
     )
     points = unit(3, 3)
     measured = fusion.MEASURED_POINT_WEIGHT
-    found = similarities(asked, gallery, points)
+    found = similarities(requested, gallery, points)
     expected = {name: np.zeros((2, 3)) for name in found}
     for q in range(2):
         for n in range(3):
-            learned = [asked.learned[q, 0] @ view for view in gallery.learned[n]]
-            plain = [asked.hog[q, 0] @ view for view in gallery.hog[n]]
-            cloud = asked.learned[q, 0] @ points[n]
+            learned = [requested.learned[q, 0] @ view for view in gallery.learned[n]]
+            plain = [requested.hog[q, 0] @ view for view in gallery.hog[n]]
+            cloud = requested.learned[q, 0] @ points[n]
             turns = [
                 (
-                    asked.learned[q, t] @ gallery.learned[n, v]
-                    + HOG_WEIGHT * (asked.hog[q, t] @ gallery.hog[n, v])
+                    requested.learned[q, t] @ gallery.learned[n, v]
+                    + HOG_WEIGHT * (requested.hog[q, t] @ gallery.hog[n, v])
                 )
                 / (1 + HOG_WEIGHT)
                 - ROLL_PENALTY * (t > 0)
@@ -221,10 +221,10 @@ def system(folders, library):
 def test_validation_reports_the_four_numbers_their_mean_and_texts(system, monkeypatch):
     from triform.systems.retrieval import system as module
 
-    seen = []
+    actual = []
 
     def embedded(batches, rows, *_):
-        seen.append([system.dataset.splits[row] for row in rows])
+        actual.append([system.dataset.splits[row] for row in rows])
         return IMAGES, POINTS
 
     texts = torch.tensor([[0.3, 0.4, 0.5], [0.0, 1, 0]])
@@ -248,7 +248,7 @@ def test_validation_reports_the_four_numbers_their_mean_and_texts(system, monkey
         expected |= {f"{name}_{key}": value for key, value in numbers(ranks, ks).items()}
     found.pop("loss")
     assert found == pytest.approx(expected, abs=1e-6)
-    assert set(seen[0]) == {"val"}
+    assert set(actual[0]) == {"val"}
 
 
 def test_validation_loss_is_that_of_whole_batches(system, monkeypatch):
@@ -279,7 +279,9 @@ def test_every_caption_is_asked_with_and_finds_all_that_bear_it(system):
     texts = sorted({text for row in rows for text in system.dataset.captions[row]})
     assert len(embedded) == len(owners) == len(texts)
     found = [
-        sorted({place for place, row in enumerate(rows) if text in system.dataset.captions[row]})
+        sorted(
+            {position for position, row in enumerate(rows) if text in system.dataset.captions[row]}
+        )
         for text in texts
     ]
     assert sorted(map(sorted, owners)) == sorted(found)

@@ -127,12 +127,12 @@ def test_answers_are_those_of_the_fusion(ask, meshes, checkpoint, tmp_path):
 
 
 def test_the_gallery_is_built_once(ask, meshes, monkeypatch):
-    facts = ask()
-    assert (facts["added"], facts["vectors"], facts["skipped"]) == (5, 5 * 38, 0)
+    metadata = ask()
+    assert (metadata["added"], metadata["vectors"], metadata["skipped"]) == (5, 5 * 38, 0)
     read = []
     monkeypatch.setattr(build, "_add", lambda *a, **k: read.append(a) or pytest.fail("built again"))
-    again = ask()
-    assert (again["added"], again["gallery"]) == (0, facts["gallery"])
+    repeated = ask()
+    assert (repeated["added"], repeated["gallery"]) == (0, metadata["gallery"])
 
 
 def test_only_what_changed_is_embedded_again(checkpoint, tmp_path, ask):
@@ -147,8 +147,8 @@ def test_only_what_changed_is_embedded_again(checkpoint, tmp_path, ask):
     assert {row["path"] for row in rows} == {str(first), str(second)}
     assert rows[1]["similarity"] > 0.999
     first.unlink()
-    facts = ask(gallery=str(folder), index=index)
-    assert (facts["added"], facts["removed"], facts["vectors"]) == (0, 1, 3 * 38)
+    metadata = ask(gallery=str(folder), index=index)
+    assert (metadata["added"], metadata["removed"], metadata["vectors"]) == (0, 1, 3 * 38)
     assert ask(gallery=index, mesh=str(second), top_k=9)[0]["path"] == str(second)
     assert ask(gallery=str(folder), index=index, rebuild=True)["added"] == 3
 
@@ -178,8 +178,8 @@ def test_a_bad_mesh_is_left_out(ask, tmp_path, caplog, monkeypatch):
     write_testdataset(folder, 2)
     (folder / "broken.stl").write_bytes(b"solid x")
     (folder / "nan.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-    facts = ask(gallery=str(folder))
-    assert (facts["added"], facts["skipped"]) == (2, 2)
+    metadata = ask(gallery=str(folder))
+    assert (metadata["added"], metadata["skipped"]) == (2, 2)
     assert "left out" in caplog.text and "nan.obj" in caplog.text
     (tmp_path / "only").mkdir()
     (folder / "broken.stl").rename(tmp_path / "only" / "broken.stl")
@@ -212,11 +212,11 @@ def library_of(meshes, folder):
     entries, captions = {}, {}
     for number, path in enumerate(files(meshes)):
         name, mesh = f"thing-{number}", load_mesh(path)
-        cloud = sample_surface(mesh, 100, 1)
+        points = sample_surface(mesh, 100, 1)
         images = [f"images/{name}_view{n}.png" for n in (1, 2)]
-        for place in ("points", "images"):
-            (folder / place).mkdir(parents=True, exist_ok=True)
-        np.save(folder / "points" / f"{name}.npy", cloud.points.astype(np.float32))
+        for position in ("points", "images"):
+            (folder / position).mkdir(parents=True, exist_ok=True)
+        np.save(folder / "points" / f"{name}.npy", points.points.astype(np.float32))
         for image, view in zip(images, fusion.gallery_views(mesh, 32)[::9], strict=False):
             Image.fromarray(view).save(folder / image)
         entries[name] = {"points": f"points/{name}.npy", "images": images, "category": "any"}
@@ -232,11 +232,11 @@ def test_a_library_is_a_gallery(ask, meshes, tmp_path):
     rows = ask(gallery=str(folder), image=str(folder / "images" / "thing-3_view2.png"), top_k=2)
     assert rows[0]["id"] == "thing-3" and rows[0]["caption"] == "thing 3"
     assert rows[0]["path"].endswith("thing-3_view1.png")
-    cloud = np.load(folder / "points" / "thing-1.npy")
-    cloud[5] = np.nan
-    np.save(folder / "points" / "thing-1.npy", cloud)
-    facts = ask(gallery=str(folder), rebuild=True)
-    assert (facts["added"], facts["skipped"]) == (4, 1)
+    points = np.load(folder / "points" / "thing-1.npy")
+    points[5] = np.nan
+    np.save(folder / "points" / "thing-1.npy", points)
+    metadata = ask(gallery=str(folder), rebuild=True)
+    assert (metadata["added"], metadata["skipped"]) == (4, 1)
 
 
 def test_images_are_found_by_images_and_meshes(ask, meshes, tmp_path, checkpoint):
@@ -263,12 +263,12 @@ def test_images_are_found_by_images_and_meshes(ask, meshes, tmp_path, checkpoint
 
 def test_chroma_keeps_the_gallery_too(ask, meshes, tmp_path):
     pytest.importorskip("chromadb", reason="the extra `chroma` is not installed")
-    place = str(tmp_path / "parts.chroma")
+    position = str(tmp_path / "parts.chroma")
     path = str(files(meshes)[2])
-    rows = ask(mesh=path, index=place, sheet=tmp_path / "sheet.png")
+    rows = ask(mesh=path, index=position, sheet=tmp_path / "sheet.png")
     assert rows == ask(mesh=path) and rows[0]["path"] == path
-    assert ask(index=place)["added"] == 0
-    assert ask(gallery=place, mesh=path) == rows
+    assert ask(index=position)["added"] == 0
+    assert ask(gallery=position, mesh=path) == rows
 
 
 def refused(call, *words):
@@ -319,10 +319,10 @@ def test_a_gallery_of_before_its_index_padded_is_one_line(ask, meshes, checkpoin
 
 
 def test_a_damaged_gallery_in_the_cache_is_built_anew(ask, meshes):
-    place = Path(ask()["gallery"])
-    place.write_bytes(b"noise")
+    position = Path(ask()["gallery"])
+    position.write_bytes(b"noise")
     assert ask()["added"] == 5
-    assert len(open_gallery(place)) == 5 * 38
+    assert len(open_gallery(position)) == 5 * 38
 
 
 def test_the_same_weights_in_another_file_are_the_same_encoder(ask, checkpoint, tmp_path):

@@ -7,11 +7,10 @@ Our own reader: the available ones drop colours, need VTK, or are unmaintained. 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 
-from triform.geometry.appearance import Appearance, Material
+from triform.geometry.appearance import Appearance, Material, concatenate_corners
 from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.io.limits import (
     MAX_CORNER_COUNT,
@@ -75,18 +74,6 @@ def gunzip(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-@dataclass(frozen=True, eq=False)
-class _PlacedSurface:
-    """A surface in world coordinates; `uv` and `corner_colors` are of corners, or None."""
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    face_colors: np.ndarray
-    material: int
-    uv: np.ndarray | None
-    corner_colors: np.ndarray | None
-
-
 class _Scene:
     """The surfaces, materials and files of a scene while it is read."""
 
@@ -98,7 +85,8 @@ class _Scene:
         self.surfaces: dict[tuple[int, int], tuple[Scope, Surface | None]] = {}
         self.material_index: dict[tuple[bytes, float, str], int] = {}
         self.materials: list[Material] = []
-        self.parts: list[_PlacedSurface] = []
+        # Surfaces in world coordinates, the colours of their faces, and their materials.
+        self.parts: list[tuple[Surface, np.ndarray, int]] = []
         self.num_visits, self.num_faces, self.remaining_corners = 0, 0, MAX_CORNER_COUNT
         self.is_colored = False
 
@@ -174,16 +162,13 @@ class _Scene:
             self.materials.append(Material(color, pixels, opacity))
         # A reflection inverts the winding of the faces.
         corner_order = slice(None, None, -1 if np.linalg.det(matrix[:3, :3]) < 0 else 1)
-        self.parts.append(
-            _PlacedSurface(
-                surface.vertices @ matrix[:3, :3].T + matrix[:3, 3],
-                surface.faces[:, corner_order],
-                face_colors,
-                self.material_index[key],
-                uv[:, corner_order] if texture and uv is not None else None,
-                None if surface.colors is None else surface.colors[:, corner_order],
-            )
+        placed = Surface(
+            surface.vertices @ matrix[:3, :3].T + matrix[:3, 3],
+            surface.faces[:, corner_order],
+            None if surface.colors is None else surface.colors[:, corner_order],
+            uv[:, corner_order] if texture and uv is not None else None,
         )
+        self.parts.append((placed, face_colors, self.material_index[key]))
 
     def surface(self, geometry: Instance) -> Surface | None:
         """Triangulate a geometry node, once for all its uses."""
@@ -211,23 +196,22 @@ class _Scene:
         if not self.parts:
             raise MeshError("there are no faces in it")
         self.textures.report_problems()
-        parts = self.parts
-        starts = np.cumsum([0] + [len(part.vertices) for part in parts])
+        surfaces, face_colors, materials = map(list, zip(*self.parts, strict=True))
+        starts = np.cumsum([0] + [len(surface.vertices) for surface in surfaces])
+        counts = [len(surface.faces) for surface in surfaces]
         mesh_appearance = None
         if appearance and self.is_colored:
-            counts = [len(part.faces) for part in parts]
+            white = np.full((3, 3), 255, np.uint8)
             mesh_appearance = Appearance(
-                np.repeat([part.material for part in parts], counts),
+                np.repeat(materials, counts),
                 tuple(self.materials),
-                _concatenate_corners([part.uv for part in parts], counts, np.zeros((3, 2))),
-                _concatenate_corners(
-                    [p.corner_colors for p in parts], counts, np.full((3, 3), 255, np.uint8)
-                ),
+                concatenate_corners([part.uv for part in surfaces], counts, np.zeros((3, 2))),
+                concatenate_corners([part.colors for part in surfaces], counts, white),
             )
         return Mesh(
-            np.concatenate([part.vertices for part in parts]),
-            np.concatenate([p.faces + start for p, start in zip(parts, starts, strict=False)]),
-            np.concatenate([part.face_colors for part in parts]) if self.is_colored else None,
+            np.concatenate([part.vertices for part in surfaces]),
+            np.concatenate([p.faces + start for p, start in zip(surfaces, starts, strict=False)]),
+            np.concatenate(face_colors) if self.is_colored else None,
             mesh_appearance,
         )
 
@@ -293,13 +277,3 @@ def _transform_uv(node: Instance | None, uv: np.ndarray) -> np.ndarray:
     rotation_matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     translation = (uv + node.vector("translation", (0, 0)) + center) @ rotation_matrix.T
     return np.asarray(translation * node.vector("scale", (1, 1)) - center)
-
-
-def _concatenate_corners(
-    arrays: list[np.ndarray | None], counts: list[int], fill: np.ndarray
-) -> np.ndarray | None:
-    """Concatenate arrays over corners, missing ones filled; None if all are missing."""
-    if all(array is None for array in arrays):
-        return None
-    pairs = zip(arrays, counts, strict=True)
-    return np.concatenate([np.tile(fill, (n, 1, 1)) if a is None else a for a, n in pairs])

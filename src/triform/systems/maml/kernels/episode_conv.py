@@ -69,7 +69,7 @@ class _ConvPart(torch.autograd.Function):
         """Compute a part from the two others, in the order OUT, MAPS, WEIGHT."""
         ctx.save_for_backward(first, second)
         ctx.options = part, episodes, precision
-        inputs = [_cast(tensor, precision) for tensor in (first, second)]
+        inputs = [t.bfloat16() if precision.bf16 else t for t in (first, second)]
         if part == OUT:
             out = F.conv2d(inputs[0], inputs[1], padding=1, groups=episodes)
             return out.to(first.dtype)
@@ -85,7 +85,7 @@ class _ConvPart(torch.autograd.Function):
         gradients = torch.ops.aten.convolution_backward(
             *inputs, None, [1, 1], [1, 1], [1, 1], False, [0, 0], episodes, mask
         )
-        gradient: Tensor = gradients[0 if part == MAPS else 1]
+        gradient: Tensor = gradients[part - MAPS]
         return gradient.to(first.dtype)
 
     @staticmethod
@@ -93,20 +93,10 @@ class _ConvPart(torch.autograd.Function):
         part, episodes, precision = ctx.options
         tensors = list(ctx.saved_tensors)
         tensors.insert(part, grad_outputs[0])
-        gradients = [
-            _ConvPart.apply(
-                index, *tensors[:index], *tensors[index + 1 :], episodes, precision.of_derivative()
-            )
-            if needs_gradient
-            else None
-            for index, needs_gradient in zip(
-                [index for index in (OUT, MAPS, WEIGHT) if index != part],
-                ctx.needs_input_grad[1:3],
-                strict=True,
-            )
-        ]
+        gradients = []
+        others = [index for index in (OUT, MAPS, WEIGHT) if index != part]
+        for index, is_needed in zip(others, ctx.needs_input_grad[1:3], strict=True):
+            factors = [tensor for i, tensor in enumerate(tensors) if i != index]
+            options = (episodes, precision.of_derivative())
+            gradients.append(_ConvPart.apply(index, *factors, *options) if is_needed else None)
         return None, *gradients, None, None
-
-
-def _cast(tensor: Tensor, precision: Precision) -> Tensor:
-    return tensor.bfloat16() if precision.bf16 else tensor
