@@ -122,7 +122,9 @@ def colored_mesh(
     for index, material in enumerate(appearance.materials):
         if material.texture is not None and appearance.uv is not None:
             selected = np.flatnonzero(appearance.material == index)
-            means = texture_means(material.texture[..., :3], appearance.uv[selected])
+            means = texture_means(
+                material.texture[..., :3], appearance.uv[selected].astype(np.float64)
+            )
             colors[selected] *= means / 255
     if appearance.corner_colors is not None:
         colors *= appearance.corner_colors.mean(axis=1) / 255
