@@ -22,6 +22,11 @@ _HEADER_SIZE = 84
 _SOLID_LINE = re.compile(rb"(?m)^[ \t]*(?:end[ \t]*)?solid\b(?:(?!\bfacet\b)[^\n])*")
 _WORDS = re.compile(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)|(end\s*loop)|end\s*facet|(facet)")
 
+# Words of a facet; numbers are empty.
+_FACET_WORDS = b"facet normal    outer loop vertex    vertex    vertex    endloop endfacet".split(
+    b" "
+)
+
 
 def read_stl(data: bytes, *, name: str = "model") -> Mesh:
     """Read the facets of all solids of a file.
@@ -133,9 +138,15 @@ def _colors(header: bytes, attributes: np.ndarray) -> np.ndarray | None:
 
 def _read_text(data: bytes, left_out: LeftOut) -> Mesh:
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n").lower()
+    if not re.search(rb"\bend\s*solid\b", data[-1000:]):
+        left_out.add("line endsolid, which it does not have; the file may be cut off")
+    text = _SOLID_LINE.sub(b"", data)
+    regular = _read_regular(text)
+    if regular is not None:
+        return Mesh(regular, np.arange(len(regular)).reshape(-1, 3))
     positions, sizes = array("d"), array("q")
     size = num_facets = 0
-    for match in _WORDS.finditer(_SOLID_LINE.sub(b"", data)):
+    for match in _WORDS.finditer(text):
         x, y, z, loop_end, facet = match.groups()
         if x is not None:
             try:
@@ -164,6 +175,27 @@ def _read_text(data: bytes, left_out: LeftOut) -> Mesh:
     triangles, _ = triangulate(vertices, np.arange(len(vertices)), counts)
     if not len(triangles):
         raise left_out.no_faces()
-    if not re.search(rb"\bend\s*solid\b", data[-1000:]):
-        left_out.add("line endsolid, which it does not have; the file may be cut off")
     return Mesh(vertices, triangles)
+
+
+def _read_regular(text: bytes) -> np.ndarray | None:
+    """Return the vertices of a text all of whose facets have the usual 21 words, or None.
+
+    Several times as fast as the search for words.
+    """
+    words = text.split()
+    count = len(words) // len(_FACET_WORDS)
+    for place, word in enumerate(_FACET_WORDS):
+        column = words[place :: len(_FACET_WORDS)] if word else ()
+        if word and (len(column) != count or column.count(word) != count):
+            return None
+    if not count:
+        return None
+    table = np.empty((count, 9))
+    places = [place for place, word in enumerate(_FACET_WORDS) if not word and place > 4]
+    try:
+        for column_number, place in enumerate(places):
+            table[:, column_number] = list(map(float, words[place :: len(_FACET_WORDS)]))
+    except ValueError:
+        return None
+    return table.reshape(-1, 3)
