@@ -56,6 +56,7 @@ def load_mesh(
     resolver: FileResolver | None = None,
     *,
     appearance: bool = False,
+    name: str = "mesh",
 ) -> Mesh:
     """Read a mesh with the colours of its faces.
 
@@ -67,15 +68,16 @@ def load_mesh(
         resolver: source of the materials and textures that the model names; the model's folder,
             and nothing outside it, by default.
         appearance: read materials, textures and vertex colours as well.
+        name: what messages call a source that is no file.
 
     Returns:
-        The mesh in the file's own units and axes. `face_colors` and `appearance` are None where
+        The mesh in the file's own units and axes; those of COLLADA are turned to +Y up, as it
+        declares them. `face_colors` and `appearance` are None where
         the file has no colours.
 
     Raises:
         MeshError: the file and what is wrong with it, in one line.
     """
-    name = "mesh"
     try:
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)

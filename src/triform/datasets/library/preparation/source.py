@@ -40,7 +40,7 @@ def read_source(shape: Shape) -> Source:
         path = shape.origin.path
         data = read_regular_file(path)
         folder = _Recorder(FolderResolver(path.parent))
-        mesh = load_mesh(data, path.suffix, folder, appearance=True)
+        mesh = load_mesh(data, path.suffix, folder, appearance=True, name=str(path))
         sha256 = hashlib.sha256(data).hexdigest()
         dependencies = dict(sorted(folder.digests.items()))
         return Source(mesh, sha256, dependencies, _content_digest(sha256, dependencies))
