@@ -20,7 +20,7 @@ from triform.geometry.io.gltf.read import read_gltf
 from triform.geometry.io.limits import check_bytes
 from triform.geometry.io.obj import read_obj
 from triform.geometry.io.off import read_off
-from triform.geometry.io.ply import read_ply
+from triform.geometry.io.ply.read import read_ply
 from triform.geometry.io.stl import read_stl
 from triform.geometry.io.threemf import read_3mf
 from triform.geometry.io.vrml.read import read_vrml

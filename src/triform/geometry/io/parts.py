@@ -46,7 +46,7 @@ class LeftOut:
             logger.warning("%s: left out: %s", model, self)
 
 
-def place(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:
+def transform_mesh(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:
     """Return a transformed copy of a mesh; a reflection inverts the winding of its faces."""
     if np.array_equal(matrix, np.eye(4)):
         return mesh

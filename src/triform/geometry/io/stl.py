@@ -1,7 +1,7 @@
 """Reading of STL, binary or text, with the colours that some programs put into its spare bytes.
 
-Our own reader, because the available ones take the header's count and the words at the end of the
-text for granted.
+Our own reader, because the available ones take the header's count and the words at the end of
+the text for granted.
 """
 
 from __future__ import annotations
@@ -124,13 +124,13 @@ def _colors(header: bytes, attributes: np.ndarray) -> np.ndarray | None:
     """Read (F, 4) uint8 colours as Materialise Magics or VisCAM store them, or None."""
     channels = [(attributes >> shift & 31) * 255 / 31 for shift in (0, 5, 10)]
     has_flag = attributes >> 15 == 1
-    own = np.stack([*channels, np.full(len(attributes), 255.0)], axis=1)
+    facet_colors = np.stack([*channels, np.full(len(attributes), 255.0)], axis=1)
     _, marker, color = header.partition(b"COLOR=")
     if marker and len(color) >= 4:
         base = np.frombuffer(color, np.uint8, 4)
-        rgba = np.where(has_flag[:, None], base, own)
+        rgba = np.where(has_flag[:, None], base, facet_colors)
     elif has_flag.any():
-        rgba = np.where(has_flag[:, None], own[:, [2, 1, 0, 3]], (*UNCOLORED, 255))
+        rgba = np.where(has_flag[:, None], facet_colors[:, [2, 1, 0, 3]], (*UNCOLORED, 255))
     else:
         return None
     return np.asarray(np.rint(rgba)).astype(np.uint8)
@@ -185,17 +185,19 @@ def _read_regular(text: bytes) -> np.ndarray | None:
     """
     words = text.split()
     count = len(words) // len(_FACET_WORDS)
-    for place, word in enumerate(_FACET_WORDS):
-        column = words[place :: len(_FACET_WORDS)] if word else ()
+    for position, word in enumerate(_FACET_WORDS):
+        column = words[position :: len(_FACET_WORDS)] if word else ()
         if word and (len(column) != count or column.count(word) != count):
             return None
     if not count:
         return None
     table = np.empty((count, 9))
-    places = [place for place, word in enumerate(_FACET_WORDS) if not word and place > 4]
+    positions_in_facet = [
+        position for position, word in enumerate(_FACET_WORDS) if not word and position > 4
+    ]
     try:
-        for column_number, place in enumerate(places):
-            table[:, column_number] = list(map(float, words[place :: len(_FACET_WORDS)]))
+        for column_number, position in enumerate(positions_in_facet):
+            table[:, column_number] = list(map(float, words[position :: len(_FACET_WORDS)]))
     except ValueError:
         return None
     return table.reshape(-1, 3)
