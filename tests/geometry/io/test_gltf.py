@@ -215,6 +215,16 @@ def test_the_true_reason(changes, reason):
         load_mesh(data, "glb")
 
 
+def test_skins_are_said(caplog):
+    def edit(file):
+        file.tree["skins"] = [{"joints": [0]}]
+        file.tree["nodes"][0]["skin"] = 0
+
+    with caplog.at_level(logging.WARNING):
+        compare(load_mesh(box_glb(edit), "glb"))
+    assert "1 pose by a skin" in caplog.text
+
+
 def test_without_scenes_all_nodes_are_shown():
     def edit(file):
         file.tree["nodes"] = [{"children": [1]}, {"mesh": 0}]

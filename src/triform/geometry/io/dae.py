@@ -28,6 +28,7 @@ from triform.geometry.io.polygons import triangulate
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.mesh import Mesh, MeshError
 
+_ROOT = b'<COLLADA xmlns="http://www.collada.org/2005/11/COLLADASchema"'
 # Rotations of the declared up axis to +Y, as the standard defines them.
 _TO_Y_UP = {
     "X_UP": np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float64),
@@ -47,6 +48,9 @@ def read_dae(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
         MeshError: without faces, or too many.
         Exception: whatever pycollada raises on damaged files.
     """
+    # Some files have a blank line before the declaration, or no namespace.
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    data = re.sub(rb"<COLLADA(?![^>]*xmlns)", _ROOT, data[:2000], count=1) + data[2000:]
     check_tree(_scene_tree(data), "scene")
     document = collada.Collada(io.BytesIO(data), ignore=[collada.common.DaeError])
     textures = Textures(find, name)

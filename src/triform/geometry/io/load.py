@@ -150,6 +150,7 @@ def _read(
     if not data.strip():
         raise MeshError("the file is empty")
     check_bytes(len(data), file_type)
+    _check_content(data[:200].lstrip().lower(), file_type)
     files = _SafeResolver(resolver)
     scale = 1.0
     if file_type in ("step", "iges"):
@@ -176,6 +177,20 @@ def _read(
             f"there are no faces in it: all {len(mesh.faces)} are degenerate, without an area"
         )
     return mesh
+
+
+def _check_content(start: bytes, file_type: str) -> None:
+    """Check that a file is not what downloads leave in place of a model.
+
+    Raises:
+        MeshError: what it is instead.
+    """
+    if start.startswith(b"version https://git-lfs"):
+        raise MeshError("a pointer of Git LFS in place of the model; run git lfs pull")
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise MeshError("a web page in place of the model; download it again")
+    if start.startswith(b"\x1f\x8b") and file_type != "wrl":
+        raise MeshError("compressed by gzip; unpack it first")
 
 
 def _read_parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Sequence
 
@@ -44,6 +45,13 @@ class LeftOut:
         """Warn once of all that was left out."""
         if self.counts:
             logger.warning("%s: left out: %s", model, self)
+
+
+def without_mark(data: bytes) -> bytes:
+    """Return text that begins with a byte-order mark as UTF-8 without it, other data as it is."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def transform_mesh(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:

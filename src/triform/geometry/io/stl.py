@@ -12,7 +12,7 @@ from array import array
 import numpy as np
 
 from triform.geometry.colors import UNCOLORED
-from triform.geometry.io.parts import LeftOut, appearance_of_corners, colored_mesh
+from triform.geometry.io.parts import LeftOut, appearance_of_corners, colored_mesh, without_mark
 from triform.geometry.io.polygons import triangulate
 from triform.geometry.mesh import Mesh, MeshError, weld
 
@@ -38,7 +38,7 @@ def read_stl(data: bytes, *, name: str = "model") -> Mesh:
     Raises:
         MeshError: damaged, cut off, or without faces.
     """
-    left_out = LeftOut()
+    data, left_out = without_mark(data), LeftOut()
     mesh = _read_text(data, left_out) if _is_text(data) else _read_binary(data, left_out)
     left_out.warn(name)
     return mesh
@@ -48,8 +48,8 @@ def _is_text(data: bytes) -> bool:
     """Return whether a file is text; some binary ones begin with "solid" as well."""
     if len(data) >= _HEADER_SIZE and len(data) == _HEADER_SIZE + 50 * _promised(data):
         return False
-    start = data[:2000].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return start.startswith((b"solid", b"facet")) and b"\0" not in start
+    start = data[:500].rstrip(b"\0").lower()
+    return b"\0" not in start and re.search(rb"^\s*solid\b|\bfacet\s+normal\b", start) is not None
 
 
 def _promised(data: bytes) -> int:
@@ -69,8 +69,8 @@ def _read_binary(data: bytes, left_out: LeftOut) -> Mesh:
         # Programs that write while they compute leave a wrong count before a complete surface.
         if remainder or not available or not _is_closed(facets["corners"]):
             raise MeshError(
-                f"damaged or cut off: it promises {promised} faces, its {len(data)} bytes hold "
-                f"{available}; there are no faces in it that can be trusted"
+                f"damaged, cut off, or no STL file: it promises {promised} faces, its {len(data)} "
+                f"bytes hold {available}"
             )
         left_out.add(f"wrong count{{s}} (its header promises {promised} faces, it has {available})")
     elif promised < available or remainder:
@@ -137,7 +137,7 @@ def _colors(header: bytes, attributes: np.ndarray) -> np.ndarray | None:
 
 
 def _read_text(data: bytes, left_out: LeftOut) -> Mesh:
-    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n").lower()
+    data = data.rstrip(b"\0").replace(b"\r", b"\n").lower()
     if not re.search(rb"\bend\s*solid\b", data[-1000:]):
         left_out.add("line endsolid, which it does not have; the file may be cut off")
     text = _SOLID_LINE.sub(b"", data)

@@ -316,8 +316,9 @@ def _build_meshes(
         if shape is None:
             left_out.add("reference{s} to an object that is not in the file")
             continue
-        if shape.kind in ("support", "solidsupport"):
-            left_out.add("support{s}")
+        if shape.kind in ("support", "solidsupport", "other"):
+            # Slicers write modifiers of other volumes as "other".
+            left_out.add(f"object{{s}} of the type {shape.kind}")
             continue
         if key not in meshes:
             meshes[key] = _mesh(package, key, shape, textures) if len(shape.faces) else None

@@ -94,6 +94,8 @@ class _Reader:
             matrix = matrix @ _node_matrix(node)
             if "mesh" in node:
                 document.object_at("meshes", node["mesh"])
+                if "skin" in node:
+                    self.left_out.add("pose{s} by a skin (the mesh is read as it was modelled)")
                 instances += [(node["mesh"], matrix @ local) for local in self._copies(node)]
                 if len(instances) > MAX_INSTANCE_COUNT:
                     raise MeshError(f"its scene has more than {MAX_INSTANCE_COUNT} parts")

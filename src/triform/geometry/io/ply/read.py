@@ -15,6 +15,7 @@ from triform.geometry.io.parts import (
     appearance_of_corners,
     colored_mesh,
     strip_triangles,
+    without_mark,
 )
 from triform.geometry.io.ply.elements import Element, read_body, read_header
 from triform.geometry.io.polygons import triangulate
@@ -43,8 +44,7 @@ def read_ply(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
     Raises:
         MeshError: damaged, cut off, or without faces.
     """
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    left_out = LeftOut()
+    data, left_out = without_mark(data), LeftOut()
     elements, kind, texture_names, start = read_header(data)
     num_behind = read_body(data, start, elements, kind)
     left_out.add(

@@ -20,6 +20,7 @@ from triform.geometry.io.limits import (
     check_bytes,
     max_file_size,
 )
+from triform.geometry.io.parts import LeftOut
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.io.vrml.fields import Instance, Scope
 from triform.geometry.io.vrml.parser import Node, parse_vrml
@@ -100,6 +101,7 @@ class _Scene:
         self.parts: list[_PlacedSurface] = []
         self.num_visits, self.num_faces, self.remaining_corners = 0, 0, MAX_CORNER_COUNT
         self.is_colored = False
+        self.left_out = LeftOut()
 
     def read(self, data: bytes) -> None:
         """Traverse all nodes of a file and of the files that it inlines."""
@@ -143,6 +145,7 @@ class _Scene:
         geometry = shape.first("geometry")
         surface = self.surface(geometry) if geometry else None
         if surface is None:
+            self.left_out.add("shape{s} without faces (lines, points or text)")
             return
         count = len(surface.faces)
         self.num_faces += count
@@ -208,8 +211,9 @@ class _Scene:
     def mesh(self, appearance: bool) -> Mesh:
         """Concatenate the surfaces."""
         if not self.parts:
-            raise MeshError("there are no faces in it")
+            raise self.left_out.no_faces()
         self.textures.report_problems()
+        self.left_out.warn(self.textures.model)
         parts = self.parts
         starts = np.cumsum([0] + [len(part.vertices) for part in parts])
         mesh_appearance = None
