@@ -86,11 +86,9 @@ class FurnitureModel:
         with _open_library(self.library) as archive:
             data = _read_member(archive, self.library, self.member)
             siblings = _ArchiveFolder(archive, self.library, posixpath.dirname(self.member))
-            try:
-                suffix = posixpath.splitext(self.member)[1]
-                mesh = load_mesh(data, suffix, siblings, appearance=appearance)
-            except MeshError as error:
-                raise MeshError(f"{self.library}: {self.member}: {error}") from None
+            suffix = posixpath.splitext(self.member)[1]
+            name = f"{self.library}: {self.member}"
+            mesh = load_mesh(data, suffix, siblings, appearance=appearance, name=name)
         vertices = mesh.vertices @ np.array(self.rotation).reshape(3, 3).T
         low, high = vertices.min(axis=0), vertices.max(axis=0)
         extent = high - low

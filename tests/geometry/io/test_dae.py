@@ -42,6 +42,17 @@ def test_axes_are_turned_and_units_are_the_files_own(axis, high, low, unit):
     compare(load_mesh(dae(axis, unit=unit), "dae"), high=high, low=low)
 
 
+def test_heads_of_files():
+    namespace = b' xmlns="http://www.collada.org/2005/11/COLLADASchema"'
+    for data in (
+        b"\xef\xbb\xbf\n" + dae(),
+        dae().replace(namespace, b""),
+        dae().replace(b"2005/11/COLLADASchema", b"2008/03/COLLADASchema"),
+        dae().decode().replace("?>", ' encoding="UTF-16"?>', 1).encode("utf-16"),
+    ):
+        compare(load_mesh(data, "dae"))
+
+
 def polygons(rows, tag="polylist"):
     if tag == "polylist":
         counts = " ".join(str(len(row)) for row in rows)

@@ -186,6 +186,18 @@ def test_hostile_file_ends_in_one_clear_line(tmp_path, name):
     assert name in text and "\n" not in text and len(text) < 400 and text.isprintable()
 
 
+@pytest.mark.parametrize("file_type", FORMATS)
+def test_what_downloads_leave_in_place_of_a_model(file_type):
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12345\n"
+    for data, reason in (
+        (pointer, "a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>404</html>", "a web page"),
+        (b"\x1f\x8b\x08" + bytes(20), "compressed by gzip|gzip file|ends in the middle"),
+    ):
+        with pytest.raises(MeshError, match=reason):
+            load_mesh(data, file_type)
+
+
 def test_zip_bomb(monkeypatch):
     monkeypatch.setattr(limits, "MAX_MEMORY", 15 * 10**6)
     buffer = io.BytesIO()

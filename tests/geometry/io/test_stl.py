@@ -42,6 +42,11 @@ def test_cases_of_public_reports(name):
         (stl_text(line="\r"), ""),
         (stl_text(line="\n\n  \t"), ""),
         (b"\xef\xbb\xbf" + stl_text(), ""),
+        (stl_text().decode().encode("utf-16"), ""),
+        (stl_text() + b"\0\0\0", ""),
+        (b"# made by a program\n" + stl_text(), ""),
+        (stl_text().replace(b"outer loop", b"color 1 0 0\nouter loop"), ""),
+        (stl(header=b"solid facet normal"), ""),
         (b"\n\n" + stl_text(), ""),
         (stl_text(head="solid"), ""),
         (
@@ -72,8 +77,8 @@ def test_boxes(data, warning, caplog):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (stl()[:-70], "cut off: it promises 12 faces, its 614 bytes hold 10"),
-        (stl()[:-100], "cut off: it promises 12 faces, its 584 bytes hold 10"),
+        (stl()[:-70], "promises 12 faces, its 614 bytes hold 10"),
+        (stl()[:-100], "promises 12 faces, its 584 bytes hold 10"),
         (stl(count=0, body=b""), "its header promises 0 faces"),
         (stl(body=bytes(600)), "all 12 are degenerate"),
         (b"binary?", "binary ones have at least 84 bytes, this one 7"),

@@ -183,7 +183,7 @@ def test_textures():
         (threemf(model(object_3mf(1), "")), "its build places none of its 1 objects"),
         (threemf(model("", "")), "it has no objects"),
         (threemf(model(object_3mf(1), '<item objectid="9"/>')), "1 reference to an object that is"),
-        (threemf(model(object_3mf(1, kind="support"))), "1 support"),
+        (threemf(model(object_3mf(1, kind="support"))), "1 object of the type support"),
         (
             threemf(model('<object id="1"><mesh><vertices/><triangles/></mesh></object>')),
             "1 object without faces",
@@ -220,4 +220,7 @@ def test_what_is_left_out_is_said(caplog):
     with caplog.at_level(logging.WARNING):
         compare(load_mesh(threemf(model(resources, build)), "3mf"))
     (record,) = caplog.records
-    assert "1 support, 2 references to an object that is not in the file" in record.getMessage()
+    assert (
+        "1 object of the type support, 2 references to an object that is not in the file"
+        in record.getMessage()
+    )

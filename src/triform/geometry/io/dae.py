@@ -22,12 +22,13 @@ from triform.geometry.io.parts import (
     check_face_count,
     colored_mesh,
     concatenate,
-    place,
+    transform_mesh,
 )
 from triform.geometry.io.polygons import triangulate
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.mesh import Mesh, MeshError
 
+_ROOT = b'<COLLADA xmlns="http://www.collada.org/2005/11/COLLADASchema"'
 # Rotations of the declared up axis to +Y, as the standard defines them.
 _TO_Y_UP = {
     "X_UP": np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float64),
@@ -47,6 +48,9 @@ def read_dae(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
         MeshError: without faces, or too many.
         Exception: whatever pycollada raises on damaged files.
     """
+    # Some files have a blank line before the declaration, or no namespace.
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    data = re.sub(rb"<COLLADA(?![^>]*xmlns)", _ROOT, data[:2000], count=1) + data[2000:]
     check_tree(_scene_tree(data), "scene")
     document = collada.Collada(io.BytesIO(data), ignore=[collada.common.DaeError])
     textures = Textures(find, name)
@@ -103,7 +107,7 @@ class _Reader:
         self.meshes: dict[tuple[Any, ...], tuple[Any, Mesh | None]] = {}
 
     def parts(self, nodes: list[Any], axes: np.ndarray) -> list[Mesh]:
-        """Return the meshes below nodes in place."""
+        """Return the meshes below nodes, transformed."""
         parts: list[Mesh] = []
         num_faces = 0
         stack = [(node, axes) for node in reversed(nodes)]
@@ -116,7 +120,7 @@ class _Reader:
                     if mesh is not None:
                         num_faces += len(mesh.faces)
                         check_face_count(num_faces)
-                        parts.append(place(mesh, matrix @ local))
+                        parts.append(transform_mesh(mesh, matrix @ local))
             elif isinstance(node, collada.scene.Node):
                 inner = matrix @ np.asarray(node.matrix, dtype=np.float64)
                 stack += [(child, inner) for child in reversed(node.children or [])]
@@ -152,11 +156,11 @@ class _Reader:
             )
         self._check_count(primitive, len(sizes))
         self.left_out.add("face{s} of fewer than three corners", int((sizes < 3).sum()))
-        places, _ = triangulate(vertices, corners[: sizes.sum()], sizes)
-        if not len(places):
+        triangles, _ = triangulate(vertices, corners[: sizes.sum()], sizes)
+        if not len(triangles):
             return None
-        used, faces = np.unique(corners[places], return_inverse=True)
-        appearance = self._appearance(primitive, bound, index, places)
+        used, faces = np.unique(corners[triangles], return_inverse=True)
+        appearance = self._appearance(primitive, bound, index, triangles)
         return colored_mesh(vertices[used], faces.reshape(-1, 3), appearance)
 
     def _check_count(self, primitive: Any, count: int) -> None:
@@ -167,12 +171,12 @@ class _Reader:
             self.left_out.add("promised face{s} that the file does not have", int(promised) - count)
 
     def _appearance(
-        self, primitive: Any, bound: Any, index: np.ndarray, places: np.ndarray
+        self, primitive: Any, bound: Any, index: np.ndarray, triangles: np.ndarray
     ) -> Appearance | None:
         corner_colors = None
         for offset, _, _, _, source in primitive.sources.get("COLOR", [])[:1]:
             palette = to_bytes(np.asarray(source.data, dtype=np.float64)[:, :3])
-            rows = index[:, offset][places]
+            rows = index[:, offset][triangles]
             if palette.shape[1] == 3 and rows.min() >= 0 and rows.max() < len(palette):
                 corner_colors = palette[rows]
         effect = getattr(bound.target, "effect", None) if bound else None
@@ -185,9 +189,9 @@ class _Reader:
         sets = primitive.texcoordset
         if material.texture is not None and sets:
             number = _texture_set(primitive, bound, texture_set)
-            rows = primitive.texcoord_indexset[number].reshape(-1)[places]
+            rows = primitive.texcoord_indexset[number].reshape(-1)[triangles]
             uv = np.asarray(sets[number], dtype=np.float64)[:, :2][rows]
-        return Appearance(np.zeros(len(places), np.int32), (material,), uv, corner_colors)
+        return Appearance(np.zeros(len(triangles), np.int32), (material,), uv, corner_colors)
 
     def _material(self, effect: Any) -> tuple[Material, str | None]:
         """Return the material of an effect, and the name of its texture coordinates."""

@@ -21,7 +21,7 @@ from triform.geometry.io.gltf.read import read_gltf
 from triform.geometry.io.limits import check_bytes
 from triform.geometry.io.obj import read_obj
 from triform.geometry.io.off import read_off
-from triform.geometry.io.ply import read_ply
+from triform.geometry.io.ply.read import read_ply
 from triform.geometry.io.stl import read_stl
 from triform.geometry.io.text import file_name_spellings, match_key
 from triform.geometry.io.threemf import read_3mf
@@ -77,8 +77,9 @@ def load_mesh(
             its format has.
 
     Returns:
-        The mesh in the file's own units, and by default its own axes. `face_colors` and
-        `appearance` are None where the file has no colours.
+        The mesh in the file's own units, and by default its own axes; those of COLLADA are
+        turned to +Y up, as it declares them. `face_colors` and `appearance` are None where the
+        file has no colours.
 
     Raises:
         MeshError: the file and what is wrong with it, in one line.
@@ -181,6 +182,7 @@ def _read(
     if not data.strip():
         raise MeshError("the file is empty")
     check_bytes(len(data), file_type)
+    _check_content(data[:200].lstrip().lower(), file_type)
     files = _SafeResolver(resolver)
     scale = 1.0
     if file_type in ("step", "iges"):
@@ -201,11 +203,26 @@ def _read(
         raise MeshError(
             f"damaged, or no {file_type.upper()} file ({type(error).__name__}: {error})"
         ) from None
-    if not mesh.face_areas.any():
+    # The first faces answer for most files.
+    if not (Mesh(mesh.vertices, mesh.faces[:100]).face_areas.any() or mesh.face_areas.any()):
         raise MeshError(
             f"there are no faces in it: all {len(mesh.faces)} are degenerate, without an area"
         )
     return mesh
+
+
+def _check_content(start: bytes, file_type: str) -> None:
+    """Check that a file is not what downloads leave in place of a model.
+
+    Raises:
+        MeshError: what it is instead.
+    """
+    if start.startswith(b"version https://git-lfs"):
+        raise MeshError("a pointer of Git LFS in place of the model; run git lfs pull")
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise MeshError("a web page in place of the model; download it again")
+    if start.startswith(b"\x1f\x8b") and file_type != "wrl":
+        raise MeshError("compressed by gzip; unpack it first")
 
 
 def _read_parts(

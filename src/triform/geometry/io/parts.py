@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Sequence
 
@@ -46,7 +47,14 @@ class LeftOut:
             logger.warning("%s: left out: %s", model, self)
 
 
-def place(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:
+def without_mark(data: bytes) -> bytes:
+    """Return text that begins with a byte-order mark as UTF-8 without it, other data as it is."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def transform_mesh(mesh: Mesh, matrix: Float[np.ndarray, "4 4"]) -> Mesh:
     """Return a transformed copy of a mesh; a reflection inverts the winding of its faces."""
     if np.array_equal(matrix, np.eye(4)):
         return mesh
@@ -122,7 +130,9 @@ def colored_mesh(
     for index, material in enumerate(appearance.materials):
         if material.texture is not None and appearance.uv is not None:
             selected = np.flatnonzero(appearance.material == index)
-            means = texture_means(material.texture[..., :3], appearance.uv[selected])
+            means = texture_means(
+                material.texture[..., :3], appearance.uv[selected].astype(np.float64)
+            )
             colors[selected] *= means / 255
     if appearance.corner_colors is not None:
         colors *= appearance.corner_colors.mean(axis=1) / 255

@@ -24,7 +24,7 @@ from triform.geometry.io.parts import (
     check_face_count,
     colored_mesh,
     concatenate,
-    place,
+    transform_mesh,
 )
 from triform.geometry.io.textures import Textures
 from triform.geometry.mesh import Mesh, MeshError
@@ -69,7 +69,7 @@ class _Package:
     objects: dict[_Key, _Object] = field(default_factory=dict)
     groups: dict[_Key, _Properties] = field(default_factory=dict)
     textures: dict[_Key, str] = field(default_factory=dict)
-    items: list[tuple[_Key, np.ndarray]] = field(default_factory=list)
+    build: list[tuple[_Key, np.ndarray]] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
 
 
@@ -104,7 +104,7 @@ def read_3mf(data: bytes, *, name: str = "model") -> Mesh:
 
         textures = Textures(find, name)
         left_out = LeftOut()
-        mesh = concatenate(_place_items(package, root, textures, left_out))
+        mesh = concatenate(_build_meshes(package, root, textures, left_out))
     textures.report_problems()
     left_out.warn(name)
     return mesh
@@ -155,8 +155,8 @@ def _read_model(package: _Package, data: bytes, part: str, *, is_root: bool) -> 
                 _check_extensions(element)
             continue
         if tag == "build" and is_root:
-            for item in element.iterfind("{*}item"):
-                package.items.append((_reference(item, part), _matrix(item.get("transform"))))
+            for entry in element.iterfind("{*}item"):
+                package.build.append((_reference(entry, part), _matrix(entry.get("transform"))))
         elif tag in _READERS:
             _READERS[tag](package, element, part)
             element.clear()
@@ -300,22 +300,25 @@ def _rgba(colors: list[tuple[int, ...]]) -> np.ndarray:
     return np.array(colors, dtype=np.uint8).reshape(-1, 4)
 
 
-def _place_items(package: _Package, root: str, textures: Textures, left_out: LeftOut) -> list[Mesh]:
-    """Return the meshes of all items and their components in place."""
+def _build_meshes(
+    package: _Package, root: str, textures: Textures, left_out: LeftOut
+) -> list[Mesh]:
+    """Return the meshes of all items and their components, transformed."""
     children: Tree = {k: [c for c, _ in o.components] for k, o in package.objects.items()}
-    check_tree(children | {"build": [key for key, _ in package.items]}, "build")
+    check_tree(children | {"build": [key for key, _ in package.build]}, "build")
     meshes: dict[_Key, Mesh | None] = {}
     parts: list[Mesh] = []
     num_faces = 0
-    stack = list(reversed(package.items))
+    stack = list(reversed(package.build))
     while stack:
         key, matrix = stack.pop()
         shape = package.objects.get(key)
         if shape is None:
             left_out.add("reference{s} to an object that is not in the file")
             continue
-        if shape.kind in ("support", "solidsupport"):
-            left_out.add("support{s}")
+        if shape.kind in ("support", "solidsupport", "other"):
+            # Slicers write modifiers of other volumes as "other".
+            left_out.add(f"object{{s}} of the type {shape.kind}")
             continue
         if key not in meshes:
             meshes[key] = _mesh(package, key, shape, textures) if len(shape.faces) else None
@@ -324,7 +327,7 @@ def _place_items(package: _Package, root: str, textures: Textures, left_out: Lef
             num_faces += len(mesh.faces)
             check_face_count(num_faces)
             scale = package.units.get(key[0], 1.0) / package.units[root]
-            parts.append(place(mesh, matrix @ np.diag([scale, scale, scale, 1.0])))
+            parts.append(transform_mesh(mesh, matrix @ np.diag([scale, scale, scale, 1.0])))
         elif not shape.components:
             left_out.add("object{s} without faces")
         stack += [(child, matrix @ local) for child, local in reversed(shape.components)]

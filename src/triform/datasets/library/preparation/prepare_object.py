@@ -17,7 +17,7 @@ from triform.datasets.library.preparation.journal import Note, write_note
 from triform.datasets.library.preparation.recipe import Recipe
 from triform.datasets.library.preparation.source import read_source
 from triform.datasets.library.store import Store, StoreError
-from triform.datasets.shape import Shape
+from triform.datasets.shape import MeshFile, Shape
 from triform.geometry.colors import UNCOLORED
 from triform.geometry.mesh import Mesh, normalize
 from triform.geometry.render.cameras import (
@@ -87,8 +87,10 @@ def record_failure(task: PrepareTask, reason: str) -> Note:
     if task.old is not None:
         for path in task.old.files:
             task.store.remove(path)
-    reason = " ".join(reason.split()).removeprefix(f"{task.shape.object_id}: ")
-    reason = reason.removeprefix("mesh: ")[:500]
+    # The object's id is beside it, so that the name of its file needs not be repeated.
+    if isinstance(task.shape.origin, MeshFile):
+        reason = reason.removeprefix(f"{task.shape.origin.path}: ")
+    reason = " ".join(reason.split()).removeprefix("mesh: ")[:500]
     note = Note(task.object_id, reason=reason, source=task.shape.object_id, key=task.failure_key)
     write_note(task.store, note)
     return note

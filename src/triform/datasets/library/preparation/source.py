@@ -46,7 +46,7 @@ def read_source(shape: Shape) -> Source:
             mesh_format(path),
             folder,
             appearance=True,
-            name=shape.object_id,
+            name=str(path),
             up=shape.origin.up,
         )
         dependencies = dict(sorted(folder.digests.items()))

@@ -76,25 +76,25 @@ class Document:
                     f"it requires the glTF extension {name}, which is not read; export it without"
                 )
 
-    def items(self, key: str) -> list[dict[str, Any]]:
+    def objects(self, key: str) -> list[dict[str, Any]]:
         """Return one of the tree's lists, or an empty one."""
-        items = self.tree.get(key, [])
-        if not isinstance(items, list):
+        values = self.tree.get(key, [])
+        if not isinstance(values, list):
             raise MeshError(f"damaged: {key!r} is no list")
-        return items
+        return values
 
-    def item(self, key: str, index: Any) -> dict[str, Any]:
+    def object_at(self, key: str, index: Any) -> dict[str, Any]:
         """Return an item of one of the tree's lists.
 
         Raises:
             MeshError: there is none.
         """
-        items = self.items(key)
-        if not isinstance(index, int) or not 0 <= index < len(items):
-            raise MeshError(f"damaged: it uses {key} {index!r}, but there are {len(items)}")
-        if not isinstance(items[index], dict):
+        values = self.objects(key)
+        if not isinstance(index, int) or not 0 <= index < len(values):
+            raise MeshError(f"damaged: it uses {key} {index!r}, but there are {len(values)}")
+        if not isinstance(values[index], dict):
             raise MeshError(f"damaged: {key} {index} is no object")
-        return items[index]
+        return values[index]
 
     def view(self, index: Any) -> Buffer:
         """Return the bytes of a buffer view, decompressed.
@@ -103,7 +103,7 @@ class Document:
             MeshError: its buffer is missing or too short, or it cannot be decompressed.
         """
         if index not in self._views:
-            view = self.item("bufferViews", index)
+            view = self.object_at("bufferViews", index)
             compressed = _extension(view, *MESHOPT)
             if compressed is None or (not has_meshopt() and self._is_readable(view)):
                 self._views[index] = self._slice(view, f"buffer view {index}")
@@ -113,7 +113,7 @@ class Document:
 
     def _is_readable(self, view: dict[str, Any]) -> bool:
         """Return whether the buffer of a compressed view holds an uncompressed copy as well."""
-        buffer = self.item("buffers", view["buffer"])
+        buffer = self.object_at("buffers", view["buffer"])
         is_fallback = _extension(buffer, *MESHOPT) is not None or "uri" not in buffer
         return view["buffer"] in self._buffers or not is_fallback
 
@@ -146,11 +146,11 @@ class Document:
 
     def _buffer(self, index: Any) -> Buffer:
         if index not in self._buffers:
-            uri = self.item("buffers", index).get("uri")
+            uri = self.object_at("buffers", index).get("uri")
             self._buffers[index] = content_of_uri(uri, self.textures.find) if uri else None
         content = self._buffers[index]
         if content is None:
-            uri = str(self.item("buffers", index).get("uri", ""))
+            uri = str(self.object_at("buffers", index).get("uri", ""))
             name = repr(uri[:80]) if uri else f"{index}, without a name,"
             raise MeshError(f"its buffer {name} is not in the file nor in the folder of the model")
         return content
@@ -167,11 +167,11 @@ class Document:
         Raises:
             MeshError: it is damaged.
         """
-        accessor = self.item("accessors", index)
+        accessor = self.object_at("accessors", index)
         dtype = np.dtype(_COMPONENT_TYPES[accessor["componentType"]])
         shape = (accessor["count"], _COMPONENT_COUNTS[accessor["type"]])
         if "bufferView" in accessor:
-            view = self.item("bufferViews", accessor["bufferView"])
+            view = self.object_at("bufferViews", accessor["bufferView"])
             stride = view.get("byteStride") or 0
             values = self._array(
                 accessor["bufferView"], accessor.get("byteOffset", 0), dtype, shape, stride
@@ -182,12 +182,14 @@ class Document:
             values = self._sparse(accessor["sparse"], values)
         if accessor.get("normalized") and dtype.kind in "iu":
             values = normalized(values)
-        return values
+        return np.asarray(values)
 
     def _sparse(self, sparse: dict[str, Any], values: np.ndarray) -> np.ndarray:
-        count, places, new = sparse["count"], sparse["indices"], sparse["values"]
-        dtype = np.dtype(_COMPONENT_TYPES[places["componentType"]])
-        rows = self._array(places["bufferView"], places.get("byteOffset", 0), dtype, (count, 1), 0)
+        count, indices, new = sparse["count"], sparse["indices"], sparse["values"]
+        dtype = np.dtype(_COMPONENT_TYPES[indices["componentType"]])
+        rows = self._array(
+            indices["bufferView"], indices.get("byteOffset", 0), dtype, (count, 1), 0
+        )
         if count and rows.max() >= len(values):
             raise MeshError(f"damaged: a sparse accessor replaces row {rows.max()}")
         values = values.copy()
@@ -212,7 +214,8 @@ class Document:
                 f"damaged or cut off: an accessor needs {needed} bytes of buffer view {view}, "
                 f"which has {len(buffer)}"
             )
-        return np.ndarray(shape, dtype, buffer, offset, (stride, dtype.itemsize))
+        strides = (stride, dtype.itemsize)
+        return np.asarray(np.ndarray(shape, dtype, buffer, offset, strides))
 
 
 def normalized(values: np.ndarray) -> np.ndarray:
@@ -232,8 +235,8 @@ def compression_error(extension: str, extra: str) -> MeshError:
     )
 
 
-def _extension(item: dict[str, Any], *names: str) -> dict[str, Any] | None:
-    extensions = item.get("extensions", {})
+def _extension(holder: dict[str, Any], *names: str) -> dict[str, Any] | None:
+    extensions = holder.get("extensions", {})
     return next((extensions[name] for name in names if name in extensions), None)
 
 

@@ -47,13 +47,13 @@ def read_base_colors(document: Document) -> list[BaseColor]:
     Raises:
         MeshError: its textures are too large together.
     """
-    slots = [_base_color(material) for material in document.items("materials")]
-    chosen = [_choose_image(document, slot.get("texture", {})) for slot in slots]
-    contents = {image[0]: image[1:] for image in chosen if image is not None}
+    slots = [_base_color(material) for material in document.objects("materials")]
+    selected = [_choose_image(document, slot.get("texture", {})) for slot in slots]
+    contents = {image[0]: image[1:] for image in selected if image is not None}
     decoded = document.textures.decode_all(list(contents.values()))
     texture_of_image = dict(zip(contents, decoded, strict=True))
     colors = []
-    for slot, image in zip(slots, chosen, strict=True):
+    for slot, image in zip(slots, selected, strict=True):
         texture = None if image is None else texture_of_image[image[0]]
         info, uses_alpha = slot.get("texture", {}), slot["uses_alpha"]
         rgb = np.rint(srgb_from_linear(np.array(slot["factor"][:3])) * 255).astype(np.uint8)
@@ -94,7 +94,7 @@ def _choose_image(document: Document, info: dict[str, Any]) -> tuple[int, Buffer
     if "index" not in info:
         return None
     try:
-        texture = document.item("textures", info["index"])
+        texture = document.object_at("textures", info["index"])
     except MeshError:
         document.textures.report_later(f"texture {info['index']!r} is not in the file")
         return None
@@ -127,7 +127,7 @@ def _image_content(document: Document, index: Any) -> tuple[Buffer | None, str]:
     """Return the bytes, or None, and the name of an image."""
     name = f"image {index}"
     try:
-        image = document.item("images", index)
+        image = document.object_at("images", index)
         if "bufferView" in image:
             return document.view(image["bufferView"]), name
         name = str(image.get("uri") or name)

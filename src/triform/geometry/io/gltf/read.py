@@ -26,8 +26,8 @@ from triform.geometry.io.parts import (
     check_face_count,
     colored_mesh,
     concatenate,
-    place,
     strip_triangles,
+    transform_mesh,
 )
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.mesh import Mesh, MeshError
@@ -55,7 +55,7 @@ def read_gltf(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
     base_colors = read_base_colors(document)
     meshes = {mesh: reader.primitives(mesh, base_colors) for mesh, _ in dict(instances).items()}
     check_face_count(sum(len(part.faces) for mesh, _ in instances for part in meshes[mesh]))
-    parts = [place(part, matrix) for mesh, matrix in instances for part in meshes[mesh]]
+    parts = [transform_mesh(part, matrix) for mesh, matrix in instances for part in meshes[mesh]]
     if not parts:
         raise reader.left_out.no_faces(reader.reason)
     textures.report_problems()
@@ -74,11 +74,11 @@ class _Reader:
     def instances(self) -> list[tuple[int, np.ndarray]]:
         """Return the mesh and the matrix of every instance in the default scene."""
         document = self.document
-        nodes, scenes = document.items("nodes"), document.items("scenes")
+        nodes, scenes = document.objects("nodes"), document.objects("scenes")
         children = {i: node.get("children", []) for i, node in enumerate(nodes)}
         if scenes:
             default = document.tree.get("scene", 0)
-            roots = document.item("scenes", default).get("nodes", [])
+            roots = document.object_at("scenes", default).get("nodes", [])
         else:
             inner = {child for group in children.values() for child in group}
             default, roots = None, [i for i in children if i not in inner]
@@ -87,26 +87,28 @@ class _Reader:
         stack = [(root, np.eye(4)) for root in reversed(roots)]
         while stack:
             index, matrix = stack.pop()
-            node = document.item("nodes", index)
+            node = document.object_at("nodes", index)
             if not node.get("extensions", {}).get("KHR_node_visibility", {}).get("visible", True):
                 self.left_out.add("hidden node{s}")
                 continue
             matrix = matrix @ _node_matrix(node)
             if "mesh" in node:
-                document.item("meshes", node["mesh"])
+                document.object_at("meshes", node["mesh"])
+                if "skin" in node:
+                    self.left_out.add("pose{s} by a skin (the mesh is read as it was modelled)")
                 instances += [(node["mesh"], matrix @ local) for local in self._copies(node)]
                 if len(instances) > MAX_INSTANCE_COUNT:
                     raise MeshError(f"its scene has more than {MAX_INSTANCE_COUNT} parts")
             stack += [(child, matrix) for child in reversed(node.get("children", []))]
-        num_meshes = len(document.items("meshes"))
+        num_meshes = len(document.objects("meshes"))
         self.reason = f"its scene places none of its {num_meshes} meshes" if num_meshes else ""
         self._count_other_scenes(default, {mesh for mesh, _ in instances}, children)
         return instances
 
     def _count_other_scenes(self, default: Any, used: set[int], children: dict[int, Any]) -> None:
         """Count the scenes that show meshes which the default scene does not."""
-        nodes = self.document.items("nodes")
-        for number, scene in enumerate(self.document.items("scenes")):
+        nodes = self.document.objects("nodes")
+        for number, scene in enumerate(self.document.objects("scenes")):
             if number == default:
                 continue
             check_tree(children | {"scene": scene.get("nodes", [])}, "scene")
@@ -146,7 +148,7 @@ class _Reader:
         Raises:
             MeshError: too many values.
         """
-        if self.document.item("accessors", index)["count"] > MAX_CORNER_COUNT:
+        if self.document.object_at("accessors", index)["count"] > MAX_CORNER_COUNT:
             raise MeshError(f"its meshes have more than {MAX_CORNER_COUNT} corners together")
         return self.document.accessor(index)
 
@@ -158,7 +160,7 @@ class _Reader:
         """
         total = 0
         for mesh in meshes:
-            for primitive in self.document.item("meshes", mesh)["primitives"]:
+            for primitive in self.document.object_at("meshes", mesh)["primitives"]:
                 num_vertices = self._count(primitive.get("attributes", {}).get("POSITION"))
                 # With indices only the vertices that they use are kept.
                 num_corners = self._count(primitive.get("indices"))
@@ -169,7 +171,7 @@ class _Reader:
                     )
 
     def _count(self, accessor: Any) -> int:
-        count = 0 if accessor is None else self.document.item("accessors", accessor)["count"]
+        count = 0 if accessor is None else self.document.object_at("accessors", accessor)["count"]
         if not isinstance(count, int) or count < 0:
             raise MeshError(f"damaged: accessor {accessor} has {count!r} values")
         return count
@@ -177,7 +179,7 @@ class _Reader:
     def primitives(self, mesh: int, base_colors: list[BaseColor]) -> list[Mesh]:
         """Read the triangles of a mesh; points and lines are counted as left out."""
         parts = []
-        for primitive in self.document.item("meshes", mesh)["primitives"]:
+        for primitive in self.document.object_at("meshes", mesh)["primitives"]:
             mode = primitive.get("mode", _TRIANGLES)
             if mode == _POINTS:
                 self.left_out.add("primitive{s} of points")
@@ -217,7 +219,7 @@ class _Reader:
             positions, faces = positions[used], faces.reshape(-1, 3)
         base_color = None
         if "material" in primitive:
-            self.document.item("materials", primitive["material"])
+            self.document.object_at("materials", primitive["material"])
             base_color = base_colors[primitive["material"]]
         appearance = _appearance(base_color, attributes, corners)
         return colored_mesh(positions.astype(np.float64), faces, appearance)
@@ -244,7 +246,7 @@ class _Reader:
 
     def _data(self, index: Any) -> np.ndarray | None:
         """Return the values of an accessor, or None if it holds none."""
-        accessor = self.document.item("accessors", index)
+        accessor = self.document.object_at("accessors", index)
         return self._values(index) if {"bufferView", "sparse"} & set(accessor) else None
 
     def _decode_draco(
@@ -254,7 +256,7 @@ class _Reader:
         try:
             import DracoPy
         except ImportError:
-            if "bufferView" in self.document.item("accessors", names["POSITION"]):
+            if "bufferView" in self.document.object_at("accessors", names["POSITION"]):
                 return {}, None  # an uncompressed copy is there as well
             raise compression_error(DRACO, "draco") from None
         try:
@@ -266,7 +268,7 @@ class _Reader:
         arrays = {attribute["unique_id"]: attribute["data"] for attribute in decoded.attributes}
         values = {}
         for name, unique_id in compressed["attributes"].items():
-            accessor = self.document.item("accessors", names[name])
+            accessor = self.document.object_at("accessors", names[name])
             array = np.asarray(arrays[unique_id])
             if len(array) != accessor["count"]:
                 raise MeshError(f"damaged: {DRACO} has {len(array)} of {accessor['count']} values")
@@ -324,7 +326,7 @@ def _appearance(
 def _node_matrix(node: dict[str, Any]) -> np.ndarray:
     """Return the (4, 4) matrix of a node, or of the transform of an instance."""
     if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
+        return np.asarray(np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T)
     matrix = np.eye(4)
     x, y, z, w = (float(value) for value in node.get("rotation", (0, 0, 0, 1)))
     length = x * x + y * y + z * z + w * w

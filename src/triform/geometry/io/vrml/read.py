@@ -19,6 +19,7 @@ from triform.geometry.io.limits import (
     check_bytes,
     max_file_size,
 )
+from triform.geometry.io.parts import LeftOut
 from triform.geometry.io.text import normalize_text
 from triform.geometry.io.textures import FileFinder, Textures
 from triform.geometry.io.vrml.fields import Instance, Scope
@@ -89,6 +90,7 @@ class _Scene:
         self.parts: list[tuple[Surface, np.ndarray, int]] = []
         self.num_visits, self.num_faces, self.remaining_corners = 0, 0, MAX_CORNER_COUNT
         self.is_colored = False
+        self.left_out = LeftOut()
 
     def read(self, data: bytes) -> None:
         """Traverse all nodes of a file and of the files that it inlines."""
@@ -132,6 +134,7 @@ class _Scene:
         geometry = shape.first("geometry")
         surface = self.surface(geometry) if geometry else None
         if surface is None:
+            self.left_out.add("shape{s} without faces (lines, points or text)")
             return
         count = len(surface.faces)
         self.num_faces += count
@@ -194,8 +197,9 @@ class _Scene:
     def mesh(self, appearance: bool) -> Mesh:
         """Concatenate the surfaces."""
         if not self.parts:
-            raise MeshError("there are no faces in it")
+            raise self.left_out.no_faces()
         self.textures.report_problems()
+        self.left_out.warn(self.textures.model)
         surfaces, face_colors, materials = map(list, zip(*self.parts, strict=True))
         starts = np.cumsum([0] + [len(surface.vertices) for surface in surfaces])
         counts = [len(surface.faces) for surface in surfaces]

@@ -1,8 +1,4 @@
-"""Reading of PLY, text or binary, with colours of vertices or faces and textures.
-
-Our own reader, because the available ones drop strips, and colours of polygons, or stop at words in
-comments.
-"""
+"""The elements of a PLY file: its header, and the values of its body."""
 
 from __future__ import annotations
 
@@ -12,17 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
-from triform.geometry.appearance import Appearance, Material
-from triform.geometry.colors import UNCOLORED
-from triform.geometry.io.parts import (
-    LeftOut,
-    appearance_of_corners,
-    colored_mesh,
-    strip_triangles,
-)
-from triform.geometry.io.polygons import triangulate
-from triform.geometry.io.textures import FileFinder, Textures
-from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.mesh import MeshError
 
 _TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -31,19 +17,10 @@ _TYPES = {
     **{"uint64": "u8", "long": "i8", "ulong": "u8"},
 }
 _ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
-_INDEX_NAMES = ("vertex_indices", "vertex_index", "vertex_indexes", "indices")
-_COLOR_NAMES = (
-    ("red", "green", "blue", "alpha"),
-    ("r", "g", "b", "a"),
-    ("diffuse_red", "diffuse_green", "diffuse_blue", "diffuse_alpha"),
-)
-_UV_NAMES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
-_FACE_ELEMENTS = ("face", "faces", "polygon", "tristrips", "tristrip")
-_WHITE = np.full(3, 255, dtype=np.uint8)
 
 
 @dataclass(eq=False)
-class _Column:
+class Column:
     """A property of an element: `values` of all rows; a list's rows have `counts` of them.
 
     `dtype` and `count_dtype` are as stored, where all numbers of text are floats; `declared` is the
@@ -59,71 +36,25 @@ class _Column:
 
 
 @dataclass(eq=False)
-class _Element:
+class Element:
+    """An element of a PLY file: the rows of a table, with their properties."""
+
     name: str
     count: int
-    columns: list[_Column]
+    columns: list[Column]
 
     def column(self, *names: str) -> np.ndarray | None:
         """Return the values of the first scalar property of a name, or None."""
         found = {c.name: c.values for c in self.columns if not c.count_dtype}
         return next((found[name] for name in names if name in found), None)
 
-    def list_column(self, *names: str) -> _Column | None:
+    def list_column(self, *names: str) -> Column | None:
         """Return the first list property of a name, or None."""
         found = {column.name: column for column in self.columns if column.count_dtype}
         return next((found[name] for name in names if name in found), None)
 
 
-def read_ply(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
-    """Read vertices, triangulated polygons and strips.
-
-    Args:
-        data: content of the file.
-        find: returns the content of its textures, or None.
-        name: name of the model in warnings.
-
-    Raises:
-        MeshError: damaged, cut off, or without faces.
-    """
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    left_out = LeftOut()
-    elements, kind, texture_names, start = _read_header(data)
-    num_behind = _read_body(data, start, elements, kind)
-    left_out.add(
-        "value{s} behind the data" if kind == "ascii" else "byte{s} behind the data", num_behind
-    )
-    vertex = _find(elements, ("vertex", "vertices", "point"))
-    faces = [each for each in elements if each.name in _FACE_ELEMENTS and each.count]
-    if vertex is None or not vertex.count:
-        raise left_out.no_faces("it holds no vertices")
-    axes = [vertex.column(axis) for axis in "xyz"]
-    if any(axis is None for axis in axes):
-        raise MeshError("damaged: its vertices have no x, y and z")
-    vertices = np.stack([np.asarray(axis, dtype=np.float64) for axis in axes], axis=1)
-    for element in elements:
-        if element is not vertex and element not in faces and element.name == "edge":
-            left_out.add("edge{s}", element.count)
-    textures = Textures(find, name)
-    images = [textures.get(each) for each in texture_names]
-    parts = [_triangles(element, vertices, left_out) for element in faces]
-    if not sum(len(corners) for corners, *_ in parts):
-        others = f", {left_out}" if left_out.counts else ""
-        raise MeshError(
-            f"there are no faces in it: it is a point cloud of {vertex.count} points{others}"
-        )
-    triangles = np.concatenate([corners for corners, *_ in parts])
-    appearance = _appearance(vertex, parts, triangles, images)
-    textures.report_problems()
-    left_out.warn(name)
-    return colored_mesh(vertices, triangles, appearance)
-
-
-def _find(elements: list[_Element], names: tuple[str, ...]) -> _Element | None:
-    return next((element for element in elements if element.name in names), None)
-
-
-def _read_header(data: bytes) -> tuple[list[_Element], str, list[str], int]:
+def read_header(data: bytes) -> tuple[list[Element], str, list[str], int]:
     """Return the elements, the format, the names of textures, and where the body starts."""
     if data[:3] != b"ply" or data[3:4] not in (b"\n", b"\r", b" ", b"\t"):
         raise MeshError("damaged, or no PLY file: it does not begin with ply")
@@ -133,7 +64,7 @@ def _read_header(data: bytes) -> tuple[list[_Element], str, list[str], int]:
         line_end = b"\n"
     else:
         line_end = b"\r\n" if first.endswith(b"\r") and first.count(b"\r") == 1 else b"\r"
-    elements: list[_Element] = []
+    elements: list[Element] = []
     textures: list[str] = []
     kind, start = "", 0
     while True:
@@ -151,7 +82,7 @@ def _read_header(data: bytes) -> tuple[list[_Element], str, list[str], int]:
             elif key == "comment" and len(words) > 2 and words[1].lower() == "texturefile":
                 textures.append(" ".join(words[2:]))
             elif key == "element":
-                elements.append(_Element(words[1].lower(), int(words[2]), []))
+                elements.append(Element(words[1].lower(), int(words[2]), []))
                 if elements[-1].count < 0:
                     raise ValueError
             elif key == "property":
@@ -161,7 +92,7 @@ def _read_header(data: bytes) -> tuple[list[_Element], str, list[str], int]:
                 if len(count_kind) != is_list:
                     raise ValueError
                 count_dtype = count_kind[0] if count_kind else ""
-                elements[-1].columns.append(_Column(words[-1].lower(), dtype, count_dtype, dtype))
+                elements[-1].columns.append(Column(words[-1].lower(), dtype, count_dtype, dtype))
         except (IndexError, KeyError, ValueError):
             raise MeshError(f"damaged PLY header: {' '.join(words)!r}") from None
     if kind not in _ORDERS:
@@ -169,7 +100,7 @@ def _read_header(data: bytes) -> tuple[list[_Element], str, list[str], int]:
     return elements, kind, textures, start
 
 
-def _read_body(data: bytes, start: int, elements: list[_Element], kind: str) -> int:
+def read_body(data: bytes, start: int, elements: list[Element], kind: str) -> int:
     """Read the values of all elements; return the number of values or bytes behind them."""
     order = _ORDERS[kind]
     if kind == "ascii":
@@ -210,7 +141,7 @@ def _parse_numbers(text: bytes) -> np.ndarray:
             raise MeshError("damaged PLY file: there are words between its numbers") from None
 
 
-def _read_rows(body: np.ndarray, position: int, element: _Element, order: str) -> int | None:
+def _read_rows(body: np.ndarray, position: int, element: Element, order: str) -> int | None:
     """Read rows of equal sizes; return their size, or None if lists have different lengths."""
     unit = body.itemsize
     fields: list[tuple[str, str, tuple[int, ...]]] = []
@@ -248,7 +179,7 @@ def _read_rows(body: np.ndarray, position: int, element: _Element, order: str) -
     return size * element.count // unit
 
 
-def _read_lists(body: np.ndarray, position: int, element: _Element, order: str) -> int:
+def _read_lists(body: np.ndarray, position: int, element: Element, order: str) -> int:
     """Read rows whose lists have different lengths; return their size."""
     unit = body.itemsize
     sizes = np.array([np.dtype(column.dtype).itemsize // unit for column in element.columns])
@@ -273,17 +204,17 @@ def _read_lists(body: np.ndarray, position: int, element: _Element, order: str) 
         total = int(counts_of_row.sum())
         first = np.cumsum(counts_of_row) - counts_of_row
         within = np.arange(total) - np.repeat(first, counts_of_row)
-        places = np.repeat(starts[:, number], counts_of_row) + within * sizes[number]
+        indices = np.repeat(starts[:, number], counts_of_row) + within * sizes[number]
         if unit > 1:
-            column.values = body[places]
+            column.values = body[indices]
         else:
-            raw = body[places[:, None] + np.arange(dtype.itemsize)]
+            raw = body[indices[:, None] + np.arange(dtype.itemsize)]
             column.values = np.ascontiguousarray(raw).view(dtype).reshape(-1)
         column.counts = counts_of_row
     return int(stop - position)
 
 
-def _cut_off(element: _Element, num_rows: int) -> MeshError:
+def _cut_off(element: Element, num_rows: int) -> MeshError:
     return MeshError(
         f"damaged or cut off: it promises {element.count} of {element.name}, but there are fewer, "
         f"about {num_rows}"
@@ -302,8 +233,8 @@ def _walk_bytes(body, position, sizes, count_sizes, is_big, starts, lengths):  #
                     return position, row
                 length = 0
                 for i in range(width):
-                    place = position + i if is_big else position + width - 1 - i
-                    length = length * 256 + body[place]
+                    index = position + i if is_big else position + width - 1 - i
+                    length = length * 256 + body[index]
                     if length > len(body):
                         return position, row
                 position += width
@@ -332,107 +263,3 @@ def _walk_numbers(body, position, sizes, count_sizes, is_big, starts, lengths): 
             if position > len(body):
                 return position, row
     return position, len(starts)
-
-
-def _triangles(
-    element: _Element, vertices: np.ndarray, left_out: LeftOut
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Element]:
-    """Return triangles (T, 3), their row in the element, and their corners' places in the list."""
-    index = element.list_column(*_INDEX_NAMES)
-    if index is None:
-        lists = [column for column in element.columns if column.count_dtype]
-        index = next((column for column in lists if "tex" not in column.name), None)
-    if index is None:
-        left_out.add(f"{element.name} without a list of vertices", element.count)
-        none = np.empty((0, 3), dtype=np.int64)
-        return none, none[:, 0], none, element
-    corners = index.values
-    if corners.dtype.kind == "f" and not np.array_equal(corners, np.rint(corners)):
-        raise MeshError("damaged: indices of vertices are no integers")
-    with np.errstate(invalid="ignore"):
-        corners = corners.astype(np.int64)
-    if element.name.startswith("tristrip"):
-        # Each row is a strip of its own, ended as within a row by -1.
-        ends = np.cumsum(index.counts)
-        corners = np.insert(corners, ends, -1)
-        triangles = strip_triangles(corners, restart=-1)
-        if len(triangles) and triangles.max() >= len(vertices):
-            raise MeshError(f"strips use vertex {triangles.max()}, but there are {len(vertices)}")
-        return triangles, np.zeros(len(triangles), np.int64), triangles, element
-    left_out.add("face{s} of fewer than three corners", int((index.counts < 3).sum()))
-    places, row = triangulate(vertices, corners, index.counts)
-    return corners[places], row, places, element
-
-
-def _appearance(
-    vertex: _Element,
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, _Element]],
-    triangles: np.ndarray,
-    images: list[np.ndarray | None],
-) -> Appearance | None:
-    """Return the colours of faces, a texture, or the colours of vertices, or None."""
-    textured = _textured(vertex, parts, triangles, images)
-    vertex_colors = _colors(vertex)
-    if textured is not None:
-        return textured
-    if any(_colors(element) is not None for *_, element in parts):
-        groups = []
-        for corners, row, _, element in parts:
-            colors = _colors(element)
-            if colors is None:
-                fallback = np.full((vertex.count, 4), (*UNCOLORED, 255), np.uint8)
-                of_corners = (fallback if vertex_colors is None else vertex_colors)[corners]
-            else:
-                of_corners = np.repeat(colors[row][:, None], 3, axis=1)
-            groups.append(of_corners)
-        return appearance_of_corners(np.concatenate(groups))
-    return None if vertex_colors is None else appearance_of_corners(vertex_colors[triangles])
-
-
-def _textured(
-    vertex: _Element,
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, _Element]],
-    triangles: np.ndarray,
-    images: list[np.ndarray | None],
-) -> Appearance | None:
-    if all(image is None for image in images):
-        return None
-    pair = next((pair for pair in _UV_NAMES if vertex.column(*pair[:1]) is not None), None)
-    numbers = np.zeros(len(triangles), dtype=np.int64)
-    coordinates = None
-    if pair is not None and (v := vertex.column(pair[1])) is not None:
-        u = vertex.column(pair[0])
-        coordinates = np.stack([np.asarray(u), v], axis=1).astype(np.float64)[triangles]
-    if len(parts) == 1:
-        _, row, places, element = parts[0]
-        wedge = element.list_column("texcoord", "texcoords", "texture_uv")
-        index = element.list_column(*_INDEX_NAMES)
-        if wedge is not None and index is not None and np.all(wedge.counts == 2 * index.counts):
-            coordinates = wedge.values.astype(np.float64).reshape(-1, 2)[places]
-        number = element.column("texnumber")
-        if number is not None:
-            numbers = np.clip(number.astype(np.int64)[row], 0, len(images) - 1)
-    if coordinates is None:
-        return None
-    materials = tuple(Material(_WHITE, image) for image in images)
-    return Appearance(numbers, materials, coordinates)
-
-
-def _colors(element: _Element) -> np.ndarray | None:
-    """Return (N, 4) uint8 colours of the rows of an element, or None."""
-    columns = {column.name: column for column in element.columns if not column.count_dtype}
-    for names in _COLOR_NAMES:
-        if not set(names[:3]) <= set(columns):
-            continue
-        rgba = np.full((element.count, 4), 255, dtype=np.uint8)
-        for number, name in enumerate(names):
-            if name in columns:
-                values = np.nan_to_num(np.asarray(columns[name].values, dtype=np.float64))
-                declared = np.dtype(columns[name].declared)
-                if declared.kind == "f":
-                    scale = 255.0 if values.max(initial=0) <= 1 else 1.0
-                else:
-                    scale = 255 / 65535 if values.max(initial=0) > 255 else 1.0
-                rgba[:, number] = np.rint(np.clip(values * scale, 0, 255))
-        return rgba
-    return None
