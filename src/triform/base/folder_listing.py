@@ -56,8 +56,7 @@ def list_files(
             if lower.endswith(endings):
                 found.append(Path(parent, name))
             elif not (
-                (suffix := Path(lower).suffix) in quiet
-                or name.upper().startswith(_COMPANION_NAMES)
+                (suffix := Path(lower).suffix) in quiet or name.upper().startswith(_COMPANION_NAMES)
             ):
                 others[suffix or "no suffix"] += 1
         if not recursive:

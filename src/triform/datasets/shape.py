@@ -14,10 +14,13 @@ from typing import Any, Protocol
 
 from triform.base.errors import UserError
 from triform.base.files import read_regular
+from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
+from triform.base.printable import printable
 from triform.datasets.sweethome3d import FurnitureModel, read_library
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
+from triform.images.read import IMAGE_SUFFIXES
 from triform.text.prompts import caption_from_name
 
 logger = get_logger(__name__)
@@ -41,6 +44,8 @@ MESH_SUFFIXES = (
     ".wrz",
 )
 LIBRARY_SUFFIX = ".sh3f"
+# Textures, previews, buffers and points beside meshes.
+COMPANION_SUFFIXES = (*IMAGE_SUFFIXES, ".bin", ".dds", ".exr", ".hdr", ".mtl", ".npy")
 CAPTIONS_FILE = "captions.csv"
 # In every folder that the project has generated or downloaded, written when it is complete.
 MARKER = "dataset.json"
@@ -177,7 +182,10 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
             f"{directory}: there is no such folder; "
             "give a folder of meshes or a name from `triform data list`"
         )
-    files = [directory] if directory.is_file() else sorted(_walk(directory))
+    suffixes = (*MESH_SUFFIXES, LIBRARY_SUFFIX)
+    files = [directory]
+    if directory.is_dir():
+        files = list_files(directory, suffixes, companions=COMPANION_SUFFIXES)
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
     meshes = [path for path in files if path.name.lower().endswith(MESH_SUFFIXES)]
     if not libraries and not meshes:
@@ -186,8 +194,9 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
         if shapes.is_library(directory):
             yield from shapes.library_shapes(directory)
             return
-        suffixes = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
-        raise UserError(f"{directory}: no meshes in it; looked for files that end in {suffixes}")
+        raise UserError(
+            f"{directory}: no meshes in it; looked for files that end in {' '.join(suffixes)}"
+        )
     empty_libraries = []
     for library in libraries:
         models = read_library(library.absolute())
@@ -202,14 +211,8 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
     for library in empty_libraries:
         logger.warning("%s: there are no models in it; left out", library)
     if meshes:
-        yield from _shapes_of_meshes(directory if directory.is_dir() else directory.parent, meshes)
-
-
-def _walk(directory: Path) -> Iterator[Path]:
-    """Every file below a folder, without hidden files and links to folders, which may loop."""
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
+        folder = directory if directory.is_dir() else directory.parent
+        yield from _shapes_of_meshes(folder, meshes, is_whole=directory.is_dir())
 
 
 def _shape_of_model(model: FurnitureModel) -> Shape:
@@ -237,7 +240,7 @@ def _lowercase(name: str) -> str:
     return " ".join(word for word in words if not (word.isdigit() and word[0] == "0"))
 
 
-def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
+def _shapes_of_meshes(directory: Path, meshes: list[Path], *, is_whole: bool) -> Iterator[Shape]:
     root = next(
         (
             folder
@@ -249,6 +252,7 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
     marker = read_marker(root)
     source = str(marker.get("name") or Path(os.path.realpath(directory)).name)
     rows = _read_captions(root / CAPTIONS_FILE)
+    unused = dict(rows)
     stem_counts: dict[Path, int] = {}
     for path in meshes:
         stem_counts[path.with_suffix("")] = stem_counts.get(path.with_suffix(""), 0) + 1
@@ -261,7 +265,9 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
         # chair.obj and chair.stl in one folder are two shapes and need two ids.
         stem = relative if stem_counts[path.with_suffix("")] > 1 else relative.with_suffix("")
         keys = (relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem)
-        rows_of_mesh = next((rows[name] for name in keys if name in rows), [])
+        key = next((name for name in keys if name in rows), "")
+        rows_of_mesh = rows.get(key, [])
+        unused.pop(key, None)
         folder_captions = [name for name in map(_caption, reversed(folders)) if name]
         file_caption = _caption(path.name)
         category = next((row["category"] for row in rows_of_mesh if row.get("category")), "")
@@ -291,6 +297,16 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path]) -> Iterator[Shape]:
             # Absolute, because worker processes may run in another folder.
             origin=MeshFile(path.absolute()),
             split=table_split or (splits[0] if splits else None),
+        )
+
+
+    if unused and is_whole and root == directory:
+        logger.warning(
+            "%s: %d of %d rows name no mesh; the first: %s",
+            root / CAPTIONS_FILE,
+            sum(map(len, unused.values())),
+            sum(map(len, rows.values())),
+            printable(next(iter(unused))),
         )
 
 
