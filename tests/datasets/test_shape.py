@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from triform.base.errors import UserError
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 
 CUBE = "\n".join(
     [

@@ -206,7 +206,7 @@ HELD_OUT = {
 
 
 def held_out_digest(folder: Path, resolution: int, cache: Path | None) -> str:
-    from triform.datasets.shape import list_shapes
+    from triform.datasets.listing import list_shapes
     from triform.datasets.voxels import voxelize_shapes
 
     table = voxelize_shapes(list_shapes([folder]), resolution, cache=cache, processes=1)
@@ -234,7 +234,7 @@ def test_held_out_furniture_stays(furniture_dir: Path, tmp_path: Path, resolutio
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_near_copies_of_the_real_furniture(furniture_dir: Path, tmp_path: Path) -> None:
-    from triform.datasets.shape import list_shapes
+    from triform.datasets.listing import list_shapes
     from triform.datasets.voxels import voxelize_shapes
 
     table = voxelize_shapes(list_shapes([furniture_dir]), 64, cache=tmp_path)

@@ -66,6 +66,16 @@ def list_files(
     return sorted(found)
 
 
+def has_files(folder: Path, suffixes: Collection[str]) -> bool:
+    """Whether a file with one of some suffixes is below a folder, hidden ones aside."""
+    endings = tuple(suffixes)
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        if any(name.lower().endswith(endings) and name[0] != "." for name in names):
+            return True
+    return False
+
+
 def _left_out(others: Counter[str], links: list[str]) -> str:
     """Describe files of other kinds and linked folders; "" if there are none."""
     parts = []

@@ -1,4 +1,4 @@
-"""A shape with its captions, and the listing of shapes in folders of any kind."""
+"""A shape with its captions, and the listing of meshes in folders of any kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -126,25 +126,17 @@ class Shape:
         return self.origin.preview()
 
 
-def list_shapes(directories: Sequence[Path], max_samples: int = 0) -> list[Shape]:
-    """List the shapes of folders and `.sh3f` libraries, sorted, without reading any mesh.
-
-    A folder may contain mesh files in class folders, with or without `train`/`test` folders, and a
-    `captions.csv` (`object_id,caption` or `file,caption`, several rows per shape, and optionally
-    `category` and `split`). Without captions, file and folder names give the text. A shape library
-    (`triform shapes prepare`) is a folder of shapes too, with voxels and no meshes.
+def unique_shapes(groups: Iterable[Iterable[Shape]], max_samples: int = 0) -> list[Shape]:
+    """Shapes of several folders, each mesh once and with ids of its own.
 
     Args:
-        directories: folders, libraries or single mesh files.
-        max_samples: list only the first `max_samples`; 0 lists all.
-
-    Raises:
-        UserError: no shapes, or an invalid `captions.csv`.
+        groups: the shapes of each folder.
+        max_samples: only the first `max_samples`; 0 for all.
     """
     shapes: dict[str, Shape] = {}
     locations: set[tuple[Any, ...]] = set()
-    for directory in map(Path, directories):
-        for shape in sorted(_list_directory(directory), key=lambda shape: shape.object_id):
+    for group in groups:
+        for shape in sorted(group, key=lambda shape: shape.object_id):
             if _location(shape.origin) in locations:
                 continue
             locations.add(_location(shape.origin))
@@ -176,7 +168,12 @@ def _location(origin: MeshSource) -> tuple[Any, ...]:
             return tuple(getattr(origin, "identity", (id(origin),)))
 
 
-def _list_directory(directory: Path) -> Iterator[Shape]:
+def mesh_shapes(directory: Path) -> Iterator[Shape]:
+    """Shapes of the meshes in a folder, in a `.sh3f` library or in one file.
+
+    Raises:
+        UserError: no meshes, or an invalid `captions.csv`.
+    """
     if not directory.exists():
         raise UserError(
             f"{directory}: there is no such folder; "
@@ -189,11 +186,6 @@ def _list_directory(directory: Path) -> Iterator[Shape]:
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
     meshes = [path for path in files if path.name.lower().endswith(MESH_SUFFIXES)]
     if not libraries and not meshes:
-        from triform.datasets.library import shapes  # which builds on this module
-
-        if shapes.is_library(directory):
-            yield from shapes.library_shapes(directory)
-            return
         raise UserError(
             f"{directory}: no meshes in it; looked for files that end in {' '.join(suffixes)}"
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UserError
-from triform.base.folder_listing import list_files
+from triform.base.folder_listing import has_files, list_files
 from triform.datasets.images.folder import load, read_pixels
 from triform.datasets.images.table import with_channels
 from triform.images.read import IMAGE_SUFFIXES
@@ -87,12 +87,8 @@ def _check_examples(folder: Path) -> None:
         raise UserError(f"--examples {folder}: there is no such folder")
     for path in sorted(folder.iterdir()):
         is_hidden = path.name.startswith((".", "__MACOSX"))
-        if path.is_dir() and not is_hidden and not _has_images(path):
+        if path.is_dir() and not is_hidden and not has_files(path, IMAGE_SUFFIXES):
             raise UserError(f"{path}: no images of this class in it; add some or remove it")
-
-
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
 
 
 def _find_images(paths: Sequence[Path]) -> list[Path]:
