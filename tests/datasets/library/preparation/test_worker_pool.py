@@ -17,6 +17,7 @@ from triform.base.errors import UserError
 from triform.datasets.library.library import Library
 from triform.datasets.library.preparation import prepare
 from triform.datasets.library.preparation.worker_pool import Job, Worker, WorkerDied, WorkerPool
+from triform.datasets.shape import unique_shapes
 from triform.geometry.mesh import Mesh
 
 try:
