@@ -20,8 +20,8 @@ import trimesh
 from voxelize import at_most, seconds
 
 from triform.base.paths import cache_dir
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import list_shapes
 from triform.datasets.voxels import voxelize_shapes
 from triform.engine.config import SchedulerConfig
 from triform.engine.processes import Processes

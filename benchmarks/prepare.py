@@ -28,7 +28,7 @@ from PIL import Image
 from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.preparation import prepare_object
 from triform.datasets.library.preparation.recipe import Recipe
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.testdataset import write_testdataset
 from triform.geometry.mesh import normalize
 

@@ -19,7 +19,7 @@ import numpy as np
 import trimesh
 from voxelize import at_most
 
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.testdataset import write_testdataset
 from triform.geometry.mesh import normalize
 from triform.geometry.render.cameras import FOV, even_cameras

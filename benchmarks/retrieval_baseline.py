@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from triform.base.paths import cache_dir
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.split import assign_splits
 from triform.datasets.voxels import voxelize_shapes
 from triform.images.framing import frame

@@ -26,8 +26,8 @@ import trimesh
 from torch import nn
 
 from triform.base.settings.config import parse
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import list_shapes
 from triform.engine.config import SchedulerConfig
 from triform.engine.processes import Processes
 from triform.engine.schedule import Schedule

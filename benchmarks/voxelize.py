@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import trimesh
 
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.testdataset import write_testdataset
 from triform.geometry.mesh import Mesh, normalize
 from triform.geometry.voxels.voxelize import voxelize

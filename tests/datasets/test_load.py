@@ -21,6 +21,7 @@ from triform.base.download import download
 from triform.base.errors import UsageError, UserError
 from triform.datasets import debian, load
 from triform.datasets.images import mnist
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import (
     DATASET_LINKS,
     clear_dataset_cache,
@@ -28,7 +29,6 @@ from triform.datasets.load import (
     load_dataset,
     select_local_dataset,
 )
-from triform.datasets.shape import list_shapes
 
 OFF = b"OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from triform.base.errors import UserError
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 
 CUBE = "\n".join(
     [
@@ -141,3 +141,22 @@ def test_nothing_there(tmp_path: Path, make) -> None:
     make(tmp_path / "data")
     with pytest.raises(UserError, match=r"no such folder|no meshes in it"):
         list_shapes([tmp_path / "data"])
+
+
+def test_what_is_left_out_of_a_folder_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "a.obj", "sub/b.obj", "sub/c.fbx", "d.blend", "a.mtl", "a.png", "notes.txt")
+    os.symlink(tmp_path / "sub", tmp_path / "linked")
+    rows = "object_id,caption\na,one\na,two\nsub/b.obj,three\nz,four\nz,five\nsub/c,six\n"
+    (tmp_path / "captions.csv").write_text(rows)
+    assert [len(one.captions) for one in list_shapes([tmp_path])] == [2, 1]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert messages[0].startswith(f"{tmp_path}: left out 2 files of other kinds (1 .")
+    assert messages[0].endswith("and 1 linked folder (linked)")
+    assert messages[1] == f"{tmp_path}/captions.csv: 3 of 6 rows name no mesh; the first: z"
+    caplog.clear()
+    # A part of a data set has rows for the other parts.
+    list_shapes([tmp_path / "a.obj"])
+    assert not caplog.records

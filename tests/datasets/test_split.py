@@ -9,6 +9,7 @@ import pytest
 
 from triform.datasets.shape import MeshFile, Shape
 from triform.datasets.split import _blocks, _candidates, assign_splits, group_copies, split_by_hash
+from triform.datasets.testdataset import write_testdataset
 
 R = 16
 
@@ -155,10 +156,85 @@ def test_empty() -> None:
     assert assign_splits([], np.zeros((0, R**3 // 8), np.uint8), R) == []
 
 
+def boxes(count: int) -> np.ndarray:
+    """Packed boxes of random sides: each is like some others, and chains lead from all to all."""
+    sides = np.random.default_rng(0).uniform(0.2, 1, (count, 3))
+    sides /= sides.max(axis=1, keepdims=True)
+    at = (np.arange(R) + 0.5) / R - 0.5
+    x, y, z = ((np.abs(at) <= sides[:, [axis]] / 2) for axis in range(3))
+    return packed(list(x[:, :, None, None] & y[:, None, :, None] & z[:, None, None, :]))
+
+
+def test_chains_do_not_grow_groups(caplog: pytest.LogCaptureFixture) -> None:
+    """By single linkage one group held most of the boxes, and no validation split was left."""
+    voxels = boxes(1500)
+    shapes = [shape(f"b/{k}") for k in range(1500)]
+    hashes = [hashlib.sha256(one.object_id.encode()).digest() for one in shapes]
+    groups = group_copies(voxels, R, hashes=hashes)
+    assert max(Counter(groups).values()) <= 0.05 * 1500
+    flat = np.unpackbits(voxels, axis=1).astype(bool)
+    for first in set(groups):
+        members = [index for index in range(1500) if groups[index] == first]
+        leader = min(members, key=lambda index: hashes[index])
+        common = (flat[members] & flat[leader]).sum(axis=1)
+        assert (common / (flat[members] | flat[leader]).sum(axis=1)).min() >= 0.9
+    shares = {
+        name: count / 1500 for name, count in Counter(assign_splits(shapes, voxels, R)).items()
+    }
+    assert 0.05 < shares["val"] < 0.16 and 0.05 < shares["test"] < 0.16
+    assert not caplog.records
+
+
+def test_many_copies_of_one_object_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    voxels = packed([blob(0) if k < 70 else blob(k) for k in range(200)])
+    assign_splits([shape(f"s/{k}") for k in range(200)], voxels, R)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("70 of 200 objects are near copies of each other")
+    assert "the first is s/0" in record.getMessage()
+    caplog.clear()
+    assign_splits([shape(f"s/{k}") for k in range(140)], voxels[60:], R)
+    assert not caplog.records
+
+
+# Ids and splits of val and test before chains were split, as the shipped figures have them.
+HELD_OUT = {
+    "testdataset:120 32": "4a3bb09f405e9b4f",
+    "testdataset:2000 32": "c0b4981e9ba0f9f4",
+    "sweethome3d 32": "9fd341c0a35be4dd",
+    "sweethome3d 64": "07920c26b87f8546",
+}
+
+
+def held_out_digest(folder: Path, resolution: int, cache: Path | None) -> str:
+    from triform.datasets.listing import list_shapes
+    from triform.datasets.voxels import voxelize_shapes
+
+    table = voxelize_shapes(list_shapes([folder]), resolution, cache=cache, processes=1)
+    splits = assign_splits(table.shapes, table.packed, resolution)
+    lines = sorted(f"{a.object_id} {b}" for a, b in zip(table.shapes, splits, strict=True))
+    held_out = "\n".join(line for line in lines if not line.endswith("train"))
+    return hashlib.sha256(held_out.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("count", [120, pytest.param(2000, marks=pytest.mark.slow)])
+def test_held_out_objects_of_the_testdataset_stay(tmp_path: Path, count: int) -> None:
+    write_testdataset(tmp_path / "testdataset", count)
+    found = held_out_digest(tmp_path / "testdataset", 32, tmp_path / "cache")
+    assert found == HELD_OUT[f"testdataset:{count} 32"]
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_held_out_furniture_stays(furniture_dir: Path, tmp_path: Path, resolution: int) -> None:
+    found = held_out_digest(furniture_dir, resolution, tmp_path)
+    assert found == HELD_OUT[f"sweethome3d {resolution}"]
+
+
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_near_copies_of_the_real_furniture(furniture_dir: Path, tmp_path: Path) -> None:
-    from triform.datasets.shape import list_shapes
+    from triform.datasets.listing import list_shapes
     from triform.datasets.voxels import voxelize_shapes
 
     table = voxelize_shapes(list_shapes([furniture_dir]), 64, cache=tmp_path)

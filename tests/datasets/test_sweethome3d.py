@@ -14,7 +14,7 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.datasets import sweethome3d
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.sweethome3d import parse_properties, read_library
 from triform.geometry.mesh import MeshError
 

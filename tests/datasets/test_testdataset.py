@@ -10,7 +10,7 @@ import pytest
 import trimesh
 from scipy import ndimage
 
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.testdataset import (
     GROUPS,
     GeneratedObject,

@@ -17,7 +17,8 @@ import pytest
 
 from triform.base.errors import UserError
 from triform.datasets import shape_cache, voxels
-from triform.datasets.shape import Shape, list_shapes
+from triform.datasets.listing import list_shapes
+from triform.datasets.shape import Shape
 from triform.datasets.voxels import VoxelTable, voxelize_shapes
 from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.voxelize import voxelize
@@ -226,7 +227,7 @@ def test_damage_is_found_and_mended(
 FILL = """
 import sys
 from pathlib import Path
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.voxels import voxelize_shapes
 table = voxelize_shapes(list_shapes([Path(sys.argv[1])]), 16, cache=Path(sys.argv[2]), processes=1)
 sys.stdout.write(str(int(table.packed.sum())))

@@ -13,7 +13,7 @@ from triform.base.errors import UserError
 from triform.base.settings import config
 from triform.datasets.captioned.csv_file import load_csv
 from triform.datasets.images import folder as image_folder
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.engine.runs.tracking import read_metrics
 from triform.geometry.io import cad
 from triform.geometry.io.load import load_mesh

@@ -13,7 +13,8 @@ from hostile_place import BOX
 
 from triform.base.errors import UserError
 from triform.datasets import sweethome3d
-from triform.datasets.shape import list_shapes, read_marker
+from triform.datasets.listing import list_shapes
+from triform.datasets.shape import read_marker
 from triform.datasets.sweethome3d import CATALOGUE, parse_properties, read_library
 
 Refused = Callable[..., str]

@@ -1,4 +1,4 @@
-"""A shape with its captions, and the listing of shapes in folders of any kind."""
+"""A shape with its captions, and the listing of meshes in folders of any kind."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from triform.base.errors import UserError
 from triform.base.files import read_regular
+from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
+from triform.base.printable import printable
 from triform.datasets.sweethome3d import FurnitureModel, read_library
 from triform.geometry.io.load import load_mesh
 from triform.geometry.io.up_axis import Up
 from triform.geometry.mesh import Mesh
+from triform.images.read import IMAGE_SUFFIXES
 from triform.text.prompts import caption_from_name
 
 logger = get_logger(__name__)
@@ -28,6 +31,8 @@ MESH_SUFFIXES = (
     *(".stp", ".vrml", ".wrl", ".wrl.gz", ".wrz"),
 )
 LIBRARY_SUFFIX = ".sh3f"
+# Textures, previews, buffers and points beside meshes.
+COMPANION_SUFFIXES = (*IMAGE_SUFFIXES, ".bin", ".dds", ".exr", ".hdr", ".mtl", ".npy")
 CAPTIONS_FILE = "captions.csv"
 # In every folder that the project has generated or downloaded, written when it is complete.
 MARKER = "dataset.json"
@@ -119,28 +124,17 @@ class Shape:
         return self.origin.preview()
 
 
-def list_shapes(
-    directories: Sequence[Path], max_samples: int = 0, up: Up = "auto"
-) -> list[Shape]:
-    """List the shapes of folders and `.sh3f` libraries, sorted, without reading any mesh.
-
-    A folder may contain mesh files in class folders, with or without `train`/`test` folders, and a
-    `captions.csv` (`object_id,caption` or `file,caption`, several rows per shape, and optionally
-    `category` and `split`). Without captions, file and folder names give the text. A shape library
-    (`triform shapes prepare`) is a folder of shapes too, with voxels and no meshes.
+def unique_shapes(groups: Iterable[Iterable[Shape]], max_samples: int = 0) -> list[Shape]:
+    """Shapes of several folders, each mesh once and with ids of its own.
 
     Args:
-        directories: folders, libraries or single mesh files.
-        max_samples: list only the first `max_samples`; 0 lists all.
-        up: upright axis of the mesh files.
-
-    Raises:
-        UserError: no shapes, or an invalid `captions.csv`.
+        groups: the shapes of each folder.
+        max_samples: only the first `max_samples`; 0 for all.
     """
     shapes: dict[str, Shape] = {}
     locations: set[tuple[Any, ...]] = set()
-    for directory in map(Path, directories):
-        for shape in sorted(_list_directory(directory, up), key=lambda shape: shape.object_id):
+    for group in groups:
+        for shape in sorted(group, key=lambda shape: shape.object_id):
             if _location(shape.origin) in locations:
                 continue
             locations.add(_location(shape.origin))
@@ -172,23 +166,31 @@ def _location(origin: MeshSource) -> tuple[Any, ...]:
             return tuple(getattr(origin, "identity", (id(origin),)))
 
 
-def _list_directory(directory: Path, up: Up) -> Iterator[Shape]:
+def mesh_shapes(directory: Path, up: Up = "auto") -> Iterator[Shape]:
+    """Shapes of the meshes in a folder, in a `.sh3f` library or in one file.
+
+    Args:
+        directory: the folder or file.
+        up: upright axis of the mesh files.
+
+    Raises:
+        UserError: no meshes, or an invalid `captions.csv`.
+    """
     if not directory.exists():
         raise UserError(
             f"{directory}: there is no such folder; "
             "give a folder of meshes or a name from `triform data list`"
         )
-    files = [directory] if directory.is_file() else sorted(walk_files(directory))
+    suffixes = (*MESH_SUFFIXES, LIBRARY_SUFFIX)
+    files = [directory]
+    if directory.is_dir():
+        files = list_files(directory, suffixes, companions=COMPANION_SUFFIXES)
     libraries = [path for path in files if path.suffix.lower() == LIBRARY_SUFFIX]
     meshes = [path for path in files if path.name.lower().endswith(MESH_SUFFIXES)]
     if not libraries and not meshes:
-        from triform.datasets.library import shapes  # which builds on this module
-
-        if shapes.is_library(directory):
-            yield from shapes.library_shapes(directory)
-            return
-        suffixes = " ".join((*MESH_SUFFIXES, LIBRARY_SUFFIX))
-        raise UserError(f"{directory}: no meshes in it; looked for files that end in {suffixes}")
+        raise UserError(
+            f"{directory}: no meshes in it; looked for files that end in {' '.join(suffixes)}"
+        )
     empty_libraries = []
     for library in libraries:
         models = read_library(library.absolute())
@@ -204,14 +206,7 @@ def _list_directory(directory: Path, up: Up) -> Iterator[Shape]:
         logger.warning("%s: there are no models in it; left out", library)
     if meshes:
         folder = directory if directory.is_dir() else directory.parent
-        yield from _shapes_of_meshes(folder, meshes, up)
-
-
-def walk_files(directory: Path) -> Iterator[Path]:
-    """Every file below a folder, without hidden files and links to folders, which may loop."""
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
+        yield from _shapes_of_meshes(folder, meshes, up, is_whole=directory.is_dir())
 
 
 def _shape_of_model(model: FurnitureModel) -> Shape:
@@ -239,7 +234,9 @@ def _lowercase(name: str) -> str:
     return " ".join(word for word in words if not (word.isdigit() and word[0] == "0"))
 
 
-def _shapes_of_meshes(directory: Path, meshes: list[Path], up: Up) -> Iterator[Shape]:
+def _shapes_of_meshes(
+    directory: Path, meshes: list[Path], up: Up, *, is_whole: bool
+) -> Iterator[Shape]:
     root = next(
         (
             folder
@@ -251,6 +248,7 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path], up: Up) -> Iterator[S
     marker = read_marker(root)
     source = str(marker.get("name") or Path(os.path.realpath(directory)).name)
     rows = _read_captions(root / CAPTIONS_FILE)
+    unused = dict(rows)
     stem_counts: dict[Path, int] = {}
     for path in meshes:
         stem_counts[path.with_suffix("")] = stem_counts.get(path.with_suffix(""), 0) + 1
@@ -263,7 +261,9 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path], up: Up) -> Iterator[S
         # chair.obj and chair.stl in one folder are two shapes and need two ids.
         stem = relative if stem_counts[path.with_suffix("")] > 1 else relative.with_suffix("")
         keys = (relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem)
-        rows_of_mesh = next((rows[name] for name in keys if name in rows), [])
+        key = next((name for name in keys if name in rows), "")
+        rows_of_mesh = rows.get(key, [])
+        unused.pop(key, None)
         folder_captions = [name for name in map(_caption, reversed(folders)) if name]
         file_caption = _caption(path.name)
         category = next((row["category"] for row in rows_of_mesh if row.get("category")), "")
@@ -293,6 +293,15 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path], up: Up) -> Iterator[S
             # Absolute, because worker processes may run in another folder.
             origin=MeshFile(path.absolute(), up),
             split=table_split or (splits[0] if splits else None),
+        )
+
+    if unused and is_whole and root == directory:
+        logger.warning(
+            "%s: %d of %d rows name no mesh; the first: %s",
+            root / CAPTIONS_FILE,
+            sum(map(len, unused.values())),
+            sum(map(len, rows.values())),
+            printable(next(iter(unused))),
         )
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from triform.base.logging import get_logger
 from triform.datasets.shape import Shape
+
+logger = get_logger(__name__)
 
 VAL_SHARE, TEST_SHARE = 0.1, 0.1
 # Intersection over union of the voxels from which two objects count as near copies.
 COPY_IOU = 0.9
+# Larger groups are chains: every object is like the next, the first and the last are not alike.
+# They are grouped again by their likeness to one leader; a warning says what stays as large.
+MAX_GROUP_SHARE, MIN_CHAIN = 0.05, 32
 _CHUNK = 512
 
 
@@ -37,7 +44,8 @@ def assign_splits(
     hashes = [hashlib.sha256(shape.object_id.encode()).digest() for shape in shapes]
     groups = list(range(len(hashes)))
     if voxels_packed is not None:
-        groups = group_copies(voxels_packed, resolution, min_iou)
+        groups = group_copies(voxels_packed, resolution, min_iou, hashes)
+        _warn_of_large_groups(shapes, groups)
     leaders: dict[int, bytes] = {}
     for group, digest in zip(groups, hashes, strict=True):
         leaders[group] = min(digest, leaders.get(group, digest))
@@ -59,14 +67,22 @@ def split_by_id(object_id: str) -> str:
 
 
 def group_copies(
-    voxels_packed: np.ndarray, resolution: int, min_iou: float = COPY_IOU
+    voxels_packed: np.ndarray,
+    resolution: int,
+    min_iou: float = COPY_IOU,
+    hashes: Sequence[bytes] = (),
 ) -> list[int]:
     """Group near copies: objects with an IoU of at least `min_iou`, also mirrored left to right.
+
+    Copies of copies are in one group too, unless such a chain grows beyond `MAX_GROUP_SHARE` of all
+    objects (and `MIN_CHAIN`): then each of its objects joins the first leader that it is like, in
+    the order of the hashes, or becomes a leader.
 
     Args:
         voxels_packed: (N, ceil(R^3 / 8)) uint8 occupancy.
         resolution: R.
         min_iou: least intersection over union.
+        hashes: of the objects; none: their order.
 
     Returns:
         For each object the index of the first object of its group.
@@ -80,11 +96,57 @@ def group_copies(
             index = leader[index]
         return index
 
-    for i, j in _candidates(voxels_packed, resolution, min_iou):
+    pairs = _candidates(voxels_packed, resolution, min_iou)
+    for i, j in pairs:
         if find(i) != find(j) and _iou(voxels_packed, resolution, i, j) >= min_iou:
             first, second = sorted((find(i), find(j)))
             leader[second] = first
-    return [find(index) for index in range(count)]
+    groups = [find(index) for index in range(count)]
+    limit = max(MIN_CHAIN, MAX_GROUP_SHARE * count)
+    chains = {group for group, size in Counter(groups).items() if size > limit}
+    if not chains:
+        return groups
+    similar: dict[int, list[int]] = {}
+    for i, j in pairs:
+        if groups[i] in chains and groups[i] == groups[j]:
+            similar.setdefault(i, []).append(j)
+            similar.setdefault(j, []).append(i)
+    order = sorted(similar, key=lambda index: (hashes[index] if hashes else b"", index))
+    rank = {index: position for position, index in enumerate(order)}
+    leader_of: dict[int, int] = {}
+    members: dict[int, list[int]] = {}
+    for index in order:
+        leaders = (other for other in similar[index] if leader_of.get(other) == other)
+        own = next(
+            (
+                other
+                for other in sorted(leaders, key=rank.__getitem__)
+                if _iou(voxels_packed, resolution, index, other) >= min_iou
+            ),
+            index,
+        )
+        leader_of[index] = own
+        members.setdefault(own, []).append(index)
+    for group in members.values():
+        for index in group:
+            groups[index] = min(group)
+    return groups
+
+
+def _warn_of_large_groups(shapes: Sequence[Shape], groups: Sequence[int]) -> None:
+    """Say how many objects share one split because they are alike, where it is many."""
+    if not groups:
+        return
+    group, size = Counter(groups).most_common(1)[0]
+    if size > max(MIN_CHAIN, MAX_GROUP_SHARE * len(groups)):
+        logger.warning(
+            "%d of %d objects are near copies of each other (IoU of %s or more; the first is %s) "
+            "and share one split: train, val and test may differ much from 80:10:10",
+            size,
+            len(groups),
+            COPY_IOU,
+            shapes[group].object_id,
+        )
 
 
 def split_by_hash(key: bytes, val_share: float = VAL_SHARE, test_share: float = TEST_SHARE) -> str:

@@ -25,7 +25,7 @@ import numpy as np
 from triform.base.archive import open_zip
 from triform.base.errors import UserError
 from triform.geometry.io.load import load_mesh
-from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.mesh import Mesh
 
 CATALOGUE = "PluginFurnitureCatalog"
 # Limits of one file, of the catalogue of one language, and of the whole library: ten times as many
@@ -41,7 +41,7 @@ _FLAT_FOLDER = 500
 _MAX_MATERIALS = 100
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _READ_KEYS = frozenset(
-    "category creator depth height icon id model modelRotation name tags width".split()
+    "category creator depth height icon id model modelRotation name tags width".split()  # noqa: SIM905
 )
 # Tags that name the source of a model, not its content.
 _SOURCE_TAGS = frozenset({"blend swap", "scpts"})

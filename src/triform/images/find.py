@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from triform.base.errors import UsageError
+from triform.base.folder_listing import list_files
 from triform.images.read import IMAGE_SUFFIXES
 
 
@@ -31,8 +32,7 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
 def _matches(pattern: str) -> Iterator[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
-        files = sorted(path.rglob("*"))
-        yield from (file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
+        yield from list_files(path, IMAGE_SUFFIXES)
     elif path.exists():
         yield path
     else:

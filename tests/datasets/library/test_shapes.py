@@ -14,7 +14,7 @@ from triform.base.errors import UserError
 from triform.datasets.library.decoding import read_voxels
 from triform.datasets.library.library import Library
 from triform.datasets.library.shapes import is_library
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.datasets.voxels import voxelize_shapes
 from triform.systems.voxel_gan.config import DataConfig
 from triform.systems.voxel_gan.data import load_voxel_dataset

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from triform.base.errors import UsageError, UserError
 from triform.geometry.mesh import Mesh
@@ -114,7 +115,7 @@ def test_files_are_written_whole_and_closed(tiny_run: Path, tmp_path: Path) -> N
             prompt=("a chair", "a table"),
             num_steps=2,
             output=str(tmp_path / "out"),
-            format=("obj", "glb", "ply", "stl"),
+            format=("obj", "glb", "ply", "stl", "3mf"),
             sheet=tmp_path / "sheet.png",
             level=0.2,
         )
@@ -122,7 +123,7 @@ def test_files_are_written_whole_and_closed(tiny_run: Path, tmp_path: Path) -> N
     assert [row["prompt"] for row in rows] == ["a chair", "a table"]
     for row in rows:
         files = row["files"].split()
-        assert [Path(file).suffix for file in files] == [".obj", ".glb", ".ply", ".stl"]
+        assert [Path(file).suffix for file in files] == [".obj", ".glb", ".ply", ".stl", ".3mf"]
         for file in files:
             mesh = trimesh.load(file, force="mesh", process=True)
             assert len(mesh.faces) == row["faces"]

@@ -9,12 +9,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from triform.base.errors import UserError
-from triform.base.logging import get_logger
+from triform.base.folder_listing import list_files
 from triform.datasets.images.table import ImageTable, with_channels
-from triform.datasets.shape import SPLIT_NAMES, walk_files
+from triform.datasets.shape import SPLIT_NAMES
 from triform.images.read import IMAGE_SUFFIXES, LONGEST_SIDE, read_image
-
-logger = get_logger(__name__)
 
 # With the names of Omniglot.
 _SPLITS = {
@@ -44,7 +42,7 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
     Raises:
         UserError: no images, an unreadable one, or different sizes.
     """
-    paths = sorted(p for p in walk_files(folder) if p.suffix.lower() in IMAGE_SUFFIXES)
+    paths = list_files(folder, IMAGE_SUFFIXES)
     if not paths:
         raise UserError(f"{folder}: no images in it; looked for {' '.join(IMAGE_SUFFIXES)}")
     arrays: list[np.ndarray] = []

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.base.printable import printable
 from triform.datasets.library.foreign import find_objects
-from triform.datasets.library.layout import METADATA, Captions, LibraryObject, read_captions
+from triform.datasets.library.layout import (
+    CAPTIONS,
+    METADATA,
+    Captions,
+    LibraryObject,
+    read_captions,
+)
 from triform.datasets.library.store import Store
+
+logger = get_logger(__name__)
 
 
 class Library:
@@ -43,7 +53,16 @@ class Library:
                 f"{store.root}: no {METADATA} and no objects in it, so it is no shape library; "
                 "make one with `triform shapes prepare MESHES LIBRARY`"
             )
-        return cls(store, objects.values(), read_captions(store))
+        captions = read_captions(store)
+        if unknown := captions.keys() - objects.keys():
+            logger.warning(
+                "%s: rows of %s name %d objects that are not in the library; the first: %s",
+                store.root,
+                CAPTIONS,
+                len(unknown),
+                printable(min(unknown)),
+            )
+        return cls(store, objects.values(), captions)
 
     def __len__(self) -> int:
         return len(self.objects)

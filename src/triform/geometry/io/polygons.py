@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 
+from triform.base.compiled import njit
 from triform.geometry.mesh import MeshError
 
 # Ear clipping takes time cubic in the corners. Real polygons rarely have more than 32; all larger

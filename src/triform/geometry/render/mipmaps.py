@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from numba import njit
 from PIL import Image
+
+from triform.base.compiled import njit
 
 # Side of the finest mip level; finer texels are invisible in images of common size.
 MAX_TEXTURE_SIZE = 1024

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 from jaxtyping import Float32
-from numba import njit
 
+from triform.base.compiled import njit
 from triform.geometry.mesh import Mesh, weld
 
 CREASE = math.radians(40)

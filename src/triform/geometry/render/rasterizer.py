@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from triform.base.compiled import njit
 from triform.geometry.render.mipmaps import mip_level, sample_alpha
 
 # Of two coincident faces, back to back, the one that faces the camera is drawn.

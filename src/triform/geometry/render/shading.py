@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
 from numba.core.options import DefaultOptions
 
+from triform.base.compiled import njit
 from triform.geometry.render.mipmaps import sample_filtered
 from triform.geometry.render.rasterizer import (
     edge_crossing,

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
+
+from triform.base.compiled import njit
 
 # Most points in a leaf: fewer cost more nodes, more cost more distances.
 MAX_LEAF_SIZE = 16

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 
+from triform.base.compiled import njit
 from triform.geometry.mesh import MAX_COORDINATE, MeshError
 from triform.geometry.sampling.bvh import box_distance, build_bvh, distance
 

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numba import njit
 
+from triform.base.compiled import njit
 from triform.geometry.mesh import MeshError
 from triform.geometry.sampling.bvh import build_bvh, distance, find_leaves
 

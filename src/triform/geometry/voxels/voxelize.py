@@ -13,8 +13,8 @@ import math
 import fill_voids
 import numpy as np
 from jaxtyping import Bool
-from numba import njit
 
+from triform.base.compiled import njit
 from triform.geometry.mesh import Mesh, MeshError, normalize
 
 MAX_RESOLUTION = 1024

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.paths import cache_dir
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import Shape, list_shapes
+from triform.datasets.shape import Shape
 from triform.datasets.split import assign_splits
 from triform.datasets.voxels import VoxelTable, voxelize_shapes
 from triform.geometry.mesh import Mesh

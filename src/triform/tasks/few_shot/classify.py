@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UserError
+from triform.base.folder_listing import has_files
 from triform.datasets.images.folder import load, read_pixels
 from triform.datasets.images.table import with_channels
 from triform.images.find import find_images
@@ -87,9 +88,5 @@ def _check_examples(folder: Path) -> None:
         raise UserError(f"--examples {folder}: there is no such folder")
     for path in sorted(folder.iterdir()):
         is_hidden = path.name.startswith((".", "__MACOSX"))
-        if path.is_dir() and not is_hidden and not _images_in(path):
+        if path.is_dir() and not is_hidden and not has_files(path, IMAGE_SUFFIXES):
             raise UserError(f"{path}: no images of this class in it; add some or remove it")
-
-
-def _images_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]

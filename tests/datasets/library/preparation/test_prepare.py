@@ -19,7 +19,7 @@ from triform.base.errors import UsageError, UserError
 from triform.datasets.library.library import Library
 from triform.datasets.library.preparation import prepare_object
 from triform.datasets.library.store import Store
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.geometry.mesh import normalize
 from triform.geometry.render.cameras import Camera
 from triform.geometry.voxels.voxelize import voxelize

@@ -17,7 +17,7 @@ from triform.base.errors import UserError
 from triform.datasets.library.library import Library
 from triform.datasets.library.preparation import prepare
 from triform.datasets.library.preparation.worker_pool import Job, Worker, WorkerDied, WorkerPool
-from triform.datasets.shape import list_shapes
+from triform.datasets.shape import unique_shapes
 from triform.geometry.mesh import Mesh
 
 try:
@@ -133,14 +133,14 @@ def test_a_library_around_traps(
     run(meshes, memory)
 
     def with_traps(*arguments: Any) -> list[Any]:
-        shapes = list_shapes(*arguments)
+        shapes = unique_shapes(*arguments)
         traps = [
             dataclasses.replace(shape, object_id=f"trap/{how}", origin=Trap(how))
             for shape, how in zip(shapes, ["crash", "hang"], strict=False)
         ]
         return [*shapes[:2], *traps, *shapes[2:]]
 
-    monkeypatch.setattr(prepare, "list_shapes", with_traps)
+    monkeypatch.setattr(prepare, "unique_shapes", with_traps)
     library = tmp_path / "library"
     summary = run(meshes, library, workers=2, timeout=6)
     assert (summary["objects"], summary["failed"]) == (4, 2)

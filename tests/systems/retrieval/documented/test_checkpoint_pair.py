@@ -10,8 +10,8 @@ from PIL import Image
 
 from triform.base.errors import UsageError, UserError
 from triform.base.settings.config import parse
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import list_shapes
 from triform.engine.checkpoints.checkpoint import export_weights, load_weights
 from triform.systems.retrieval import system
 from triform.systems.retrieval.config import Config, EvaluateConfig

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import list_shapes
 from triform.systems.retrieval.config import EvaluateConfig
 from triform.systems.retrieval.evaluation import view_embeddings
 from triform.systems.retrieval.evaluation.evaluate import evaluate

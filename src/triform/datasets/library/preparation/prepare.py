@@ -32,7 +32,7 @@ from triform.datasets.library.preparation.splitting import split_objects
 from triform.datasets.library.preparation.worker_pool import Job, WorkerPool
 from triform.datasets.library.store import Store
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import Shape, list_shapes
+from triform.datasets.shape import Shape, mesh_shapes, unique_shapes
 
 logger = get_logger(__name__)
 
@@ -66,9 +66,9 @@ def run(settings: PrepareSettings) -> dict[str, Any]:
     pool = None if store.is_memory else WorkerPool(settings.workers, settings.cluster)
     if pool is None and settings.cluster:
         raise UsageError(f"--cluster: {store.root} exists in this program's memory only")
-    shapes = list_shapes(
-        load_dataset(settings.meshes, settings.download_path), settings.max_samples, settings.up
-    )
+    folders = load_dataset(settings.meshes, settings.download_path)
+    groups = (mesh_shapes(folder, settings.up) for folder in folders)
+    shapes = unique_shapes(groups, settings.max_samples)
     with exclusive(store):
         move_old_files_locked(store)
         journal = Journal(store)

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
+from triform.base.compiled import njit
 from triform.systems.maml.kernels.norm_pool import NO_GRADIENT, run_in_threads
 
 

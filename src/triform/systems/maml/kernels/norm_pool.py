@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from triform.base.compiled import njit
 
 NO_GRADIENT = 4  # in `argmax`: ReLU was zero
 

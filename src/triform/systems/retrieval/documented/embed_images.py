@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
+from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
 from triform.datasets.library.layout import METADATA
 from triform.engine.device import pick_device
@@ -138,13 +139,11 @@ def list_images(source: str, download_path: str = "datasets") -> list[ImageFile]
 def _images_of_folder(folder: Path) -> list[ImageFile]:
     """Images in a folder or in its folder `images`, sorted by name."""
     inside = folder / "images" if (folder / "images").is_dir() else folder
-    files = sorted(
+    files = [
         path
-        for path in inside.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.stem.endswith(".depth")
-        and not path.name.startswith(".")
-    )
+        for path in list_files(inside, IMAGE_SUFFIXES, recursive=False)
+        if not path.stem.endswith(".depth")
+    ]
     if not files:
         raise UserError(f"{inside}: no images in it; expected files like 0525_0.png")
     return [

@@ -24,8 +24,9 @@ from tqdm import tqdm
 from triform.base.csv_file import csv_text
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
+from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
-from triform.datasets.shape import MESH_SUFFIXES
+from triform.datasets.shape import COMPANION_SUFFIXES, MESH_SUFFIXES
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
 from triform.geometry.io.up_axis import Up
@@ -168,9 +169,8 @@ def _files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
             "gallery_mesh_for_image, queries_mesh_to_image and gallery_image_for_mesh"
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in suffixes:
-            continue
+    companions = () if suffixes is IMAGE_SUFFIXES else COMPANION_SUFFIXES
+    for path in list_files(folder, suffixes, companions=companions, recursive=False):
         if path.stem in found:
             raise UserError(f"{folder}: {found[path.stem].name} and {path.name} have one id")
         found[path.stem] = path

@@ -14,8 +14,9 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import DATASETS, load_dataset
-from triform.datasets.shape import Shape, list_shapes
+from triform.datasets.shape import Shape
 from triform.images.framing import frame
 from triform.images.read import HELD_SIDE, read_image
 from triform.metrics.intervals import mcnemar_exact, share_interval

@@ -17,8 +17,9 @@ from triform.datasets.library.default_view import default_view
 from triform.datasets.library.layout import LibraryObject
 from triform.datasets.library.library import Library
 from triform.datasets.library.shapes import is_library
+from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, Shape, list_shapes
+from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, Shape
 from triform.geometry.io.up_axis import Up
 from triform.geometry.mesh import Mesh
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
