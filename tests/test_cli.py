@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import triform as triform_package
 from triform import cli, systems
 
 TOY_CONFIG = '''
@@ -190,6 +191,9 @@ def test_version(triform):
 
     answer = triform("--version")
     assert (answer.returncode, answer.stdout) == (0, f"triform {version('triform')}\n")
+    assert triform_package.__version__ == version("triform")
+    with pytest.raises(AttributeError, match="versoin"):
+        triform_package.versoin  # noqa: B018
 
 
 def test_screen_names_every_system(triform):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+import triform
 from triform import systems
 from triform.base.errors import Terminated, UsageError, UserError, one_line
 from triform.base.files import disk_error, write_private
@@ -104,7 +105,7 @@ def run(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name in ("-V", "--version"):
-        write_output(f"triform {version()}")
+        write_output(f"triform {triform.__version__}")
         return 0
     match name:
         case "data":
@@ -149,13 +150,6 @@ def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
     """Error message about an unknown name, with the nearest known one."""
     hint = nearest(name, known) or f"; known: {', '.join(known)}"
     return f"unknown {what} {name!r}{hint}"
-
-
-def version() -> str:
-    """Version of the installed package."""
-    from importlib.metadata import version as installed_version
-
-    return installed_version("triform")
 
 
 def overview() -> str:

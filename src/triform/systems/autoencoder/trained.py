@@ -90,6 +90,7 @@ def reconstruct(settings: ReconstructConfig) -> dict[str, Any]:
         "images": len(images),
         "quality_percent": _errors(reconstructions, images)["quality_percent"],
         "output": str(settings.output),
+        "pixels": reconstructions.numpy(),
     }
 
 

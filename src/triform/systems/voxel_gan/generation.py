@@ -40,6 +40,8 @@ logger = get_logger(__name__)
 MAX_PROMPT_BYTES = 10_000_000
 
 BATCH_SIZE = 8
+MAX_RETURNED_BYTES = 2**30
+"""Memory for meshes that are returned; thousands of shapes are in their files only."""
 MIN_MAIN_COMPONENT_SHARE = 0.95
 """Share of the volume from which a mesh counts as being in one piece."""
 
@@ -126,7 +128,11 @@ def connected_mesh(probabilities: np.ndarray, *, level: float = 0.5, sigma: floa
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
-    """Generate and save shapes; return one row per shape.
+    """Generate and save shapes.
+
+    Returns:
+        A row per shape: its numbers, `files`, and `mesh`, as it was generated (None where the
+        meshes before it fill `MAX_RETURNED_BYTES`).
 
     Raises:
         UserError: No such weights, prompt file or text encoder; nothing can be written.
@@ -138,7 +144,7 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         folder.mkdir(parents=True, exist_ok=True)
     shapes = ShapeGenerator(settings)
     rows: list[dict[str, Any]] = []
-    images, shown = [], []
+    images, shown, num_bytes = [], [], 0
     start_time = time.perf_counter()
     generated = shapes.generate(requests)
     for request, files, probabilities in zip(requests, paths, generated, strict=True):
@@ -159,9 +165,11 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
                 "watertight": is_watertight(mesh),
                 "main_part": round(main_component_share(mesh), 3),
                 "seconds": round(now - start_time, 2),
-                "files": " ".join(str(file) for file in files),
+                "files": [str(file) for file in files],
             }
         )
+        num_bytes += mesh.vertices.nbytes + mesh.faces.nbytes
+        rows[-1]["mesh"] = mesh if num_bytes < MAX_RETURNED_BYTES else None
         start_time = now
         if settings.show and len(shown) < MAX_MESHES:
             shown.append(mesh)
