@@ -226,6 +226,37 @@ def test_house_commands_refuse_unknown_words(triform, command):
     assert "list" in answer.stderr and answer.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("triform voxel_g", ["voxel_gan "]),
+        ("triform voxel_gan gen", ["generate "]),
+        ("triform voxel_gan train --disc", ["--disc_hidden_channels", "--disc_num_layers"]),
+        ("triform diffusion generate --sampler d", ["ddpm", "ddim", "dpm"]),
+        ("triform vae train --config ti", ["tiny "]),
+        ("triform data p", ["pick "]),
+    ],
+)
+def test_tab_completes(triform, tmp_path, line, found):
+    """As the shell asks: through the environment, answered in a file."""
+    answer = triform(
+        _ARGCOMPLETE="1",
+        _ARGCOMPLETE_IFS="\n",
+        _ARGCOMPLETE_STDOUT_FILENAME=str(tmp_path / "answer"),
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)),
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert (tmp_path / "answer").read_text().split("\n") == found
+
+
+def test_completion_of_a_shell_is_a_script(triform):
+    answer = triform("--completion")
+    assert answer.returncode == 0 and "complete " in answer.stdout
+    checked = subprocess.run(["bash", "-n"], input=answer.stdout, text=True, check=False)
+    assert checked.returncode == 0
+
+
 def test_reader_that_goes_away_is_no_error(tmp_path):
     """`triform | head -0`: no traceback, and the status that the shell expects."""
     program = (

@@ -3,6 +3,7 @@
 Imports nothing heavy before the command is known. Errors become one line and an exit status here.
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        complete()  # called by the shell when Tab is pressed; ends the process
     arguments = list(sys.argv[1:] if argv is None else argv)
     set_up_console()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -107,6 +110,11 @@ def run(arguments: list[str]) -> int:
     if name in ("-V", "--version"):
         write_output(f"triform {triform.__version__}")
         return 0
+    if name == "--completion":
+        from argcomplete import shellcode
+
+        write_output(shellcode(["triform"], shell=rest[0] if rest else "bash"))
+        return 0
     match name:
         case "data":
             from triform.datasets.commands import main as command
@@ -119,6 +127,57 @@ def run(arguments: list[str]) -> int:
         case _:
             return run_system(name, rest)
     return command(rest)
+
+
+def complete() -> None:
+    """Answer the shell with the words that fit: commands, verbs, flags, presets and values."""
+    import argcomplete
+
+    point = int(os.environ.get("COMP_POINT", "0"))
+    line = os.environ.get("COMP_LINE", "").encode()[:point].decode(errors="ignore")
+    argcomplete.autocomplete(completion_parser(line.split()[1:]))
+
+
+def completion_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser of the commands, with verbs and flags of the one that is being typed.
+
+    Args:
+        words: What was typed after `triform`.
+    """
+    from triform.base.settings.flags import FlagTable, build_parser
+
+    parser = argparse.ArgumentParser("triform", add_help=False)
+    commands = parser.add_subparsers()
+    name, verb = [*words, "", ""][:2]
+    for command in (*systems.names(), *OTHER_COMMANDS):
+        verbs = commands.add_parser(command, add_help=False)
+        if command != name or not (settings := verb_settings(name)):
+            continue
+        choices = verbs.add_subparsers()
+        for each, settings_class in settings.items():
+            flags = []
+            if each == verb:
+                presets = [path.stem for path in (systems.FOLDER / name).glob("presets/*.yaml")]
+                flags.append(build_parser(FlagTable(settings_class), {}, "", "", presets))
+            choices.add_parser(each, add_help=False, parents=flags)
+    return parser
+
+
+def verb_settings(name: str) -> Mapping[str, Any]:
+    """Verb -> class of its settings, of a command."""
+    match name:
+        case "data":
+            from triform.datasets.commands import VERBS as verbs
+        case "shapes":
+            from triform.datasets.library.commands import VERBS as verbs
+        case "runs":
+            from triform.engine.runs.commands import VERBS as verbs
+        case "doctor":
+            return {}
+        case _:
+            config_verbs: Mapping[str, Any] = systems.load(name).config.VERBS
+            return config_verbs
+    return {verb: each.settings for verb, each in verbs.items()}
 
 
 def run_system(name: str, arguments: list[str]) -> int:

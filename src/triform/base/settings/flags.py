@@ -187,7 +187,19 @@ def show_help(
     description: str,
     presets: Iterable[str],
 ) -> None:
-    """Print the help screen and leave with status 0.
+    """Print the help screen and leave with status 0; see `build_parser`."""
+    build_parser(table, values, prog, description, presets).print_help()
+    raise SystemExit(0)
+
+
+def build_parser(
+    table: FlagTable,
+    values: Mapping[SettingPath, Any],
+    prog: str,
+    description: str,
+    presets: Iterable[str],
+) -> argparse.ArgumentParser:
+    """The flags as a parser of argparse, for the help screen and for completion.
 
     Args:
         table: The flags.
@@ -207,7 +219,9 @@ def show_help(
     known = ", ".join(presets)
     config = "YAML file with settings" + (f", or a preset: {known}" if known else "") + "."
     groups: dict[str, Any] = {"": parser.add_argument_group("settings")}
-    groups[""].add_argument("--config", metavar="FILE", help=config)
+    groups[""].add_argument(
+        "--config", metavar="FILE", help=config, choices=sorted(presets) or None
+    )
     for flag in table.flags:
         name = ".".join(flag.path[:-1])
         if name not in groups:
@@ -223,10 +237,13 @@ def show_help(
         else:
             many = {"nargs": "+"} if flag.takes_many else {}
             groups[name].add_argument(
-                *spellings, metavar=_metavar(flag.field.annotation), help=help_text, **many
+                *spellings,
+                metavar=_metavar(flag.field.annotation),
+                help=help_text,
+                choices=[str(each) for each in _allowed_values(flag.field.annotation)] or None,
+                **many,
             )
-    parser.print_help()
-    raise SystemExit(0)
+    return parser
 
 
 def _shown_default(flag: Flag, values: Mapping[SettingPath, Any]) -> str:
