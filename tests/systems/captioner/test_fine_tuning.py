@@ -18,9 +18,31 @@ from triform.systems.captioner import system as captioner_system
 from triform.systems.captioner.config import Config
 from triform.systems.captioner.system import System, Trained
 
-SMALL = """--encoder random:resnet10t --image_size 64 --freq_threshold 1 --embed_size 16
-    --decoder_dim 16 --encoder_dim 16 --batch_size 4 --num_workers 0 --device cpu --epochs 2
-    --sample_every 0 --no_bleu""".split()
+SMALL = [
+    "--encoder",
+    "random:resnet10t",
+    "--image_size",
+    "64",
+    "--freq_threshold",
+    "1",
+    "--embed_size",
+    "16",
+    "--decoder_dim",
+    "16",
+    "--encoder_dim",
+    "16",
+    "--batch_size",
+    "4",
+    "--num_workers",
+    "0",
+    "--device",
+    "cpu",
+    "--epochs",
+    "2",
+    "--sample_every",
+    "0",
+    "--no_bleu",
+]
 FINE_TUNE = ["--encoder_fine_tune", "true", "--lr_mode", "finetune", "--finetune_lr", "1e-3"]
 BEST = "./checkpoints/best_checkpoint.pth.tar"
 

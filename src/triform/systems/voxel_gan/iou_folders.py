@@ -7,8 +7,6 @@ In the run directory: `logs/CLASS/training_epoch.log`, a line per epoch of that 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from triform.base.files import atomic_copy, atomic_write, open_append
 from triform.engine.protocol import Context, Hook
 from triform.systems.voxel_gan.config import BAD_IOU, GOOD_IOU
