@@ -200,6 +200,12 @@ def run_system(name: str, arguments: list[str]) -> int:
         from triform.base.malloc import keep_freed_memory
 
         keep_freed_memory()
+        if not any(word.partition("=")[0] == "--device" for word in flags) and getattr(
+            settings, "device", "auto"
+        ) not in ("auto", "cpu"):
+            from triform.engine.device import with_available_device
+
+            settings = with_available_device(settings)
         return entry.verb(verb)(settings)
 
     return run_verb(f"triform {name} {verb}", Verb(verbs[verb], function), flags, entry.presets)

@@ -1,5 +1,6 @@
 """Atomic files: the old one or the new one."""
 
+import errno
 import os
 import signal
 import stat
@@ -7,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from triform.base.files import atomic_write
+from triform.base.errors import UserError
+from triform.base.files import atomic_copy, atomic_write
 
 
 def test_a_file_appears_whole_with_the_usual_rights(tmp_path: Path) -> None:
@@ -93,3 +96,30 @@ def test_content_and_name_are_synced_in_that_order(
     with atomic_write(path) as file:
         file.write(b"12345")
     assert events == [5, "file", "folder"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_copies_are_whole_and_replace_what_is_there(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With links both names share the data until one is replaced; without, all is copied."""
+    if not has_links:
+
+        def refuse(*_: Any) -> None:
+            raise OSError(errno.EPERM, "no links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+    source, target = tmp_path / "a", tmp_path / "new" / "b"
+    source.write_bytes(b"first")
+    for _ in range(2):
+        atomic_copy(source, target, link=True)
+    assert target.read_bytes() == b"first" and target.samefile(source) == has_links
+    with atomic_write(source) as file:
+        file.write(b"second")
+    assert target.read_bytes() == b"first"
+    atomic_copy(source, target)
+    assert target.read_bytes() == b"second" and not target.samefile(source)
+    assert [path.name for path in target.parent.iterdir()] == ["b"]
+    (tmp_path / "link").symlink_to(source)
+    with pytest.raises(UserError, match="a link"):
+        atomic_copy(source, tmp_path / "link", link=True)

@@ -9,7 +9,7 @@ import torch
 
 from triform.base.errors import UsageError
 from triform.engine import device as device_module
-from triform.engine.config import TrainingConfig
+from triform.engine.config import SystemConfig, TrainingConfig
 from triform.engine.device import (
     autocast,
     describe_device,
@@ -17,6 +17,7 @@ from triform.engine.device import (
     pick_device,
     pick_precision,
     to_device,
+    with_available_device,
 )
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -42,6 +43,19 @@ def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
         pick_device("cuda:2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert pick_device("auto") == torch.device("cuda", 1)
+
+
+def test_a_gpu_that_a_file_names_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning, and what `auto` finds; a GPU that is there stays as it is named."""
+    pretend_gpus(monkeypatch, 0)
+    assert with_available_device(SystemConfig(device="cuda")).device == "auto"
+    assert "device: cuda (of the file): not here; going on with cpu" in caplog.text
+    pretend_gpus(monkeypatch, 2)
+    assert with_available_device(SystemConfig(device="cuda:1")).device == "cuda:1"
+    assert with_available_device(SystemConfig(device="cuda:2", seed=7)) == SystemConfig(seed=7)
+    assert "going on with cuda:0" in caplog.text
 
 
 def test_the_description_says_how_much_memory_there_is() -> None:

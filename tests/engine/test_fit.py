@@ -13,6 +13,7 @@ from toy_systems import TOYS, Acting, Supervised, TwoPlayers, toy_config
 
 from triform.base.errors import UserError
 from triform.engine.checkpoints import checkpoint
+from triform.engine.checkpoints.trained import find_checkpoint
 from triform.engine.fit import fit
 from triform.engine.protocol import Context, Hook
 from triform.engine.runs.tracking import read_metrics
@@ -79,11 +80,17 @@ def test_the_run_directory(tmp_path: Path) -> None:
 
 
 def test_checkpoints_in_a_folder_of_their_own(tmp_path: Path) -> None:
-    """`checkpoint_dir` is obeyed, also by a resume from the run directory."""
+    """`checkpoint_dir` is obeyed, and a run keeps its own, whoever writes there after it."""
     changes = {"training.checkpoint_dir": str(tmp_path / "mine"), "training.epochs": 2}
     result = fit(Supervised(toy_config(tmp_path, changes)))
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["best.pth", "last.pth"]
-    assert not (result.run_dir / "checkpoints").exists()
+    for name in ("best.pth", "last.pth"):
+        assert (tmp_path / "mine" / name).samefile(result.run_dir / "checkpoints" / name)
+    own = (result.run_dir / "checkpoints" / "last.pth").read_bytes()
+    fit(Supervised(toy_config(tmp_path, {**changes, "training.epochs": 1})))
+    assert (result.run_dir / "checkpoints" / "last.pth").read_bytes() == own
+    assert checkpoint.load(tmp_path / "mine" / "last.pth")["step"] == 12
+    assert find_checkpoint(str(tmp_path / "mine"), "supervised") == tmp_path / "mine" / "best.pth"
     more = {**changes, "training.epochs": 3, "training.resume_from": str(result.run_dir)}
     assert fit(Supervised(toy_config(tmp_path, more))).run_dir == result.run_dir
     assert checkpoint.load(tmp_path / "mine" / "last.pth")["step"] == 36

@@ -359,6 +359,8 @@ def test_what_cannot_be_resumed_is_one_line(tmp_path: Path) -> None:
 
     wider = Supervised(toy_config(tmp_path, {"training.resume_from": str(result.run_dir)}))
     wider.networks["model"][4] = torch.nn.Linear(16, 2)
-    with pytest.raises(UserError, match=r"does not fit this system: size mismatch for 4") as caught:
+    with pytest.raises(
+        UserError, match=r"does not fit this system: model.4.weight has shape 1x16"
+    ) as caught:
         fit(wider)
     assert "\n" not in str(caught.value)

@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -64,6 +66,37 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise
     _sync_folder(path.parent)
+
+
+def atomic_copy(source: Path, target: Path, *, link: bool = False) -> None:
+    """Copy a file so that the target is never half written.
+
+    Args:
+        source: A regular file.
+        target: The copy; replaced where it is there.
+        link: Let both names share the data where the disk can; only for files that are replaced
+            and never changed.
+
+    Raises:
+        UserError: The target is a link, a device, a pipe or a socket.
+        OSError: The folder cannot be written.
+    """
+    refuse_special(target)
+    if link:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        name = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+        try:
+            os.link(source, name)
+            os.replace(name, target)
+            _sync_folder(target.parent)
+            return
+        except OSError:  # another disk, or one without hard links
+            pass
+        finally:
+            # Between two names of one file a rename does nothing, and the first name stays.
+            name.unlink(missing_ok=True)
+    with source.open("rb") as original, atomic_write(target) as copy:
+        shutil.copyfileobj(original, copy)
 
 
 def disk_error(error: BaseException | None) -> OSError | None:

@@ -12,10 +12,15 @@ import psutil
 import torch
 
 from triform.base.errors import UsageError
+from triform.base.logging import get_logger
+from triform.base.settings.config import Settings
 from triform.engine.config import TrainingConfig
 from triform.engine.packages import GIGABYTE
 
+logger = get_logger(__name__)
+
 T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
 NumberFormat = Literal["float32", "bf16", "fp16"]
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -39,6 +44,23 @@ def pick_device(choice: str) -> torch.device:
     if index >= found:
         raise UsageError(f"--device {choice}: there is no GPU {index}, GPUs found: {found}")
     return torch.device("cuda", index)
+
+
+def with_available_device(settings: S) -> S:
+    """Settings of a file for this machine: a GPU that is not here becomes `auto`, with a warning.
+
+    So a file with `device: cuda` trains anywhere, while `--device cuda` is an order.
+    """
+    choice = getattr(settings, "device", None)
+    if not isinstance(choice, str):
+        return settings
+    try:
+        pick_device(choice)
+    except UsageError:
+        found = pick_device("auto")
+        logger.warning("device: %s (of the file): not here; going on with %s", choice, found)
+        return settings.model_copy(update={"device": "auto"})
+    return settings
 
 
 def describe_device(device: torch.device) -> str:

@@ -75,7 +75,7 @@ def fit(system: System[Any], config: SystemConfig | None = None) -> Result:
             return result(session, finished)
         if session.step == 0:
             draw_samples(session)
-            session.save("last")
+            session.save(*["best"] * session.starts_from_best, "last")
         reason = ""
         with Progress(session.total_steps, session.step, show=session.processes.is_main) as bar:
             while not reason:

@@ -91,6 +91,8 @@ class System(ABC, Generic[ConfigT]):
         networks: Trained networks: moved to the device, saved, averaged. `step` must call them
             (`self.networks["model"](x)`), because distributed training synchronises there.
         frozen: Networks that are neither trained nor saved; always in evaluation mode.
+        pretrained: Beginnings of names of tensors (`NETWORK.NAME`) that were pretrained elsewhere:
+            a checkpoint in which they were frozen does not hold them.
         optimizers: By name. The learning rate that a parameter group has when training starts
             is its base; schedule and warm-up scale it.
         loader: Training batches, saved with the run; None if `batches` makes its own.
@@ -111,6 +113,7 @@ class System(ABC, Generic[ConfigT]):
         self.num_steps = 0
         self.networks: dict[str, nn.Module] = {}
         self.frozen: dict[str, nn.Module] = {}
+        self.pretrained: Sequence[str] = ()
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.stateful: dict[str, Stateful] = {}
         self.hooks: Sequence[Hook] = ()

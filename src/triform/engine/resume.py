@@ -79,6 +79,22 @@ def check_resumable(state: Mapping[str, Any], system: System[Any], config: Syste
     return changes
 
 
+def trains_other_parameters(state: Mapping[str, Any], system: System[Any]) -> bool:
+    """Whether the optimizers train other parameters than those of the checkpoint did.
+
+    So it is where fine-tuning of a pretrained part begins: the state of the optimizers is of no
+    use then.
+    """
+    try:
+        return any(
+            [len(group["params"]) for group in state["optimizers"][name]["param_groups"]]
+            != [len(group["params"]) for group in optimizer.param_groups]
+            for name, optimizer in system.optimizers.items()
+        )
+    except (KeyError, TypeError):
+        return False  # loading says what is wrong
+
+
 def describe_changes(changes: Changes) -> str:
     """Changed settings in one line."""
     return ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changes.items())
@@ -98,7 +114,7 @@ def mismatch_errors(source: str | None, changes: Changes) -> Iterator[None]:
     try:
         yield
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or [""])[-1].strip()
+        reason = shorten((str(error).strip().splitlines() or [""])[-1].strip())
         reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
         changed = f"; changed settings: {describe_changes(changes)}" if changes else ""
         raise UserError(f"{source}: does not fit this system: {reason}{changed}") from error

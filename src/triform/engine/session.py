@@ -15,6 +15,7 @@ from triform.base.errors import UserError
 from triform.base.logging import NOTICE, add_log_file, get_logger, remove_log_file
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
 from triform.engine.checkpoints import checkpoint
+from triform.engine.checkpoints.building import compare_tensors
 from triform.engine.config import SystemConfig
 from triform.engine.device import autocast, describe_device, pick_device, pick_precision
 from triform.engine.early_stopping import EarlyStopping, patience_warning
@@ -28,6 +29,7 @@ from triform.engine.resume import (
     mismatch_errors,
     restore_random_state,
     resume_point,
+    trains_other_parameters,
 )
 from triform.engine.runs.run import Run, new_run
 from triform.engine.runs.tracking import JsonLines, TensorBoard, Tracker, Wandb
@@ -44,6 +46,7 @@ class Session:
         step: Steps done.
         epoch: Epochs done.
         best: Best value of the monitored metric, with its epoch and step; or None.
+        starts_from_best: Whether the initial weights are the best ones of another run.
         metrics: Last value of every metric.
         stopped: Reason of early stopping; empty otherwise.
     """
@@ -59,6 +62,7 @@ class Session:
         self.precision = pick_precision(training, self.device)
         self.step, self.epoch, self.stopped = 0, 0, ""
         self.best: dict[str, Any] | None = None
+        self.starts_from_best = False
         self.metrics: dict[str, float] = {}
         self._pending: dict[str, list[Any]] = defaultdict(list)
         self._trackers: list[Tracker] = []
@@ -206,9 +210,7 @@ class Session:
         self.last_save = time.monotonic()
         random_states = self.processes.gather(random_state())
         if self.processes.is_main:
-            targets = [self.run.checkpoint(name) for name in names]
-            if "best" in names and self.config.training.checkpoint:
-                targets.insert(0, Path(self.config.training.checkpoint))
+            targets = [file for name in names for file in self.run.checkpoint_files(name)]
             checkpoint.save(targets[0], self.state_dict(random_states))
             for target in targets[1:]:
                 checkpoint.copy(targets[0], target)
@@ -249,10 +251,19 @@ class Session:
             UserError: It is another system's, or does not fit.
         """
         system = self.system
+        source = self.config.training.resume_from
         changes = check_resumable(state, system, self.config)
-        with mismatch_errors(self.config.training.resume_from, changes):
+        with mismatch_errors(source, changes):
+            begins_anew = trains_other_parameters(state, system)
+            weights = checkpoint.best_weights(state) if begins_anew else state["networks"]
+            optional = system.pretrained if begins_anew else ()
             for name, network in self.networks.items():
-                network.load_state_dict(state["networks"][name])
+                compare_tensors(name, network, weights[name], optional)
+            for name, network in self.networks.items():
+                network.load_state_dict(weights[name], strict=False)
+            if begins_anew:
+                self._begin_anew(state)
+                return
             for name, optimizer in system.optimizers.items():
                 load_optimizer(optimizer, state["optimizers"][name])
             for name, part in system.stateful_parts().items():
@@ -268,6 +279,18 @@ class Session:
             decide_anew = any(name.startswith("early_stopping.") for name in changes)
             self.stopped = "" if decide_anew else state["stopped"]
             restore_random_state(state["random"], self.processes, self.config.seed, self.step)
+
+    def _begin_anew(self, state: checkpoint.State) -> None:
+        """Keep only weights and the best value of a checkpoint: other parameters are trained."""
+        logger.warning(
+            "other parameters are trained than in %s: weights and best value are taken from it; "
+            "optimizer, learning rates, epochs and early stopping begin anew",
+            self.config.training.resume_from,
+        )
+        self.ema = ExponentialMovingAverage(self.networks, self.config.training.ema_decay)
+        if state["best"]:
+            self.starts_from_best = state["best"]["step"] == state["step"]
+            self.best = {**state["best"], "epoch": 0, "step": 0}
 
     def write_summary(self, reason: str) -> None:
         """Write best and last metrics and the reason of the end, for `triform runs`."""
@@ -305,6 +328,8 @@ class Session:
         if source is not None:
             path, file = resume_point(Path(source), self.config)
             state = checkpoint.load(file) if file is not None else None
+            if state is not None and trains_other_parameters(state, self.system):
+                path = None  # the run of the checkpoint stays as it is
         if path is None and self.processes.is_main:
             path = new_run(self.config, self.system.name).path
         self.run = Run(self.processes.gather(path)[0], self.config)

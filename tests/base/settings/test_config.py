@@ -192,6 +192,15 @@ def test_a_needed_setting_is_asked_for() -> None:
         ("training: 3", "training: 3 is not allowed: must be a group"),
         ("dataset: {a: 1}", "dataset: {'a': 1} is not allowed: must be text or a list"),
         ("seed: 1\nseed: 2", "line 2: 'seed' stands twice"),
+        (
+            "training.inner: {project: a}\ntraining: {inner.project: b}",
+            "'inner.project' stands twice",
+        ),
+        ("training.kin: 1", "training.kin: unknown setting; perhaps you meant training.kind"),
+        (
+            "training.inner.project: a\ntraining: {inner.project: b}",
+            "'training.inner.project' stands twice",
+        ),
         ("seed: [1", "line 1: expected ',' or ']', but got '<stream end>'"),
         ("- 1", "expected settings as `name: value`"),
         ("just words", "expected settings as `name: value`"),
@@ -232,6 +241,23 @@ def test_unknown_presets(presets: Path) -> None:
     assert message == (
         "--config tinny: neither a YAML file nor a preset; perhaps you meant tiny; "
         "presets: large, tiny"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "training: {inner: {project: mine}, epochs: 3}",
+        "training: {inner.project: mine, epochs: 3}",
+        "training.inner.project: mine\ntraining: {epochs: 3}",
+        "training:\ntraining.inner: {project: mine}\ntraining.epochs: 3",
+    ],
+)
+def test_a_dot_in_a_name_is_a_group(text: str, tmp_path: Path) -> None:
+    """As documents write the settings of nested groups."""
+    (tmp_path / "dotted.yaml").write_text(text)
+    assert parse(Toy, ["--config", str(tmp_path / "dotted.yaml")]) == Toy(
+        training=Training(epochs=3, inner=Inner(project="mine"))
     )
 
 

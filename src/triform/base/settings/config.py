@@ -144,7 +144,7 @@ def parse(
     source = (
         settings_class.base_file(flag_values) if config is None else _find_config(config, presets)
     )
-    values = _canonical_names(settings_class, read_yaml(source)) if source is not None else {}
+    values = _read_file(settings_class, source) if source is not None else {}
     if source is not None:
         settings_class.check_file(values, flag_values, source, is_explicit=config is not None)
     for setting, value in flag_values.items():
@@ -162,7 +162,7 @@ def load(settings_class: type[S], path: Path) -> S:
     Raises:
         UsageError: The file is wrong, in one line.
     """
-    values = _canonical_names(settings_class, read_yaml(path))
+    values = _read_file(settings_class, path)
     return _validate(settings_class, values, FlagTable(settings_class), set(), path)
 
 
@@ -285,9 +285,29 @@ def _find_config(name: str, presets: Path | None) -> Path:
     )
 
 
+def _read_file(settings_class: type[pydantic.BaseModel], path: Path) -> dict[str, Any]:
+    """Read the settings in a YAML file by their names.
+
+    Raises:
+        UsageError: The file is wrong, in one line.
+    """
+    values = read_yaml(path)
+    try:
+        return _canonical_names(settings_class, values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
 def _canonical_names(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy the mapping with aliases replaced by the names of the settings."""
+    """Copy the mapping with aliases replaced by the names of the settings.
+
+    `group.name: value` is the same as `group:` with `name: value` in it.
+
+    Raises:
+        UsageError: A setting stands twice.
+    """
     result: dict[str, Any] = {}
+    data = _without_dots(model, data)
     names = {alias: name for name, field in model.model_fields.items() for alias in aliases(field)}
     for key, value in data.items():
         name = names.get(key, key)
@@ -298,6 +318,24 @@ def _canonical_names(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -
             value = {} if value is None else value
             value = _canonical_names(group, value) if isinstance(value, dict) else value
         result[name] = value
+    return result
+
+
+def _without_dots(model: type[pydantic.BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the mapping with `group.name` put into its group."""
+    result = {key: value for key, value in data.items() if "." not in key}
+    for key, value in data.items():
+        group, dot, name = key.partition(".")
+        if not dot:
+            continue
+        field = model.model_fields.get(group)
+        inner = result.get(group)
+        if field is None or as_group(field.annotation) is None or not isinstance(inner or {}, dict):
+            result[key] = value  # an unknown name, which validation refuses
+            continue
+        if name in (inner or {}):
+            raise UsageError(f"{key!r} stands twice")
+        result[group] = {**(inner or {}), name: value}
     return result
 
 

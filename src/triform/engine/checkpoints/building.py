@@ -1,7 +1,7 @@
 """Build networks from untrusted settings, checked against the file's tensors first."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +61,7 @@ def build_networks(
         with torch.random.fork_rng(devices=[]), _limited_parts(weights), torch.device("meta"):
             meta_networks = build()
         for name, network in meta_networks.items():
-            _compare(name, network, weights)
+            _check_network(name, network, weights)
         networks = dict(build())
         for name, network in networks.items():
             network.load_state_dict(weights[name])
@@ -130,13 +130,24 @@ def check_integers(settings: Any, weights: StateDicts, path: Path | str, name: s
             )
 
 
-def _compare(name: str, network: nn.Module, weights: StateDicts) -> None:
-    """Compare a network with the file: raises for a missing, misshapen or unexpected tensor."""
-    tensors, prefix = weights.get(name), f"{name}." if name else ""
-    if tensors is None:
-        raise ValueError(f"the network {name} is missing")
-    expected = network.state_dict()
+def compare_tensors(
+    name: str, network: nn.Module, tensors: Mapping[str, Tensor], optional: Sequence[str] = ()
+) -> None:
+    """Compare a network with the tensors of a file.
+
+    Args:
+        name: Of the network.
+        network: On any device.
+        tensors: Name -> tensor.
+        optional: Beginnings of the names, that of the network included, which may be missing.
+
+    Raises:
+        ValueError: A tensor is missing, misshapen or unexpected.
+    """
+    expected, prefix = network.state_dict(), f"{name}." if name else ""
     for key, tensor in expected.items():
+        if key not in tensors and f"{prefix}{key}".startswith(tuple(optional)):
+            continue
         tensor_in_file = tensors.get(key)
         if not isinstance(tensor_in_file, Tensor):
             raise ValueError(f"{prefix}{key} is missing")
@@ -147,6 +158,15 @@ def _compare(name: str, network: nn.Module, weights: StateDicts) -> None:
     extra = next((key for key in tensors if key not in expected), None)
     if extra is not None:
         raise ValueError(f"{prefix}{extra} belongs nowhere")
+
+
+def _check_network(name: str, network: nn.Module, weights: StateDicts) -> None:
+    """Compare a network with the file, and limit the tables that it computes."""
+    tensors = weights.get(name)
+    if tensors is None:
+        raise ValueError(f"the network {name} is missing")
+    compare_tensors(name, network, tensors)
+    expected = network.state_dict()
     computed = sum(
         buffer.numel() * buffer.element_size()
         for key, buffer in network.named_buffers()

@@ -6,7 +6,6 @@ header. Metadata is what a network needs besides weights and config, such as cla
 """
 
 import json
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from triform.base.errors import UserError
-from triform.base.files import atomic_write
+from triform.base.files import atomic_copy, atomic_write
 from triform.base.plain_data import check_plain, parse_json
 from triform.base.tensor_files import check_header, read_torch_file
 from triform.engine.checkpoints.quantization import dequantize_int8
@@ -65,10 +64,9 @@ def save(path: str | Path, state: Mapping[str, Any]) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a checkpoint atomically."""
+    """Copy a checkpoint atomically; on one disk both names share the data."""
     _refuse_other_file(target)
-    with source.open("rb") as original, atomic_write(target) as file:
-        shutil.copyfileobj(original, file)
+    atomic_copy(source, target, link=True)
 
 
 def _refuse_other_file(path: Path) -> None:

@@ -135,7 +135,7 @@ def find_checkpoint(
     if checkpoint is not None:
         path = Path(checkpoint)
         if path.is_dir():
-            checkpoints = sorted(path.glob("checkpoints/best*"))
+            checkpoints = sorted(path.glob("checkpoints/best*")) or sorted(path.glob("best*"))
             if not checkpoints:
                 raise UserError(f"{flag} {checkpoint}: no run directory, or nothing was kept yet")
             path = checkpoints[0]

@@ -114,14 +114,7 @@ def export(settings: ExportSettings) -> dict[str, Any]:
     if settings.eight_bit and settings.half:
         raise UsageError("--eight_bit: --half says otherwise; choose one")
     run = find_run(settings.run, Path(settings.runs_dir))
-    config = read_config(run)
-    training = config.get("training")
-    checkpoint_dir = training.get("checkpoint_dir") if isinstance(training, dict) else None
-    folder = (
-        Path(checkpoint_dir)
-        if checkpoint_dir and isinstance(checkpoint_dir, str)
-        else run / "checkpoints"
-    )
+    folder = run / "checkpoints"
     checkpoints = sorted(folder.glob(f"{settings.checkpoint}*"))
     if not checkpoints:
         raise UserError(f"{run}: there is no {settings.checkpoint} checkpoint in {folder}")

@@ -25,7 +25,7 @@ class Run:
 
     Attributes:
         path: The folder.
-        checkpoint_dir: Folder of its checkpoints.
+        checkpoint_dir: Folder that the settings name for checkpoints; its own by default.
     """
 
     def __init__(self, path: Path, config: SystemConfig):
@@ -34,8 +34,19 @@ class Run:
         self.checkpoint_dir = Path(checkpoint_dir) if checkpoint_dir else path / "checkpoints"
 
     def checkpoint(self, name: str) -> Path:
-        """File of the checkpoint `best`, `last` or `epoch_001`."""
-        return self.checkpoint_dir / self._training.checkpoint_file(name)
+        """File of the checkpoint `best`, `last` or `epoch_001` in the run directory."""
+        return self.path / "checkpoints" / self._training.checkpoint_file(name)
+
+    def checkpoint_files(self, name: str) -> list[Path]:
+        """Every file that a checkpoint is written to.
+
+        Other runs replace what is in a folder that the settings name, so the run keeps its own.
+        """
+        own = self.checkpoint(name)
+        files = [own, self.checkpoint_dir / own.name]
+        if name == "best" and self._training.checkpoint:
+            files.append(Path(self._training.checkpoint))
+        return list({file.absolute(): file for file in files}.values())
 
     @property
     def samples(self) -> Path:
@@ -73,8 +84,10 @@ class Run:
         if path.is_file() and not _is_generated(path):
             return
         # The numbers of the weights that are kept, which need not be the last ones.
-        numbers = best["metrics"] if best else metrics
-        rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(numbers.items()))
+        numbers = best.get("metrics") if best else None
+        rows = "\n".join(
+            f"| {name} | {value:.6g} |" for name, value in sorted((numbers or metrics).items())
+        )
         best_line = (
             f"Best {best['monitor']}: {best['value']:.6g}, after epoch {best['epoch']}, with these "
             "weights."

@@ -168,10 +168,17 @@ class CaptionerTrainingConfig(FinetuningConfig):
         return f"{name if name.startswith('epoch') else name + '_checkpoint'}.pth.tar"
 
 
+class CaptionerWandbConfig(WandbConfig):
+    """Weights & Biases."""
+
+    project: str = "image-captioning"
+    entity: str | None = "tumambae"
+
+
 class CaptionerLoggingConfig(LoggingConfig):
     """Logs of the run."""
 
-    wandb: WandbConfig = WandbConfig(project="image-captioning", entity="tumambae")
+    wandb: CaptionerWandbConfig = CaptionerWandbConfig()
 
 
 class MetricsConfig(Group):

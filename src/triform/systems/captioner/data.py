@@ -61,6 +61,8 @@ def load_table(config: Config) -> CaptionTable:
 def load_vocabulary(table: CaptionTable, data: DataConfig) -> Vocabulary:
     """Load the vocabulary from `vocab_path` if it exists, else build it from training captions.
 
+    It is not written here: a run that fails before its first step leaves nothing behind.
+
     Raises:
         UserError: The file is no vocabulary, or the captions have no words.
     """
@@ -83,11 +85,7 @@ def load_vocabulary(table: CaptionTable, data: DataConfig) -> Vocabulary:
                 data.freq_threshold,
             )
         return vocabulary
-    vocabulary = Vocabulary.build(captions, data.freq_threshold)
-    if data.vocab_path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        vocabulary.save(path)
-    return vocabulary
+    return Vocabulary.build(captions, data.freq_threshold)
 
 
 def known_captions(table: CaptionTable) -> list[str]:

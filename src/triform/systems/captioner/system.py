@@ -17,6 +17,7 @@ from triform.base.seeding import generator
 from triform.engine.device import pick_device
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
+from triform.engine.processes import process_index
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.images.contact_sheet import contact_sheet
@@ -60,6 +61,7 @@ class System(EngineSystem[Config]):
         data, model = config.data, config.model
         self.table = load_table(config)
         self.vocabulary = load_vocabulary(self.table, data)
+        self.is_vocabulary_saved = False
         self.known_captions = known_captions(self.table)
         encoder = load_encoder(model)
         encoder.network.requires_grad_(encoder.trainable)
@@ -70,6 +72,8 @@ class System(EngineSystem[Config]):
             encoder.network if encoder.saved_with_model else None,
         )
         self.networks = {"captioner": self.captioner}
+        if isinstance(encoder.network, FeatureMaps):
+            self.pretrained = ("captioner.encoder.",)
         detected: list[int] = []
         if model.detection:
             detected = informative_words(self.table, self.vocabulary)
@@ -138,7 +142,16 @@ class System(EngineSystem[Config]):
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
         losses = self._losses(batch)
         update(losses["loss"])
+        if not self.is_vocabulary_saved:
+            self._save_vocabulary()
         return losses
+
+    def _save_vocabulary(self) -> None:
+        """Write a new vocabulary to `vocab_path`, by one process."""
+        self.is_vocabulary_saved = True
+        path = Path(self.config.data.vocab_path).expanduser()
+        if self.config.data.vocab_path and process_index() == 0 and not path.exists():
+            self.vocabulary.save(path)
 
     def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         inputs = self._inputs(batch["images"])

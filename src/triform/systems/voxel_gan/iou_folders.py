@@ -7,10 +7,7 @@ In the run directory: `logs/CLASS/training_epoch.log`, a line per epoch of that 
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
-from triform.base.files import atomic_write, open_append
+from triform.base.files import atomic_copy, atomic_write, open_append
 from triform.engine.protocol import Context, Hook
 from triform.systems.voxel_gan.config import BAD_IOU, GOOD_IOU
 
@@ -20,13 +17,6 @@ def iou_class(iou: float) -> str:
     if iou >= GOOD_IOU:
         return "good"
     return "bad" if iou <= BAD_IOU else "neutral"
-
-
-def copy_atomically(source: Path, target: Path) -> None:
-    """Copy a file so that the target is never half written."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as original, atomic_write(target) as copy:
-        shutil.copyfileobj(original, copy)
 
 
 class IoUFolders(Hook):
@@ -44,7 +34,7 @@ class IoUFolders(Hook):
             file.write(f"epoch {context.epoch}  {metrics}\n")
         best = context.checkpoint_dir / "best.pth"
         if context.is_best and best.is_file():
-            copy_atomically(best, context.run_dir / "weights" / name / "checkpoint.pth")
+            atomic_copy(best, context.run_dir / "weights" / name / "checkpoint.pth")
 
     def on_end(self, context: Context) -> None:
         """Copy the run into the folder of the class of its best epoch."""
@@ -57,10 +47,10 @@ class IoUFolders(Hook):
         if not saved or not best.is_file():
             return
         folder = context.run_dir.parent / saved[0] / context.run_dir.name
-        copy_atomically(best, folder / "checkpoint.pth")
+        atomic_copy(best, folder / "checkpoint.pth")
         log = context.run_dir / "training.log"
         if log.is_file():
-            copy_atomically(log, folder / "training.log")
+            atomic_copy(log, folder / "training.log")
         with atomic_write(folder / "metrics.txt", "w") as file:
             for key, value in sorted(context.metrics.items()):
                 file.write(f"{key}: {value:.6g}\n")
