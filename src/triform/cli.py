@@ -107,6 +107,7 @@ def run(arguments: list[str]) -> int:
         write_output(overview())
         return 0
     name, *rest = arguments
+    refuse_mode(arguments)
     if name in ("-V", "--version"):
         write_output(f"triform {triform.__version__}")
         return 0
@@ -127,6 +128,23 @@ def run(arguments: list[str]) -> int:
         case _:
             return run_system(name, rest)
     return command(rest)
+
+
+def refuse_mode(arguments: Sequence[str]) -> None:
+    """Refuse `--mode VERB`, as the documents wrote it, with the command that is meant."""
+    place = next(
+        (i for i, word in enumerate(arguments) if word.partition("=")[0] == "--mode"), None
+    )
+    if place is None:
+        return
+    attached = arguments[place].partition("=")[2]
+    mode = attached or next(iter(arguments[place + 1 :]), "VERB")
+    system = arguments[0] if arguments[0] in systems.names() else "SYSTEM"
+    example = f"; for the program of the document: triform {FIRST_SYSTEM} {mode}"
+    raise UsageError(
+        f"--mode {mode}: is a word behind the system here: triform {system} {mode} --flags"
+        + (example if system == "SYSTEM" else "")
+    )
 
 
 def complete() -> None:

@@ -110,6 +110,14 @@ class FlagTable:
             raise UsageError(f"--{name} stands for two settings: say {choices}")
         raise UsageError(f"unknown flag --{word}{nearest(name, self.names(), prefix='--')}")
 
+    def knows(self, word: str) -> bool:
+        """Whether there is a flag of this name, as `find` takes it."""
+        try:
+            self.find(word)
+        except UsageError:
+            return False
+        return True
+
     def read(self, argv: Sequence[str]) -> dict[SettingPath, Any]:
         """Parse a command line.
 
@@ -161,7 +169,7 @@ class FlagTable:
                 raise UsageError(f"unexpected {word!r}: a setting is written --name value")
             name, equals, attached = word[2:].partition("=")
             flag, negated = self.find(name)
-            typed = [attached] if equals else _pop_values(words, flag)
+            typed = [attached] if equals else pop_values(words, flag)
             if flag.is_switch:
                 values[flag.path] = _parse_switch(name, typed, negated=negated)
                 continue
@@ -345,7 +353,7 @@ def _is_list(kind: Any) -> bool:
     return typing.get_origin(kind) in (list, tuple, set, frozenset, Sequence)
 
 
-def _pop_values(words: list[str], flag: Flag) -> list[str]:
+def pop_values(words: list[str], flag: Flag) -> list[str]:
     """Pop the values of a flag from the front of the command line."""
     if flag.is_switch:
         takes = bool(words) and words[0].lower() in BOOLEAN_WORDS

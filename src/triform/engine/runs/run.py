@@ -14,7 +14,8 @@ from typing import Any
 from triform.base.errors import UserError
 from triform.base.files import atomic_write, read_regular
 from triform.base.plain_data import check_plain, read_json
-from triform.base.settings.config import read_yaml, write_yaml
+from triform.base.settings.config import write_yaml
+from triform.base.settings.yaml_file import read_yaml
 from triform.engine.config import SystemConfig
 
 GENERATED_MARK = "<!-- Written anew when training ends. Remove this line to keep your changes. -->"

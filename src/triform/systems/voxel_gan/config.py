@@ -192,6 +192,9 @@ class SamplingConfig(_FromCheckpoint):
 class GenerateConfig(SamplingConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
+    also_accepts = (Config,)
+    compares = ("model.", "data.voxel_size")
+
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
     prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
     num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
@@ -210,6 +213,8 @@ class GenerateConfig(SamplingConfig):
 
 class AnalyzeConfig(Settings):
     """Compare texts by their embeddings: cosine similarities and a 2-D PCA image."""
+
+    also_accepts = (Config, GenerateConfig)
 
     text: Texts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
     text_file: Path | None = Field(None, description="Text file with a text per line.")
@@ -247,6 +252,7 @@ class ClassifierConfig(SystemConfig):
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
 
 
+Config.also_accepts = (GenerateConfig,)  # as documented: every flag in every mode
 VERBS: dict[str, type[Settings]] = {
     "train": Config,
     "generate": GenerateConfig,

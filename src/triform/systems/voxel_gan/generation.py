@@ -60,6 +60,7 @@ class ShapeGenerator:
     def __init__(self, settings: SamplingConfig):
         self.settings = settings
         self.trained = Trained.choose(settings.checkpoint, settings.device)
+        self.trained.check(settings.settings_to_compare)
         self._encoder: TextEncoder | None = None
 
     def conditions(self, prompts: list[str]) -> Tensor:
