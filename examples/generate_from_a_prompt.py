@@ -11,4 +11,5 @@ from triform.systems.voxel_gan.system import generate
 prompt, target, *checkpoint = sys.argv[1:]
 settings = GenerateConfig(prompt=prompt, output=target, checkpoint=next(iter(checkpoint), None))
 for shape in generate(settings):
-    print(shape["files"], shape["vertices"], "vertices, closed:", shape["watertight"])
+    low, high = shape["mesh"].vertices.min(0), shape["mesh"].vertices.max(0)
+    print(shape["files"][0], (high - low).round(2), "closed:", shape["watertight"])

@@ -35,6 +35,7 @@ jaxtyping_hook.install_import_hook(
 )
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # for modules that several tests share
 FURNITURE_PLACES = (
     os.environ.get("TRIFORM_FURNITURE", ""),
     str(ROOT / ".cache" / "sweethome3d"),

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import triform as triform_package
 from triform import cli, systems
 
 TOY_CONFIG = '''
@@ -145,6 +146,9 @@ def test_no_answer_prints_nothing(run):
         (["toy_system", "shout", "--times", "0"], 2, "must be at least 1"),
         (["toy_system", "shout", "--config", "thre"], 2, "perhaps you meant three"),
         (["toy_system", "shout", "word"], 2, "unexpected 'word'"),
+        (["--mode", "train", "--epochs", "3"], 2, "triform voxel_gan train"),
+        (["toy_system", "--mode=shout"], 2, "here: triform toy_system shout --flags"),
+        (["toy_system", "shout", "--mode", "rows"], 2, "here: triform toy_system rows --flags"),
         (["toy_system", "refuse"], 1, "triform: chair.obj: no faces, export it again"),
         (["toy_system", "extra"], 1, "needs the package 'package_that_nobody_has'"),
     ],
@@ -190,6 +194,9 @@ def test_version(triform):
 
     answer = triform("--version")
     assert (answer.returncode, answer.stdout) == (0, f"triform {version('triform')}\n")
+    assert triform_package.__version__ == version("triform")
+    with pytest.raises(AttributeError, match="versoin"):
+        triform_package.versoin  # noqa: B018
 
 
 def test_screen_names_every_system(triform):
@@ -220,6 +227,37 @@ def test_house_commands_refuse_unknown_words(triform, command):
     answer = triform(command, "lisst")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert "list" in answer.stderr and answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("triform voxel_g", ["voxel_gan "]),
+        ("triform voxel_gan gen", ["generate "]),
+        ("triform voxel_gan train --disc", ["--disc_hidden_channels", "--disc_num_layers"]),
+        ("triform diffusion generate --sampler d", ["ddpm", "ddim", "dpm"]),
+        ("triform vae train --config ti", ["tiny "]),
+        ("triform data p", ["pick "]),
+    ],
+)
+def test_tab_completes(triform, tmp_path, line, found):
+    """As the shell asks: through the environment, answered in a file."""
+    answer = triform(
+        _ARGCOMPLETE="1",
+        _ARGCOMPLETE_IFS="\n",
+        _ARGCOMPLETE_STDOUT_FILENAME=str(tmp_path / "answer"),
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)),
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert (tmp_path / "answer").read_text().split("\n") == found
+
+
+def test_completion_of_a_shell_is_a_script(triform):
+    answer = triform("--completion")
+    assert answer.returncode == 0 and "complete " in answer.stdout
+    checked = subprocess.run(["bash", "-n"], input=answer.stdout, text=True, check=False)
+    assert checked.returncode == 0
 
 
 def test_reader_that_goes_away_is_no_error(tmp_path):

@@ -3,7 +3,6 @@
 A new system gets these tests by being there. What only it can assert stands in its own tests.
 """
 
-import copy
 import inspect
 import json
 import os
@@ -11,93 +10,37 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from triform import systems
+from tiny_systems import NAMES, TINY, Tiny, losses, numbers, tiny
+from triform import cli, systems
 from triform.base.errors import UserError
 from triform.base.settings.config import parse
+from triform.datasets.testdataset import write_testdataset
 from triform.engine.checkpoints.checkpoint import best_weights, export_weights, load_weights
-from triform.engine.fit import fit
 
-FILES = ("__init__.py", "README.md", "config.py", "model.py", "system.py")
-PAPER = re.compile(r"arxiv|doi\.org|openreview", re.IGNORECASE)
 BOUNDS = re.compile(r"\[(-?[\d.]+), (-?[\d.]+)\]")
-NAMES = systems.names()
-TINY = [
-    (name, path.stem) for name in NAMES for path in systems.load(name).presets.glob("tiny*.yaml")
-]
 GENERATING = [each for each in TINY if "generate" in systems.load(each[0]).config.VERBS]
-each_system = pytest.mark.parametrize("name", NAMES)
-PRESETS = [path for name in NAMES for path in sorted(systems.load(name).presets.rglob("*.yaml"))]
-each_preset = pytest.mark.parametrize("path", PRESETS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """One system with one of its tiny presets, in a folder that its tests share."""
-
-    name: str
-    preset: str
-    folder: Path
-
-    @cached_property
-    def entry(self) -> systems.Entry:
-        return systems.load(self.name)
-
-    def config(self, *flags: str) -> Any:
-        """The preset's settings with checkpoints nowhere but in the run, changed by flags."""
-        quiet = ["--config", self.preset, "--device", "cpu", "--checkpoint", ""]
-        return parse(self.entry.config.Config, [*quiet, *flags], self.entry.presets)
-
-    def system(self, *flags: str) -> Any:
-        return self.entry.system.System(self.config(*flags))
-
-    def train(self, *flags: str) -> tuple[Path, list[dict[str, Any]]]:
-        """Train as the verb does; returns the run directory and the logged numbers."""
-        before = set(self.folder.glob("runs/*/run_*"))
-        self.entry.verb("train")(self.config("--log_every", "1", *flags))
-        (run,) = set(self.folder.glob("runs/*/run_*")) - before
-        return run, numbers(run)
-
-
-@pytest.fixture(scope="module", params=TINY, ids="-".join)
-def tiny(request, tmp_path_factory) -> Iterator[Tiny]:
-    """A tiny system; everything it writes goes to a temporary folder."""
-    folder = tmp_path_factory.mktemp("-".join(request.param))
-    before = Path.cwd()
-    os.chdir(folder)
-    yield Tiny(*request.param, folder)
-    os.chdir(before)
+__all__ = ["tiny"]
 
 
 @pytest.fixture(scope="module")
 def trained(tiny) -> tuple[Path, list[dict[str, Any]]]:
-    """One whole tiny run."""
-    return tiny.train()
-
-
-def numbers(run: Path) -> list[dict[str, Any]]:
-    """Lines of `metrics.jsonl` that hold a training loss."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if "train/loss" in line]
+    """One whole tiny run, with a folder of checkpoints of its own and another one."""
+    return tiny.train("--checkpoint_dir", str(tiny.folder / "elsewhere"))
 
 
 def checkpoint(run: Path, name: str) -> Path:
     """The checkpoint of a run, whatever the system's document calls it."""
     (path,) = (run / "checkpoints").glob(f"{name}*")
     return path
-
-
-def losses(lines: list[dict[str, Any]]) -> list[float]:
-    return [line["train/loss"] for line in lines]
 
 
 def test_there_are_systems_and_the_folder_is_the_registry():
@@ -145,69 +88,6 @@ def test_batches_are_as_documented(tiny):
             assert set(tensor.unique().tolist()) <= {0, 1}
         elif bounds := BOUNDS.search(values):
             assert float(bounds[1]) <= tensor.min() and tensor.max() <= float(bounds[2])
-
-
-def gradients(tiny: Tiny, *flags: str) -> dict[str, torch.Tensor]:
-    """Sum of the gradients of every trained parameter over a few steps."""
-    torch.manual_seed(0)
-    system = tiny.system("--epochs", "1", "--max_steps", "3", *flags)
-    names = {
-        parameter: f"{network}.{name}"
-        for network, module in system.networks.items()
-        for name, parameter in module.named_parameters()
-    }
-    found: dict[str, torch.Tensor] = {}
-    frozen = [p for module in system.frozen.values() for p in module.parameters()]
-
-    def look(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        assert all(parameter.grad is None for parameter in frozen)
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    seen = parameter.grad.detach().double()
-                    found[names[parameter]] = found.get(names[parameter], 0) + seen
-
-    for optimizer in system.optimizers.values():
-        optimizer.register_step_pre_hook(look)
-    fit(system)
-    assert set(names.values()) >= set(found)
-    for parameter, name in names.items():
-        assert not parameter.requires_grad or name in found, f"{name} is in no optimizer"
-    return found
-
-
-def test_every_trained_parameter_gets_a_gradient(tiny):
-    found = gradients(tiny, "--precision", "float32")
-    assert found and all(torch.isfinite(gradient).all() for gradient in found.values())
-    assert not [name for name, gradient in found.items() if not gradient.any()]
-
-
-def test_bf16_gradients_are_those_of_float32(tiny):
-    """Rounding turns a gradient by degrees; a broken kernel turns it anywhere."""
-    exact = gradients(tiny, "--precision", "float32", "--lr", "1e-12")
-    rounded = gradients(tiny, "--precision", "bf16", "--lr", "1e-12")
-    largest = max(float(gradient.norm()) for gradient in exact.values())
-    wrong = {}
-    for name, gradient in exact.items():
-        if gradient.norm() < 1e-4 * largest:
-            assert rounded[name].norm() < 1e-2 * largest, name
-            continue
-        cosine = float((gradient * rounded[name]).sum() / gradient.norm() / rounded[name].norm())
-        ratio = float(rounded[name].norm() / gradient.norm())
-        if not (cosine > 0.9 and 0.75 < ratio < 1.33):
-            wrong[name] = (round(cosine, 3), round(ratio, 3))
-    assert not wrong
-
-
-def test_overfits_one_batch(tiny):
-    """On the same few samples again and again the loss has to fall."""
-    flags = ["--epochs", "80", "--max_steps", "80", "--scheduler.type", "none", "--log_every", "1"]
-    system = tiny.system(*flags, "--sample_every", "0", "--evaluate_every", "80")
-    batch = next(iter(system.batches()))
-    system.batches = lambda: iter([copy.deepcopy(batch) for _ in range(80)])
-    values = losses(numbers(fit(system).run_dir))
-    assert len(values) == 80 and np.isfinite(values).all()
-    assert np.mean(values[-5:]) < 0.8 * np.mean(values[:3]), (values[:3], values[-5:])
 
 
 def test_same_seed_same_run_other_seed_other_run(tiny, trained):
@@ -348,3 +228,91 @@ def test_two_processes_train_together(tiny, tmp_path):
     assert len(state["random"]) == 2
     for weights in state["networks"].values():
         assert all(torch.isfinite(tensor.float()).all() for tensor in weights.values())
+
+
+SMALL = {
+    **{"num_samples": 4, "num_images": 4, "episodes": 2, "n_way": 2, "n_query": 1, "pairs": 1},
+    **{"units": 2, "rows": 2, "columns": 2, "steps": 2, "num_steps": 2, "max_samples": 24},
+    **{"importance_samples": 1, "importance_images": 4, "beam_size": 1, "max_episode_steps": 5},
+}
+"""Numbers of settings that cost time."""
+
+
+def verbs_of_trained(name: str) -> list[str]:
+    """The verbs of a system that take `--checkpoint` and are no training."""
+    return [
+        verb
+        for verb, settings in systems.load(name).config.VERBS.items()
+        if "checkpoint" in settings.model_fields
+    ]
+
+
+def inputs(folder: Path) -> dict[str, list[str]]:
+    """Flags that verbs cannot do without, or that make them small."""
+    images = folder / "inputs"
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(len(name)).integers(0, 255, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(images / name)
+    (folder / "prompts.csv").write_text("prompt,group\na chair,chair\na table,table\n")
+    write_testdataset(folder / "meshes", 2)
+    return {
+        "images": [str(images / "a" / "1.png")],
+        "examples": [str(images)],
+        "prompts": [str(folder / "prompts.csv")],
+        "gallery": [str(folder / "meshes")],
+        "text": ["a chair"],
+    }
+
+
+def small_flags(settings: type[Any], given: dict[str, list[str]], output: Path) -> list[str]:
+    """Flags for a quick call of a verb."""
+    flags = ["--device", "cpu"]
+    for name, field in settings.model_fields.items():
+        if name in SMALL:
+            least = next((each.ge for each in field.metadata if hasattr(each, "ge")), 0)
+            flags += [f"--{name}", str(max(SMALL[name], least))]
+        elif name == "output" and field.default is not None:
+            flags += ["--output", str(output / Path(field.default).name)]
+        elif name in given:
+            flags += [f"--{name}", *given[name]]
+    return flags
+
+
+def test_every_verb_takes_a_run_whose_checkpoints_lie_elsewhere(tiny, trained, tmp_path, capsys):
+    """It uses what that run trained, and says so where it names its checkpoint."""
+    run, given = trained[0], inputs(tmp_path)
+    assert any((tiny.folder / "elsewhere").iterdir())
+    for verb in verbs_of_trained(tiny.name):
+        flags = small_flags(tiny.entry.config.VERBS[verb], given, tmp_path)
+        status = cli.main([tiny.name, verb, "--checkpoint", str(run), *flags, "--json"])
+        out, err = capsys.readouterr()
+        assert status == 0, (verb, err)
+        answer = json.loads(out)
+        if isinstance(answer, dict) and "checkpoint" in answer:
+            assert answer["checkpoint"].startswith(str(run)), verb
+
+
+def test_wrong_checkpoints_are_one_line(tiny, trained, tmp_path, capsys):
+    """No folder of a run, no file of torch, other weights, and 300 tensors of other names."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.pth").write_text("no weights\n" * 50)
+    export_weights(
+        tmp_path / "other.safetensors", {"a": {"b": torch.zeros(1)}}, {}, system="painter"
+    )
+    state = torch.load(checkpoint(trained[0], "best"), weights_only=True)
+    for tensors in state["networks"].values():
+        tensors.update({f"other_{index}": torch.zeros(1) for index in range(300)})
+        del tensors[next(iter(tensors))]
+    torch.save(state, tmp_path / "renamed.pth")
+    wrong = ("empty", "text.pth", "other.safetensors", "renamed.pth", "missing")
+    given = inputs(tmp_path)
+    for verb in verbs_of_trained(tiny.name):
+        flags = small_flags(tiny.entry.config.VERBS[verb], given, tmp_path)
+        for name in wrong:
+            path = str(tmp_path / name)
+            status = cli.main([tiny.name, verb, "--checkpoint", path, *flags])
+            out, err = capsys.readouterr()
+            assert (status, out) == (1, ""), (verb, name, err)
+            assert err.count("\n") == 1 and len(err) < 420 and name in err, (verb, err)
+            assert "traceback" not in err, (verb, err)

@@ -3,6 +3,7 @@
 Imports nothing heavy before the command is known. Errors become one line and an exit status here.
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+import triform
 from triform import systems
 from triform.base.errors import Terminated, UsageError, UserError, one_line
 from triform.base.files import disk_error, write_private
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM.
     """
+    if "_ARGCOMPLETE" in os.environ:
+        complete()  # called by the shell when Tab is pressed; ends the process
     arguments = list(sys.argv[1:] if argv is None else argv)
     set_up_console()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -103,8 +107,14 @@ def run(arguments: list[str]) -> int:
         write_output(overview())
         return 0
     name, *rest = arguments
+    refuse_mode(arguments)
     if name in ("-V", "--version"):
-        write_output(f"triform {version()}")
+        write_output(f"triform {triform.__version__}")
+        return 0
+    if name == "--completion":
+        from argcomplete import shellcode
+
+        write_output(shellcode(["triform"], shell=rest[0] if rest else "bash"))
         return 0
     match name:
         case "data":
@@ -118,6 +128,74 @@ def run(arguments: list[str]) -> int:
         case _:
             return run_system(name, rest)
     return command(rest)
+
+
+def refuse_mode(arguments: Sequence[str]) -> None:
+    """Refuse `--mode VERB`, as the documents wrote it, with the command that is meant."""
+    place = next(
+        (i for i, word in enumerate(arguments) if word.partition("=")[0] == "--mode"), None
+    )
+    if place is None:
+        return
+    attached = arguments[place].partition("=")[2]
+    mode = attached or next(iter(arguments[place + 1 :]), "VERB")
+    system = arguments[0] if arguments[0] in systems.names() else "SYSTEM"
+    example = f"; for the program of the document: triform {FIRST_SYSTEM} {mode}"
+    raise UsageError(
+        f"--mode {mode}: is a word behind the system here: triform {system} {mode} --flags"
+        + (example if system == "SYSTEM" else "")
+    )
+
+
+def complete() -> None:
+    """Answer the shell with the words that fit: commands, verbs, flags, presets and values."""
+    import argcomplete
+
+    point = int(os.environ.get("COMP_POINT", "0"))
+    line = os.environ.get("COMP_LINE", "").encode()[:point].decode(errors="ignore")
+    argcomplete.autocomplete(completion_parser(line.split()[1:]))
+
+
+def completion_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser of the commands, with verbs and flags of the one that is being typed.
+
+    Args:
+        words: What was typed after `triform`.
+    """
+    from triform.base.settings.flags import FlagTable, build_parser
+
+    parser = argparse.ArgumentParser("triform", add_help=False)
+    commands = parser.add_subparsers()
+    name, verb = [*words, "", ""][:2]
+    for command in (*systems.names(), *OTHER_COMMANDS):
+        verbs = commands.add_parser(command, add_help=False)
+        if command != name or not (settings := verb_settings(name)):
+            continue
+        choices = verbs.add_subparsers()
+        for each, settings_class in settings.items():
+            flags = []
+            if each == verb:
+                presets = [path.stem for path in (systems.FOLDER / name).glob("presets/*.yaml")]
+                flags.append(build_parser(FlagTable(settings_class), {}, "", "", presets))
+            choices.add_parser(each, add_help=False, parents=flags)
+    return parser
+
+
+def verb_settings(name: str) -> Mapping[str, Any]:
+    """Verb -> class of its settings, of a command."""
+    match name:
+        case "data":
+            from triform.datasets.commands import VERBS as verbs
+        case "shapes":
+            from triform.datasets.library.commands import VERBS as verbs
+        case "runs":
+            from triform.engine.runs.commands import VERBS as verbs
+        case "doctor":
+            return {}
+        case _:
+            config_verbs: Mapping[str, Any] = systems.load(name).config.VERBS
+            return config_verbs
+    return {verb: each.settings for verb, each in verbs.items()}
 
 
 def run_system(name: str, arguments: list[str]) -> int:
@@ -155,13 +233,6 @@ def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
     """Error message about an unknown name, with the nearest known one."""
     hint = nearest(name, known) or f"; known: {', '.join(known)}"
     return f"unknown {what} {name!r}{hint}"
-
-
-def version() -> str:
-    """Version of the installed package."""
-    from importlib.metadata import version as installed_version
-
-    return installed_version("triform")
 
 
 def overview() -> str:

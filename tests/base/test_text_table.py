@@ -36,3 +36,8 @@ def test_every_cell_is_one_line_of_printable_text() -> None:
     assert format_table([{evil: evil}]) == f"{shown}\n{shown}"
     assert format_table({evil: [{"x": evil}]}) == f"{shown}\nx\n{shown}"
     assert format_columns([[evil, "x"]]) == f"{shown}  x"
+
+
+def test_a_long_list_is_cut() -> None:
+    assert format_cell(list(range(10))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert format_cell(list(range(64))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, and 54 more"

@@ -8,6 +8,9 @@ from typing import Any
 
 from triform.base.printable import printable
 
+MAX_ENTRIES = 10
+"""Entries of a list that are shown in one cell."""
+
 
 def format_table(data: Any) -> str:
     """Format plain data: a list of records as columns, a record as `name  value` lines."""
@@ -59,6 +62,8 @@ def format_cell(value: Any) -> str:
             return ", ".join(
                 f"{format_cell(str(key))}={format_cell(entry)}" for key, entry in value.items()
             )
+        case list() | tuple() if len(value) > MAX_ENTRIES:
+            return f"{format_cell(value[:MAX_ENTRIES])}, and {len(value) - MAX_ENTRIES} more"
         case list() | tuple():
             return ", ".join(format_cell(entry) for entry in value)
         case _:

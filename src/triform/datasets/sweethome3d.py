@@ -41,7 +41,10 @@ _FLAT_FOLDER = 500
 _MAX_MATERIALS = 100
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _READ_KEYS = frozenset(
-    "category creator depth height icon id model modelRotation name tags width".split()  # noqa: SIM905
+    [
+        *("category", "creator", "depth", "height", "icon", "id", "model", "modelRotation"),
+        *("name", "tags", "width"),
+    ]
 )
 # Tags that name the source of a model, not its content.
 _SOURCE_TAGS = frozenset({"blend swap", "scpts"})

@@ -20,5 +20,5 @@ def train(system: type[System[Any]], config: SystemConfig) -> dict[str, Any]:
         "run": str(result.run_dir),
         "weights": str(result.weights),
         "scores_of": f"best {describe_best(best)}" if best else "last weights, never evaluated",
-        **(best["metrics"] if best else result.metrics),
+        **((best or {}).get("metrics") or result.metrics),
     }

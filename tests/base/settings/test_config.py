@@ -1,5 +1,6 @@
 """Settings: one declaration, three ways to give them, one line for whatever is wrong."""
 
+import logging
 import shlex
 import subprocess
 import sys
@@ -12,16 +13,17 @@ import yaml
 from pydantic import AliasChoices, Field
 
 from triform.base.errors import UsageError
-from triform.base.settings import config as config_module
+from triform.base.settings import yaml_file
 from triform.base.settings.config import (
     Group,
     Settings,
     differences,
     load,
     parse,
-    read_yaml,
     to_yaml,
+    write_yaml,
 )
+from triform.base.settings.yaml_file import read_yaml
 
 
 class Inner(Group):
@@ -231,7 +233,7 @@ def test_files_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "not there" in complaint(f"--config {tmp_path / 'none.yaml'}")
     (tmp_path / "folder.yaml").mkdir()
     assert "a folder" in complaint(f"--config {tmp_path / 'folder.yaml'}")
-    monkeypatch.setattr(config_module, "MAX_YAML_BYTES", 3)
+    monkeypatch.setattr(yaml_file, "MAX_YAML_BYTES", 3)
     assert "larger than 3 bytes" in complaint(f"--config {path}")
 
 
@@ -266,7 +268,7 @@ def test_round_trip(tmp_path: Path) -> None:
     tricky = "--lr=1e-7 --dataset no 1e3 --resume_from on --no_enabled --inner.project 007"
     settings = parse(Toy, [*shlex.split(tricky), "--prompts", "стол: круглый", "#5", "null"])
     path = tmp_path / "config.yaml"
-    config_module.write_yaml(settings, path)
+    write_yaml(settings, path)
     assert load(Toy, path) == settings
     assert parse(Toy, ["--config", str(path)]) == settings
     assert yaml.safe_load(to_yaml(settings)) == settings.model_dump(mode="json")
@@ -424,3 +426,30 @@ def test_none_and_the_empty_list_can_be_typed() -> None:
     assert parse(Toy, ["--resume_from=None"]).training.resume_from is None
     assert parse(Toy, ["--prompts", "a", "--prompts", "[]"]).prompts == ()
     assert parse(Toy, ["--prompts", "none"]).prompts == ("none",)  # a word like any other
+
+
+def test_flags_of_another_verb_are_compared_or_said_to_have_no_effect(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document gives the same flags to every mode."""
+
+    class Use(Settings):
+        """Use a toy."""
+
+        also_accepts = (Toy,)
+        compares = ("training.epochs",)
+        seed: int = Field(default=1, description="Its own.")
+
+    monkeypatch.setattr(logging.getLogger("triform"), "propagate", True)
+    words = ["--epochs", "7", "--amp", "--prompts", "a", "b", "--seed", "3", "--lr=0.5"]
+    used = parse(Use, words)
+    assert used.seed == 3 and used.settings_to_compare == {"training.epochs": 7}
+    assert caplog.messages == ["--use_amp, --prompts, --lr: without effect on this command"]
+    assert parse(Use, []).settings_to_compare == {} and len(caplog.messages) == 1
+    for wrong, message in (
+        (["--epochs", "many"], "--epochs many: input should be a valid integer"),
+        (["--epochs", "0"], "--epochs 0: input should be greater than or equal to 1"),
+        (["--epoks", "1"], "unknown flag --epoks"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            parse(Use, wrong)

@@ -9,6 +9,7 @@ import torch
 import trimesh
 
 from triform.base.errors import UsageError, UserError
+from triform.base.settings.config import parse
 from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
@@ -122,7 +123,7 @@ def test_files_are_written_whole_and_closed(tiny_run: Path, tmp_path: Path) -> N
     )
     assert [row["prompt"] for row in rows] == ["a chair", "a table"]
     for row in rows:
-        files = row["files"].split()
+        files = row["files"]
         assert [Path(file).suffix for file in files] == [".obj", ".glb", ".ply", ".stl", ".3mf"]
         for file in files:
             mesh = trimesh.load(file, force="mesh", process=True)
@@ -212,7 +213,7 @@ def test_shipped_weights_make_closed_shapes_that_differ_by_prompt(tmp_path: Path
     heights = []
     for row in rows:
         assert row["watertight"] and row["main_part"] > 0.95
-        loaded = trimesh.load(row["files"], force="mesh", process=True)
+        loaded = trimesh.load(row["files"][0], force="mesh", process=True)
         mesh = Mesh(np.asarray(loaded.vertices), np.asarray(loaded.faces))
         extent = np.ptp(mesh.vertices, axis=0)
         assert 0.9 < extent.max() <= 1.05  # the shape fills the unit cube
@@ -220,3 +221,15 @@ def test_shipped_weights_make_closed_shapes_that_differ_by_prompt(tmp_path: Path
     chair, table, bed = heights
     assert chair > 1.1 > table > bed  # chairs are taller than wide, beds are low
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_documented_flags_of_training_are_compared_with_the_checkpoint(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    """`--voxel_size` of the checkpoint is accepted, another one is refused before any work."""
+    flags = ["--checkpoint", str(tiny_run), "--device", "cpu", "--num_steps", "2", "--level", "0.2"]
+    flags += ["--output", str(tmp_path / "model.obj"), "--epochs", "3", "--voxel_size"]
+    with pytest.raises(UsageError, match=r"--voxel_size 48: .* was trained with 16"):
+        generate(parse(GenerateConfig, [*flags, "48"]))
+    assert not (tmp_path / "model.obj").exists()
+    assert generate(parse(GenerateConfig, [*flags, "16"]))[0]["files"]

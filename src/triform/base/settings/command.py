@@ -1,7 +1,7 @@
 """Commands with verbs: `triform NAME VERB --flags`, a settings class for each verb."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,8 @@ class Verb(NamedTuple):
 
     Attributes:
         settings: Its settings; the docstring is the help text.
-        function: Runs it; returns plain data, an `CommandResult`, or None for no output.
+        function: Runs it; returns plain data, a `CommandResult`, or None for no output. Arrays
+            and objects in a mapping are for callers in Python and not printed.
     """
 
     settings: type[Settings]
@@ -85,11 +86,25 @@ def run_verb(prog: str, verb: Verb, argv: Sequence[str], presets: Path | None = 
     settings = parse(verb.settings, arguments, presets, prog=prog)
     result = verb.function(settings)
     if not isinstance(result, CommandResult):
-        result = CommandResult(result)
+        result = CommandResult(plain(result))
     if result.data is not None or result.text is not None:
         text = format_table(result.data) if result.text is None else result.text
         write_output(result.data if as_json else text, as_json=as_json)
     return result.status
+
+
+def plain(data: Any) -> Any:
+    """The part of a result that can be printed: without arrays and objects, such as meshes."""
+    if isinstance(data, list):
+        return [plain(each) for each in data]
+    if not isinstance(data, Mapping):
+        return data
+    return {name: plain(value) for name, value in data.items() if not _is_object(value)}
+
+
+def _is_object(value: Any) -> bool:
+    """Whether a value is an array, or an instance of a class of fields, such as a mesh."""
+    return getattr(value, "ndim", 0) > 0 or is_dataclass(value)
 
 
 def verbs_help(name: str, summary: str, verbs: Mapping[str, type[Settings]]) -> list[str]:

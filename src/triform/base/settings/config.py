@@ -13,17 +13,18 @@ from typing import Any, ClassVar, TypeVar
 import pydantic
 import yaml
 
-from triform.base.errors import UsageError, UserError
-from triform.base.files import atomic_write, read_regular
+from triform.base.errors import UsageError
+from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.base.settings.config_errors import describe_problems
 from triform.base.settings.flags import FlagTable, aliases, as_group, show_help
 from triform.base.settings.nearest import nearest
+from triform.base.settings.other_flags import split_flags
+from triform.base.settings.yaml_file import read_yaml
 
 logger = get_logger(__name__)
 
 S = TypeVar("S", bound="Settings")
-MAX_YAML_BYTES = 100_000
 
 
 class Group(pydantic.BaseModel):
@@ -94,6 +95,17 @@ class Settings(Group):
 
     positional: ClassVar[tuple[str, ...]] = ()
     """Settings that may be given as words before the first flag; one may take several."""
+    also_accepts: ClassVar[tuple[type[pydantic.BaseModel], ...]] = ()
+    """Settings of other verbs whose flags are accepted, since a document gives them to all."""
+    compares: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the names of such settings that the verb compares with its checkpoint; others
+    have no effect, which is said."""
+    _others: dict[str, Any] = pydantic.PrivateAttr(default_factory=dict)
+
+    @property
+    def settings_to_compare(self) -> dict[str, Any]:
+        """Dotted name -> value of settings of other verbs that were given."""
+        return self._others
 
     @classmethod
     def base_file(cls, flag_values: Mapping[tuple[str, ...], Any]) -> Path | None:
@@ -155,6 +167,7 @@ def parse(
     """
     words, config, wants_help = _extract_config_flag(argv)
     table = FlagTable(settings_class)
+    words, others = split_flags(table, words, settings_class.also_accepts)
     flag_values = table.read(words)
     source = (
         settings_class.base_file(flag_values) if config is None else _find_config(config, presets)
@@ -173,7 +186,13 @@ def parse(
         names = [path.stem for path in _preset_files(presets) if _fits(settings_class, path)]
         description = (settings_class.__doc__ or "").strip()
         show_help(table, _effective_values(settings_class, table, values), prog, description, names)
-    return _validate(settings_class, values, table, set(flag_values), source)
+    settings = _validate(settings_class, values, table, set(flag_values), source)
+    settings._others = {
+        name: value for name, value in others.items() if name.startswith(settings_class.compares)
+    }
+    if unused := [name.rpartition(".")[2] for name in others if name not in settings._others]:
+        logger.warning("--%s: without effect on this command", ", --".join(unused))
+    return settings
 
 
 def load(settings_class: type[S], path: Path) -> S:
@@ -184,30 +203,6 @@ def load(settings_class: type[S], path: Path) -> S:
     """
     values = _read_file(settings_class, path)
     return _validate(settings_class, values, FlagTable(settings_class), set(), path)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the mapping in a YAML file; an empty file is an empty mapping.
-
-    Raises:
-        UsageError: No such file, not a regular or a small one, not YAML, a duplicate key,
-            an alias, or not a mapping.
-    """
-    try:
-        text = read_regular(path, MAX_YAML_BYTES).decode("utf-8")
-        content = _StrictLoader(text).get_single_data()
-    except UserError as error:
-        raise UsageError(str(error)) from error
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UsageError(f"{path}: {line}{error.problem or 'not YAML'}") from error
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: not a YAML file in UTF-8") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise UsageError(f"{path}: expected settings as `name: value`")
-    return content
 
 
 def to_yaml(settings: pydantic.BaseModel) -> str:
@@ -234,36 +229,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
         for path in paths
         if before.get(path) != after.get(path)
     }
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML loader that refuses duplicate keys and aliases.
-
-    A few lines of nested aliases expand to more values than any machine can visit.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose one node."""
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem=f"*{event.anchor} refers to another place, which settings may not do",
-                problem_mark=event.start_mark,
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build one mapping."""
-        keys: set[str] = set()
-        for key, _ in node.value:
-            # A key may be a list: whoever cannot hash it refuses it below.
-            if isinstance(key.value, str) and key.value in keys:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value!r} stands twice", problem_mark=key.start_mark
-                )
-            if isinstance(key.value, str):
-                keys.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _extract_config_flag(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:

@@ -110,6 +110,14 @@ class FlagTable:
             raise UsageError(f"--{name} stands for two settings: say {choices}")
         raise UsageError(f"unknown flag --{word}{nearest(name, self.names(), prefix='--')}")
 
+    def knows(self, word: str) -> bool:
+        """Whether there is a flag of this name, as `find` takes it."""
+        try:
+            self.find(word)
+        except UsageError:
+            return False
+        return True
+
     def read(self, argv: Sequence[str]) -> dict[SettingPath, Any]:
         """Parse a command line.
 
@@ -161,7 +169,7 @@ class FlagTable:
                 raise UsageError(f"unexpected {word!r}: a setting is written --name value")
             name, equals, attached = word[2:].partition("=")
             flag, negated = self.find(name)
-            typed = [attached] if equals else _pop_values(words, flag)
+            typed = [attached] if equals else pop_values(words, flag)
             if flag.is_switch:
                 values[flag.path] = _parse_switch(name, typed, negated=negated)
                 continue
@@ -187,7 +195,19 @@ def show_help(
     description: str,
     presets: Iterable[str],
 ) -> None:
-    """Print the help screen and leave with status 0.
+    """Print the help screen and leave with status 0; see `build_parser`."""
+    build_parser(table, values, prog, description, presets).print_help()
+    raise SystemExit(0)
+
+
+def build_parser(
+    table: FlagTable,
+    values: Mapping[SettingPath, Any],
+    prog: str,
+    description: str,
+    presets: Iterable[str],
+) -> argparse.ArgumentParser:
+    """The flags as a parser of argparse, for the help screen and for completion.
 
     Args:
         table: The flags.
@@ -207,7 +227,9 @@ def show_help(
     known = ", ".join(presets)
     config = "YAML file with settings" + (f", or a preset: {known}" if known else "") + "."
     groups: dict[str, Any] = {"": parser.add_argument_group("settings")}
-    groups[""].add_argument("--config", metavar="FILE", help=config)
+    groups[""].add_argument(
+        "--config", metavar="FILE", help=config, choices=sorted(presets) or None
+    )
     for flag in table.flags:
         name = ".".join(flag.path[:-1])
         if name not in groups:
@@ -223,10 +245,13 @@ def show_help(
         else:
             many = {"nargs": "+"} if flag.takes_many else {}
             groups[name].add_argument(
-                *spellings, metavar=_metavar(flag.field.annotation), help=help_text, **many
+                *spellings,
+                metavar=_metavar(flag.field.annotation),
+                help=help_text,
+                choices=[str(each) for each in _allowed_values(flag.field.annotation)] or None,
+                **many,
             )
-    parser.print_help()
-    raise SystemExit(0)
+    return parser
 
 
 def _shown_default(flag: Flag, values: Mapping[SettingPath, Any]) -> str:
@@ -328,7 +353,7 @@ def _is_list(kind: Any) -> bool:
     return typing.get_origin(kind) in (list, tuple, set, frozenset, Sequence)
 
 
-def _pop_values(words: list[str], flag: Flag) -> list[str]:
+def pop_values(words: list[str], flag: Flag) -> list[str]:
     """Pop the values of a flag from the front of the command line."""
     if flag.is_switch:
         takes = bool(words) and words[0].lower() in BOOLEAN_WORDS

@@ -9,7 +9,7 @@ import pydantic
 import torch
 from torch import nn
 
-from triform.base.errors import UserError
+from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.base.plain_data import check_plain
 from triform.engine.checkpoints.building import build_networks, check_integers
@@ -94,6 +94,25 @@ class TrainedModel(ABC, Generic[Config]):
             UserError: Not such a file.
         """
         return read_trained(path, self.system, self.config_class)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Compare settings that the user gave with those of the training.
+
+        Args:
+            settings: Dotted name -> value.
+
+        Raises:
+            UsageError: One differs.
+        """
+        for name, value in settings.items():
+            trained: Any = self.config
+            for part in name.split("."):
+                trained = getattr(trained, part)
+            if trained != value:
+                raise UsageError(
+                    f"--{name.rpartition('.')[2]} {value}: {self.source} was trained with "
+                    f"{trained}; leave the flag out, or choose another --checkpoint"
+                )
 
     @abstractmethod
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:

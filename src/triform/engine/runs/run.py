@@ -14,7 +14,8 @@ from typing import Any
 from triform.base.errors import UserError
 from triform.base.files import atomic_write, read_regular
 from triform.base.plain_data import check_plain, read_json
-from triform.base.settings.config import read_yaml, write_yaml
+from triform.base.settings.config import write_yaml
+from triform.base.settings.yaml_file import read_yaml
 from triform.engine.config import SystemConfig
 
 GENERATED_MARK = "<!-- Written anew when training ends. Remove this line to keep your changes. -->"
@@ -84,8 +85,10 @@ class Run:
         if path.is_file() and not _is_generated(path):
             return
         # The numbers of the weights that are kept, which need not be the last ones.
-        numbers = best["metrics"] if best else metrics
-        rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in sorted(numbers.items()))
+        numbers = best.get("metrics") if best else None
+        rows = "\n".join(
+            f"| {name} | {value:.6g} |" for name, value in sorted((numbers or metrics).items())
+        )
         best_line = (
             f"Best {best['monitor']}: {best['value']:.6g}, after epoch {best['epoch']}, with these "
             "weights."

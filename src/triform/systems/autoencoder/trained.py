@@ -86,6 +86,7 @@ def reconstruct(settings: ReconstructConfig) -> dict[str, Any]:
         "images": len(images),
         "quality_percent": _errors(reconstructions, images)["quality_percent"],
         "output": str(settings.output),
+        "pixels": reconstructions.numpy(),
     }
 
 

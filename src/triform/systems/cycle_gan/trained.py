@@ -14,6 +14,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.images.find import find_images
 from triform.images.grid import save_images, save_png, save_row_groups, to_pil
+from triform.images.image_files import ImageFiles
 from triform.images.read import on_background, read_image
 from triform.layers.image_spec import ImageSpec
 from triform.systems.cycle_gan.config import Config, Direction, TranslateConfig
@@ -74,12 +75,14 @@ def translate(settings: TranslateConfig) -> dict[str, Any]:
     model = Trained.choose(settings.checkpoint, settings.device)
     used_names = {"sheet"}
     pairs: list[tuple[Tensor, Tensor]] = []
+    files: list[Path] = []
     settings.output.mkdir(parents=True, exist_ok=True)
     for path in tqdm(paths, "images", disable=None, leave=False):
         image = _read_image(path, settings.largest_side, model)
         translated = model.translate(image, settings.direction)
         name = _unique_name(path.stem, used_names)
-        save_png(to_pil(translated[0].numpy()), settings.output / f"{name}.png")
+        files.append(settings.output / f"{name}.png")
+        save_png(to_pil(translated[0].numpy()), files[-1])
         if len(pairs) < SHEET_IMAGES:
             pairs.append((image[0], translated[0]))
     sheet = settings.output / "sheet.png"
@@ -90,6 +93,8 @@ def translate(settings: TranslateConfig) -> dict[str, Any]:
         "images": len(paths),
         "output": str(settings.output),
         "sheet": str(sheet),
+        "files": [str(file) for file in files],
+        "pixels": ImageFiles(tuple(files)),
     }
 
 

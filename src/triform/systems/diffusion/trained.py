@@ -183,7 +183,7 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
         images = torch.cat([states[-1] for states in batches])
         columns = 0 if settings.labels else len(model.spec.classes)
     files = save_images(images.numpy(), settings.output, columns)
-    return generation_report(model, settings, len(files))
+    return generation_report(model, settings, files, images.numpy())
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:

@@ -125,12 +125,14 @@ def mix(settings: MixConfig) -> dict[str, Any]:
         raise UsageError(f"crossover: {settings.crossover}, but there are layers 0 to {layers - 1}")
     check_png(settings.output)
     table = model.mix(settings)
-    save_images(table.flatten(0, 1).numpy(), settings.output, table.shape[1])
+    pixels = table.flatten(0, 1).numpy()
+    save_images(pixels, settings.output, table.shape[1])
     return {
         "checkpoint": str(model.source),
         "rows": settings.rows,
         "columns": settings.columns,
         "output": str(settings.output),
+        "pixels": pixels,
     }
 
 

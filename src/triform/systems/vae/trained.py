@@ -88,11 +88,13 @@ def interpolate(settings: InterpolateConfig) -> dict[str, Any]:
     for index, (first, last) in enumerate(zip(*ends.chunk(2), strict=True)):
         z = z_first[index] + weight * (z_last[index] - z_first[index])
         cells += [first[None], model.decode(z), last[None]]
-    save_images(torch.cat(cells).numpy(), settings.output, settings.steps + 2)
+    pixels = torch.cat(cells).numpy()
+    save_images(pixels, settings.output, settings.steps + 2)
     return {
         "checkpoint": str(model.source),
         "pairs": settings.pairs,
         "output": str(settings.output),
+        "pixels": pixels,
     }
 
 
@@ -116,7 +118,8 @@ def explore(settings: ExploreConfig) -> dict[str, Any]:
     offsets = torch.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, settings.steps)
     for row, unit in enumerate(order.tolist()):
         z[row, :, unit] = mean[unit] + offsets * std[unit]
-    save_images(model.decode(z.flatten(0, 1)).numpy(), settings.output, settings.steps)
+    pixels = model.decode(z.flatten(0, 1)).numpy()
+    save_images(pixels, settings.output, settings.steps)
     if settings.latent_map is not None:
         labels = splits.labels[evenly_spaced(splits.rows["test"], len(mu))]
         save_latent_map(mu.numpy(), labels.numpy(), splits.classes, settings.latent_map)
@@ -125,6 +128,7 @@ def explore(settings: ExploreConfig) -> dict[str, Any]:
         "units": order.tolist(),
         "nats": [round(value, 3) for value in nats[order].tolist()],
         "output": str(settings.output),
+        "pixels": pixels,
     }
 
 

@@ -188,6 +188,9 @@ class SamplingConfig(TrainedVerbConfig):
 class GenerateConfig(SamplingConfig, MeshOutputConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
+    also_accepts = (Config,)
+    compares = ("model.", "data.voxel_size")
+
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
     prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
     num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
@@ -206,6 +209,8 @@ class GenerateConfig(SamplingConfig, MeshOutputConfig):
 
 class AnalyzeConfig(Settings):
     """Compare texts by their embeddings: cosine similarities and a 2-D PCA image."""
+
+    also_accepts = (Config, GenerateConfig)
 
     text: Texts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
     text_file: Path | None = Field(None, description="Text file with a text per line.")
@@ -243,6 +248,7 @@ class ClassifierConfig(SystemConfig):
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
 
 
+Config.also_accepts = (GenerateConfig,)  # as documented: every flag in every mode
 VERBS: dict[str, type[Settings]] = {
     "train": Config,
     "generate": GenerateConfig,

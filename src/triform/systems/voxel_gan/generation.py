@@ -41,6 +41,8 @@ logger = get_logger(__name__)
 MAX_PROMPT_BYTES = 10_000_000
 
 BATCH_SIZE = 8
+MAX_RETURNED_BYTES = 2**30
+"""Memory for meshes that are returned; thousands of shapes are in their files only."""
 MIN_MAIN_COMPONENT_SHARE = 0.95
 """Share of the volume from which a mesh counts as being in one piece."""
 
@@ -59,6 +61,7 @@ class ShapeGenerator:
     def __init__(self, settings: SamplingConfig):
         self.settings = settings
         self.trained = Trained.choose(settings.checkpoint, settings.device)
+        self.trained.check(settings.settings_to_compare)
         self._encoder: TextEncoder | None = None
 
     def conditions(self, prompts: list[str]) -> Tensor:
@@ -127,7 +130,11 @@ def connected_mesh(probabilities: np.ndarray, *, level: float = 0.5, sigma: floa
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
-    """Generate and save shapes; return one row per shape.
+    """Generate and save shapes.
+
+    Returns:
+        A row per shape: its numbers, `files`, and `mesh`, as it was generated (None where the
+        meshes before it fill `MAX_RETURNED_BYTES`).
 
     Raises:
         UserError: No such weights, prompt file or text encoder; nothing can be written.
@@ -139,7 +146,7 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         folder.mkdir(parents=True, exist_ok=True)
     shapes = ShapeGenerator(settings)
     rows: list[dict[str, Any]] = []
-    images, shown = [], []
+    images, shown, num_bytes = [], [], 0
     start_time = time.perf_counter()
     generated = shapes.generate(requests)
     for request, files, probabilities in zip(requests, paths, generated, strict=True):
@@ -167,9 +174,11 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
                 "watertight": is_watertight(mesh),
                 "main_part": round(main_component_share(mesh), 3),
                 "seconds": round(now - start_time, 2),
-                "files": " ".join(str(file) for file in files),
+                "files": [str(file) for file in files],
             }
         )
+        num_bytes += mesh.vertices.nbytes + mesh.faces.nbytes
+        rows[-1]["mesh"] = mesh if num_bytes < MAX_RETURNED_BYTES else None
         start_time = now
         if settings.show and len(shown) < MAX_MESHES:
             shown.append(mesh)

@@ -3,8 +3,10 @@
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -88,20 +90,23 @@ def generate_images(
 
 def generate(model: TrainedGenerator[Any, Any], settings: GenerateImagesConfig) -> dict[str, Any]:
     """Generate images and save them."""
-    images = model.generate(settings.num_samples, settings)
-    files = save_images(images.numpy(), settings.output)
-    return generation_report(model, settings, len(files))
+    images = model.generate(settings.num_samples, settings).numpy()
+    return generation_report(model, settings, save_images(images, settings.output), images)
 
 
 def generation_report(
-    model: TrainedGenerator[Any, Any], settings: GenerateImagesConfig, num_files: int
+    model: TrainedGenerator[Any, Any],
+    settings: GenerateImagesConfig,
+    files: list[Path],
+    pixels: np.ndarray,
 ) -> dict[str, Any]:
-    """Answer of the verb `generate`."""
+    """Answer of the verb `generate`; `pixels` are the images, (N, C, H, W) uint8."""
     return {
         "checkpoint": str(model.source),
         "images": settings.num_samples,
         "output": str(settings.output),
-        "files": num_files,
+        "files": [str(file) for file in files],
+        "pixels": pixels,
     }
 
 

@@ -27,6 +27,7 @@ from triform.base.files import atomic_write
 from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
 from triform.datasets.shape import COMPANION_SUFFIXES, MESH_SUFFIXES
+from triform.engine.checkpoints.trained import find_checkpoint
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
 from triform.geometry.io.up_axis import Up
@@ -111,13 +112,14 @@ def submit(settings: SubmitConfig) -> dict[str, Any]:
 
 
 def split_model(text: str) -> Member:
-    """The two files of `MOE:PC`, where either may be a path of Windows; or one checkpoint.
+    """The two files of `MOE:PC`, where either may be a path of Windows; one checkpoint; or a run.
 
     Raises:
         UsageError: No two files, or one of them is not there.
+        UserError: A run without a checkpoint.
     """
-    if Path(text).is_file():
-        return Member(Path(text), None)
+    if Path(text).exists():
+        return Member(find_checkpoint(text, "retrieval", flag="--model"), None)
     pairs = split_pair(text)
     if len(pairs) == 1:
         return Member(*pairs[0])
@@ -126,7 +128,7 @@ def split_model(text: str) -> Member:
     if match is None:
         reason = "two files that fit" if pairs else "not a file, and not MOE:PC"
         raise UsageError(
-            f"--model {text}: {reason}; write moe.pth:pc_encoder.pth, or the name of one checkpoint"
+            f"--model {text}: {reason}; write moe.pth:pc_encoder.pth, one checkpoint or a run"
         )
     missing = next(one for one in match.groups() if not Path(one).is_file())
     raise UsageError(f"--model {text}: {missing} is not there")
