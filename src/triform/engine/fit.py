@@ -234,7 +234,8 @@ def handle_interrupt(session: Session) -> None:
     """Save, log the command that resumes, and raise KeyboardInterrupt."""
     if session.update.is_healthy:
         session.save("last")
-    logger.warning("stopped at step %d; to go on: %s", session.step, resume_command(session))
+    if session.processes.is_main:
+        logger.warning("stopped at step %d; to go on: %s", session.step, resume_command(session))
     raise KeyboardInterrupt
 
 

@@ -2,12 +2,17 @@
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 from triform.base.logging import get_logger
+from triform.engine.processes import process_count
 
 logger = get_logger(__name__)
+
+FORWARD_SECONDS = 2.0
+"""With several processes, a second signal within this time is the first one once more."""
 
 
 class Interrupts:
@@ -22,12 +27,17 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.requested = False
+        self._first = 0.0
         self._previous: dict[signal.Signals, Any] = {}
 
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.requested:
+            # A launcher passes on the Ctrl-C that the terminal has sent to everybody already.
+            if process_count() > 1 and now - self._first < FORWARD_SECONDS:
+                return
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self._first = True, now
         logger.info("stopping after this step; once more to stop at once")
 
     def __enter__(self) -> "Interrupts":
