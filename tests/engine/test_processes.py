@@ -1,8 +1,12 @@
 """One process and two processes come to the same weights."""
 
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +82,46 @@ def test_one_process_equals_two(toy: str, kind: str, tmp_path: Path) -> None:
     lines = [read_metrics(run / "metrics.jsonl") for run in (one, two)]
     losses = [[line["train/loss"] for line in each if "train/loss" in line] for each in lines]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) == 4
+
+
+@pytest.mark.slow
+def test_the_printed_command_goes_on(tmp_path: Path) -> None:
+    """Ctrl-C in a terminal reaches launcher and processes; what is printed is run as it is."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    folder = str(Path(sys.executable).parent)
+    environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
+    port = f"--master_port={29500 + os.getpid() % 1000}"
+    words = ["--config", "tiny", "--device", "cpu", "--epochs", "30", "--log_every", "1"]
+    process = subprocess.Popen(
+        ["torchrun", "--nproc_per_node=2", port, "-m", "triform", "protonet", "train", *words],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        logs = list(tmp_path.glob("runs/*/*/metrics.jsonl"))
+        if logs and read_metrics(logs[0]):
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    printed = process.communicate(timeout=200)[1]
+    (command,) = re.findall(r"stopped at step \d+; to go on: (.*)", printed)
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = tmp_path.glob("runs/protonet/run_*")
+    state = checkpoint.load(run / "checkpoints/last.pth")
+    assert state["epoch"] == 30 and len(state["random"]) == 2
 
 
 @pytest.mark.slow

@@ -242,13 +242,14 @@ def handle_interrupt(session: Session) -> None:
     """Save, and log the command that resumes."""
     if session.update.is_healthy:
         session.save("last")
-    logger.warning("stopped at step %d; to go on: %s", session.step, resume_command(session))
+    if session.processes.is_main:
+        logger.warning("stopped at step %d; to go on: %s", session.step, resume_command(session))
 
 
 def resume_command(session: Session) -> str:
     """The command that resumes this run."""
     count = session.processes.count
-    program = "triform" if count == 1 else f"torchrun --nproc_per_node {count} -m triform.cli"
+    program = "triform" if count == 1 else f"torchrun --nproc_per_node {count} -m triform"
     path = shlex.quote(str(session.run.path))
     return f"{program} {session.system.name} train --resume_from {path}"
 

@@ -2,13 +2,18 @@
 
 import signal
 import threading
-from types import FrameType
+import time
+from types import FrameType, TracebackType
 from typing import Any
 
 from triform.base.errors import Terminated
 from triform.base.logging import get_logger
+from triform.engine.processes import process_count
 
 logger = get_logger(__name__)
+
+FORWARD_SECONDS = 2.0
+"""With several processes, a second signal within this time is the first one once more."""
 
 
 class Interrupts:
@@ -25,13 +30,18 @@ class Interrupts:
     def __init__(self) -> None:
         self.requested = False
         self.error: type[KeyboardInterrupt] = KeyboardInterrupt
+        self._first = 0.0
         self._previous: dict[signal.Signals, Any] = {}
 
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        # A launcher passes on the Ctrl-C that the terminal has sent to everybody already.
+        if self.requested and process_count() > 1 and now - self._first < FORWARD_SECONDS:
+            return
         self.error = Terminated if signal_number == signal.SIGTERM else KeyboardInterrupt
         if self.requested:
             raise self.error
-        self.requested = True
+        self.requested, self._first = True, now
         logger.info("stopping after this step; once more to stop at once")
 
     def __enter__(self) -> "Interrupts":

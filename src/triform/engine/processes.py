@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from triform.base.errors import UserError
+from triform.engine.synchronized_batch_norm import synchronize_batch_norm
 
 
 def process_index() -> int:
@@ -46,9 +47,11 @@ class Processes:
             self.device = self._accelerator.device
 
     def prepare(self, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
-        """Wrap trained networks for distributed training."""
+        """Wrap trained networks for distributed training, with batch norms over all processes."""
         if self._accelerator is None:
             return networks
+        for network in networks.values():
+            synchronize_batch_norm(network)
         trained = {
             name: any(p.requires_grad for p in network.parameters())
             for name, network in networks.items()
