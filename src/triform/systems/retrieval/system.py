@@ -58,7 +58,7 @@ SHEET_QUERIES, SHEET_GALLERY = 8, 64
 
 
 def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
-    """The weights of `--init`, and the settings with their networks and their sizes of input.
+    """The weights of `--init`, and the settings with their networks and size of images.
 
     Raises:
         UserError: There are none, or the other settings do not fit them.
@@ -70,7 +70,9 @@ def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
         path = find_checkpoint(name, "retrieval", flag="--init")
     towers = TrainedTowers.from_checkpoint(path, "cpu")
     data = towers.config.data
-    sizes = {"image_size": data.image_size, "points": data.points}
+    sizes = {"image_size": data.image_size}
+    if "points" not in config.data.model_fields_set:
+        sizes["points"] = data.points
     changes = {
         "model": towers.config.model.model_copy(update={"init": name}),
         "data": config.data.model_copy(update=sizes),
@@ -79,7 +81,7 @@ def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
         changed = Config.model_validate(config.model_copy(update=changes).model_dump())
     except ValidationError as error:
         raise UserError(f"--init {name}: {error.errors()[0]['msg']}") from None
-    logger.info("begins from %s, whose networks and sizes of input it has", path)
+    logger.info("begins from %s, with its networks and its size of images", path)
     return towers, changed
 
 
