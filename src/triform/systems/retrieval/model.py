@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triform.systems.retrieval.config import SMALL, ModelConfig
-from triform.systems.retrieval.encoders.image_encoder import SmallImageEncoder
-from triform.systems.retrieval.encoders.moe import MoEImgHead
+from triform.systems.retrieval.encoders.image_encoder import MoEImgHead, SmallImageEncoder
 from triform.systems.retrieval.encoders.recon import SHAPES, ReCon, ReConShape
 
 

@@ -19,11 +19,10 @@ from triform.engine.update import Update
 from triform.losses.contrastive import LogitScale, gather_with_gradient, multi_positive_contrastive
 from triform.pretrained.shipped_weights import shipped
 from triform.pretrained.text_encoder import load_text_encoder
+from triform.systems.retrieval.checkpoint_pair import SaveBestRecall
 from triform.systems.retrieval.config import Config
-from triform.systems.retrieval.cross_batch_memory import CrossBatchMemory
 from triform.systems.retrieval.data import Batches, CaptionEmbeddings, describe, load_dataset
 from triform.systems.retrieval.dataset import RetrievalDataset
-from triform.systems.retrieval.documented.checkpoint_pair import SaveBestRecall
 from triform.systems.retrieval.documented.embed_images import embed
 from triform.systems.retrieval.documented.submission import submit
 from triform.systems.retrieval.encoders.recon_weights import load_into, official_state
@@ -36,7 +35,7 @@ from triform.systems.retrieval.evaluation.recall import (
     text_to,
 )
 from triform.systems.retrieval.gallery.search import search
-from triform.systems.retrieval.loss import retrieval_loss
+from triform.systems.retrieval.loss import CrossBatchMemory, retrieval_loss
 from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,

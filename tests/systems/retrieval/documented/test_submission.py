@@ -15,9 +15,9 @@ from triform.geometry.io.export import save_mesh
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.images.read import read_image
+from triform.systems.retrieval.checkpoint_pair import save_pair
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.documented import submission
-from triform.systems.retrieval.documented.checkpoint_pair import save_pair
 from triform.systems.retrieval.documented.submission import split_model, submit, write_submission
 from triform.systems.retrieval.model import build_image_tower, build_point_encoder
 from triform.systems.retrieval.trained import Retriever

@@ -21,8 +21,7 @@ from triform.geometry.sampling.surface_points import sample_surface
 from triform.search.gallery import create_gallery, open_gallery
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.gallery import build, fusion
-from triform.systems.retrieval.gallery.queries import read_where
-from triform.systems.retrieval.gallery.search import search
+from triform.systems.retrieval.gallery.search import read_where, search
 from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,
