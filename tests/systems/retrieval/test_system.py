@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from tests.systems.retrieval.conftest import preset
 
 from triform.base.errors import UserError
 from triform.engine.checkpoints.checkpoint import load_weights
 from triform.systems.retrieval.system import System
+
+from .conftest import preset
 
 
 def test_training_begins_from_weights(tiny_run, folders, library):
@@ -26,5 +27,5 @@ def test_training_begins_from_weights(tiny_run, folders, library):
 
 
 def test_weights_to_begin_from_that_are_none(folders, tmp_path):
-    with pytest.raises(UserError, match="--init .*not there"):
+    with pytest.raises(UserError, match=r"--init .*not there"):
         System(preset("tiny", *folders, "--init", str(tmp_path / "none.pth")))
