@@ -13,10 +13,10 @@ from triform.systems.retrieval.augment import (
     _dct_matrix,
     augment_images,
     blur,
-    composite_on_white,
     compress,
     random_backgrounds,
 )
+from triform.systems.retrieval.model import composite_on_white
 
 
 def generator(seed=0):

@@ -22,7 +22,7 @@ from triform.systems.retrieval.checkpoint_pair import (
 )
 from triform.systems.retrieval.config import Config, EvaluateConfig
 from triform.systems.retrieval.dataset import read_dataset
-from triform.systems.retrieval.encoders.image_encoder import MoEImgHead
+from triform.systems.retrieval.model import MoEImgHead
 from triform.systems.retrieval.trained import Retriever, open_retriever
 
 PAIRS = [(f"moe_recall@3_{way}.pth", f"pc_encoder_recall@3_{way}.pth")

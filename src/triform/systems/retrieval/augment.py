@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triform.systems.retrieval.model import premultiplied
+
 # Probability of each augmentation.
 CROPPED, ROLLED, PATTERNED, COLORED = 0.25, 0.4, 0.4, 0.3
 BLURRED, COMPRESSED, GREY, NOISY = 0.2, 0.2, 0.2, 0.2
@@ -43,7 +45,7 @@ def augment_images(rgba: Tensor, generator: torch.Generator, *, strength: float 
     def sample(probability: float) -> Tensor:
         return torch.rand(count, generator=generator) < probability * strength
 
-    images = _crop_side(_premultiplied(rgba), sample(CROPPED), generator)
+    images = _crop_side(premultiplied(rgba), sample(CROPPED), generator)
     patterned = sample(PATTERNED)
     # On a pattern the outline of the object cannot be found: the crop is loose.
     loose = torch.where(patterned, 2.0, 1.0)
@@ -72,17 +74,6 @@ def augment_images(rgba: Tensor, generator: torch.Generator, *, strength: float 
     noise = torch.randn(int(selected.sum()), 3, size, size, generator=generator)
     result[selected] = result[selected] + 0.04 * noise
     return result.clamp(0, 1)
-
-
-def composite_on_white(rgba: Tensor) -> Tensor:
-    """Composite (N, 4, S, S) uint8 on white: (N, 3, S, S) float32 in [0, 1]."""
-    values = _premultiplied(rgba)
-    return values[:, :3] + 1 - values[:, 3:]
-
-
-def _premultiplied(rgba: Tensor) -> Tensor:
-    values = rgba.float() / 255
-    return torch.cat([values[:, :3] * values[:, 3:], values[:, 3:]], 1)
 
 
 def _crop_side(images: Tensor, selected: Tensor, generator: torch.Generator) -> Tensor:

@@ -24,7 +24,6 @@ from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.retrieval.augment import composite_on_white
 from triform.systems.retrieval.checkpoint_pair import (
     load_image_tower,
     load_point_encoder,
@@ -38,6 +37,7 @@ from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,
     build_text_tower,
+    composite_on_white,
     unit_sphere,
 )
 

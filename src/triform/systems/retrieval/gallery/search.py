@@ -8,21 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from triform.base.errors import UsageError, UserError
+from triform.base.files import atomic_write
 from triform.datasets.shape import MESH_SUFFIXES
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
+from triform.images.contact_sheet import contact_sheet
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.search.base_gallery import Gallery, Hit
 from triform.systems.retrieval.gallery.build import KINDS, MAIN_KINDS, open_or_build
-from triform.systems.retrieval.gallery.entries import Content, files_below
+from triform.systems.retrieval.gallery.entries import (
+    Content,
+    blank_tile,
+    decode_tile,
+    files_below,
+    image_tile,
+    mesh_tile,
+)
 from triform.systems.retrieval.gallery.fusion import (
     Embeddings,
     embed_points,
     embed_views,
     with_points,
 )
-from triform.systems.retrieval.gallery.tiles import blank_tile, image_tile, mesh_tile, save_sheet
 from triform.systems.retrieval.trained import EncoderOverrides, Retriever, open_retriever
 from triform.systems.retrieval.verb_config import SearchConfig
 
@@ -104,10 +114,27 @@ def _row(query: Query, rank: int, hit: Hit) -> dict[str, Any]:
 def _save_sheet(
     path: Path, queries: list[Query], results: list[list[Hit]], gallery: Gallery
 ) -> None:
+    """Draw a row for each query: the query, then its results with their similarities."""
     found = {hit.id for hits in results for hit in hits}
     records = gallery.get([f"{one}#{kind}0" for one in found for kind in MAIN_KINDS])
     tiles = {key.rpartition("#")[0]: str(one.get("tile", "")) for key, one in records.items()}
-    save_sheet(path, [(query.name, query.content.tile) for query in queries], results, tiles)
+    columns = max(len(hits) for hits in results) + 1
+    images: list[np.ndarray[Any, Any]] = []
+    labels: list[str] = []
+    for query, hits in zip(queries, results, strict=True):
+        blanks = columns - 1 - len(hits)
+        row = [query.content.tile, *(decode_tile(tiles.get(hit.id, "")) for hit in hits)]
+        images += [np.asarray(one) for one in [*row, *[blank_tile()] * blanks]]
+        labels.append(Path(query.name).name if Path(query.name).suffix else query.name)
+        labels += [f"{hit.similarity:.3f} {_label(hit)}" for hit in hits]
+        labels += [""] * blanks
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        contact_sheet(images, labels, columns).save(file, format="PNG")
+
+
+def _label(hit: Hit) -> str:
+    return str(hit.record.get("caption") or hit.id.rpartition("/")[2])
 
 
 COMPARED_KINDS = {

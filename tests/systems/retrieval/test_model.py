@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from triform.systems.retrieval.encoders.image_encoder import (
+from triform.systems.retrieval.model import (
     MoEImgHead,
     ResidualBlock,
     SmallImageEncoder,
