@@ -89,8 +89,8 @@ class SubmitConfig(_ImageEncoderSettings):
 
     model: Texts = Field(
         (),
-        description="MOE:PC, the two files of one training, or one checkpoint; several make an "
-        "ensemble.",
+        description="MOE:PC, the two files of one training, or one checkpoint or run; several make "
+        "an ensemble.",
     )
     data: Path = Field(
         Path("test"),

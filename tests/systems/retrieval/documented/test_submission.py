@@ -218,6 +218,16 @@ def test_one_checkpoint_is_a_model_too(tmp_path):
     assert split_model(str(tmp_path / "best.pth")).points is None
 
 
+def test_a_run_is_a_model_too(tmp_path):
+    best = tmp_path / "run_1" / "checkpoints" / "best.pth"
+    best.parent.mkdir(parents=True)
+    best.touch()
+    member = split_model(str(tmp_path / "run_1"))
+    assert (member.images, member.points) == (best, None)
+    with pytest.raises(UserError, match=r"--model .*no run directory"):
+        split_model(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

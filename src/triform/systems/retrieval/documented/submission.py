@@ -26,6 +26,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.datasets.shape import MESH_SUFFIXES
+from triform.engine.checkpoints.trained import find_checkpoint
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
 from triform.geometry.io.up_axis import Up
@@ -110,13 +111,15 @@ def submit(settings: SubmitConfig) -> dict[str, Any]:
 
 
 def split_model(text: str) -> Member:
-    """The two files of `MOE:PC`, where either may be a path of Windows; or one checkpoint.
+    """The two files of `MOE:PC`, where either may be a path of Windows; or one checkpoint or run.
 
     Raises:
         UsageError: No two files, or one of them is not there.
     """
     if Path(text).is_file():
         return Member(Path(text), None)
+    if Path(text).is_dir():
+        return Member(find_checkpoint(text, "retrieval", flag="--model"), None)
     pairs = split_pair(text)
     if len(pairs) == 1:
         return Member(*pairs[0])
