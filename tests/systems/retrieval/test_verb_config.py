@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from triform.base.errors import UsageError
+from triform.base.errors import UsageError, UserError
 from triform.base.settings.config import parse
 from triform.systems.retrieval import config
 from triform.systems.retrieval.config import VERBS
@@ -71,6 +71,18 @@ def test_the_embeddings_go_where_training_reads_them(tmp_path):
     settings = parse(VERBS["embed"], ["--config", str(path)])
     assert str(settings.output) == "images.npz"
     assert settings.image_encoder.startswith("eva02_large")  # the small one embeds nothing
+
+
+def test_the_settings_of_a_run_name_no_folder(tmp_path):
+    """Somebody else's run: an encoder that is not known needs the user's own flag."""
+    path = tmp_path / "config.yaml"
+    path.write_text("model:\n  image_encoder: ./theirs\n")
+    words = ["--config", str(path)]
+    assert parse(VERBS["embed"], words).image_encoder == "./theirs"  # a file of the user's own
+    (tmp_path / "training.log").touch()
+    with pytest.raises(UserError, match="--image_encoder"):
+        parse(VERBS["embed"], words)
+    assert parse(VERBS["embed"], [*words, "--image_encoder", "mine"]).image_encoder == "mine"
 
 
 def test_training_leaves_the_other_verbs_out(shared, caplog):

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
 from triform.engine.config import DeviceName, SystemConfig
+from triform.pretrained.named_models import FLAGS, check_named
 
 DOCUMENTED_ENCODER = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
 """EVA-02 Large, the documented image encoder: 448 pixels, 1024 numbers per image."""
@@ -47,6 +48,27 @@ class VerbSettings(Settings):
     def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Take what the verb uses."""
         return split_shared_file(cls, values, cls.shared)
+
+    @classmethod
+    def check_file(
+        cls,
+        values: Mapping[str, Any],
+        flag_values: Mapping[tuple[str, ...], Any],
+        path: Path,
+        *,
+        is_explicit: bool,
+    ) -> None:
+        """Refuse encoders that the settings of a run name: they may be from a stranger.
+
+        Raises:
+            UserError: They name an encoder that does not come with Triform.
+        """
+        if path.name != "config.yaml" or not (path.parent / "training.log").exists():
+            return
+        for kind, flag in FLAGS.items():
+            name = flag.removeprefix("--")
+            if isinstance(values.get(name), str) and (name,) not in flag_values:
+                check_named(values[name], kind, source=path, flag=flag)
 
 
 class _ImageEncoderSettings(VerbSettings):
