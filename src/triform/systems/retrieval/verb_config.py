@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
+from triform.datasets.library.config import Up
 from triform.engine.config import DeviceName, SystemConfig
 from triform.pretrained.named_models import FLAGS, check_named
 
@@ -35,7 +36,6 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Up = Literal["auto", "y", "z"]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -174,11 +174,7 @@ class SearchConfig(VerbSettings):
     image_weights: Path | None = Field(
         None, description="Weights of the frozen image encoder (.safetensors, .pth)."
     )
-    up: Up = Field(
-        "auto",
-        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
-        "STEP, IGES and VRML of CAD programs, and Y in other formats.",
-    )
+    up: Up = "auto"
     index: str | None = Field(
         None,
         description="Location of the gallery: a file, a folder FOLDER.chroma, or "
