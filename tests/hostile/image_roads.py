@@ -23,7 +23,7 @@ from triform.systems.captioner import trained as captioner
 from triform.systems.cycle_gan import trained as cycle_gan
 from triform.systems.retrieval.documented import embed_images
 from triform.systems.retrieval.gallery.entries import _image_entry, _only_images
-from triform.systems.retrieval.gallery.queries import read_queries
+from triform.systems.retrieval.gallery.search import read_queries
 from triform.systems.retrieval.verb_config import SearchConfig
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\n"

@@ -22,7 +22,7 @@ from triform.base.errors import UserError
 from triform.search import gallery_file
 from triform.search.exact import ExactGallery
 from triform.search.gallery import open_gallery
-from triform.systems.retrieval.gallery.tiles import TILE, decode_tile, encode_tile
+from triform.systems.retrieval.gallery.entries import TILE, decode_tile, encode_tile
 
 DIM = 4
 GALLERY = "things.gallery"

@@ -279,7 +279,7 @@ def test_a_folder_counts_images_of_every_suffix(tmp_path):
 
 
 def test_a_tile_of_a_gallery_is_no_larger_than_tiles_are():
-    from triform.systems.retrieval.gallery.tiles import TILE, decode_tile
+    from triform.systems.retrieval.gallery.entries import TILE, decode_tile
 
     text = base64.b64encode(flat_png(4000, 4000)).decode()
     assert decode_tile(text).size == (TILE, TILE)

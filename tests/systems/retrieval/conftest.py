@@ -9,7 +9,7 @@ from triform.datasets.library.library import Library
 from triform.engine.verbs import train
 from triform.systems.retrieval import system
 from triform.systems.retrieval.config import Config
-from triform.systems.retrieval.library import open_library
+from triform.systems.retrieval.dataset import open_library
 
 PRESETS = Path(system.__file__).parent / "presets"
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from triform.losses.contrastive import within_views
 from triform.systems.retrieval.config import RetrievalTrainingConfig
-from triform.systems.retrieval.loss import retrieval_loss
+from triform.systems.retrieval.loss import CrossBatchMemory, retrieval_loss
 
 SCALE = torch.tensor(3.0)
 NO_TEXT = -1
@@ -141,3 +142,40 @@ def test_images_out_of_the_memory_are_told_from_as_well():
             mine = math.exp(3 * float(flat[i] @ flat[j]))
             losses.append(-math.log(mine / (mine + others)))
     assert found["image_image"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_the_oldest_make_room_and_own_images_are_no_negatives():
+    memory = CrossBatchMemory(5, 3)
+    first, second = torch.randn(2, 2, 3), torch.randn(1, 2, 3)
+    memory.add(first, torch.tensor([7, 8]))
+    memory.add(second, torch.tensor([9]))
+    kept, is_other = memory.negatives(torch.tensor([8, 1]))
+    assert torch.equal(kept, torch.cat([first.flatten(0, 1)[1:], second.flatten(0, 1)]))
+    assert is_other.tolist() == [[True, False, False, True, True], [True] * 5]
+    again = CrossBatchMemory(5, 3)
+    again.load_state_dict(memory.state_dict())
+    assert torch.equal(again.embeddings, memory.embeddings)
+    assert torch.equal(again.object_ids, memory.object_ids)
+
+
+def test_negatives_count_as_other_objects_do():
+    """Images out of the memory weigh as if their objects stood in the batch."""
+    views = F.normalize(torch.randn(4, 2, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
+    for positives in ("logsumexp", "mean", "each"):
+        # loss of the first two objects' images, the others being in the memory or in the batch
+        found = within_views(
+            views[:2], 5.0, positives=positives, negatives=views[2:].flatten(0, 1),
+            is_other=torch.ones(2, 4, dtype=torch.bool),
+        )  # fmt: skip
+        own = within_views(views[:2], 5.0, positives=positives)
+        hidden = within_views(
+            views[:2], 5.0, positives=positives, negatives=views[2:].flatten(0, 1),
+            is_other=torch.zeros(2, 4, dtype=torch.bool),
+        )  # fmt: skip
+        torch.testing.assert_close(hidden, own)
+        whole = within_views(views, 5.0, positives=positives)
+        turned = within_views(
+            views[2:], 5.0, positives=positives, negatives=views[:2].flatten(0, 1),
+            is_other=torch.ones(2, 4, dtype=torch.bool),
+        )  # fmt: skip
+        torch.testing.assert_close((found + turned) / 2, whole)

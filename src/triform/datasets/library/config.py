@@ -8,7 +8,13 @@ from pydantic import Field
 
 from triform.base.settings.config import Settings
 
-Up = Literal["auto", "y", "z"]
+Up = Annotated[
+    Literal["auto", "y", "z"],
+    Field(
+        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
+        "STEP, IGES and VRML of CAD programs, and Y in other formats."
+    ),
+]
 VoxelSize = Annotated[int, Field(ge=0, le=512)]
 
 
@@ -28,11 +34,7 @@ class PrepareSettings(Settings):
     library: str = Field(
         min_length=1, description="The library: a folder, or a URL that fsspec supports."
     )
-    up: Up = Field(
-        "auto",
-        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
-        "STEP, IGES and VRML of CAD programs, and Y in other formats.",
-    )
+    up: Up = "auto"
     views: int = Field(
         60,
         ge=0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -87,3 +89,34 @@ def _text_loss(
     if others.shape[1] == 1:
         return info_nce(texts[rows], others[rows, 0], scale, ignore=same_text)
     return multi_positive_contrastive(texts[rows], others[rows], scale, ignore=same_text)["loss"]
+
+
+class CrossBatchMemory:
+    """Embeddings of earlier batches as further negatives (arXiv:1912.06798)."""
+
+    def __init__(self, size: int, dim: int):
+        self.size = size
+        self.embeddings, self.object_ids = torch.empty(0, dim), torch.empty(0, dtype=torch.int64)
+
+    def negatives(self, objects: Tensor) -> tuple[Tensor, Tensor]:
+        """Stored embeddings (M, D), and which are of another object than each of (B,): (B, M)."""
+        embeddings = self.embeddings.to(objects.device)
+        return embeddings, self.object_ids.to(objects.device)[None] != objects[:, None]
+
+    def add(self, views: Tensor, objects: Tensor) -> None:
+        """Store embeddings (B, V, D) of objects (B,) in the place of the oldest."""
+        newest = views.detach().float().flatten(0, 1)
+        object_ids = objects.repeat_interleave(views.shape[1])
+        self.embeddings = torch.cat([self.embeddings.to(newest), newest])[-self.size :]
+        self.object_ids = torch.cat([self.object_ids.to(object_ids), object_ids])[-self.size :]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Embeddings and ids, on the CPU."""
+        return {
+            "embeddings": self.embeddings.cpu().clone(),
+            "object_ids": self.object_ids.cpu().clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a state."""
+        self.embeddings, self.object_ids = state["embeddings"], state["object_ids"]

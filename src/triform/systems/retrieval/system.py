@@ -19,11 +19,10 @@ from triform.engine.update import Update
 from triform.losses.contrastive import LogitScale, gather_with_gradient, multi_positive_contrastive
 from triform.pretrained.shipped_weights import shipped
 from triform.pretrained.text_encoder import load_text_encoder
+from triform.systems.retrieval.checkpoint_pair import SaveBestRecall
 from triform.systems.retrieval.config import Config
-from triform.systems.retrieval.cross_batch_memory import CrossBatchMemory
 from triform.systems.retrieval.data import Batches, CaptionEmbeddings, describe, load_dataset
 from triform.systems.retrieval.dataset import RetrievalDataset
-from triform.systems.retrieval.documented.checkpoint_pair import SaveBestRecall
 from triform.systems.retrieval.documented.embed_images import embed
 from triform.systems.retrieval.documented.submission import submit
 from triform.systems.retrieval.encoders.recon_weights import load_into, official_state
@@ -36,7 +35,7 @@ from triform.systems.retrieval.evaluation.recall import (
     text_to,
 )
 from triform.systems.retrieval.gallery.search import search
-from triform.systems.retrieval.loss import retrieval_loss
+from triform.systems.retrieval.loss import CrossBatchMemory, retrieval_loss
 from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,
@@ -58,7 +57,7 @@ SHEET_QUERIES, SHEET_GALLERY = 8, 64
 
 
 def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
-    """The weights of `--init`, and the settings with their networks and their sizes of input.
+    """The weights of `--init`, and the settings with their networks and size of images.
 
     Raises:
         UserError: There are none, or the other settings do not fit them.
@@ -70,7 +69,9 @@ def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
         path = find_checkpoint(name, "retrieval", flag="--init")
     towers = TrainedTowers.from_checkpoint(path, "cpu")
     data = towers.config.data
-    sizes = {"image_size": data.image_size, "points": data.points}
+    sizes = {"image_size": data.image_size}
+    if "points" not in config.data.model_fields_set:
+        sizes["points"] = data.points
     changes = {
         "model": towers.config.model.model_copy(update={"init": name}),
         "data": config.data.model_copy(update=sizes),
@@ -79,7 +80,7 @@ def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
         changed = Config.model_validate(config.model_copy(update=changes).model_dump())
     except ValidationError as error:
         raise UserError(f"--init {name}: {error.errors()[0]['msg']}") from None
-    logger.info("begins from %s, whose networks and sizes of input it has", path)
+    logger.info("begins from %s, with its networks and its size of images", path)
     return towers, changed
 
 

@@ -24,13 +24,12 @@ from triform.pretrained.fingerprint import state_fingerprint
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.retrieval.augmentation.augment import composite_on_white
-from triform.systems.retrieval.config import SMALL, Config, ModelConfig
-from triform.systems.retrieval.documented.checkpoint_pair import (
+from triform.systems.retrieval.checkpoint_pair import (
     load_image_tower,
     load_point_encoder,
     split_pair,
 )
+from triform.systems.retrieval.config import SMALL, Config, ModelConfig
 from triform.systems.retrieval.encoders.recon import NO_COLOR, ReCon
 from triform.systems.retrieval.model import (
     ImageTower,
@@ -38,6 +37,7 @@ from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,
     build_text_tower,
+    composite_on_white,
     unit_sphere,
 )
 

@@ -11,7 +11,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
+from triform.datasets.library.config import Up
 from triform.engine.config import DeviceName, SystemConfig
+from triform.pretrained.named_models import FLAGS, check_named
 
 DOCUMENTED_ENCODER = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
 """EVA-02 Large, the documented image encoder: 448 pixels, 1024 numbers per image."""
@@ -34,7 +36,6 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Up = Literal["auto", "y", "z"]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -47,6 +48,27 @@ class VerbSettings(Settings):
     def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Take what the verb uses."""
         return split_shared_file(cls, values, cls.shared)
+
+    @classmethod
+    def check_file(
+        cls,
+        values: Mapping[str, Any],
+        flag_values: Mapping[tuple[str, ...], Any],
+        path: Path,
+        *,
+        is_explicit: bool,
+    ) -> None:
+        """Refuse encoders that the settings of a run name: they may be from a stranger.
+
+        Raises:
+            UserError: They name an encoder that does not come with Triform.
+        """
+        if path.name != "config.yaml" or not (path.parent / "training.log").exists():
+            return
+        for kind, flag in FLAGS.items():
+            name = flag.removeprefix("--")
+            if isinstance(values.get(name), str) and (name,) not in flag_values:
+                check_named(values[name], kind, source=path, flag=flag)
 
 
 class _ImageEncoderSettings(VerbSettings):
@@ -89,8 +111,8 @@ class SubmitConfig(_ImageEncoderSettings):
 
     model: Texts = Field(
         (),
-        description="MOE:PC, the two files of one training, or one checkpoint; several make an "
-        "ensemble.",
+        description="MOE:PC, the two files of one training, or one checkpoint or run; several make "
+        "an ensemble.",
     )
     data: Path = Field(
         Path("test"),
@@ -152,11 +174,7 @@ class SearchConfig(VerbSettings):
     image_weights: Path | None = Field(
         None, description="Weights of the frozen image encoder (.safetensors, .pth)."
     )
-    up: Up = Field(
-        "auto",
-        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
-        "STEP, IGES and VRML of CAD programs, and Y in other formats.",
-    )
+    up: Up = "auto"
     index: str | None = Field(
         None,
         description="Location of the gallery: a file, a folder FOLDER.chroma, or "

@@ -20,6 +20,7 @@ from triform.datasets.library.library import Library
 from triform.datasets.library.preparation import prepare_object
 from triform.datasets.library.store import Store
 from triform.datasets.listing import list_shapes
+from triform.geometry.io.export import save_mesh
 from triform.geometry.mesh import normalize
 from triform.geometry.render.cameras import Camera
 from triform.geometry.voxels.voxelize import voxelize
@@ -83,6 +84,26 @@ def test_every_file_says_what_the_mesh_is(meshes: Path, memory: str, run: Prepar
         size = int(file["resolution"])
         grid = np.unpackbits(file["occupancy"], count=size**3).reshape(size, size, size)
     np.testing.assert_array_equal(grid, voxelize(shape.load(), 16, parity=True))
+
+
+def test_the_upright_axis(tmp_path: Path, memory: str, run: Prepare, meshes: Path) -> None:
+    """STL has Z up, our own declares Y; another axis makes the object anew, the same keeps it."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    tall = list_shapes([meshes])[0]
+    save_mesh(tall.load(), folder / "part.stl")  # 1 x 3 x 1
+    data = (folder / "part.stl").read_bytes()
+    (folder / "part.stl").write_bytes(b"CAD".ljust(80) + data[80:])
+    for up, highest in (("auto", 1 / 6), ("y", 1 / 2)):
+        assert run(folder, memory, up=up)["prepared"] == 1
+        assert run(folder, memory, up=up)["unchanged"] == 1
+        entry = Library.open(memory).objects[0]
+        points = np.load(io.BytesIO(Library.open(memory).read_bytes(entry.points or "")))
+        assert np.abs(points[:, 1]).max() == pytest.approx(highest, abs=1e-6), up
+        assert entry.source_file == str(folder / "part.stl")
+    (folder / "part.stl").write_bytes(data)
+    assert run(folder, memory, up="auto")["prepared"] == 1
+    assert Library.open(memory).objects[0].centre == (0.5, 1.5, 0.5)
 
 
 def test_depth_and_camera_lead_back_to_the_surface(meshes: Path, memory: str, run: Prepare) -> None:

@@ -15,9 +15,9 @@ from triform.geometry.io.export import save_mesh
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.images.read import read_image
+from triform.systems.retrieval.checkpoint_pair import save_pair
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.documented import submission
-from triform.systems.retrieval.documented.checkpoint_pair import save_pair
 from triform.systems.retrieval.documented.submission import split_model, submit, write_submission
 from triform.systems.retrieval.model import build_image_tower, build_point_encoder
 from triform.systems.retrieval.trained import Retriever
@@ -238,6 +238,16 @@ def test_pairs_of_any_system(text, pair, monkeypatch):
 def test_one_checkpoint_is_a_model_too(tmp_path):
     (tmp_path / "best.pth").touch()
     assert split_model(str(tmp_path / "best.pth")).points is None
+
+
+def test_a_run_is_a_model_too(tmp_path):
+    best = tmp_path / "run_1" / "checkpoints" / "best.pth"
+    best.parent.mkdir(parents=True)
+    best.touch()
+    member = split_model(str(tmp_path / "run_1"))
+    assert (member.images, member.points) == (best, None)
+    with pytest.raises(UserError, match=r"--model .*no run directory"):
+        split_model(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 
 from triform.base.errors import UserError
 from triform.base.seeding import generator
-from triform.systems.retrieval.documented.checkpoint_pair import load_point_encoder
+from triform.systems.retrieval.checkpoint_pair import load_point_encoder
 from triform.systems.retrieval.encoders.recon import ReCon, ReConShape
 from triform.systems.retrieval.encoders.recon_weights import (
     PRETRAINING_ONLY,

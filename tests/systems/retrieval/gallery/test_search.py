@@ -16,13 +16,14 @@ from triform.base.settings.config import parse
 from triform.datasets.library.layout import captions_bytes
 from triform.datasets.testdataset import write_testdataset
 from triform.engine.checkpoints.checkpoint import export_weights
+from triform.geometry.io.export import save_mesh
 from triform.geometry.io.load import load_mesh
+from triform.geometry.mesh import Mesh
 from triform.geometry.sampling.surface_points import sample_surface
 from triform.search.gallery import create_gallery, open_gallery
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.gallery import build, fusion
-from triform.systems.retrieval.gallery.queries import read_where
-from triform.systems.retrieval.gallery.search import search
+from triform.systems.retrieval.gallery.search import read_where, search
 from triform.systems.retrieval.model import (
     build_image_tower,
     build_point_encoder,
@@ -237,6 +238,49 @@ def test_a_library_is_a_gallery(ask, meshes, tmp_path):
     np.save(folder / "points" / "thing-1.npy", points)
     metadata = ask(gallery=str(folder), rebuild=True)
     assert (metadata["added"], metadata["skipped"]) == (4, 1)
+
+
+def test_folders_are_queries(ask, meshes, tmp_path):
+    rows = ask(mesh=str(meshes), top_k=1)
+    assert [(row["query"], row["path"]) for row in rows] == [
+        (str(p), str(p)) for p in files(meshes)
+    ]
+    (tmp_path / "none").mkdir()
+    refused(lambda: ask(image=str(tmp_path / "none")), "--image", "nothing in it")
+
+
+def test_z_is_up_in_cad(ask, meshes, tmp_path):
+    """The same thing as OBJ and, turned, as STL: one vector where the axis is read, else two."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    mesh = load_mesh(files(meshes)[0])
+    save_mesh(Mesh(mesh.vertices, mesh.faces), tmp_path / "query.obj")
+    x, y, z = mesh.vertices.T
+    write_stl(folder / "part.stl", np.stack([x, -z, y], 1)[mesh.faces])
+    rows = ask(gallery=str(folder), mesh="query.obj", index="a.gallery")
+    assert rows[0]["similarity"] == pytest.approx(1, abs=1e-3)
+    lying = ask(gallery=str(folder), mesh="query.obj", up="y", index="a.gallery")
+    assert lying[0]["similarity"] < rows[0]["similarity"] - 1e-3
+
+
+def write_stl(path, triangles):
+    """A binary STL that declares nothing, as CAD programs write it."""
+    faces = np.zeros(len(triangles), [("n", "<f4", 3), ("v", "<f4", (3, 3)), ("a", "<u2")])
+    faces["v"] = triangles
+    path.write_bytes(b" " * 80 + np.uint32(len(faces)).tobytes() + faces.tobytes())
+
+
+def test_what_another_command_added_is_not_removed(ask, meshes, tmp_path):
+    """One index, two commands with sources of their own: the second is refused in a line."""
+    other = tmp_path / "more"
+    write_testdataset(other, 2, seed=5)
+    assert ask(index="a.gallery")["added"] == 5
+    refused(
+        lambda: ask(gallery=str(other), index="a.gallery"), "a.gallery", "5 of its", "--rebuild"
+    )
+    facts = ask(gallery=(str(meshes), str(other)), index="a.gallery")
+    assert (facts["added"], facts["removed"]) == (2, 0)
+    assert ask(gallery=str(other), index="a.gallery", rebuild=True)["added"] == 2
 
 
 def test_images_are_found_by_images_and_meshes(ask, meshes, tmp_path, checkpoint):

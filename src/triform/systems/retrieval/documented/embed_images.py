@@ -30,6 +30,7 @@ from triform.engine.device import pick_device
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, image_content, read_image
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.systems.retrieval.config import DataConfig
+from triform.systems.retrieval.dataset import open_library
 from triform.systems.retrieval.documented.embedding_file import (
     ImageEmbeddings,
     check_encoder,
@@ -38,7 +39,6 @@ from triform.systems.retrieval.documented.embedding_file import (
     views_of,
     write_embeddings,
 )
-from triform.systems.retrieval.library import open_library
 from triform.systems.retrieval.verb_config import EmbedConfig
 
 __all__ = ["ImageEmbeddings", "embed", "read_embeddings"]

@@ -34,7 +34,7 @@ from triform.geometry.io.up_axis import Up
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.pretrained.image_encoder import ImageEncoder, load_image_encoder
 from triform.pretrained.named_models import is_known, select_model
-from triform.systems.retrieval.documented.checkpoint_pair import split_pair
+from triform.systems.retrieval.checkpoint_pair import split_pair
 from triform.systems.retrieval.documented.embedding_file import NAME
 from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verb_config import SubmitConfig

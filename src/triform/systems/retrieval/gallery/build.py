@@ -33,14 +33,18 @@ from triform.search.base_gallery import Gallery, Record
 from triform.search.chroma import ADDRESS_PREFIX, FOLDER_SUFFIX, is_chroma
 from triform.search.gallery import SUFFIX, create_gallery, exists, open_gallery, updating
 from triform.systems.retrieval.gallery import fusion
-from triform.systems.retrieval.gallery.embed import (
+from triform.systems.retrieval.gallery.entries import (
+    Content,
+    GalleryEntry,
+    encode_tile,
+    list_entries,
+)
+from triform.systems.retrieval.gallery.fusion import (
     Embeddings,
     embed_points,
     embed_views,
     with_points,
 )
-from triform.systems.retrieval.gallery.entries import Content, GalleryEntry, list_entries
-from triform.systems.retrieval.gallery.tiles import encode_tile
 from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verb_config import SearchConfig
 

@@ -1,8 +1,10 @@
-"""Lists the entries of a gallery: meshes, objects of shape libraries, or images."""
+"""Lists the entries of a gallery: meshes, objects of libraries, or images; and their tiles."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +24,11 @@ from triform.datasets.load import load_dataset
 from triform.datasets.shape import LIBRARY_SUFFIX, MESH_SUFFIXES, Shape
 from triform.geometry.io.up_axis import Up
 from triform.geometry.mesh import Mesh
-from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
-from triform.systems.retrieval.gallery.tiles import blank_tile, image_tile, mesh_tile
+from triform.geometry.render.views import render
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, on_background, read_image
+
+TILE = 128
+"""Pixels along each side of the small image in a record."""
 
 
 @dataclass(frozen=True)
@@ -179,3 +184,40 @@ def _image_entry(folder: Path, path: Path, source: str) -> GalleryEntry:
 
 def _metadata(path: str, category: str, captions: Iterable[str]) -> dict[str, str]:
     return {"path": path, "category": category, "caption": next(iter(captions), "")}
+
+
+def blank_tile() -> Image.Image:
+    """A white tile."""
+    return Image.new("RGB", (TILE, TILE), "white")
+
+
+def mesh_tile(mesh: Mesh) -> Image.Image:
+    """A rendered view of a mesh."""
+    return Image.fromarray(np.asarray(render(mesh, TILE, background=(255, 255, 255))))
+
+
+def image_tile(image: Image.Image) -> Image.Image:
+    """A whole image in the middle of a white square."""
+    small = on_background(image)
+    small.thumbnail((TILE, TILE))
+    tile = blank_tile()
+    tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
+    return tile
+
+
+def encode_tile(tile: Image.Image) -> str:
+    """A tile as text, for a record."""
+    file = io.BytesIO()
+    tile.save(file, "WEBP", quality=80)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def decode_tile(text: str) -> Image.Image:
+    """The tile that `encode_tile` wrote; a white one where it cannot be read."""
+    white = blank_tile()
+    try:
+        # Text that another program wrote is refused as an image.
+        tile = read_image(base64.b64decode(text, validate=True), "tile", kinds=("WEBP",))
+    except (UserError, ValueError):
+        return white
+    return tile.convert("RGB") if tile.size == white.size else white

@@ -10,13 +10,17 @@ import math
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from numpy.typing import NDArray
 from PIL import Image
 
 from triform.geometry.mesh import Mesh, normalize
 from triform.geometry.render.cameras import Camera, fitting_fov, look_at_origin
 from triform.geometry.render.views import render_views
 from triform.images.framing import frame
+from triform.systems.retrieval.gallery.entries import Content
+from triform.systems.retrieval.trained import Retriever
 
+Embeddings = NDArray[np.float32]
 AZIMUTHS, ELEVATIONS = 12, (10, 25, 40)
 # Chosen on the 95 validation objects of sweethome3d alone (docs/log.md, 2026-11-29): points
 # beside views lose more (mesh to image) than they gain (image to mesh), so search has none.
@@ -120,3 +124,33 @@ def fuse(
         weight: of the point cloud; the views have 1.
     """
     return np.asarray(best_view(queries, views) + weight * (queries @ points.T)).astype(np.float32)
+
+
+FROZEN_ENCODER_VIEWS = 224
+"""Pixels along each side of the views rendered for a frozen image encoder."""
+
+
+def embed_points(content: Content, retriever: Retriever) -> Embeddings:
+    """Embedding (1, D) of the points of a mesh or of a point cloud."""
+    if content.points is not None:
+        points, colors = content.points
+        return retriever.encode_points([points], [colors])
+    assert content.mesh is not None
+    return retriever.encode_meshes([content.mesh])
+
+
+def embed_views(content: Content, retriever: Retriever) -> Embeddings:
+    """Embeddings (V, D) of an object's views, stored or rendered."""
+    if content.images:
+        return retriever.encode_images(content.images)
+    assert content.mesh is not None
+    if retriever.needs_image_encoder:
+        views = gallery_views(content.mesh, FROZEN_ENCODER_VIEWS)
+        return retriever.encode_images([Image.fromarray(view) for view in views])
+    return retriever.encode_framed(gallery_views(content.mesh, retriever.image_size))
+
+
+def with_points(views: Embeddings, points: Embeddings) -> Embeddings:
+    """Weighted mean of each view (V, D) and the points (1, D), of length at most 1."""
+    weight = POINT_WEIGHT
+    return np.asarray((views + weight * points) / (1 + weight))

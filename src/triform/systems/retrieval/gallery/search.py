@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from triform.base.errors import UserError
+import numpy as np
+
+from triform.base.errors import UsageError, UserError
+from triform.base.files import atomic_write
+from triform.datasets.shape import MESH_SUFFIXES
 from triform.engine.device import pick_device
+from triform.geometry.io.load import load_mesh
+from triform.images.contact_sheet import contact_sheet
+from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, read_image
 from triform.search.base_gallery import Gallery, Hit
 from triform.systems.retrieval.gallery.build import KINDS, MAIN_KINDS, open_or_build
-from triform.systems.retrieval.gallery.embed import Embeddings
-from triform.systems.retrieval.gallery.queries import Query, embed_query, read_queries, read_where
-from triform.systems.retrieval.gallery.tiles import save_sheet
-from triform.systems.retrieval.trained import EncoderOverrides, open_retriever
+from triform.systems.retrieval.gallery.entries import (
+    Content,
+    blank_tile,
+    decode_tile,
+    files_below,
+    image_tile,
+    mesh_tile,
+)
+from triform.systems.retrieval.gallery.fusion import (
+    Embeddings,
+    embed_points,
+    embed_views,
+    with_points,
+)
+from triform.systems.retrieval.trained import EncoderOverrides, Retriever, open_retriever
 from triform.systems.retrieval.verb_config import SearchConfig
 
 Where = dict[str, list[str]]
@@ -94,7 +114,124 @@ def _row(query: Query, rank: int, hit: Hit) -> dict[str, Any]:
 def _save_sheet(
     path: Path, queries: list[Query], results: list[list[Hit]], gallery: Gallery
 ) -> None:
+    """Draw a row for each query: the query, then its results with their similarities."""
     found = {hit.id for hits in results for hit in hits}
     records = gallery.get([f"{one}#{kind}0" for one in found for kind in MAIN_KINDS])
     tiles = {key.rpartition("#")[0]: str(one.get("tile", "")) for key, one in records.items()}
-    save_sheet(path, [(query.name, query.content.tile) for query in queries], results, tiles)
+    columns = max(len(hits) for hits in results) + 1
+    images: list[np.ndarray[Any, Any]] = []
+    labels: list[str] = []
+    for query, hits in zip(queries, results, strict=True):
+        blanks = columns - 1 - len(hits)
+        row = [query.content.tile, *(decode_tile(tiles.get(hit.id, "")) for hit in hits)]
+        images += [np.asarray(one) for one in [*row, *[blank_tile()] * blanks]]
+        labels.append(Path(query.name).name if Path(query.name).suffix else query.name)
+        labels += [f"{hit.similarity:.3f} {_label(hit)}" for hit in hits]
+        labels += [""] * blanks
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        contact_sheet(images, labels, columns).save(file, format="PNG")
+
+
+def _label(hit: Hit) -> str:
+    return str(hit.record.get("caption") or hit.id.rpartition("/")[2])
+
+
+COMPARED_KINDS = {
+    "image": ("view", "points", "image"),
+    "mesh": ("points", "image"),
+    "text": ("whole", "points", "image"),
+}
+"""Kinds of the gallery's vectors that each query is compared with, the better first."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """An image, a mesh or a text to search with.
+
+    Attributes:
+        kind: What it is.
+        name: The file or the text.
+        content: What the encoders see of it.
+    """
+
+    kind: Literal["image", "mesh", "text"]
+    name: str
+    content: Content
+
+    def kinds_among(self, available: Collection[str]) -> list[str]:
+        """Kinds of the gallery's vectors that are compared with it.
+
+        Each kind of entry takes part with the best kind of vector that it has: in a gallery of
+        meshes and images both do.
+        """
+        kinds = [kind for kind in COMPARED_KINDS[self.kind] if kind in available]
+        shapes = [kind for kind in kinds if kind != "image"]
+        return shapes[:1] + (["image"] if "image" in available else [])
+
+
+def read_queries(settings: SearchConfig) -> list[Query]:
+    """Read images and meshes that are searched with, those of folders as well.
+
+    Raises:
+        UserError: A file cannot be read.
+        UsageError: A text is empty.
+    """
+    queries: list[Query] = []
+    for name in _files(settings.image, IMAGE_SUFFIXES, "--image"):
+        image = read_image(name, longest=HELD_SIDE)
+        queries.append(Query("image", name, Content(tile=image_tile(image), images=(image,))))
+    for name in _files(settings.mesh, MESH_SUFFIXES, "--mesh"):
+        mesh = load_mesh(name, appearance=True, up=settings.up)
+        queries.append(Query("mesh", name, Content(tile=mesh_tile(mesh), mesh=mesh)))
+    for name in settings.text:
+        if not name.strip():
+            raise UsageError("--text: an empty sentence; say what is looked for")
+        queries.append(Query("text", name, Content(tile=blank_tile())))
+    return queries
+
+
+def _files(names: Sequence[str], suffixes: Sequence[str], flag: str) -> Iterator[str]:
+    """Names of files, with those below each folder in its place."""
+    for name in names:
+        if not Path(name).is_dir():
+            yield name
+        elif found := files_below(Path(name), suffixes):
+            yield from map(str, found)
+        else:
+            raise UserError(
+                f"{flag} {name}: nothing in it; looked for files that end in {' '.join(suffixes)}"
+            )
+
+
+def embed_query(query: Query, retriever: Retriever, *, as_views: bool) -> Embeddings:
+    """Embeddings (N, D) of a query; the best of them counts.
+
+    Args:
+        query: What is searched with.
+        retriever: The encoders.
+        as_views: Whether a mesh is compared with images by its rendered views.
+    """
+    if query.kind == "text":
+        return retriever.encode_texts([query.name])
+    if query.kind == "image":
+        return retriever.encode_images(query.content.images)
+    points = embed_points(query.content, retriever)
+    if not as_views:
+        return points
+    return with_points(embed_views(query.content, retriever), points)
+
+
+def read_where(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Field -> values, of `FIELD=VALUE` texts; a field that is named twice may have either value.
+
+    Raises:
+        UsageError: A text without field or `=`.
+    """
+    where: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--where {text}: write FIELD=VALUE, such as category=chair")
+        where.setdefault(name.strip(), []).append(value)
+    return where

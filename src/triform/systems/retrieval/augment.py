@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triform.systems.retrieval.augmentation.backgrounds import random_backgrounds
-from triform.systems.retrieval.augmentation.degrade import blur, compress
+from triform.systems.retrieval.model import premultiplied
 
 # Probability of each augmentation.
 CROPPED, ROLLED, PATTERNED, COLORED = 0.25, 0.4, 0.4, 0.3
@@ -46,7 +45,7 @@ def augment_images(rgba: Tensor, generator: torch.Generator, *, strength: float 
     def sample(probability: float) -> Tensor:
         return torch.rand(count, generator=generator) < probability * strength
 
-    images = _crop_side(_premultiplied(rgba), sample(CROPPED), generator)
+    images = _crop_side(premultiplied(rgba), sample(CROPPED), generator)
     patterned = sample(PATTERNED)
     # On a pattern the outline of the object cannot be found: the crop is loose.
     loose = torch.where(patterned, 2.0, 1.0)
@@ -75,17 +74,6 @@ def augment_images(rgba: Tensor, generator: torch.Generator, *, strength: float 
     noise = torch.randn(int(selected.sum()), 3, size, size, generator=generator)
     result[selected] = result[selected] + 0.04 * noise
     return result.clamp(0, 1)
-
-
-def composite_on_white(rgba: Tensor) -> Tensor:
-    """Composite (N, 4, S, S) uint8 on white: (N, 3, S, S) float32 in [0, 1]."""
-    values = _premultiplied(rgba)
-    return values[:, :3] + 1 - values[:, 3:]
-
-
-def _premultiplied(rgba: Tensor) -> Tensor:
-    values = rgba.float() / 255
-    return torch.cat([values[:, :3] * values[:, 3:], values[:, 3:]], 1)
 
 
 def _crop_side(images: Tensor, selected: Tensor, generator: torch.Generator) -> Tensor:
@@ -157,3 +145,86 @@ def _relight(colors: Tensor, generator: torch.Generator) -> Tensor:
     position = torch.linspace(-1, 1, size)
     gain = gain + slope[:, :1] * position + slope[:, 1:] * position[:, None]
     return (colors * gain.exp()).clamp(1e-3, 1) ** uniform(-0.35, 0.25).exp()
+
+
+_CHECKS, _STRIPES, _DOTS, _GRADIENT, _KINDS = 0, 1, 2, 3, 6  # the other two are noise
+
+
+def random_backgrounds(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """(count, 3, size, size) float32 in [0, 1], of random kind, colours, angle and period."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, 1, 1, generator=generator)
+
+    position = torch.linspace(-1, 1, size)
+    colors = torch.rand(count, 2, 3, 1, 1, generator=generator)
+    angle, period = uniform(0, math.pi), uniform(math.log(0.1), math.log(0.7)).exp()
+    u = position * angle.cos() + position[:, None] * angle.sin() + uniform(-1, 1)
+    v = position[:, None] * angle.cos() - position * angle.sin() + uniform(-1, 1)
+    column, row = torch.floor(u / period), torch.floor(v / period)
+    distance = (u / period - column - 0.5) ** 2 + (v / period - row - 0.5) ** 2
+    kind = torch.randint(0, _KINDS, (count, 1, 1), generator=generator)
+    blend = torch.zeros(count, size, size)
+    for index, mask in (
+        (_CHECKS, torch.remainder(column + row, 2)),
+        (_STRIPES, torch.remainder(column, 2)),
+        (_DOTS, (distance < 0.09).float()),
+        (_GRADIENT, (u + 2.4) / 4.8),
+    ):
+        blend = torch.where(kind == index, mask, blend)
+    images = torch.lerp(colors[:, 0], colors[:, 1], blend[:, None])
+    coarse = torch.randn(count, 3, 4, 4, generator=generator)
+    fine = torch.randn(count, 3, 16, 16, generator=generator)
+    noise = 0.35 * F.interpolate(coarse, size=size, mode="bilinear")
+    noise = noise + 0.15 * F.interpolate(fine, size=size, mode="bilinear")
+    return (images + torch.where((kind > _GRADIENT)[:, None], noise, 0.0)).clamp(0, 1)
+
+
+# Luminance quantisation table of JPEG (ITU-T T.81, table K.1), in 255ths, at quality 50.
+_QUANTIZATION = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur of images (N, C, S, S) with sigma (N,) in pixels."""
+    position = torch.arange(images.shape[-1], dtype=images.dtype)
+    distance = position[:, None] - position
+    kernel = torch.exp(-(distance**2) / (2 * sigma[:, None, None] ** 2))
+    # Normalised, so that pixels outside the image have no weight.
+    kernel = (kernel / kernel.sum(2, keepdim=True))[:, None]
+    return kernel @ images @ kernel.transpose(2, 3)
+
+
+def compress(images: Tensor, strength: Tensor) -> Tensor:
+    """Quantise as JPEG does, each channel by itself.
+
+    Args:
+        images: (N, C, S, S) in [0, 1].
+        strength: (N,) factor of the quantisation table; 1 is quality 50, 2.5 is quality 20.
+    """
+    count, channels, height, width = images.shape
+    bottom, right = -height % 8, -width % 8
+    padded = torch.nn.functional.pad(images, (0, right, 0, bottom), mode="replicate")
+    rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
+    blocks = padded.view(count, channels, rows, 8, columns, 8).transpose(3, 4) - 0.5
+    dct = _dct_matrix()
+    steps = torch.tensor(_QUANTIZATION) / 255 * strength.view(-1, 1, 1, 1, 1, 1)
+    coefficients = torch.round(dct @ blocks @ dct.T / steps) * steps
+    blocks = (dct.T @ coefficients @ dct + 0.5).transpose(3, 4)
+    return blocks.reshape(padded.shape)[..., :height, :width]
+
+
+def _dct_matrix() -> Tensor:
+    """The orthonormal discrete cosine transform of eight numbers, (8, 8)."""
+    n = torch.arange(8.0)
+    table = torch.cos((2 * n + 1) * n[:, None] * math.pi / 16) / 2
+    table[0] /= math.sqrt(2)
+    return table

@@ -27,10 +27,14 @@ from triform.engine.checkpoints.checkpoint import read
 from triform.engine.checkpoints.trained import read_settings
 from triform.engine.protocol import Context, Hook
 from triform.systems.retrieval.config import Config, ModelConfig
-from triform.systems.retrieval.encoders.moe import MoEImgHead
 from triform.systems.retrieval.encoders.recon import ReCon
 from triform.systems.retrieval.encoders.recon_weights import official_state, shape_of
-from triform.systems.retrieval.model import ImageTower, build_image_tower, build_point_encoder
+from triform.systems.retrieval.model import (
+    ImageTower,
+    MoEImgHead,
+    build_image_tower,
+    build_point_encoder,
+)
 
 DIRECTIONS = ("img2pc", "pc2img")
 ORIGINAL_TEXT_RATIO = 0.3

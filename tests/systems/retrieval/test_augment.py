@@ -8,10 +8,15 @@ import torch
 from PIL import Image, ImageFilter
 from scipy.fft import dctn
 
-from triform.systems.retrieval.augmentation import augment
-from triform.systems.retrieval.augmentation.augment import augment_images, composite_on_white
-from triform.systems.retrieval.augmentation.backgrounds import random_backgrounds
-from triform.systems.retrieval.augmentation.degrade import _dct_matrix, blur, compress
+from triform.systems.retrieval import augment
+from triform.systems.retrieval.augment import (
+    _dct_matrix,
+    augment_images,
+    blur,
+    compress,
+    random_backgrounds,
+)
+from triform.systems.retrieval.model import composite_on_white
 
 
 def generator(seed=0):

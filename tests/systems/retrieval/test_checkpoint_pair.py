@@ -14,15 +14,15 @@ from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
 from triform.engine.checkpoints.checkpoint import export_weights, load_weights
 from triform.systems.retrieval import system
-from triform.systems.retrieval.config import Config, EvaluateConfig
-from triform.systems.retrieval.dataset import read_dataset
-from triform.systems.retrieval.documented.checkpoint_pair import (
+from triform.systems.retrieval.checkpoint_pair import (
     SaveBestRecall,
     load_image_tower,
     load_point_encoder,
     recall_of,
 )
-from triform.systems.retrieval.encoders.moe import MoEImgHead
+from triform.systems.retrieval.config import Config, EvaluateConfig
+from triform.systems.retrieval.dataset import read_dataset
+from triform.systems.retrieval.model import MoEImgHead
 from triform.systems.retrieval.trained import Retriever, open_retriever
 
 PAIRS = [

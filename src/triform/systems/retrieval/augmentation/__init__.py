@@ -1,1 +1,0 @@
-"""Augmentation of images: backgrounds, degradations, framing."""

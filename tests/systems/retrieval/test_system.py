@@ -1,0 +1,31 @@
+"""Training that begins from weights."""
+
+import pytest
+import torch
+
+from triform.base.errors import UserError
+from triform.engine.checkpoints.checkpoint import load_weights
+from triform.systems.retrieval.system import System
+
+from .conftest import preset
+
+
+def test_training_begins_from_weights(tiny_run, folders, library):
+    """A run's networks, sizes and weights, whatever the settings of the models say."""
+    flags = ["--init", str(tiny_run), "--emb_dim", "16", "--text_shape_weight", "0"]
+    config = preset("tiny", *folders, *flags, "--text_image_weight", "0", "--points", "96")
+    system = System(config)
+    saved = load_weights(next(tiny_run.glob("checkpoints/best*"))).networks
+    assert system.config.model.emb_dim == 32 and system.config.data.points == 96
+    assert set(saved) <= set(system.networks)
+    for name, tensors in saved.items():
+        state = system.networks[name].state_dict()
+        assert state.keys() == tensors.keys()
+        assert all(torch.equal(state[key], tensors[key]) for key in tensors), name
+    # No loss trains the texts, but they stay: a search by words goes on working.
+    assert not any(p.requires_grad for p in system.networks["texts"].parameters())
+
+
+def test_weights_to_begin_from_that_are_none(folders, tmp_path):
+    with pytest.raises(UserError, match=r"--init .*not there"):
+        System(preset("tiny", *folders, "--init", str(tmp_path / "none.pth")))
