@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.datasets.images.table import ImageTable, with_channels
+from triform.images.find import images_in
 from triform.images.read import IMAGE_SUFFIXES, LONGEST_SIDE, read_image
 
 logger = get_logger(__name__)
@@ -49,7 +49,7 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
     Raises:
         UserError: no images, an unreadable one, or different sizes.
     """
-    paths = sorted(_walk(folder))
+    paths = images_in(folder)
     if not paths:
         raise UserError(f"{folder}: no images in it; looked for {' '.join(IMAGE_SUFFIXES)}")
     arrays: list[np.ndarray] = []
@@ -118,18 +118,6 @@ def _table(folder: Path, paths: list[Path], images: np.ndarray) -> ImageTable:
         else {},
         captions=tuple((name.replace("_", " ").replace("/", " "),) for name in classes),
     )
-
-
-def _walk(folder: Path) -> list[Path]:
-    paths = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        paths += [
-            Path(parent, name)
-            for name in names
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
-    return paths
 
 
 def read_pixels(path: Path, size: int | None = None) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.datasets.images.folder import load, read_pixels
 from triform.datasets.images.table import with_channels
+from triform.images.find import images_in
 from triform.images.read import IMAGE_SUFFIXES
 from triform.tasks.few_shot.config import ClassifyConfig, Polarity
 from triform.tasks.few_shot.episodes import as_float
@@ -86,12 +87,12 @@ def _check_examples(folder: Path) -> None:
         raise UserError(f"--examples {folder}: there is no such folder")
     for path in sorted(folder.iterdir()):
         is_hidden = path.name.startswith((".", "__MACOSX"))
-        if path.is_dir() and not is_hidden and not _images_in(path):
+        if (
+            path.is_dir()
+            and not is_hidden
+            and not any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.rglob("*"))
+        ):
             raise UserError(f"{path}: no images of this class in it; add some or remove it")
-
-
-def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _find_images(paths: Sequence[Path]) -> list[Path]:
@@ -99,7 +100,7 @@ def _find_images(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            images = _images_in(path)
+            images = images_in(path)
             if not images:
                 raise UserError(f"{path}: no images in it; looked for {' '.join(IMAGE_SUFFIXES)}")
             files += images
