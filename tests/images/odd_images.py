@@ -54,6 +54,19 @@ def deep_png(values, color, *extra):
     return raw_png(values.shape[1], values.shape[0], color, 16, body, *extra)
 
 
+def grey_tiff(values, *, photometric=1, sample_format=1):
+    """A TIFF of one strip from (H, W) numbers; photometric 0 has white at 0."""
+    height, width = values.shape
+    strip = values.tobytes()
+    tags = {
+        256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: photometric,
+        273: 8, 277: 1, 278: height, 279: len(strip), 339: sample_format,
+    }  # fmt: skip
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    table = struct.pack("<H", len(tags)) + table + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + table
+
+
 def turned(kind, number, **options):
     """An image with an orientation; its pixels are `COLORS`."""
     exif = Image.Exif()
@@ -101,6 +114,13 @@ def odd_images():
     found["grey32.tif"] = wide.replace(signed, unsigned), grey(GREY), 0
     found["grey32_of_16.tif"] = encoded(deep.astype(np.int32), "TIFF"), grey(GREY), 0
     found["grey32_of_8.tif"] = encoded(GREY.astype(np.int32), "TIFF"), grey(GREY), 0
+    found["white_at_0_of_8.tif"] = grey_tiff(255 - GREY, photometric=0), grey(GREY), 0
+    found["white_at_0_of_16.tif"] = grey_tiff(65535 - deep, photometric=0), grey(GREY), 0
+    low = (GREY.astype(np.int16) << 7) + 3
+    found["signed16.tif"] = grey_tiff(low, sample_format=2), grey(GREY), 0
+    found["grey16.pgm"] = b"P5\n4 6\n65535\n" + deep.astype(">u2").tobytes(), grey(GREY), 0
+    black = np.packbits(GREY <= 100, axis=1).tobytes()
+    found["one_bit.pbm"] = b"P4\n4 6\n" + black, grey((GREY > 100) * 255), 0
     fractions = GREY.astype(np.float32)
     found["fractions.tif"] = encoded(fractions / 255, "TIFF"), grey(GREY), 0
     found["fractions_of_8.tif"] = encoded(fractions, "TIFF"), grey(GREY), 0
@@ -143,6 +163,9 @@ def odd_images():
     options = {"quality": 100, "subsampling": 0}
     found["photo.jfif"] = encoded(COLORS, "JPEG", **options), COLORS, 12
     found["photo.AVIF"] = encoded(COLORS, "AVIF", quality=100, subsampling="4:4:4"), COLORS, 6
+    for number, upright in UPRIGHT.items():
+        options = {"quality": 100, "subsampling": "4:4:4"}
+        found[f"exif{number}.avif"] = turned("AVIF", number, **options), upright(COLORS), 6
     for name, kind in (("a.bmp", "BMP"), ("a.TIF", "TIFF"), ("a.ppm", "PPM"), ("a.tga", "TGA")):
         found[name] = encoded(COLORS, kind), COLORS, 0
     found["lossless.webp"] = encoded(COLORS, "WEBP", lossless=True), COLORS, 0

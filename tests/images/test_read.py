@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_images import COLORS, GREY, chunk, deep_png, encoded, odd_images
+from odd_images import COLORS, GREY, chunk, deep_png, encoded, grey_tiff, odd_images
 from PIL import Image
 
 from triform.base.errors import UserError
@@ -79,6 +79,17 @@ def test_what_is_no_image_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "LARGEST_PIXELS", 20)
     with pytest.raises(UserError, match="4 x 6 pixels are too many"):
         read_image(whole)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_a_tiff_of_a_kind_that_is_not_read_is_not_called_damaged(dtype):
+    data = grey_tiff((GREY / 255).astype(dtype), sample_format=3)
+    with pytest.raises(
+        UserError, match=r"^a\.tif: a TIFF of a kind that is not read .*8 or 16 bits"
+    ):
+        read_image(data, "a.tif")
+    with pytest.raises(UserError, match="damaged or no image"):
+        read_image(data[:60], "a.tif")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

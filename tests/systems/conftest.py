@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from triform.engine.checkpoints.checkpoint import export_weights
-from triform.tasks.image_generation import generation
+from triform.tasks.image_generation import generation, image_splits
 from triform.tasks.image_generation import system as image_system
 
 BRIGHTNESS = {"train": 40, "val": 120, "test": 200}
@@ -83,7 +83,8 @@ def measured(untrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
         """Report, and `generated`, `real`, `train` as they were handed to the measure."""
         seen: list[dict] = []
 
-        def quality(generated, real, train, *, inception_weights=None):
+        def quality(generated, real, train, *, held_out, inception_weights=None):
+            assert torch.equal(held_out, real)
             given = {
                 "generated": generated,
                 "real": real,
@@ -96,6 +97,7 @@ def measured(untrained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call
         def sheet(generated, train, path):
             seen.append({"above": generated, "below": train, "path": path})
 
+        monkeypatch.setattr(image_splits, "MIN_HELD_OUT", 4)
         monkeypatch.setattr(generation, "image_quality", quality)
         monkeypatch.setattr(generation, "save_nearest_neighbors", sheet)
         clock = SimpleNamespace(perf_counter=iter((10.0, 12.0)).__next__)

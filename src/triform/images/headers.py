@@ -14,6 +14,7 @@ from collections.abc import Iterator
 # Sizes in bytes of the numbers of a TIFF tag by their type; all others count as one byte.
 _TYPE_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT, _BITS, _SAMPLE_FORMAT = 274, 322, 323, 258, 339
+_PHOTOMETRIC = 262
 # Tags that lead to further tables: of the camera, of the place, of other sizes of the image.
 _TABLES = (330, 34665, 34853, 40965)
 _MOST_TAGS = 4096
@@ -106,6 +107,11 @@ class Tags:
     def bits(self) -> int:
         """Bits of a number of the image where it has one number for each pixel; else 0."""
         return self.numbers.get(_BITS, 0)
+
+    @property
+    def is_inverted(self) -> bool:
+        """Whether 0 is white."""
+        return self.numbers.get(_PHOTOMETRIC, 1) == 0
 
     @property
     def is_signed(self) -> bool:

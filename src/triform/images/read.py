@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
@@ -32,8 +32,10 @@ IMAGE_SUFFIXES = (
     ".jpe",
     ".jpeg",
     ".jpg",
+    ".pbm",
     ".pgm",
     ".png",
+    ".pnm",
     ".ppm",
     ".tga",
     ".tif",
@@ -55,6 +57,8 @@ LONGEST_SIDE = 4096
 HELD_SIDE = 1024
 # A PPM of decimal numbers is read in Python.
 LARGEST_PLAIN = 2**24
+# The header of a TIFF, and the fewest tags of an image.
+SHORTEST_TIFF = 100
 WHITE = (255, 255, 255)
 # What turns an image upright, by EXIF's number of how the camera was held.
 _TURNS = {
@@ -204,7 +208,15 @@ def _open(data: bytes, header: Header, name: str) -> Image.Image:
             # Pillow makes room for the canvas as soon as it opens the file.
             width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
             _check_pixels(width, height, LARGEST_PIXELS, name)
-        return Image.open(io.BytesIO(data), formats=(header.kind,))
+        try:
+            return Image.open(io.BytesIO(data), formats=(header.kind,))
+        except UnidentifiedImageError:
+            if header.kind != "TIFF" or len(data) < SHORTEST_TIFF:
+                raise
+            raise UserError(
+                f"{name}: a TIFF of a kind that is not read (such as colours in fractions, or "
+                "fractions of 16 or 64 bits), or damaged; save it with 8 or 16 bits"
+            ) from None
     try:
         import pillow_heif
     except ImportError:
@@ -299,6 +311,8 @@ def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
         part = np.nan_to_num(part, nan=0.0, posinf=np.finfo(np.float64).max, neginf=0.0)
         part = np.clip(part * abs(scale), 0, 255)
         grey[start : start + rows] = np.rint(part) if values.dtype.kind == "f" else part
+    if header.tags is not None and header.tags.is_inverted:
+        grey = 255 - grey
     result = Image.fromarray(grey)
     clear = image.info.get("transparency")
     if isinstance(clear, int):
@@ -316,9 +330,9 @@ def _scale(values: np.ndarray, image: Image.Image, header: Header) -> float:
                 return 255 / limit
         return 255 / largest
     bits = header.tags.bits if header.tags is not None else 16
-    if image.mode != "I" or bits <= 16:
-        return 2.0 ** (8 - max(bits, 8))
     is_signed = header.tags is not None and header.tags.is_signed
+    if image.mode != "I" or bits <= 16:
+        return 2.0 ** (8 - max(bits - is_signed, 8))
     if not is_signed and values.min(initial=0) < 0:
         return -(2.0**-24)
     largest = int(values.max(initial=0))

@@ -33,7 +33,7 @@ class Trained(TrainedFewShot[Config]):
         inner_rates: learned inner rates, or None.
     """
 
-    system = "maml"
+    system, shipped = "maml", "maml_glyphs"
     config_class = Config
 
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:

@@ -154,6 +154,8 @@ class Generator(nn.Module):
         spec: Shape of the images.
     """
 
+    progress: Tensor
+
     def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()
         self.size = spec.size
@@ -234,6 +236,8 @@ class Discriminator(nn.Module):
         config: Sizes.
         spec: Shape of the images.
     """
+
+    progress: Tensor
 
     def __init__(self, config: ModelConfig, spec: ImageSpec):
         super().__init__()

@@ -59,6 +59,11 @@ class VaeTrainingConfig(TrainingConfig):
 class VaeEarlyStoppingConfig(EarlyStoppingConfig):
     """Early stopping."""
 
+    track_overfitting: bool = Field(
+        default=False,
+        description="Watch train_loss - val_loss as well; with few images it grows long before "
+        "the validation loss is at its best.",
+    )
     overfitting_gap_threshold: float = Field(
         default=0.025,
         gt=0,
