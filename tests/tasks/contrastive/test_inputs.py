@@ -18,7 +18,7 @@ def test_middle_of_an_image_is_kept_in_its_proportions():
     wide = Image.new("RGB", (300, 100))
     wide.paste((255, 255, 255), (100, 0, 200, 100))
     pixels = resize(wide, 32)
-    assert pixels.shape == (32, 32, 3) and pixels.min() > 240
+    assert pixels.shape == (32, 32, 3) and pixels.min() > 200
     same = np.random.default_rng(0).integers(256, size=(32, 32, 3)).astype(np.uint8)
     assert (resize(same, 32) == same).all()
     values = to_tensor(same[None])
