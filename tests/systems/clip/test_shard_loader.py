@@ -34,7 +34,7 @@ def write(path, broken=()):
 def loader(pattern, index=0, count=1, batch_size=4):
     shards = Shards(pattern, seed=1, buffer_size=5, index=index, count=count)
     data = DataConfig(dataset=pattern, image_size=16, batch_size=batch_size, jitter=0.1)
-    inputs = TokenInputs(BytePairEncoding.train(first_captions(shards), 300), 77)
+    inputs = TokenInputs(BytePairEncoding.train(first_captions(pattern), 300), 77)
     return ShardLoader(shards, inputs, data, seed=1)
 
 
