@@ -3,7 +3,7 @@
 import pytest
 
 from triform.base.errors import UsageError
-from triform.images.find import find_images, images_in
+from triform.images.find import find_images
 
 
 def test_files_folders_and_patterns(tmp_path):
@@ -22,19 +22,3 @@ def test_nothing_found_names_the_pattern(pattern, tmp_path):
     (tmp_path / "inside").mkdir()
     with pytest.raises(UsageError, match=r"--images .*: no images there"):
         find_images([str(tmp_path / pattern)])
-
-
-def test_what_is_left_out_is_said_once(tmp_path, caplog):
-    folder = tmp_path / "photos"
-    for name in ("a.jpg", "b.psd", "c.PSD", "in/d.jp2", "in/e", ".hidden.png", "__MACOSX/f.png"):
-        (folder / name).parent.mkdir(exist_ok=True, parents=True)
-        (folder / name).touch()
-    (folder / "elsewhere").symlink_to(tmp_path)
-    assert images_in(folder) == [folder / "a.jpg"]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{folder}: left out, not read as images: 2 .psd, 1 linked folder, 1 .jp2, 1 no suffix"
-    ]
-    caplog.clear()
-    for name in ("b.psd", "c.PSD", "in/d.jp2", "in/e", "elsewhere"):
-        (folder / name).unlink()
-    assert images_in(folder) == [folder / "a.jpg"] and not caplog.records

@@ -74,7 +74,7 @@ class OpenCLIPText:
 
 
 def from_folder(
-    name: str, folder: Path, device: str | torch.device, wrap: Wrapper[Wrapped] = OpenCLIPText
+    name: str, folder: Path, device: str | torch.device, wrap: Wrapper[Wrapped]
 ) -> Wrapped:
     """Load a folder with `open_clip_config.json`, weights and, for some, tokenizer files.
 
@@ -97,7 +97,7 @@ def from_tag(
     architecture: str,
     tag: str,
     device: str | torch.device,
-    wrap: Wrapper[Wrapped] = OpenCLIPText,
+    wrap: Wrapper[Wrapped],
     alternatives: str = ALTERNATIVES,
 ) -> Wrapped:
     """Load a published model, for example `ViT-B-32` and `openai`.

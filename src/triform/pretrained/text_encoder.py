@@ -68,9 +68,9 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
         return MultilingualUSE(device)
     if name == "clip":
-        from triform.pretrained.open_clip_text import from_tag
+        from triform.pretrained.open_clip_text import OpenCLIPText, from_tag
 
-        return from_tag(name, CLIP_ARCHITECTURE, CLIP_TAG, device)
+        return from_tag(name, CLIP_ARCHITECTURE, CLIP_TAG, device, OpenCLIPText)
     folder = Path(name).expanduser()
     # A file may name what is known, so that a folder of that name beside it must not be meant.
     if folder.is_dir() and not is_known(name, "text encoder"):
@@ -78,9 +78,9 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
     if name.startswith((".", "~", os.sep)) or folder.is_file() or name.count("/") > 1:
         raise UserError(f"text encoder {name!r}: there is no such folder")
     if (tag := published_tag(name)) is not None:
-        from triform.pretrained.open_clip_text import from_tag
+        from triform.pretrained.open_clip_text import OpenCLIPText, from_tag
 
-        return from_tag(name, *tag, device)
+        return from_tag(name, *tag, device, OpenCLIPText)
     from triform.pretrained import hub, open_clip_text, transformers_text
 
     files = sorted({*open_clip_text.WEIGHT_FILES, *transformers_text.FILES} - {"*.bin"})
@@ -90,10 +90,10 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 def load_folder(name: str, folder: Path, device: str) -> TextEncoder:
     """Load an encoder from a folder, by the files that are in it."""
     if (folder / OPEN_CLIP_CONFIG).is_file():
-        from triform.pretrained.open_clip_text import from_folder
+        from triform.pretrained.open_clip_text import OpenCLIPText, from_folder
 
         logger.info("text encoder %r: loading %s with open_clip", name, folder)
-        return from_folder(name, folder, device)
+        return from_folder(name, folder, device, OpenCLIPText)
     if (folder / "config.json").is_file():
         from triform.pretrained.transformers_text import TransformersText
 

@@ -6,6 +6,7 @@ the beginning of a text 1 and its end 2.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -35,12 +36,14 @@ class BytePairEncoding:
             ValueError: A merge is no pair of pieces that are there before it.
         """
         self.merges = tuple(merges)
-        pairs = [tuple(merge.split(" ")) for merge in self.merges]
         pieces = dict.fromkeys([*SPECIAL_TOKENS, *ALPHABET])
-        for pair in pairs:
-            if len(pair) != 2 or any(part not in pieces for part in pair):
-                raise ValueError(f"{' '.join(pair)[:60]!r} is no merge of known pieces")
-            pieces["".join(pair)] = None
+        pairs = []
+        for merge in self.merges:
+            left, _, right = merge.partition(" ")
+            if left not in pieces or right not in pieces:
+                raise ValueError(f"{merge[:60]!r} is no merge of known pieces")
+            pieces[left + right] = None
+            pairs.append((left, right))
         vocab = {piece: index for index, piece in enumerate(pieces)}
         self.vocab_size = len(vocab)
         self._tokenizer = _pipeline(models.BPE(vocab=vocab, merges=pairs))
@@ -62,9 +65,6 @@ class BytePairEncoding:
             show_progress=False,
         )
         tokenizer.train_from_iterator(texts, trainer)
-        # `save` is the library's own way out for merges; `to_str` has the same content.
-        import json
-
         merges = json.loads(tokenizer.to_str())["model"]["merges"]
         return cls([" ".join(merge) for merge in merges])
 

@@ -55,7 +55,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     model = load_model(settings)
     table, rows, split = choose_rows(model, settings)
     group = group_ids(table)
-    queries, gallery = _choose_gallery(table, rows, split, settings)
+    queries, gallery = _sample_gallery(table, rows, split, settings)
     embeddings = _embed_images(table, np.union1d(rows, gallery), _encoder(model), settings)
 
     texts, text_group = texts_of(table, gallery, group)
@@ -126,19 +126,19 @@ def texts_of(
     return [text for text, _ in pairs], np.array([each for _, each in pairs])
 
 
-def _choose_gallery(
+def _sample_gallery(
     table: CaptionTable, rows: np.ndarray, split: str, settings: EvaluateConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to search with, and rows to search in."""
     size = settings.gallery or len(rows)
     random = generator("gallery", settings.seed)
-    chosen = np.sort(rows[torch.randperm(len(rows), generator=random).numpy()[:size]])
+    sampled = np.sort(rows[torch.randperm(len(rows), generator=random).numpy()[:size]])
     others = [
         each for name, each in table.splits.items() if name.startswith("test") and name != split
     ]
     distractors = np.setdiff1d(np.concatenate(others), rows) if others else np.array([], int)
     order = torch.randperm(len(distractors), generator=random).numpy()
-    return chosen, np.concatenate([chosen, distractors[order[: size - len(chosen)]]])
+    return sampled, np.concatenate([sampled, distractors[order[: size - len(sampled)]]])
 
 
 def _encoder(model: ImageTextModel) -> Encode:

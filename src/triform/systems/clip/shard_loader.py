@@ -132,9 +132,9 @@ class ShardLoader:
         return resize(on_background(image), self.data.image_size)
 
 
-def first_captions(shards: Shards) -> list[str]:
-    """Captions of the first samples, to train word pieces on."""
-    texts = (text for sample in shards.epoch(0) for text in sample.captions)
+def first_captions(pattern: str) -> list[str]:
+    """Captions of the first samples, the same on every process, to train word pieces on."""
+    texts = (text for sample in Shards(pattern).epoch(0) for text in sample.captions)
     return list(dict.fromkeys(itertools.islice(texts, MAX_CAPTIONS)))
 
 

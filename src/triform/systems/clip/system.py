@@ -66,7 +66,7 @@ class System(EngineSystem[Config]):
                 index=process_index(),
                 count=process_count(),
             )
-            captions = first_captions(shards)
+            captions = first_captions(data.dataset)
             if data.val_shards:
                 self.table = shard_table(data.val_shards, "val", data.image_size)
         else:
@@ -212,9 +212,9 @@ class System(EngineSystem[Config]):
         images = self.clip.encode_images(batch["images"][:NUM_SAMPLES].to(self.device))
         texts = self.clip.encode_texts(batch["texts"][:, 0].to(self.device))
         best = (images @ texts.T).argmax(1).tolist()
-        pictures = [table.images.image(int(row)) for row in batches.rows[:NUM_SAMPLES]]
+        shown = [table.images.image(int(row)) for row in batches.rows[:NUM_SAMPLES]]
         with atomic_write(folder / f"{step:06d}.png") as stream:
-            contact_sheet(pictures, [captions[each] for each in best], 4).save(stream, "PNG")
+            contact_sheet(shown, [captions[each] for each in best], 4).save(stream, "PNG")
 
 
 def gather(ids: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class ResizedImages:
                 return np.stack(list(pool.map(self._read, rows)))
         for row in rows[~self._is_cached[rows]]:
             self._cache[row], self._is_cached[row] = self._read(row), True
-        return self._cache[rows]
+        return np.asarray(self._cache[rows])
 
     def _read(self, row: int) -> np.ndarray:
         return resize(self.table.images.image(int(row)), self.size)

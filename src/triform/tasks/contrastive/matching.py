@@ -81,7 +81,7 @@ def nearest_similarity(
     known, starts = np.unique(train_groups[order], return_index=True)
     best = np.maximum.reduceat(queries @ train[order].T, starts, axis=1)
     column = np.clip(np.searchsorted(known, groups), 0, len(known) - 1)
-    return np.where(known[column] == groups, best[:, column], -1.0)
+    return np.asarray(np.where(known[column] == groups, best[:, column], -1.0))
 
 
 def pixel_features(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -51,9 +51,9 @@ def zero_shot_scores(
     Returns:
         `accuracy@K` for each K below N, and `mean_per_class`, its mean over classes.
     """
-    own = similarity.gather(1, labels[:, None])
+    right = similarity.gather(1, labels[:, None])
     # Classes that are exactly as similar rank before the right one.
-    rank = (similarity >= own).sum(1)
+    rank = (similarity >= right).sum(1)
     is_right = (rank == 1).double()
     scores = {
         f"accuracy@{k}": float((rank <= k).double().mean()) for k in ks if k < similarity.shape[1]
