@@ -48,7 +48,7 @@ class VoxelTable:
     def unpack(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
         """Occupancy (B, R, R, R) uint8, 0 or 1, indexed x, y, z, of the given rows."""
         bits = np.unpackbits(self._rows[indices], axis=1, count=self.resolution**3)
-        return bits.reshape(-1, *[self.resolution] * 3)
+        return np.asarray(bits.reshape(-1, *[self.resolution] * 3))
 
 
 def voxelize_shapes(

@@ -33,7 +33,7 @@ def centers(resolution: int) -> np.ndarray:
 
 
 def box_distance(points: np.ndarray, half: tuple[float, float, float]) -> np.ndarray:
-    """Signed distance to a box around the origin, worked out: outside its norm, inside its depth."""
+    """Signed distance to a box around the origin: outside a norm, inside a depth."""
     q = np.abs(points) - np.array(half)
     outside = np.linalg.norm(np.maximum(q, 0), axis=-1)
     return outside + np.minimum(q.max(axis=-1), 0)

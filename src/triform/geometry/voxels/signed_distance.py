@@ -343,7 +343,9 @@ def _colors(mesh: Mesh, nearest: np.ndarray) -> np.ndarray | None:
         return colors
     centers = (np.argwhere(mask) + 0.5) / len(nearest) - 0.5
     triangles = mesh.triangles[faces]
-    points = trimesh.triangles.closest_point(triangles, centers)
-    barycentric = trimesh.triangles.points_to_barycentric(triangles, points)
+    points = trimesh.triangles.closest_point(triangles, centers)  # type: ignore[no-untyped-call]
+    barycentric = trimesh.triangles.points_to_barycentric(  # type: ignore[no-untyped-call]
+        triangles, points
+    )
     colors[mask] = mesh.appearance.colors_at(faces, barycentric)
     return colors
