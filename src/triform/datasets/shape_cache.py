@@ -139,13 +139,11 @@ def compute_rows(
 
 
 def _append_missing(
-    
     file: RecordFile,
     shape_of_key: dict[bytes, Shape],
     compute: Compute,
     processes: int,
     description: str,
-
 ) -> dict[bytes, str]:
     """Append missing records to the file; return the reasons of the meshes that failed."""
     file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +243,9 @@ class RecordFile:
 
     def record(self, key: bytes, payload: np.ndarray) -> bytes:
         return (
-            key + zlib.crc32(payload.tobytes(), zlib.crc32(key)).to_bytes(4, "little") + payload.tobytes()
+            key
+            + zlib.crc32(payload.tobytes(), zlib.crc32(key)).to_bytes(4, "little")
+            + payload.tobytes()
         )
 
 

@@ -39,9 +39,9 @@ PLAIN = VRML.replace(b"kicad StepUp", b"somebody")
         (gzip.compress(PLAIN), "wrl", "y"),
         (gzip.compress(VRML)[:20], "wrl", "y"),
         (b'#VRML V2.0 utf8\nWorldInfo { info "Made by FreeCAD" }', "wrl", "z"),
-        (b'#VRML V2.0 utf8\nDEF kicad Transform { }', "wrl", "y"),
+        (b"#VRML V2.0 utf8\nDEF kicad Transform { }", "wrl", "y"),
     ],
-)  # fmt: skip
+)
 def test_axis_by_declaration_and_format(data, file_type, axis):
     assert up_axis(data, file_type) == axis
 
