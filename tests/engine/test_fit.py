@@ -134,6 +134,19 @@ def test_best_is_the_best_and_holds_the_averages(tmp_path: Path) -> None:
     assert not torch.equal(state["networks"]["model"]["0.weight"], actual[1])
 
 
+def test_a_lower_learning_rate_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for each reduction, and not where the value improves."""
+    changes = {"scheduler.type": "ReduceLROnPlateau", "scheduler.patience": 0}
+    toy = Supervised(toy_config(tmp_path, changes))
+    values = iter([3.0, 2.0, 2.5])
+    toy.evaluate = lambda split="val": {} if split == "train" else {"loss": next(values)}  # type: ignore[method-assign, assignment, misc]
+    fit(toy)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line for line in said if "learning rate" in line] == [
+        "no improvement: learning rate times 0.5"
+    ]
+
+
 @pytest.mark.parametrize(("loss_values", "epochs"), [(1, 3), (100, 5)])
 def test_the_overfitting_gap_is_per_value(tmp_path: Path, loss_values: int, epochs: int) -> None:
     """A loss that is a sum over an image has gaps that grow with the image."""

@@ -5,9 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from triform.base.seeding import generator
 from triform.metrics import image_quality as measured
 from triform.metrics.frechet import frechet_distance
-from triform.metrics.image_quality import image_quality, share_of_copies
+from triform.metrics.image_quality import gaussian_images, image_quality, share_of_copies
+from triform.metrics.intervals import Z95
 from triform.metrics.kernel_distance import kernel_distance
 from triform.metrics.precision_recall import precision_recall
 from triform.tasks.image_generation import nearest_neighbors
@@ -69,6 +71,21 @@ def test_a_copy_is_nearer_than_one_in_a_hundred_real_images():
     assert share_of_copies(real, generated, train) == pytest.approx(1 / 101)
 
 
+def test_gaussian_of_one_pixel_by_hand():
+    """Four images of mean 20 and standard deviation 10; the component's sign is free."""
+    train = torch.tensor([10, 30, 10, 30], dtype=torch.uint8).view(-1, 1, 1, 1)
+    noise = torch.randn(50, 1, generator=generator("gaussian images", 0)).view(-1, 1, 1, 1)
+    found = gaussian_images(train, 50)
+    expected = [(20 + sign * 10 * noise).round().clamp(0, 255).byte() for sign in (1, -1)]
+    assert any(found.equal(one) for one in expected)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_gaussian_of_equal_images_is_that_image(value):
+    train = torch.full((3, 1, 2, 2), value, dtype=torch.uint8)
+    assert gaussian_images(train, 4).equal(train[:1].expand(4, -1, -1, -1))
+
+
 @pytest.fixture
 def pixels_are_features(monkeypatch):
     """Networks that return what they see, so that every number can be had another way."""
@@ -102,6 +119,7 @@ def test_each_number_is_of_the_sets_that_it_names(pixels_are_features, tmp_path)
     assert floor[0].equal(all_of_train[0]) and floor[-1].equal(all_of_train[-1])
     distance, deviation = kernel_distance(a, b)
     assert (numbers["kernel_distance"], numbers["kernel_distance_std"]) == (distance, deviation)
+    assert numbers["kernel_distance_interval95"] == Z95 * deviation
     assert numbers["kernel_distance_floor"] == kernel_distance(floor, b)[0]
     assert numbers["frechet_distance"] == frechet_distance(a, b)
     assert numbers["frechet_distance_floor"] == frechet_distance(floor, b)

@@ -11,12 +11,15 @@ from PIL import Image
 
 from triform.base.seeding import generator
 from triform.base.settings.config import parse
+from triform.systems.captioner import evaluation
 from triform.systems.captioner.config import VERBS, Config
 from triform.systems.captioner.data import load_table
 from triform.systems.captioner.decoding import Decoder
 from triform.systems.captioner.loss import caption_loss, detection_loss
 from triform.systems.captioner.system import MAX_LENGTH, System, Trained, evaluate
+from triform.tasks.captioning.baselines import baseline_captions
 from triform.tasks.captioning.caption_scores import caption_scores
+from triform.tasks.captioning.content_accuracy import content_scores
 from triform.text.vocabulary import tokenize
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/captioner/presets"
@@ -68,6 +71,25 @@ def test_baselines_use_all_training_images(untrained, split):
         assert report["signature"] == signature
     only = evaluate(settings.model_copy(update={"baselines": False}))
     assert [row["by"] for row in only["rows"]] == ["captioner"]
+
+
+def test_images_without_a_copy_are_scored_apart(untrained, monkeypatch):
+    """Every second image counts as a near copy; each method's row has the scores of the others."""
+    config = tiny()
+    path = untrained(System(config))
+    table = load_table(config)
+
+    def half_are_copies(table, train, rows):
+        return train[:1].repeat(len(rows)), np.where(np.arange(len(rows)) % 2, 1.0, 0.0)
+
+    monkeypatch.setattr(evaluation, "nearest_images", half_are_copies)
+    report = evaluate(VERBS["evaluate"](checkpoint=str(path), device="cpu", split="val"))
+    rows, train = table.rows("val"), table.rows("train")
+    captions = baseline_captions(table, train, rows)
+    assert table.contents and report["near_copies"] == len(rows) // 2
+    for row in report["rows"][1:]:
+        for key, value in content_scores(table, rows[::2], captions[row["by"]][::2]).items():
+            assert row[f"{key}_without_copies"] == value, row["by"]
 
 
 @torch.no_grad()
