@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 from triform.base.seeding import generator
+from triform.images import grid
 from triform.metrics import image_quality as measured
 from triform.metrics.frechet import frechet_distance
 from triform.metrics.image_quality import gaussian_images, image_quality, share_of_copies
 from triform.metrics.intervals import Z95
 from triform.metrics.kernel_distance import kernel_distance
 from triform.metrics.precision_recall import precision_recall
-from triform.tasks.image_generation import nearest_neighbors
 from triform.tasks.image_generation.nearest_neighbors import save_nearest_neighbors
 
 
@@ -163,7 +163,7 @@ def test_entropy_of_classes_that_are_never_made():
 def test_a_sheet_shows_images_from_all_of_them(count, shown, tmp_path, monkeypatch):
     """At most three rows of twelve, evenly chosen; what is missing in a row is white."""
     saved = []
-    monkeypatch.setattr(nearest_neighbors, "save_images", lambda *given: saved.append(given))
+    monkeypatch.setattr(grid, "save_images", lambda *arguments: saved.append(arguments))
     generated = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     train = torch.arange(0, 240, 3, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     save_nearest_neighbors(generated, train, tmp_path / "sheet.jpg")

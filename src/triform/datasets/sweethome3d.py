@@ -40,12 +40,10 @@ _FLAT_FOLDER = 500
 # Most material libraries of one model that are searched for texture names.
 _MAX_MATERIALS = 100
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
-_READ_KEYS = frozenset(
-    [
-        *("category", "creator", "depth", "height", "icon", "id", "model", "modelRotation"),
-        *("name", "tags", "width"),
-    ]
-)
+_READ_KEYS = {
+    *("category", "creator", "depth", "height", "icon", "id"),
+    *("model", "modelRotation", "name", "tags", "width"),
+}
 # Tags that name the source of a model, not its content.
 _SOURCE_TAGS = frozenset({"blend swap", "scpts"})
 _NO_ROTATION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
