@@ -25,7 +25,7 @@ import numpy as np
 from triform.base.archive import open_zip
 from triform.base.errors import UserError
 from triform.geometry.io.load import load_mesh
-from triform.geometry.mesh import Mesh, MeshError
+from triform.geometry.mesh import Mesh
 
 CATALOGUE = "PluginFurnitureCatalog"
 # Limits of one file, of the catalogue of one language, and of the whole library: ten times as many
