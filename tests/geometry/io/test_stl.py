@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from box_files import FACES, VERTICES, compare, stl, stl_facets, stl_text
 
+from triform.geometry.io import stl as stl_reader
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import MeshError
 
@@ -92,6 +93,12 @@ def test_boxes(data, warning, caplog):
 def test_the_true_reason(data, reason):
     with pytest.raises(MeshError, match=reason):
         load_mesh(data, "stl")
+
+
+@pytest.mark.parametrize("size", [1, 200, 300, 1000, 10**6])
+def test_blocks_of_any_size(size, monkeypatch):
+    monkeypatch.setattr(stl_reader, "_BLOCK_SIZE", size)
+    compare(load_mesh(stl_text(), "stl"))
 
 
 def test_polygons_of_text():

@@ -22,6 +22,7 @@ _HEADER_SIZE = 84
 _SOLID_LINE = re.compile(rb"(?m)^[ \t]*(?:end[ \t]*)?solid\b(?:(?!\bfacet\b)[^\n])*")
 _WORDS = re.compile(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)|(end\s*loop)|end\s*facet|(facet)")
 
+_BLOCK_SIZE = 2**24
 # Words of a facet; numbers are empty.
 _FACET_WORDS = b"facet normal    outer loop vertex    vertex    vertex    endloop endfacet".split(
     b" "
@@ -181,23 +182,35 @@ def _read_text(data: bytes, left_out: LeftOut) -> Mesh:
 def _read_regular(text: bytes) -> np.ndarray | None:
     """Return the vertices of a text all of whose facets have the usual 21 words, or None.
 
-    Several times as fast as the search for words.
+    Faster than the search for words; in blocks, because words take many times their bytes.
     """
-    words = text.split()
+    tables, start = [], 0
+    while start < len(text):
+        stop = text.rfind(_FACET_WORDS[-1], start, start + _BLOCK_SIZE)
+        if stop < 0:
+            break
+        stop += len(_FACET_WORDS[-1])
+        table = _read_facets(text[start:stop].split())
+        if table is None:
+            return None
+        tables.append(table)
+        start = stop
+    is_complete = tables and not text[start:].strip()
+    return np.concatenate(tables).reshape(-1, 3) if is_complete else None
+
+
+def _read_facets(words: list[bytes]) -> np.ndarray | None:
+    """Return (F, 9) coordinates, or None if a facet has other words."""
     count = len(words) // len(_FACET_WORDS)
     for position, word in enumerate(_FACET_WORDS):
         column = words[position :: len(_FACET_WORDS)] if word else ()
         if word and (len(column) != count or column.count(word) != count):
             return None
-    if not count:
-        return None
     table = np.empty((count, 9))
-    positions_in_facet = [
-        position for position, word in enumerate(_FACET_WORDS) if not word and position > 4
-    ]
+    coordinates = [i for i, word in enumerate(_FACET_WORDS) if not word and i > 4]
     try:
-        for column_number, position in enumerate(positions_in_facet):
-            table[:, column_number] = list(map(float, words[position :: len(_FACET_WORDS)]))
+        for number, position in enumerate(coordinates):
+            table[:, number] = list(map(float, words[position :: len(_FACET_WORDS)]))
     except ValueError:
         return None
-    return table.reshape(-1, 3)
+    return table

@@ -107,17 +107,18 @@ class _Reader:
 
     def _count_other_scenes(self, default: Any, used: set[int], children: dict[int, Any]) -> None:
         """Count the scenes that show meshes which the default scene does not."""
-        nodes = self.document.objects("nodes")
+        nodes, visited = self.document.objects("nodes"), set()
         for number, scene in enumerate(self.document.objects("scenes")):
             if number == default:
                 continue
-            check_tree(children | {"scene": scene.get("nodes", [])}, "scene")
-            stack, visited = list(scene.get("nodes", [])), set()
+            stack, meshes = list(scene.get("nodes", [])), set()
             while stack:
+                # Nodes that several scenes share are visited once.
                 if (index := stack.pop()) not in visited and 0 <= index < len(nodes):
                     visited.add(index)
                     stack += children[index]
-            if {nodes[i]["mesh"] for i in visited if "mesh" in nodes[i]} - used:
+                    meshes.add(nodes[index].get("mesh"))
+            if meshes - used - {None}:
                 self.left_out.add("other scene{s}")
 
     def _copies(self, node: dict[str, Any]) -> list[np.ndarray]:
