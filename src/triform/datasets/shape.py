@@ -291,7 +291,6 @@ def _shapes_of_meshes(directory: Path, meshes: list[Path], *, is_whole: bool) ->
             split=table_split or (splits[0] if splits else None),
         )
 
-
     if unused and is_whole and root == directory:
         logger.warning(
             "%s: %d of %d rows name no mesh; the first: %s",

@@ -17,8 +17,8 @@ from PIL import Image
 from triform.base.errors import UserError
 from triform.datasets.array_cache import cached_array
 from triform.datasets.captioned.table import ArrayImages, CaptionTable, make_table
-from triform.datasets.load import load_dataset
 from triform.datasets.listing import list_shapes
+from triform.datasets.load import load_dataset
 from triform.datasets.shape import Shape
 from triform.geometry.render.cameras import upper_cameras
 from triform.geometry.render.views import VERSION, render_views
