@@ -25,7 +25,7 @@ PRESSED = 1e-3
 FLAT = 1e-6
 
 
-def place_for_format(
+def mesh_for_format(
     mesh: Mesh,
     suffix: str,
     *,
