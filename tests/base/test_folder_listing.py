@@ -2,7 +2,9 @@ import os
 
 import pytest
 
-from triform.base.folder_listing import list_files
+from triform.base.errors import UserError
+from triform.base.folder_listing import left_out, list_files
+from triform.datasets.shape import mesh_shapes
 
 
 @pytest.fixture
@@ -44,7 +46,16 @@ def test_nothing_is_said_where_nothing_is_left_out(tmp_path, caplog):
     assert not caplog.records
 
 
+def test_where_nothing_is_found_the_error_says_it(tmp_path, caplog):
+    (tmp_path / "a.blend").write_bytes(b"")
+    assert list_files(tmp_path, (".obj",)) == [] and not caplog.records
+    assert left_out(tmp_path, (".obj",)) == "; left out 1 file of other kinds (1 .blend)"
+    with pytest.raises(UserError, match=r"no meshes in it; .*; left out 1 file of other kinds"):
+        list(mesh_shapes(tmp_path))
+
+
 def test_names_are_safe_to_print(tmp_path, caplog):
+    (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "a.\x1b[31m").write_bytes(b"")
     os.symlink(tmp_path, tmp_path / "l\x1b[0m")
     list_files(tmp_path, (".png",))

@@ -214,5 +214,7 @@ def test_one_bad_mesh_among_good_ones_does_not_stop_training(
     )
     assert cli.main([*TRAIN, "boxes", "--max_steps", "1"]) == 0
     out, err = capsys.readouterr()
-    assert "broken" in err and "1 of 14 meshes cannot be used" in err and err.count("\n") == 1
+    assert "broken" in err and "1 of 14 meshes cannot be used" in err
+    assert "captions.csv: 1 of 4 rows name no mesh; the first: box99" in err
+    assert err.count("\n") == 2
     assert "runs/voxel_gan/run_" in out

@@ -34,7 +34,7 @@ def list_files(
     """List files by their suffixes, sorted, and warn once of what else is there.
 
     Hidden files and folders are left out without a word, and links to folders, which may loop, with
-    one.
+    one. Where nothing is found nothing is said: `left_out` is for the caller's error.
 
     Args:
         folder: any folder.
@@ -42,6 +42,22 @@ def list_files(
         companions: suffixes of other files that belong there, such as ".mtl"; texts always do.
         recursive: also the folders inside.
     """
+    found, message = _scan(folder, suffixes, companions, recursive=recursive)
+    if found and message:
+        logger.warning("%s: left out %s", folder, message)
+    return found
+
+
+def left_out(folder: Path, suffixes: Collection[str], companions: Collection[str] = ()) -> str:
+    """What `list_files` leaves out, as the end of a sentence; "" if nothing."""
+    message = _scan(folder, suffixes, companions, recursive=True)[1] if folder.is_dir() else ""
+    return f"; left out {message}" if message else ""
+
+
+def _scan(
+    folder: Path, suffixes: Collection[str], companions: Collection[str], *, recursive: bool
+) -> tuple[list[Path], str]:
+    """Files with the suffixes, sorted, and a description of the others."""
     endings, quiet = tuple(suffixes), {*companions, *COMPANION_SUFFIXES}
     found: list[Path] = []
     others: Counter[str] = Counter()
@@ -61,9 +77,7 @@ def list_files(
                 others[suffix or "no suffix"] += 1
         if not recursive:
             break
-    if message := _left_out(others, links if recursive else []):
-        logger.warning("%s: left out %s", folder, message)
-    return sorted(found)
+    return sorted(found), _describe(others, links if recursive else [])
 
 
 def has_files(folder: Path, suffixes: Collection[str]) -> bool:
@@ -76,7 +90,7 @@ def has_files(folder: Path, suffixes: Collection[str]) -> bool:
     return False
 
 
-def _left_out(others: Counter[str], links: list[str]) -> str:
+def _describe(others: Counter[str], links: list[str]) -> str:
     """Describe files of other kinds and linked folders; "" if there are none."""
     parts = []
     if total := others.total():

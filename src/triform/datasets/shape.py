@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from triform.base.errors import UserError
 from triform.base.files import read_regular
-from triform.base.folder_listing import list_files
+from triform.base.folder_listing import left_out, list_files
 from triform.base.logging import get_logger
 from triform.base.printable import printable
 from triform.datasets.sweethome3d import FurnitureModel, read_library
@@ -190,6 +190,7 @@ def mesh_shapes(directory: Path, up: Up = "auto") -> Iterator[Shape]:
     if not libraries and not meshes:
         raise UserError(
             f"{directory}: no meshes in it; looked for files that end in {' '.join(suffixes)}"
+            + left_out(directory, suffixes, COMPANION_SUFFIXES)
         )
     empty_libraries = []
     for library in libraries:

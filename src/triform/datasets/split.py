@@ -117,7 +117,7 @@ def group_copies(
     members: dict[int, list[int]] = {}
     for index in order:
         leaders = (other for other in similar[index] if leader_of.get(other) == other)
-        own = next(
+        first_similar = next(
             (
                 other
                 for other in sorted(leaders, key=rank.__getitem__)
@@ -125,8 +125,8 @@ def group_copies(
             ),
             index,
         )
-        leader_of[index] = own
-        members.setdefault(own, []).append(index)
+        leader_of[index] = first_similar
+        members.setdefault(first_similar, []).append(index)
     for group in members.values():
         for index in group:
             groups[index] = min(group)

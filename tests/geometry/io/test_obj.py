@@ -222,7 +222,7 @@ def test_names_as_another_system_wrote_them(tmp_path, name, on_disk):
 )
 def test_what_is_missing_is_said_once(caplog, lines, warning):
     text = lines + b"\n" + SQUARE + b"".join(b"usemtl %s\nf 1 2 3\n" % m for m in MATERIALS * 50)
-    mesh = read_obj(text, {"m.mtl": RED}.get, name="chair.obj")
+    mesh = read_obj(text, {"m.mtl": RED}.get, appearance=True, name="chair.obj")
     assert [record.getMessage() for record in caplog.records] == [f"chair.obj: {warning}"]
     assert mesh.face_colors is None or mesh.face_colors[:4].tolist() == (
         [[200] * 3, [255, 0, 0], [200] * 3, [200] * 3]

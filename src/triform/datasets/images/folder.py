@@ -9,7 +9,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from triform.base.errors import UserError
-from triform.base.folder_listing import list_files
+from triform.base.folder_listing import left_out, list_files
 from triform.datasets.images.table import ImageTable, with_channels
 from triform.datasets.shape import SPLIT_NAMES
 from triform.images.read import IMAGE_SUFFIXES, LONGEST_SIDE, read_image
@@ -44,7 +44,10 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
     """
     paths = list_files(folder, IMAGE_SUFFIXES)
     if not paths:
-        raise UserError(f"{folder}: no images in it; looked for {' '.join(IMAGE_SUFFIXES)}")
+        raise UserError(
+            f"{folder}: no images in it; looked for {' '.join(IMAGE_SUFFIXES)}"
+            + left_out(folder, IMAGE_SUFFIXES)
+        )
     arrays: list[np.ndarray] = []
     broken: list[str] = []
     bar = tqdm(paths, desc=folder.name, unit="image", disable=None, leave=False)

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-# File systems allow 255 bytes; suffixes like `_view1000.depth.png` of version 0 and temporary names
+# File systems allow 255 bytes; suffixes like `_view1000.depth.png` (version 0) and temporary names
 # are added.
 MAX_ID_BYTES = 120
 # Letters of the digest that makes a name unique.

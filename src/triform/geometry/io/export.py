@@ -2,7 +2,7 @@
 
 Coordinates have the precision of 32-bit floats, which GLB and STL prescribe. Colours are written as
 an MTL file beside an OBJ, as materials in GLB and 3MF and as face colours in PLY; STL has none. The
-coordinates of a 3MF are millimetres, which `geometry.placement` cares for.
+coordinates of a 3MF are millimetres, which `geometry.format_units` cares for.
 """
 
 from __future__ import annotations

@@ -126,7 +126,11 @@ def read_obj(
     material_of_face = _to_array(polygon_materials)[polygon]
     used_materials = set(material_of_face.tolist())
     materials_by_name = _read_material_libraries(
-        libraries, [key for key, index in materials.items() if index in used_materials], find, name
+        libraries,
+        [key for key, index in materials.items() if index in used_materials],
+        find,
+        name,
+        report=appearance,
     )
     uv_index = _to_array(corner_uvs)[triangles]
     has_uv = ((uv_index >= 0) & (uv_index < len(uvs) // 2)).all(axis=1)
@@ -176,7 +180,7 @@ def _vertex_colors(values: array[float], num_vertices: int) -> np.ndarray:
 
 
 def _read_material_libraries(
-    libraries: Iterable[bytes], used: Iterable[bytes], find: FileFinder, model: str
+    libraries: Iterable[bytes], used: Iterable[bytes], find: FileFinder, model: str, *, report: bool
 ) -> dict[bytes, tuple[Material, Material]]:
     """Read the materials that faces use; a warning names what is missing.
 
@@ -185,6 +189,7 @@ def _read_material_libraries(
         used: arguments of `usemtl`.
         find: returns the content of a file.
         model: name of the model in warnings.
+        report: whether to warn.
 
     Raises:
         MeshError: more libraries than a model has, or too large ones.
@@ -235,7 +240,9 @@ def _read_material_libraries(
             found[key] = by_name[name]
         elif name and name.lower() not in NO_MATERIAL:
             unknown[name] = None
-    if missing:
+    if not report:
+        pass  # for voxels alone, colours and their loss do not matter
+    elif missing:
         logger.warning("%s: without its material library %s", model, _first(missing))
     elif unknown:
         logger.warning("%s: its libraries lack the material %s", model, _first(unknown))

@@ -72,12 +72,12 @@ def file_name_spellings(name: str) -> Iterator[str]:
     A comment or an absolute path of another machine may be part of it, and its bytes may be in an
     older code page.
     """
-    seen: set[str] = set()
+    spellings: set[str] = set()
     for text in (name, strip_comment(name)):
         for decoded in _decodings(text):
             for spelling in (decoded, decoded.replace("\\", "/").rpartition("/")[2]):
-                if spelling and spelling not in seen:
-                    seen.add(spelling)
+                if spelling and spelling not in spellings:
+                    spellings.add(spelling)
                     yield spelling
 
 

@@ -17,10 +17,10 @@ from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
 from triform.base.logging import NOTICE, get_logger
 from triform.base.seeding import generator
+from triform.geometry.format_units import mesh_for_format
 from triform.geometry.io.export import SUFFIXES, save_mesh
 from triform.geometry.io.viewer_page import MAX_MESHES, open_in_browser, save_viewer_page
 from triform.geometry.mesh import Mesh
-from triform.geometry.placement import place_for_format
 from triform.geometry.voxels.bridges import bridge_components
 from triform.geometry.voxels.surface import (
     decimate,
@@ -154,14 +154,14 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         if settings.max_faces and len(mesh.faces) > settings.max_faces:
             mesh = decimate(mesh, settings.max_faces)
         for file in files:
-            placed = place_for_format(
+            mesh_in_file = mesh_for_format(
                 mesh,
                 file.suffix,
                 size_mm=settings.size_mm,
                 up=settings.up,
                 on_floor=settings.on_floor,
             )
-            save_mesh(placed, file)
+            save_mesh(mesh_in_file, file)
         if settings.sheet is not None:
             images.append(draw_mesh(mesh))
         now = time.perf_counter()

@@ -185,11 +185,7 @@ BREAKAGES = {
     "no camera": (remove("cameras/ball3_view1.json"), ["ball3_view1.json", "no camera"], True),
     "nothing": (write("points/ball1.npy", b""), ["points/ball1.npy", "no bytes"], True),
     "wide": (save("points/ball1.npy", np.zeros((200, 4), "f4")), ["ball1.npy", "(200, 4)"], True),
-    "six": (
-        save("points/ball1.npy", np.zeros((6, 200), "f4")),
-        ["(6, 200)", "colors/ID.npy"],
-        True,
-    ),
+    "six": (save("points/ball1.npy", np.zeros((6, 200), "f4")), ["(6, 200)", "colors/ID"], True),
     "one": (save("points/ball1.npy", np.zeros(600, "f4")), ["ball1.npy", "(600,)"], True),
     "none": (save("points/ball1.npy", np.zeros((0, 3), "f4")), ["ball1.npy", "no points"], True),
     "whole numbers": (

@@ -25,7 +25,7 @@ PRESSED = 1e-3
 FLAT = 1e-6
 
 
-def place_for_format(
+def mesh_for_format(
     mesh: Mesh,
     suffix: str,
     *,
@@ -85,7 +85,7 @@ def _flatten_feet(mesh: Mesh) -> np.ndarray:
     if len(standing) == feet.sum():
         return mesh.vertices  # all stand on faces in one plane as it is
     plane = ends[feet].max() + FOOT_MARGIN * size
-    vertices = mesh.vertices.copy()
+    vertices: np.ndarray = mesh.vertices.copy()
     pressed = used & (height < plane)
     vertices[pressed, 1] = plane + (height[pressed] - plane) * PRESSED
     return vertices

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import trimesh
 
+from triform.geometry.format_units import FOOT_BAND, mesh_for_format
 from triform.geometry.mesh import Mesh
-from triform.geometry.placement import FOOT_BAND, place_for_format
 from triform.geometry.voxels.surface import is_watertight, voxels_to_mesh
 
 
@@ -40,14 +40,14 @@ def sides(mesh):
     ],
 )
 def test_sizes_and_axes(suffix, settings, expected):
-    mesh = place_for_format(box(1, 2, 4, at=(5, 6, 7)), suffix, **settings)
+    mesh = mesh_for_format(box(1, 2, 4, at=(5, 6, 7)), suffix, **settings)
     assert sides(mesh) == pytest.approx(expected)
     assert mesh.volume == pytest.approx(np.prod(expected))  # a rotation, not a reflection
 
 
 def test_z_up_is_a_quarter_turn_about_x():
     corners = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
-    turned = place_for_format(Mesh(corners, np.array([[0, 1, 2]])), ".obj", up="z").vertices
+    turned = mesh_for_format(Mesh(corners, np.array([[0, 1, 2]])), ".obj", up="z").vertices
     assert turned.tolist() == [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
 
 
@@ -56,7 +56,7 @@ def test_feet_end_in_one_plane(suffix, axis):
     mesh = table()
     before = mesh.vertices[:, 1]
     assert before.max() - before.min() > 30 / 48
-    placed = place_for_format(mesh, suffix, size_mm=100.0, on_floor=True)
+    placed = mesh_for_format(mesh, suffix, size_mm=100.0, on_floor=True)
     height = placed.vertices[:, axis]
     assert height.min() == 0 and max(sides(placed)) == pytest.approx(100)
     # Ends of the legs: an area at each, all within 0.01 mm.
@@ -74,13 +74,13 @@ def test_feet_end_in_one_plane(suffix, axis):
 
 def test_what_stands_already_stays():
     mesh = box(1, 2, 3, at=(0, 5, 0))
-    placed = place_for_format(mesh, ".obj", on_floor=True)
+    placed = mesh_for_format(mesh, ".obj", on_floor=True)
     assert placed.bounds.tolist() == [[-0.5, 0, -1.5], [0.5, 2, 1.5]]
 
 
 def test_a_ball_gets_a_spot_to_stand_on():
     solid = trimesh.creation.icosphere(4, radius=0.5)
-    placed = place_for_format(Mesh(solid.vertices, solid.faces), ".stl", on_floor=True)
+    placed = mesh_for_format(Mesh(solid.vertices, solid.faces), ".stl", on_floor=True)
     flat = (placed.vertices[:, 2][placed.faces] < 0.01).all(axis=1)
     assert placed.face_areas[flat].sum() > 30 and is_watertight(placed)
 
@@ -95,4 +95,4 @@ def test_parts_above_the_feet_are_no_feet():
         np.concatenate([part.vertices for part in parts]),
         np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]),
     )
-    assert place_for_format(mesh, ".obj", on_floor=True).vertices == pytest.approx(mesh.vertices)
+    assert mesh_for_format(mesh, ".obj", on_floor=True).vertices == pytest.approx(mesh.vertices)
