@@ -383,38 +383,3 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "" and "--epochs" in done.stdout
-
-
-def test_a_value_of_a_group_leaves_the_other_values_of_its_default() -> None:
-    """`--epochs` of a command whose training has another rate keeps that rate."""
-
-    class Long(Settings):
-        """Train for long."""
-
-        training: Training = Training(epochs=500, use_amp=True, inner=Inner(project="long"))
-
-    settings = parse(Long, ["--lr", "0.5"])
-    assert (settings.training.epochs, settings.training.lr) == (500, 0.5)
-    assert settings.training.use_amp and settings.training.inner.project == "long"
-    assert parse(Long, ["--no_amp"]).training == Training(epochs=500, inner=Inner(project="long"))
-    assert Long.model_validate({"training": {"amp": False}}).training.use_amp is False
-
-
-def test_help_shows_the_default_of_the_group(capsys: pytest.CaptureFixture[str]) -> None:
-    class Long(Settings):
-        """Train for long."""
-
-        training: Training = Training(epochs=500, inner=Inner(project="two words"))
-
-    with pytest.raises(SystemExit):
-        parse(Long, ["--help"])
-    screen = " ".join(capsys.readouterr().out.split())
-    assert "(default: 500)" in screen and "(default: 'two words')" in screen
-    assert "(default: 50)" not in screen and "(default: none)" in screen
-
-
-def test_none_and_the_empty_list_can_be_typed() -> None:
-    assert parse(Toy, ["--resume_from", "none"]).training.resume_from is None
-    assert parse(Toy, ["--resume_from=None"]).training.resume_from is None
-    assert parse(Toy, ["--prompts", "a", "--prompts", "[]"]).prompts == ()
-    assert parse(Toy, ["--prompts", "none"]).prompts == ("none",)  # a word like any other
