@@ -38,7 +38,8 @@ def split_flags(
             continue
         flag, _ = other.find(name)
         taken = [word] if "=" in word else [word, *pop_values(rest, flag)]
-        kind: Any = Annotated[flag.field.annotation, flag.field]
+        # With its bounds alone: a type that stands by itself has no other names.
+        kind: Any = Annotated[(flag.field.annotation, *flag.field.metadata, "")]
         try:
             for path, value in other.read(taken).items():
                 values[".".join(path)] = pydantic.TypeAdapter(kind).validate_python(value)
