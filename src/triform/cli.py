@@ -114,7 +114,8 @@ def run(arguments: list[str]) -> int:
     if name == "--completion":
         from argcomplete import shellcode
 
-        write_output(shellcode(["triform"], True, rest[0] if rest else "bash"))
+        script = shellcode(["triform"], True, rest[0] if rest else "bash")  # type: ignore[no-untyped-call]
+        write_output(script)
         return 0
     match name:
         case "data":
