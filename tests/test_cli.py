@@ -195,8 +195,8 @@ def test_version(triform):
     answer = triform("--version")
     assert (answer.returncode, answer.stdout) == (0, f"triform {version('triform')}\n")
     assert triform_package.__version__ == version("triform")
-    with pytest.raises(AttributeError, match="versoin"):
-        triform_package.versoin  # noqa: B018
+    with pytest.raises(AttributeError, match="release"):
+        triform_package.release  # noqa: B018
 
 
 def test_screen_names_every_system(triform):

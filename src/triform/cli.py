@@ -114,7 +114,8 @@ def run(arguments: list[str]) -> int:
     if name == "--completion":
         from argcomplete import shellcode
 
-        write_output(shellcode(["triform"], shell=rest[0] if rest else "bash"))
+        script = shellcode(["triform"], True, rest[0] if rest else "bash")  # type: ignore[no-untyped-call]
+        write_output(script)
         return 0
     match name:
         case "data":
@@ -132,13 +133,13 @@ def run(arguments: list[str]) -> int:
 
 def refuse_mode(arguments: Sequence[str]) -> None:
     """Refuse `--mode VERB`, as the documents wrote it, with the command that is meant."""
-    place = next(
+    position = next(
         (i for i, word in enumerate(arguments) if word.partition("=")[0] == "--mode"), None
     )
-    if place is None:
+    if position is None:
         return
-    attached = arguments[place].partition("=")[2]
-    mode = attached or next(iter(arguments[place + 1 :]), "VERB")
+    attached = arguments[position].partition("=")[2]
+    mode = attached or next(iter(arguments[position + 1 :]), "VERB")
     system = arguments[0] if arguments[0] in systems.names() else "SYSTEM"
     example = f"; for the program of the document: triform {FIRST_SYSTEM} {mode}"
     raise UsageError(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from triform.base.settings.config import load
 from triform.engine.checkpoints import checkpoint
+from triform.engine.config import at_most_cores
 from triform.systems.captioner.config import Config
 
 from .conftest import Command, runner
@@ -115,9 +116,11 @@ def command(place: Path) -> Command:
 
 
 def test_every_key_is_known_and_has_its_documented_default(place: Path) -> None:
-    """All but the device, which is the fastest one that is there."""
+    """All but the device, the fastest one that is there, and fewer workers on fewer cores."""
     config = load(Config, place / "config.yaml")
-    assert config.device == "cuda" and config.model_copy(update={"device": "auto"}) == Config()
+    assert config.device == "cuda" and config.data.num_workers == 4
+    data = config.data.model_copy(update={"num_workers": at_most_cores(4)})
+    assert config.model_copy(update={"device": "auto", "data": data}) == Config()
 
 
 def test_training_writes_the_documented_files(command: Command, place: Path) -> None:

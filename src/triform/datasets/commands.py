@@ -65,10 +65,9 @@ def run_dialogue() -> int:
     write_output("")
     while True:
         try:
-            words = shlex.split(input(QUESTION))
-        except EOFError:
-            write_output("")
-            return 0
+            sys.stdout.write(QUESTION)
+            sys.stdout.flush()
+            words = shlex.split(sys.stdin.readline())
         except ValueError as error:  # a quotation mark without its partner
             logger.error("%s", error)
             continue

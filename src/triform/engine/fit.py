@@ -228,8 +228,8 @@ def log_summary(session: Session, reason: str) -> None:
     """Log the best result and write the model card."""
     if session.processes.is_main:
         best = session.best
-        kept = f"best {describe_best(best)}, in" if best else "last weights in"
-        logger.log(NOTICE, "finished: %s; %s %s", reason, kept, session.run.checkpoint("best"))
+        weights = f"best {describe_best(best)}, in" if best else "last weights in"
+        logger.log(NOTICE, "finished: %s; %s %s", reason, weights, session.run.checkpoint("best"))
         session.run.write_model_card(session.system.name, session.metrics, best, reason)
 
 

@@ -1,6 +1,5 @@
 """Settings: one declaration, three ways to give them, one line for whatever is wrong."""
 
-import logging
 import shlex
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from triform.base.settings.config import (
     to_yaml,
     write_yaml,
 )
-from triform.base.settings.yaml_file import read_yaml
 
 
 class Inner(Group):
@@ -385,71 +383,3 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "" and "--epochs" in done.stdout
-
-
-def test_read_yaml_of_an_empty_file(tmp_path: Path) -> None:
-    """No settings are settings too."""
-    (tmp_path / "empty.yaml").write_text("# only words\n")
-    assert read_yaml(tmp_path / "empty.yaml") == {}
-
-
-def test_a_value_of_a_group_leaves_the_other_values_of_its_default() -> None:
-    """`--epochs` of a command whose training has another rate keeps that rate."""
-
-    class Long(Settings):
-        """Train for long."""
-
-        training: Training = Training(epochs=500, use_amp=True, inner=Inner(project="long"))
-
-    settings = parse(Long, ["--lr", "0.5"])
-    assert (settings.training.epochs, settings.training.lr) == (500, 0.5)
-    assert settings.training.use_amp and settings.training.inner.project == "long"
-    assert parse(Long, ["--no_amp"]).training == Training(epochs=500, inner=Inner(project="long"))
-    assert Long.model_validate({"training": {"amp": False}}).training.use_amp is False
-
-
-def test_help_shows_the_default_of_the_group(capsys: pytest.CaptureFixture[str]) -> None:
-    class Long(Settings):
-        """Train for long."""
-
-        training: Training = Training(epochs=500, inner=Inner(project="two words"))
-
-    with pytest.raises(SystemExit):
-        parse(Long, ["--help"])
-    screen = " ".join(capsys.readouterr().out.split())
-    assert "(default: 500)" in screen and "(default: 'two words')" in screen
-    assert "(default: 50)" not in screen and "(default: none)" in screen
-
-
-def test_none_and_the_empty_list_can_be_typed() -> None:
-    assert parse(Toy, ["--resume_from", "none"]).training.resume_from is None
-    assert parse(Toy, ["--resume_from=None"]).training.resume_from is None
-    assert parse(Toy, ["--prompts", "a", "--prompts", "[]"]).prompts == ()
-    assert parse(Toy, ["--prompts", "none"]).prompts == ("none",)  # a word like any other
-
-
-def test_flags_of_another_verb_are_compared_or_said_to_have_no_effect(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A document gives the same flags to every mode."""
-
-    class Use(Settings):
-        """Use a toy."""
-
-        also_accepts = (Toy,)
-        compares = ("training.epochs",)
-        seed: int = Field(default=1, description="Its own.")
-
-    monkeypatch.setattr(logging.getLogger("triform"), "propagate", True)
-    words = ["--epochs", "7", "--amp", "--prompts", "a", "b", "--seed", "3", "--lr=0.5"]
-    used = parse(Use, words)
-    assert used.seed == 3 and used.settings_to_compare == {"training.epochs": 7}
-    assert caplog.messages == ["--use_amp, --prompts, --lr: without effect on this command"]
-    assert parse(Use, []).settings_to_compare == {} and len(caplog.messages) == 1
-    for wrong, message in (
-        (["--epochs", "many"], "--epochs many: input should be a valid integer"),
-        (["--epochs", "0"], "--epochs 0: input should be greater than or equal to 1"),
-        (["--epoks", "1"], "unknown flag --epoks"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            parse(Use, wrong)

@@ -26,7 +26,7 @@ def split_flags(
         UsageError: A value is not allowed.
     """
     tables = [FlagTable(settings) for settings in others]
-    own: list[str] = []
+    remaining: list[str] = []
     values: dict[str, Any] = {}
     rest = list(words)
     while rest:
@@ -34,15 +34,16 @@ def split_flags(
         name = word[2:].partition("=")[0] if word.startswith("--") else ""
         other = next((each for each in tables if name and each.knows(name)), None)
         if other is None or table.knows(name):
-            own.append(word)
+            remaining.append(word)
             continue
         flag, _ = other.find(name)
         taken = [word] if "=" in word else [word, *pop_values(rest, flag)]
-        kind: Any = Annotated[flag.field.annotation, flag.field]  # type: ignore[valid-type]
+        # With its bounds alone: a type that stands by itself has no other names.
+        kind: Any = Annotated[(flag.field.annotation, *flag.field.metadata, "")]
         try:
             for path, value in other.read(taken).items():
                 values[".".join(path)] = pydantic.TypeAdapter(kind).validate_python(value)
         except pydantic.ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise UsageError(f"--{name} {' '.join(taken[1:])}: {reason}") from error
-    return own, values
+    return remaining, values

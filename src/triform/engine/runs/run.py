@@ -43,8 +43,8 @@ class Run:
 
         Other runs replace what is in a folder that the settings name, so the run keeps its own.
         """
-        own = self.checkpoint(name)
-        files = [own, self.checkpoint_dir / own.name]
+        file_in_run = self.checkpoint(name)
+        files = [file_in_run, self.checkpoint_dir / file_in_run.name]
         if name == "best" and self._training.checkpoint:
             files.append(Path(self._training.checkpoint))
         return list({file.absolute(): file for file in files}.values())
