@@ -124,7 +124,7 @@ class Supervised(Toy):
         super().__init__(config, plain)
         self.networks["model"] = nn.Sequential(
             nn.Linear(WIDTH, 16),
-            nn.Identity() if plain else nn.BatchNorm1d(16),
+            nn.BatchNorm1d(16),
             nn.Tanh(),
             nn.Dropout(0 if plain else 0.1),
             nn.Linear(16, 1),
