@@ -16,7 +16,6 @@ from torch import Tensor
 from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
 from triform.base.logging import get_logger
-from triform.base.printable import shorten
 from triform.base.seeding import generator
 from triform.geometry.io.export import save_mesh
 from triform.geometry.mesh import Mesh
@@ -30,7 +29,6 @@ from triform.geometry.voxels.surface import (
 from triform.images.contact_sheet import save_contact_sheet
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.voxel_gan.caption_distance import unknown_prompts
 from triform.systems.voxel_gan.conditioning import embed_conditions
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.sample_images import draw_mesh
@@ -62,7 +60,6 @@ class ShapeGenerator:
         self.settings = settings
         self.trained = Trained.choose(settings.checkpoint, settings.device)
         self._encoder: TextEncoder | None = None
-        self._warned: set[str] = set()
 
     def conditions(self, prompts: list[str]) -> Tensor:
         """Conditions (N, c); an empty prompt is the zero vector and needs no encoder."""
@@ -79,22 +76,8 @@ class ShapeGenerator:
                 )
                 self._encoder = load_text_encoder(name)
             texts = [prompts[row] for row in nonempty]
-            self._warn_of_unknown(self._encoder, texts)
             cond[nonempty] = embed_conditions(self._encoder, texts, model.cond_dim)
         return cond.to(self.trained.device)
-
-    def _warn_of_unknown(self, encoder: TextEncoder, prompts: list[str]) -> None:
-        """Warn once of each prompt that the shipped weights cannot know."""
-        if not self.trained.is_shipped:
-            return
-        for prompt in unknown_prompts(encoder, prompts):
-            if prompt not in self._warned:
-                self._warned.add(prompt)
-                logger.warning(
-                    "prompt %r is far from all that was learned (furniture, people and vehicles, "
-                    "in English): expect debris",
-                    shorten(prompt),
-                )
 
     def generate(self, requests: list[Request]) -> Iterator[np.ndarray]:
         """Generate occupancy probabilities (R, R, R) for each request, in order."""

@@ -14,7 +14,6 @@ from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.engine.checkpoints.checkpoint import FORMAT, StateDicts, Weights, read
 from triform.engine.checkpoints.trained import TrainedModel
-from triform.pretrained import shipped_weights
 from triform.systems.voxel_gan.config import DOCUMENTED_CHECKPOINT, Config, ModelConfig
 from triform.systems.voxel_gan.model import build_cvae, build_prior, decoder_condition
 from triform.systems.voxel_gan.prior import FlowPrior
@@ -53,11 +52,6 @@ class Trained(TrainedModel[Config]):
             return {"cvae": self.cvae}
         self.prior = build_prior(self.model)
         return {"cvae": self.cvae, "prior": self.prior}
-
-    @property
-    def is_shipped(self) -> bool:
-        """Whether these are the weights that ship, whose training captions are known."""
-        return self.source == shipped_weights.FOLDER / f"{SYSTEM}.safetensors"
 
     @torch.no_grad()
     def latents(
