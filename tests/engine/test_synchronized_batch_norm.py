@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from triform import systems
+from triform.base.settings.config import parse
 from triform.engine.synchronized_batch_norm import SynchronizedBatchNorm, synchronize_batch_norm
 
 SPLIT = 3
@@ -88,6 +91,24 @@ def test_other_norms_stay(kind: type[nn.Module]) -> None:
     norm = kind(1, 4) if kind is nn.GroupNorm else kind(4)
     synchronize_batch_norm(norm)
     assert type(norm) is kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", systems.names())
+def test_no_batch_norm_of_any_system_sees_a_part_alone(name: str, tmp_path: Path) -> None:
+    """Of all that are in training mode, those of libraries included."""
+    entry = systems.load(name)
+    folders = ["--runs_dir", str(tmp_path)]
+    config = parse(
+        entry.config.Config, ["--config", "tiny", "--device", "cpu", *folders], entry.presets
+    )
+    system = entry.system.System(config)
+    for network in system.networks.values():
+        network.train()
+        synchronize_batch_norm(network)
+        for module in network.modules():
+            if isinstance(module, _BatchNorm) and module.training:
+                assert isinstance(module, SynchronizedBatchNorm)
 
 
 if __name__ == "__main__":

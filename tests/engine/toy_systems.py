@@ -123,8 +123,9 @@ class Supervised(Toy):
     def __init__(self, config: ToyConfig, plain: bool = False):
         super().__init__(config, plain)
         self.networks["model"] = nn.Sequential(
-            nn.Linear(WIDTH, 16),
-            nn.Identity() if plain else nn.BatchNorm1d(16),
+            # A bias before a batch norm has no gradient but noise, which Adam makes a step of.
+            nn.Linear(WIDTH, 16, bias=False),
+            nn.BatchNorm1d(16),
             nn.Tanh(),
             nn.Dropout(0 if plain else 0.1),
             nn.Linear(16, 1),

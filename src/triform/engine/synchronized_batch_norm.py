@@ -40,7 +40,7 @@ class SynchronizedBatchNorm(_BatchNorm):
         mean = (counts * means).sum(0) / total
         variance = (counts * (variances + (means - mean).square())).sum(0) / total
         self._update_running(mean.detach(), variance.detach() * total / (total - 1).clamp(min=1))
-        output = (x - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
+        output: Tensor = (x - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             output = output * self.weight.float().view(shape) + self.bias.float().view(shape)
         return output.to(input.dtype)

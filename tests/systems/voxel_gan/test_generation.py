@@ -233,3 +233,27 @@ def test_documented_flags_of_training_are_compared_with_the_checkpoint(
         generate(parse(GenerateConfig, [*flags, "48"]))
     assert not (tmp_path / "model.obj").exists()
     assert generate(parse(GenerateConfig, [*flags, "16"]))[0]["files"]
+
+
+def test_an_empty_shape_is_said(
+    tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Above the highest probability there is nothing, though marching cubes gives a few faces."""
+    (row,) = generate(
+        settings(
+            checkpoint=str(tiny_run),
+            device="cpu",
+            num_steps=2,
+            level=0.999,
+            prompt=("a chair",),
+            output=str(tmp_path / "model.obj"),
+        )
+    )
+    assert row["watertight"] == "empty"
+    assert "prompt 'a chair', seed 42: the shape is empty" in caplog.text
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "\t"])
+def test_a_blank_prompt_is_refused(prompt: str, triform: Callable[..., object]) -> None:
+    done = triform("voxel_gan", "generate", "--prompt", prompt)
+    assert done.returncode == 2 and "--prompt" in done.stderr  # type: ignore[attr-defined]

@@ -31,7 +31,12 @@ from triform.systems.voxel_gan.classifier import (
 )
 from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfig
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
-from triform.systems.voxel_gan.generation import MIN_MAIN_COMPONENT_SHARE, Request, ShapeGenerator
+from triform.systems.voxel_gan.generation import (
+    MIN_MAIN_COMPONENT_SHARE,
+    Request,
+    ShapeGenerator,
+    is_empty,
+)
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
 from triform.systems.voxel_gan.sample_images import draw_mesh
 
@@ -144,9 +149,12 @@ def measure_generation(
         predictions += _predict_groups(classifier, inputs[-1])
         mesh = None
         try:
-            mesh = generator.mesh(voxels)
-            num_watertight += is_watertight(mesh)
-            num_connected += main_component_share(mesh) > MIN_MAIN_COMPONENT_SHARE
+            if is_empty(occupancy.numpy()):
+                num_empty += 1
+            else:
+                mesh = generator.mesh(voxels)
+                num_watertight += is_watertight(mesh)
+                num_connected += main_component_share(mesh) > MIN_MAIN_COMPONENT_SHARE
         except MeshError:
             num_empty += 1
         if settings.output is not None and index % stride == 0:

@@ -43,6 +43,8 @@ MAX_PROMPT_BYTES = 10_000_000
 BATCH_SIZE = 8
 MAX_RETURNED_BYTES = 2**30
 """Memory for meshes that are returned; thousands of shapes are in their files only."""
+MIN_VOXELS = 8
+"""Occupied voxels from which there is a shape; of none, marching cubes still gives a few faces."""
 MIN_MAIN_COMPONENT_SHARE = 0.95
 """Share of the volume from which a mesh counts as being in one piece."""
 
@@ -108,6 +110,11 @@ class ShapeGenerator:
         return connected_mesh(probabilities, level=self.settings.level, sigma=self.settings.sigma)
 
 
+def is_empty(occupancy: np.ndarray) -> bool:
+    """Whether occupied voxels (R, R, R) are too few for a shape."""
+    return int(occupancy.sum()) < MIN_VOXELS
+
+
 def connected_mesh(probabilities: np.ndarray, *, level: float = 0.5, sigma: float = 0.5) -> Mesh:
     """Extract a closed surface in one piece.
 
@@ -164,6 +171,14 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
             save_mesh(mesh_in_file, file)
         if settings.sheet is not None:
             images.append(draw_mesh(mesh))
+        empty = is_empty(shapes.occupancy(probabilities))
+        if empty:
+            logger.warning(
+                "prompt %r, seed %d: the shape is empty, hardly a voxel is above --level %g",
+                request.prompt,
+                request.seed,
+                settings.level,
+            )
         now = time.perf_counter()
         rows.append(
             {
@@ -171,7 +186,7 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
                 "seed": request.seed,
                 "vertices": len(mesh.vertices),
                 "faces": len(mesh.faces),
-                "watertight": is_watertight(mesh),
+                "watertight": "empty" if empty else is_watertight(mesh),
                 "main_part": round(main_component_share(mesh), 3),
                 "seconds": round(now - start_time, 2),
                 "files": [str(file) for file in files],
