@@ -133,9 +133,7 @@ class Shape:
         return self.origin.preview()
 
 
-def list_shapes(
-    directories: Sequence[Path], max_samples: int = 0, up: Up = "auto"
-) -> list[Shape]:
+def list_shapes(directories: Sequence[Path], max_samples: int = 0, up: Up = "auto") -> list[Shape]:
     """List the shapes of folders and `.sh3f` libraries, sorted, without reading any mesh.
 
     A folder may contain mesh files in class folders, with or without `train`/`test` folders, and a

@@ -41,9 +41,7 @@ def read_source(shape: Shape) -> Source:
         path = shape.origin.path
         data = read_regular_file(path)
         folder = _Recorder(FolderResolver(path.parent))
-        mesh = load_mesh(
-            data, mesh_format(path), folder, appearance=True, up=shape.origin.up
-        )
+        mesh = load_mesh(data, mesh_format(path), folder, appearance=True, up=shape.origin.up)
         dependencies = dict(sorted(folder.digests.items()))
         content = _content_digest(shape.origin, data, dependencies)
         return Source(mesh, _sha256(data), dependencies, content)
