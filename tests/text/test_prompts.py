@@ -36,7 +36,7 @@ from triform.text.prompts import caption_from_name, plain_prompts, with_article
         ("Heatsink_125x35x50mm_3xFixationM3.step", "heatsink 125x35x50mm fixation M3"),
         ("MountingHolesOffset11.32mm.wrl", "mounting holes offset 11.32mm"),
         ("GMSTBA_2,5_8-G_1x08.step", "gmstba 2,5 8-G 1x08"),
-        ("TE_1-84953-3_1x13-1MP.stp", "te 1-84953-3 1x13-1MP"),
+        ("Tyco_1-84953-3_1x13-1MP.stp", "tyco 1-84953-3 1x13-1MP"),
         ("PinHeader_2x40_Pin1Right.step", "pin header 2x40 pin right"),
         ("LM317T_TO-220.step", "LM317T TO-220"),
         ("6204-2RS bearing.step", "6204-2RS bearing"),

@@ -7,14 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from triform.base.settings.config import Settings
+from triform.geometry.io.up_axis import UP_DESCRIPTION, Up
 
-Up = Annotated[
-    Literal["auto", "y", "z"],
-    Field(
-        description="Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, "
-        "STEP, IGES and VRML of CAD programs, and Y in other formats."
-    ),
-]
 VoxelSize = Annotated[int, Field(ge=0, le=512)]
 
 
@@ -34,7 +28,7 @@ class PrepareSettings(Settings):
     library: str = Field(
         min_length=1, description="The library: a folder, or a URL that fsspec supports."
     )
-    up: Up = "auto"
+    up: Up = Field("auto", description=UP_DESCRIPTION)
     views: int = Field(
         60,
         ge=0,

@@ -1,7 +1,7 @@
 """The upright axis of mesh files: by what a file declares, else by its format.
 
 CAD programs and 3D printers have Z up, glTF and most OBJ files Y, as this program has. COLLADA
-declares its axis, which its reader applies.
+declares its axis, which its reader applies. Imports nothing heavy: settings use it too.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from triform.geometry.mesh import Mesh
+if TYPE_CHECKING:
+    from triform.geometry.mesh import Mesh
 
 Up = Literal["auto", "y", "z"]
 """`auto` is what the file declares, else what its format has."""
+UP_DESCRIPTION = (
+    "Upright axis of mesh files; auto: what the file declares, else Z in STL, 3MF, STEP, IGES and "
+    "VRML of CAD programs, and Y in other formats."
+)
 
 Z_UP_FORMATS = ("stl", "3mf", "step", "iges")
 _STL_HEADER = 80
@@ -48,8 +51,7 @@ def upright(mesh: Mesh, up: Literal["y", "z"]) -> Mesh:
     """The mesh with +Y up, given its upright axis; what faced -Y (CAD's front) faces +Z."""
     if up == "y":
         return mesh
-    x, y, z = mesh.vertices.T
-    return replace(mesh, vertices=np.stack([x, z, -y], axis=1))
+    return replace(mesh, vertices=mesh.vertices[:, [0, 2, 1]] * (1, 1, -1))
 
 
 def _comments(data: bytes) -> bytes:

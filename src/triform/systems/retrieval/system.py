@@ -91,7 +91,7 @@ class System(EngineSystem[Config]):
     monitor_mode = "max"
 
     def __init__(self, config: Config, dataset: RetrievalDataset | None = None):
-        towers = None
+        towers: TrainedTowers | None = None
         if config.model.init:
             towers, config = begin_from(config)
         super().__init__(config)

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
-from triform.datasets.library.config import Up
 from triform.engine.config import DeviceName, SystemConfig
+from triform.geometry.io.up_axis import UP_DESCRIPTION, Up
 from triform.pretrained.named_models import FLAGS, check_named
 
 DOCUMENTED_ENCODER = "eva02_large_patch14_448.mim_m38m_ft_in22k_in1k"
@@ -174,7 +174,7 @@ class SearchConfig(VerbSettings):
     image_weights: Path | None = Field(
         None, description="Weights of the frozen image encoder (.safetensors, .pth)."
     )
-    up: Up = "auto"
+    up: Up = Field("auto", description=UP_DESCRIPTION)
     index: str | None = Field(
         None,
         description="Location of the gallery: a file, a folder FOLDER.chroma, or "
