@@ -9,6 +9,7 @@ from triform.losses.gan import R1_INTERVAL
 from triform.systems.dcgan import system as dcgan
 from triform.systems.style_gan import system as style_gan
 from triform.systems.style_gan.config import EvaluateConfig
+from triform.tasks.image_generation import image_splits
 from triform.tasks.image_generation.config import EvaluateImagesConfig
 from triform.tasks.image_generation.generation import generate_images
 
@@ -55,7 +56,10 @@ def test_generated_images_are_measured_against_the_test_part(
     assert torch.equal(found["generated"], drawn) and torch.equal(found["above"], drawn)
 
 
-def test_training_watches_the_distance_to_validation(gan, tagged, watched_kernel_distance):
+def test_training_watches_the_distance_to_validation(
+    gan, tagged, watched_kernel_distance, monkeypatch
+):
+    monkeypatch.setattr(image_splits, "MIN_HELD_OUT", 10)
     pairs, system = watched_kernel_distance, small(gan, tagged)
     for _ in range(2):
         numbers = system.evaluate("val")
