@@ -119,7 +119,7 @@ def test_the_same_splits_in_every_language(download_path):
 
 
 def test_unknown_languages_and_damaged_names_are_one_line(download_path, tmp_path):
-    with pytest.raises(UsageError, match="no names in 'xx'; languages: .*ru"):
+    with pytest.raises(UsageError, match=r"no names in 'xx'; languages: .*ru"):
         load_emoji_languages(["en", "xx"], download_path)
     read_annotations("en", download_path)
     path = tmp_path / "emojibase" / "package" / "en" / "data.json"

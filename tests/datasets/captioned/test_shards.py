@@ -65,7 +65,7 @@ def test_processes_share_all_samples(shards, count, buffer_size):
         captions(Shards(str(shards), buffer_size=buffer_size, index=index, count=count), 3)
         for index in range(count)
     ]
-    assert sorted(sum(parts, [])) == list(range(15))
+    assert sorted(number for part in parts for number in part) == list(range(15))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 

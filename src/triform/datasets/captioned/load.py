@@ -32,7 +32,8 @@ def load_captioned(
     Args:
         source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
             "joypixels" (for tests alone), "emoji:en,ru" (names in these languages), "furniture", a
-            set of images or a folder with one folder per class; several with "+" between them are one set.
+            set of images or a folder with one folder per class; several with "+" between them are
+            one set.
         images_dir: Folder of the images (csv).
         caption_file: Table `image,caption` (csv).
         val_split: Share of the images for validation (csv).

@@ -124,7 +124,8 @@ class System(EngineSystem[Config]):
 
     def _sample(self, rows: np.ndarray) -> np.ndarray:
         order = torch.randperm(len(rows), generator=generator("evaluated", 0)).numpy()
-        return rows[np.sort(order[:MAX_EVALUATED])]
+        sample: np.ndarray = rows[np.sort(order[:MAX_EVALUATED])]
+        return sample
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """AdamW with CLIP's moments; no decay of the temperature, biases and norms."""
