@@ -241,7 +241,7 @@ def handle_interrupt(session: Session) -> None:
 def resume_command(session: Session) -> str:
     """The command that resumes this run."""
     count = session.processes.count
-    program = "triform" if count == 1 else f"torchrun --nproc_per_node {count} -m triform.cli"
+    program = "triform" if count == 1 else f"torchrun --nproc_per_node {count} -m triform"
     path = shlex.quote(str(session.run.path))
     return f"{program} {session.system.name} train --resume_from {path}"
 
