@@ -75,6 +75,7 @@ def test_learns_colours_and_classifies_by_them(csv, capsys):
     assert chance["image_to_text_recall@1"] == pytest.approx(1 / 24)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(csv, tmp_path):
     """Same samples per step, shared by two: same losses, same weights; also in chunks."""
     flags = [*csv, "--epochs", "1", "--chunk_size", "4", "--lr", "0.001", "--log_every", "1"]
