@@ -95,7 +95,7 @@ class PairBatches:
         captions: list[str] = []
         for row in rows:
             known = self.table.captions[row]
-            order = range(len(known))
+            order = list(range(len(known)))
             if self.training and len(known) > 1:
                 order = torch.randperm(len(known), generator=random).tolist()
             captions += [known[order[index % len(known)]] for index in range(count)]

@@ -39,7 +39,6 @@ class TextTransformer(nn.Module):
         self, vocab_size: int, width: int, layers: int, heads: int, max_tokens: int, dropout: float
     ):
         super().__init__()
-        self.out_features = width
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.position_embedding = nn.Parameter(torch.empty(max_tokens, width))
         layer = nn.TransformerEncoderLayer(
@@ -69,7 +68,6 @@ class TextLayers(nn.Module):
 
     def __init__(self, in_features: int, width: int, dropout: float):
         super().__init__()
-        self.out_features = width
         self.layers = nn.Sequential(
             nn.LayerNorm(in_features),
             nn.Linear(in_features, width),
@@ -88,7 +86,6 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.out_features = 8 * width
         widths = (width, 2 * width, 4 * width, 8 * width)
         stem = _conv_norm_relu(3, width, kernel_size=7)
         stem.append(nn.MaxPool2d(3, stride=2, padding=1))
@@ -128,14 +125,10 @@ class CLIP(nn.Module):
     ):
         super().__init__()
         self.chunk_size = 0
-        self.image_encoder = build_image_encoder(model, image_size)
+        self.image_encoder, image_features = build_image_encoder(model, image_size)
         self.text_encoder = build_text_encoder(model, text_inputs)
-        self.image_projection = nn.Linear(
-            self.image_encoder.out_features, model.embed_dim, bias=False
-        )
-        self.text_projection = nn.Linear(
-            self.text_encoder.out_features, model.embed_dim, bias=False
-        )
+        self.image_projection = nn.Linear(image_features, model.embed_dim, bias=False)
+        self.text_projection = nn.Linear(model.text_width, model.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
         self.logit_bias = nn.Parameter(torch.tensor(FIRST_BIAS)) if has_bias else None
 
@@ -207,15 +200,14 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def build_image_encoder(model: ModelConfig, image_size: int) -> nn.Module:
-    """Build an encoder of (B, 3, S, S) in [-1, 1] to (B, out_features)."""
+def build_image_encoder(model: ModelConfig, image_size: int) -> tuple[nn.Module, int]:
+    """Build an encoder of (B, 3, S, S) in [-1, 1] to features (B, F), and give F."""
     width, depth = model.image_width, model.image_depth
     if model.image_encoder == "conv":
-        return ConvEncoder(width)
-    encoder: nn.Module
+        return ConvEncoder(width), 8 * width
     if model.image_encoder == "resnet":
-        encoder = ResNet(
-            BasicBlock,
+        resnet = ResNet(
+            BasicBlock,  # type: ignore[arg-type]  # the library means the class
             layers=(depth,) * 4,
             channels=(width, 2 * width, 4 * width, 8 * width),
             stem_type="deep",
@@ -224,18 +216,17 @@ def build_image_encoder(model: ModelConfig, image_size: int) -> nn.Module:
             drop_rate=model.image_dropout,
             zero_init_last=False,
         )
-    else:
-        encoder = VisionTransformer(
-            image_size,
-            model.patch_size,
-            num_classes=0,
-            embed_dim=width,
-            depth=depth,
-            num_heads=model.image_heads,
-            drop_rate=model.image_dropout,
-        )
-    encoder.out_features = encoder.num_features
-    return encoder
+        return resnet, 8 * width
+    transformer = VisionTransformer(
+        image_size,
+        model.patch_size,
+        num_classes=0,
+        embed_dim=width,
+        depth=depth,
+        num_heads=model.image_heads,
+        drop_rate=model.image_dropout,
+    )
+    return transformer, width
 
 
 def build_text_encoder(model: ModelConfig, text_inputs: int) -> nn.Module:

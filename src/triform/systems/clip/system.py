@@ -124,7 +124,8 @@ class System(EngineSystem[Config]):
 
     def _sample(self, rows: np.ndarray) -> np.ndarray:
         order = torch.randperm(len(rows), generator=generator("evaluated", 0)).numpy()
-        return rows[np.sort(order[:MAX_EVALUATED])]
+        sample: np.ndarray = rows[np.sort(order[:MAX_EVALUATED])]
+        return sample
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """AdamW with CLIP's moments; no decay of the temperature, biases and norms."""
@@ -191,7 +192,7 @@ class System(EngineSystem[Config]):
             groups.append(batch["group"].cpu())
         group = torch.cat(groups)
         relevant = (group[:, None] == group[None]).numpy()
-        similarity = (torch.cat(images) @ torch.cat(texts).T).numpy()
+        similarity = image_text_logits(torch.cat(images), torch.cat(texts), 1.0).numpy()
         to_text = retrieval_metrics(similarity, relevant, (1, 5))
         to_image = retrieval_metrics(similarity.T, relevant, (1, 5))
         numbers = {"loss": sum(losses) / len(batches.rows)}
@@ -211,7 +212,7 @@ class System(EngineSystem[Config]):
         captions = [table.captions[row][0] for row in batches.rows]
         images = self.clip.encode_images(batch["images"][:NUM_SAMPLES].to(self.device))
         texts = self.clip.encode_texts(batch["texts"][:, 0].to(self.device))
-        best = (images @ texts.T).argmax(1).tolist()
+        best = image_text_logits(images, texts, 1.0).argmax(1).tolist()
         shown = [table.images.image(int(row)) for row in batches.rows[:NUM_SAMPLES]]
         with atomic_write(folder / f"{step:06d}.png") as stream:
             contact_sheet(shown, [captions[each] for each in best], 4).save(stream, "PNG")

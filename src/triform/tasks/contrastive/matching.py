@@ -94,4 +94,4 @@ def pixel_features(images: Sequence[np.ndarray]) -> np.ndarray:
     )
     flat = rows.reshape(len(rows), -1).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6))
