@@ -41,7 +41,7 @@ class DistanceTable:
     ) -> Float32[np.ndarray, "b x y z"]:
         """Distances (B, R, R, R) in voxels, negative inside, from -TRUNCATION to TRUNCATION."""
         rows = self._rows[indices].reshape(-1, *[self.resolution] * 3)
-        return rows.astype(np.float32) * np.float32(TRUNCATION / LEVELS)
+        return np.asarray(rows.astype(np.float32) * np.float32(TRUNCATION / LEVELS))
 
 
 def compute_distances(

@@ -39,7 +39,8 @@ def split_flags(
         flag, _ = other.find(name)
         taken = [word] if "=" in word else [word, *pop_values(rest, flag)]
         # With its bounds alone: a type that stands by itself has no other names.
-        kind: Any = Annotated[(flag.field.annotation, *flag.field.metadata, "")]
+        parts = (flag.field.annotation, *flag.field.metadata, "")
+        kind: Any = Annotated[parts]
         try:
             for path, value in other.read(taken).items():
                 values[".".join(path)] = pydantic.TypeAdapter(kind).validate_python(value)

@@ -153,7 +153,9 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         folder.mkdir(parents=True, exist_ok=True)
     shapes = ShapeGenerator(settings)
     rows: list[dict[str, Any]] = []
-    images, shown, num_bytes = [], [], 0
+    images: list[np.ndarray] = []
+    shown: list[Mesh] = []
+    num_bytes = 0
     start_time = time.perf_counter()
     generated = shapes.generate(requests)
     for request, files, probabilities in zip(requests, paths, generated, strict=True):
