@@ -25,11 +25,12 @@ from triform.base.errors import UserError
 from triform.base.paths import cache_dir
 from triform.pretrained.text_encoder import TextEncoder, embed_texts
 from triform.systems.retrieval.augment import augment_images
-from triform.systems.retrieval.config import SMALL, Config, DataConfig
+from triform.systems.retrieval.config import Config, DataConfig
 from triform.systems.retrieval.dataset import RetrievalDataset, open_library, read_dataset
 from triform.systems.retrieval.documented.embedding_file import read_embeddings
 from triform.systems.retrieval.encoders.recon import NO_COLOR
 from triform.systems.retrieval.model import composite_on_white, unit_sphere
+from triform.systems.retrieval.verb_config import SMALL
 
 LIGHT_STRENGTH = 0.25
 """Strength of augmentation of the images that look as in a gallery (`light_views`)."""

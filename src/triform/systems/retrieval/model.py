@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from triform.systems.retrieval.config import SMALL, ModelConfig
+from triform.systems.retrieval.config import ModelConfig
 from triform.systems.retrieval.encoders.recon import SHAPES, ReCon, ReConShape
+from triform.systems.retrieval.verb_config import SMALL
 
 MAP_SIZE, MAP_CHANNELS = 4, 64
 

@@ -29,7 +29,7 @@ from triform.systems.retrieval.checkpoint_pair import (
     load_point_encoder,
     split_pair,
 )
-from triform.systems.retrieval.config import SMALL, Config, ModelConfig
+from triform.systems.retrieval.config import Config, ModelConfig
 from triform.systems.retrieval.encoders.recon import NO_COLOR, ReCon
 from triform.systems.retrieval.model import (
     ImageTower,
@@ -40,6 +40,7 @@ from triform.systems.retrieval.model import (
     composite_on_white,
     unit_sphere,
 )
+from triform.systems.retrieval.verb_config import SMALL
 
 BATCH_SIZE = 32
 POINT_WIDTH = 512

@@ -11,7 +11,7 @@ import torch
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.metrics.retrieval import chance_metrics
-from triform.systems.retrieval.config import SMALL, Config, EvaluateConfig
+from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.data import Batches, CaptionEmbeddings, load_dataset
 from triform.systems.retrieval.dataset import RetrievalDataset
 from triform.systems.retrieval.evaluation.previews import evaluate_previews, first_captions
@@ -22,6 +22,7 @@ from triform.systems.retrieval.evaluation.recall import (
     text_to,
 )
 from triform.systems.retrieval.trained import EncoderOverrides, Retriever, open_retriever
+from triform.systems.retrieval.verb_config import SMALL, EvaluateConfig
 
 SPLITS = {
     "heldout": ("val", "test"),

@@ -20,7 +20,7 @@ from triform.images.framing import frame
 from triform.images.read import HELD_SIDE, read_image
 from triform.metrics.intervals import mcnemar_exact, share_interval
 from triform.metrics.retrieval import metrics_of_ranks, ranks, retrieval_metrics
-from triform.systems.retrieval.config import Config, EvaluateConfig
+from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.dataset import RetrievalDataset
 from triform.systems.retrieval.evaluation.hard_queries import FURTHER_KINDS, HARD_KINDS, corrupt
 from triform.systems.retrieval.evaluation.recall import relevance_mask
@@ -32,6 +32,7 @@ from triform.systems.retrieval.evaluation.view_embeddings import (
 )
 from triform.systems.retrieval.gallery import fusion
 from triform.systems.retrieval.trained import Retriever
+from triform.systems.retrieval.verb_config import EvaluateConfig
 
 logger = get_logger(__name__)
 
