@@ -16,7 +16,7 @@ from triform.systems.retrieval.augment import (
     compress,
     random_backgrounds,
 )
-from triform.systems.retrieval.model import composite_on_white
+from triform.systems.retrieval.model import composite_on_white, premultiplied
 
 
 def generator(seed=0):
@@ -60,7 +60,7 @@ def test_strength_zero_only_moves_and_relights():
 
 
 def test_reframing_fills_the_image_after_a_roll():
-    images = augment._premultiplied(disc(4, 64, radius=0.4))
+    images = premultiplied(disc(4, 64, radius=0.4))
     none = torch.zeros(4)
     out = augment._reframe(
         images, torch.tensor([0, 0.3, -0.6, 1.5]), none + 1, torch.zeros(4, 2), torch.ones(4, 2)
@@ -85,7 +85,7 @@ def test_roll_turns_by_its_angle():
 
 
 def test_cut_takes_a_part_off_one_side():
-    images = augment._premultiplied(disc(200, 48))
+    images = premultiplied(disc(200, 48))
     before = float((images[0, 3] > 0.5).sum())
     after = (augment._crop_side(images, torch.ones(200).bool(), generator())[:, 3] > 0.5).sum(
         (1, 2)

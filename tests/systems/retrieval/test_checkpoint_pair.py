@@ -20,10 +20,11 @@ from triform.systems.retrieval.checkpoint_pair import (
     load_point_encoder,
     recall_of,
 )
-from triform.systems.retrieval.config import Config, EvaluateConfig
+from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.dataset import read_dataset
 from triform.systems.retrieval.model import MoEImgHead
 from triform.systems.retrieval.trained import Retriever, open_retriever
+from triform.systems.retrieval.verb_config import EvaluateConfig
 
 PAIRS = [
     (f"moe_recall@3_{way}.pth", f"pc_encoder_recall@3_{way}.pth") for way in ("img2pc", "pc2img")

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from triform.systems.retrieval.config import EvaluateConfig
 from triform.systems.retrieval.evaluation import previews
 from triform.systems.retrieval.evaluation.hard_queries import FURTHER_KINDS, HARD_KINDS
 from triform.systems.retrieval.gallery.fusion import NAME_POINT_WEIGHT
+from triform.systems.retrieval.verb_config import EvaluateConfig
 
 from .ranks import IMAGES, POINTS, SINGLE, Retriever, numbers, rows_of
 

@@ -8,12 +8,12 @@ from PIL import Image
 
 from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.systems.retrieval.config import EvaluateConfig
 from triform.systems.retrieval.evaluation import view_embeddings
 from triform.systems.retrieval.evaluation.evaluate import evaluate
 from triform.systems.retrieval.evaluation.hard_queries import FURTHER_KINDS, HARD_KINDS
 from triform.systems.retrieval.gallery.fusion import ROLLS, gallery_views
 from triform.systems.retrieval.trained import Retriever
+from triform.systems.retrieval.verb_config import EvaluateConfig
 
 ROWS = ["points", "views", "views and points", "plain baseline", "all"]
 

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from triform.metrics.retrieval import chance_metrics
-from triform.systems.retrieval.config import SMALL, EvaluateConfig
 from triform.systems.retrieval.data import CaptionEmbeddings
 from triform.systems.retrieval.dataset import RetrievalDataset
 from triform.systems.retrieval.evaluation import evaluate
@@ -28,6 +27,7 @@ from triform.systems.retrieval.gallery.fusion import (
     join,
 )
 from triform.systems.retrieval.system import System
+from triform.systems.retrieval.verb_config import SMALL, EvaluateConfig
 
 from ..conftest import preset
 from ..ranks import IMAGES, POINTS, RANKS, Retriever, numbers, rows_of

@@ -23,6 +23,7 @@ from triform.geometry.sampling.surface_points import sample_surface
 from triform.search.gallery import create_gallery, open_gallery
 from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.gallery import build, fusion
+from triform.systems.retrieval.gallery.entries import list_entries
 from triform.systems.retrieval.gallery.search import read_where, search
 from triform.systems.retrieval.model import (
     build_image_tower,
@@ -259,8 +260,11 @@ def test_z_is_up_in_cad(ask, meshes, tmp_path):
     write_stl(folder / "part.stl", np.stack([x, -z, y], 1)[mesh.faces])
     rows = ask(gallery=str(folder), mesh="query.obj", index="a.gallery")
     assert rows[0]["similarity"] == pytest.approx(1, abs=1e-3)
-    lying = ask(gallery=str(folder), mesh="query.obj", up="y", index="a.gallery")
-    assert lying[0]["similarity"] < rows[0]["similarity"] - 1e-3
+    assert ask(gallery=str(folder), up="y", index="a.gallery")["added"] == 1
+    for up, order in (("auto", [0, 1, 2]), ("z", [0, 1, 2]), ("y", [0, 2, 1])):
+        (entry,) = list_entries([str(folder)], "datasets", up)
+        size = np.ptp(entry.read().mesh.vertices, axis=0)
+        np.testing.assert_allclose(size, np.ptp(mesh.vertices, axis=0)[order], rtol=1e-5)
 
 
 def write_stl(path, triangles):
