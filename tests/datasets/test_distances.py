@@ -10,7 +10,7 @@ import trimesh
 
 from triform.datasets import distances
 from triform.datasets.distances import LEVELS, compute_distances
-from triform.datasets.shape import list_shapes
+from triform.datasets.listing import list_shapes
 from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
 
 

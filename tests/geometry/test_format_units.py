@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from triform.geometry.format_units import FOOT_BAND, mesh_for_format
+from triform.geometry.format_units import (
+    FOOT_BAND,
+    PRINT_SUFFIXES,
+    axis_of_format,
+    mesh_for_format,
+)
+from triform.geometry.io.export import save_mesh
+from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.surface import is_watertight, voxels_to_mesh
 
@@ -96,3 +103,18 @@ def test_parts_above_the_feet_are_no_feet():
         np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]),
     )
     assert mesh_for_format(mesh, ".obj", on_floor=True).vertices == pytest.approx(mesh.vertices)
+
+
+@pytest.mark.parametrize("up", ["auto", "y", "z"])
+@pytest.mark.parametrize("suffix", [".stl", ".glb", ".ply", ".obj", ".3mf"])
+def test_what_is_written_is_read_upright(suffix, up, tmp_path):
+    """STL declares its axis; the other formats have one, which `auto` writes."""
+    path = tmp_path / f"box{suffix}"
+    axis = axis_of_format(suffix, up)
+    save_mesh(mesh_for_format(box(1, 2, 4), suffix, up=up), path, up=axis)
+    is_declared = suffix == ".stl" or axis == axis_of_format(suffix, "auto")
+    mesh = load_mesh(path, up="auto" if is_declared else axis)
+    assert sides(mesh) == pytest.approx(
+        [100 / 4, 100 / 2, 100] if suffix in PRINT_SUFFIXES else [1, 2, 4]
+    )
+    assert mesh.volume > 0

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from triform.geometry.io.up_axis import Up
 from triform.geometry.mesh import Mesh
 
-UpAxis = Literal["auto", "y", "z"]
 # Formats of printers, whose unit is the millimetre and whose third axis points up.
 PRINT_SUFFIXES = (".stl", ".3mf")
 PRINT_SIZE_MM = 100.0
@@ -30,7 +30,7 @@ def mesh_for_format(
     suffix: str,
     *,
     size_mm: float = 0.0,
-    up: UpAxis = "auto",
+    up: Up = "auto",
     on_floor: bool = False,
 ) -> Mesh:
     """Return a mesh with the size, axes and floor for a file.
@@ -58,10 +58,17 @@ def mesh_for_format(
         longest = float((used.max(axis=0) - used.min(axis=0)).max())
         unit = 1000 if suffix.lower() == ".glb" else 1
         vertices = vertices * (size_mm / unit / longest if longest > 0 else 1.0)
-    if up == "z" or (up == "auto" and is_print):
+    if axis_of_format(suffix, up) == "z":
         # A rotation: a swap of two axes alone would turn the surface inside out.
         vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
     return replace(mesh, vertices=vertices)
+
+
+def axis_of_format(suffix: str, up: Up) -> Literal["y", "z"]:
+    """The upright axis of a file to write, "auto" resolved."""
+    if up == "auto":
+        return "z" if suffix.lower() in PRINT_SUFFIXES else "y"
+    return up
 
 
 def _flatten_feet(mesh: Mesh) -> np.ndarray:

@@ -12,6 +12,7 @@ import json
 import struct
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -37,13 +38,14 @@ Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"/>
 """
 
 
-def save_mesh(mesh: Mesh, path: str | Path) -> None:
+def save_mesh(mesh: Mesh, path: str | Path, *, up: Literal["y", "z"] = "y") -> None:
     """Write a mesh in the format that the suffix names.
 
     Args:
         mesh: any mesh.
         path: a file ending in one of `SUFFIXES`; an OBJ with colours also writes the MTL file of
             the same name.
+        up: the mesh's upright axis, which an STL file declares.
 
     Raises:
         UsageError: another suffix.
@@ -59,8 +61,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> None:
                 file.write(_mtl_bytes(mesh))
         data = _obj_bytes(mesh, path.with_suffix(".mtl").name)
     else:
-        write = {".glb": _glb_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes, ".3mf": _3mf_bytes}
-        data = write[suffix](mesh)
+        write = {".glb": _glb_bytes, ".ply": _ply_bytes, ".3mf": _3mf_bytes}
+        data = _stl_bytes(mesh, up) if suffix == ".stl" else write[suffix](mesh)
     with atomic_write(path) as file:
         file.write(data)
 
@@ -120,12 +122,13 @@ def _ply_bytes(mesh: Mesh) -> bytes:
     return header + mesh.vertices.astype("<f4").tobytes() + faces.tobytes()
 
 
-def _stl_bytes(mesh: Mesh) -> bytes:
+def _stl_bytes(mesh: Mesh, up: str) -> bytes:
     fields = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("unused", "<u2")]
     faces = np.zeros(len(mesh.faces), dtype=fields)
     faces["normal"], faces["corners"] = mesh.face_normals, mesh.triangles
     # The header must not begin with "solid", which marks the text form. `up_axis` reads it.
-    return b"binary STL up=y".ljust(80) + struct.pack("<I", len(faces)) + faces.tobytes()
+    header = f"binary STL up={up}".encode().ljust(80)
+    return header + struct.pack("<I", len(faces)) + faces.tobytes()
 
 
 def _3mf_bytes(mesh: Mesh) -> bytes:

@@ -17,7 +17,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
 from triform.base.logging import NOTICE, get_logger
 from triform.base.seeding import generator
-from triform.geometry.format_units import mesh_for_format
+from triform.geometry.format_units import axis_of_format, mesh_for_format
 from triform.geometry.io.export import SUFFIXES, save_mesh
 from triform.geometry.io.viewer_page import MAX_MESHES, open_in_browser, save_viewer_page
 from triform.geometry.mesh import Mesh
@@ -170,7 +170,7 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
                 up=settings.up,
                 on_floor=settings.on_floor,
             )
-            save_mesh(mesh_in_file, file)
+            save_mesh(mesh_in_file, file, up=axis_of_format(file.suffix, settings.up))
         if settings.sheet is not None:
             images.append(draw_mesh(mesh))
         empty = is_empty(shapes.occupancy(probabilities))
