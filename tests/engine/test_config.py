@@ -72,6 +72,43 @@ def test_documented_keys_and_defaults(group: type[Group], documented: dict[str, 
     assert set(LoggingConfig().wandb.model_dump()) == {"project", "entity"}
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "least", "below"),
+    [
+        (TrainingConfig, "epochs", 0, -1),
+        (TrainingConfig, "lr", 1e-300, 0),
+        (TrainingConfig, "weight_decay", 0, -1e-9),
+        (TrainingConfig, "warmup_steps", 0, -1),
+        (TrainingConfig, "grad_clip", 0, -1e-9),
+        (TrainingConfig, "ema_decay", 0, -1e-9),
+        (TrainingConfig, "max_steps", 0, -1),
+        (TrainingConfig, "max_minutes", 0, -1e-9),
+        (TrainingConfig, "max_nonfinite_steps", 1, 0),
+        (TrainingConfig, "num_threads", 0, -1),
+        (TrainingConfig, "evaluate_every", 1, 0),
+        (TrainingConfig, "save_every_minutes", 0, -1e-9),
+        (FinetuningConfig, "finetune_lr", 1e-300, 0),
+        (SchedulerConfig, "factor", 1e-300, 0),
+        (SchedulerConfig, "patience", 0, -1),
+        (SchedulerConfig, "step_size", 1, 0),
+        (SchedulerConfig, "min_lr", 0, -1e-9),
+        (EarlyStoppingConfig, "patience", 1, 0),
+        (EarlyStoppingConfig, "min_delta", 0, -1e-9),
+        (EarlyStoppingConfig, "overfitting_gap_threshold", 1e-300, 0),
+        (EarlyStoppingConfig, "overfitting_patience", 1, 0),
+        (LoggingConfig, "log_every", 1, 0),
+        (LoggingConfig, "sample_every", 0, -1),
+        (SystemConfig, "seed", 0, -1),
+    ],
+)
+def test_the_least_value_of_each_number(
+    group: type[Group], name: str, least: float, below: float
+) -> None:
+    assert getattr(group(**{name: least}), name) == least
+    with pytest.raises(ValueError, match=name):
+        group(**{name: below})
+
+
 def test_the_rate_of_a_pretrained_part() -> None:
     """`continue` takes lr, `finetune` takes finetune_lr."""
     assert FinetuningConfig(lr=1e-3).pretrained_lr == 1e-3
