@@ -166,7 +166,7 @@ class Config(SystemConfig):
         return self
 
 
-class _ModelChoice(Settings):
+class ModelChoice(Settings):
     """Settings of the verbs that use a trained model."""
 
     checkpoint: str | None = Field(
@@ -184,7 +184,7 @@ class _ModelChoice(Settings):
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
 
 
-class ClassifyConfig(_ModelChoice):
+class ClassifyConfig(ModelChoice):
     """Classify images by names of classes (zero-shot)."""
 
     images: Texts = Field(
@@ -200,7 +200,7 @@ class ClassifyConfig(_ModelChoice):
     top: int = Field(3, ge=1, description="Classes that are shown for an image.")
 
 
-class _DataChoice(_ModelChoice):
+class DataChoice(ModelChoice):
     """Data of the verbs that measure."""
 
     dataset: str = Field("", description="Other data, as --dataset of train; empty = the same.")
@@ -211,7 +211,7 @@ class _DataChoice(_ModelChoice):
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of what is sampled.")
 
 
-class EvaluateConfig(_DataChoice):
+class EvaluateConfig(DataChoice):
     """Measure matching, retrieval, zero-shot classification and a linear probe."""
 
     gallery: int = Field(
@@ -229,7 +229,7 @@ class EvaluateConfig(_DataChoice):
     )
 
 
-class AnalyzeConfig(_DataChoice):
+class AnalyzeConfig(DataChoice):
     """Analyze the embedding space: modality gap, alignment, uniformity, similarities."""
 
     num_pairs: int = Field(1000, ge=2, description="Images with captions, at most.")

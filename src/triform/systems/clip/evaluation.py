@@ -17,7 +17,7 @@ from triform.datasets.captioned.shards import is_shards
 from triform.datasets.captioned.table import CaptionTable
 from triform.metrics.intervals import share_interval
 from triform.pretrained.image_text import ImageTextModel
-from triform.systems.clip.config import Config, EvaluateConfig, _DataChoice
+from triform.systems.clip.config import Config, DataChoice, EvaluateConfig
 from triform.systems.clip.data import group_ids, load_table
 from triform.systems.clip.shard_loader import shard_table
 from triform.systems.clip.trained import Trained, load_model
@@ -90,7 +90,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
 
 
 def choose_rows(
-    model: ImageTextModel, settings: _DataChoice
+    model: ImageTextModel, settings: DataChoice
 ) -> tuple[CaptionTable, np.ndarray, str]:
     """Load the data that settings name, by default those of the training.
 

@@ -35,14 +35,14 @@ from triform.systems.clip.evaluation import evaluate
 from triform.systems.clip.model import CLIP
 from triform.systems.clip.shard_loader import ShardLoader, first_captions, shard_table
 from triform.systems.clip.trained import Trained
-from triform.tasks.contrastive.images import ResizedImages
+from triform.tasks.contrastive.images import ResizedImages, resize
 from triform.tasks.contrastive.text_inputs import TokenInputs
 
 __all__ = ["System", "Trained", "analyze", "classify", "evaluate"]
 
 MAX_EVALUATED = 1000
 """Images of a split that are evaluated during training, at most."""
-NUM_SAMPLES = 12
+NUM_SAMPLES, SAMPLE_SIDE = 12, 96
 
 
 class System(EngineSystem[Config]):
@@ -213,7 +213,9 @@ class System(EngineSystem[Config]):
         images = self.clip.encode_images(batch["images"][:NUM_SAMPLES].to(self.device))
         texts = self.clip.encode_texts(batch["texts"][:, 0].to(self.device))
         best = image_text_logits(images, texts, 1.0).argmax(1).tolist()
-        shown = [table.images.image(int(row)) for row in batches.rows[:NUM_SAMPLES]]
+        shown = [
+            resize(table.images.image(int(row)), SAMPLE_SIDE) for row in batches.rows[:NUM_SAMPLES]
+        ]
         with atomic_write(folder / f"{step:06d}.png") as stream:
             contact_sheet(shown, [captions[each] for each in best], 4).save(stream, "PNG")
 

@@ -19,7 +19,7 @@ from triform.pretrained.image_text import ImageTextModel, load_image_text_model
 from triform.pretrained.named_models import TEXT_ENCODER, select_model
 from triform.pretrained.shipped_weights import names as shipped_names
 from triform.pretrained.text_encoder import load_text_encoder
-from triform.systems.clip.config import DEFAULT_MODEL, TRANSFORMER, Config, _ModelChoice
+from triform.systems.clip.config import DEFAULT_MODEL, TRANSFORMER, Config, ModelChoice
 from triform.systems.clip.model import CLIP
 from triform.tasks.contrastive.images import resize, to_tensor
 from triform.tasks.contrastive.text_inputs import EmbeddingInputs, TextInputs, TokenInputs
@@ -91,7 +91,7 @@ class Trained(TrainedModel[Config]):
         return self.clip.encode_texts(self.text_inputs(texts).to(self.device)).cpu()
 
 
-def load_model(settings: _ModelChoice) -> ImageTextModel:
+def load_model(settings: ModelChoice) -> ImageTextModel:
     """Load the model that settings name: a pretrained one, or one that was trained here.
 
     Raises:
