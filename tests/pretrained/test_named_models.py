@@ -89,6 +89,7 @@ BY_THE_USER = {
     ("retrieval/system.py", "__init__"): "settings of train, see Config.named_models",
     ("retrieval/documented/embed_images.py", "embed"): "--image_encoder",
     ("captioner/encoders.py", "load_encoder"): "settings of train, or what load_frozen selected",
+    ("clip/data.py", "make_text_inputs"): "settings of train, see Config.named_models",
 }
 """Functions that load an encoder without asking `select_model`: whose word the name is."""
 

@@ -61,7 +61,7 @@ def test_fine_tuning_begins_with_the_weights_of_a_frozen_run(flags: list[str]) -
     before = checkpoint.load(BEST)
     config = parse(Config, [*flags, *FINE_TUNE, "--resume_from", BEST])
     system = System(config)
-    session = Session(system, config)
+    session = Session(system)
     start = {key: value.clone() for key, value in system.captioner.state_dict().items()}
     for key, value in before["networks"]["captioner"].items():
         assert torch.equal(start[key], value), key

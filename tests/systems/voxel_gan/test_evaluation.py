@@ -1,12 +1,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from triform.geometry.mesh import Mesh
 from triform.metrics.voxel import pairwise_iou
+from triform.systems.voxel_gan import evaluation
 from triform.systems.voxel_gan.config import EvaluateConfig
 from triform.systems.voxel_gan.evaluation import evaluate, measure_reconstruction
+from triform.systems.voxel_gan.generation import connected_mesh
 
 
 def test_report_of_a_tiny_model(tiny_run: Path, workspace: Path, tmp_path: Path) -> None:
@@ -50,6 +54,9 @@ class FakeGenerator:
     def conditions(self, prompts: list[str]) -> torch.Tensor:
         return torch.zeros(len(prompts), 1)
 
+    def mesh(self, probabilities: np.ndarray) -> Mesh:
+        return connected_mesh(probabilities)
+
 
 class DropsOne(Perfect):
     """A model that loses the first occupied voxel of each shape."""
@@ -66,9 +73,24 @@ def test_reconstruction_by_hand(tiny_dataset, monkeypatch) -> None:
     monkeypatch.setattr(
         type(tiny_dataset), "rows", lambda self, s: train[::2] if s == "train" else train[1::2]
     )
+    scored = []
+
+    def score(mesh, target):
+        scored.append((mesh.volume, target))
+        return {"fine_iou": 0.25 * len(scored)}
+
+    monkeypatch.setattr(evaluation, "score_reconstruction", score)
     generator = FakeGenerator()
     generator.trained = DropsOne()
     measured = measure_reconstruction(generator, tiny_dataset)  # type: ignore[arg-type]
+    assert len(scored) == measured["objects"] == measured["fine_truth"]["objects"]
+    expected = 0.25 * np.arange(1, len(scored) + 1)
+    assert measured["fine_truth"]["fine_iou"] == round(expected.mean(), 4)
+    for (volume, target), row in zip(scored, train[1::2], strict=True):
+        assert volume > 0
+        np.testing.assert_array_equal(
+            target.vertices, tiny_dataset.table.shapes[row].load().vertices
+        )
     counts = tiny_dataset.voxels(train[1::2]).flatten(1).sum(1)
     iou = (counts - 1) / counts
     assert measured["iou_mean"] == round(float(iou.mean()), 4)
@@ -81,6 +103,7 @@ def test_nearest_training_shape_is_the_nearest(tiny_dataset, monkeypatch) -> Non
         monkeypatch.setattr(
             type(tiny_dataset), "rows", lambda self, s: train[::2] if s == "train" else train[1::2]
         )
+    monkeypatch.setattr(evaluation, "score_reconstruction", lambda mesh, target: {})
     measured = measure_reconstruction(FakeGenerator(), tiny_dataset)  # type: ignore[arg-type]
     assert measured["iou_mean"] == measured["share_good"] == 1
     test, known = (tiny_dataset.voxels(tiny_dataset.rows(s)) for s in ("test", "train"))

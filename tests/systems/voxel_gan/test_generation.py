@@ -188,7 +188,7 @@ def test_the_command_answers_with_json(
         "--prompt",
         "a chair",
         "--level",
-        "0.2",
+        "0.05",
         "--num_steps",
         "2",
         "--output",

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from triform.base.files import atomic_write
 from triform.engine.checkpoints.checkpoint import load_weights
 from triform.engine.protocol import Context
 from triform.systems.voxel_gan.iou_folders import IoUFolders, iou_class
@@ -32,7 +33,8 @@ def test_a_run_is_filed_by_its_epochs_and_at_the_end_by_its_best(tmp_path: Path)
 
     def epoch(number: int, iou: float, *, is_best: bool) -> Context:
         if is_best:
-            (checkpoints / "best.pth").write_bytes(b"epoch %d" % number)
+            with atomic_write(checkpoints / "best.pth") as file:  # as the engine does
+                file.write(b"epoch %d" % number)
         return Context(
             system=None,
             run_dir=run,

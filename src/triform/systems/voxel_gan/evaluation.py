@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from triform.base.files import atomic_write
-from triform.geometry.mesh import MeshError
+from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.intervals import mcnemar_exact, mean_and_interval, share_interval
@@ -39,6 +39,7 @@ from triform.systems.voxel_gan.generation import (
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
 from triform.systems.voxel_gan.sample_images import draw_mesh
+from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 
 BATCH_SIZE = 16
 MAX_SHEET_SHAPES = 60
@@ -82,15 +83,16 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
 
 
 def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> dict[str, Any]:
-    """IoU at p > 0.5 of held-out (test) shapes, beside that of the nearest training shape.
+    """Reconstruction of held-out (test) shapes, beside the nearest training shape.
 
-    The nearest training shape, found at 32^3 and compared at the full resolution, is the result of
-    a model that only memorizes.
+    IoU at p > 0.5 on the model's own voxels. The nearest training shape, found at 32^3 and compared
+    at the full resolution, is the result of a model that only memorizes. `fine_truth` compares the
+    meshes with the true ones, see `tasks.shape_generation.reconstruction`.
     """
     test, train = dataset.rows("test"), dataset.rows("train")
     if not len(test) or not len(train):
         return {}
-    model_iou, nearest_iou = [], []
+    model_iou, nearest_iou, fine_scores = [], [], []
     train_inputs = torch.cat(_classifier_inputs(dataset, train))
     for start in range(0, len(test), BATCH_SIZE):
         rows = test[start : start + BATCH_SIZE]
@@ -101,6 +103,9 @@ def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> 
             voxels.to(generator.trained.device), cond
         ).cpu()
         model_iou.append(voxel_iou(reconstructions[:, None], voxels))
+        for row, probabilities in zip(rows, reconstructions.numpy(), strict=True):
+            mesh = _mesh_or_none(generator, probabilities)
+            fine_scores.append(score_reconstruction(mesh, dataset.table.shapes[row].load()))
         nearest = pairwise_iou(classifier_input(voxels), train_inputs).argmax(1).numpy()
         nearest_iou.append(voxel_iou(dataset.voxels(train[nearest]), voxels))
     iou, baseline = torch.cat(model_iou), torch.cat(nearest_iou)
@@ -115,7 +120,16 @@ def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> 
         "nearest_training_shape_iou_mean": round(float(baseline.mean()), 4),
         "nearest_training_shape_iou_mean_interval": _mean_interval(baseline),
         "nearest_training_shape_iou_median": round(float(baseline.median()), 4),
+        "fine_truth": summarize(fine_scores),
     }
+
+
+def _mesh_or_none(generator: ShapeGenerator, probabilities: np.ndarray) -> Mesh | None:
+    """The surface of probabilities (R, R, R); None where they have none."""
+    try:
+        return generator.mesh(probabilities)
+    except MeshError:
+        return None
 
 
 def measure_generation(

@@ -290,7 +290,7 @@ def test_wrong_folders_and_files_are_one_line(settings, data, tmp_path):
     refused(lambda: submit(settings(model)), "0041.stl")
     flat = Mesh(np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), np.array([[0, 1, 2]]))
     save_mesh(flat, mesh)
-    refused(lambda: submit(settings(model)), "0041.stl", "no area")
+    refused(lambda: submit(settings(model)), "0041.stl", "without an area")
     mesh.write_bytes(whole)
     (data / "gallery_image_for_mesh" / "photo.png").write_bytes(query.read_bytes())
     refused(lambda: submit(settings(model)), "photo.png", "ID_VIEW.png")
