@@ -134,6 +134,21 @@ def test_best_is_the_best_and_holds_the_averages(tmp_path: Path) -> None:
     assert not torch.equal(state["networks"]["model"]["0.weight"], actual[1])
 
 
+def test_a_run_has_a_card_from_the_beginning(tmp_path: Path) -> None:
+    """Also one that is killed says what it is."""
+
+    class Card(Hook):
+        text = ""
+
+        def on_epoch_end(self, context: Context) -> None:
+            self.text = (context.run_dir / "MODEL_CARD.md").read_text()
+
+    toy, hook = Supervised(toy_config(tmp_path, {"training.epochs": 1})), Card()
+    toy.hooks = [hook]
+    fit(toy)
+    assert "supervised" in hook.text and "epochs done" not in hook.text
+
+
 def test_a_lower_learning_rate_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Once for each reduction, and not where the value improves."""
     changes = {"scheduler.type": "ReduceLROnPlateau", "scheduler.patience": 0}
