@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -369,7 +369,7 @@ def test_what_cannot_be_resumed_is_one_line(tmp_path: Path) -> None:
 def test_metadata_must_be_the_same_but_for_what_may_vary(tmp_path: Path) -> None:
     class Described(Supervised):
         variable_metadata = ("captions",)
-        described: dict[str, Any] = {"classes": ["a"], "captions": ["b"]}
+        described: ClassVar[dict[str, Any]] = {"classes": ["a"], "captions": ["b"]}
 
         def metadata(self) -> dict[str, Any]:
             return self.described
