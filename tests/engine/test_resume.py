@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -364,3 +364,20 @@ def test_what_cannot_be_resumed_is_one_line(tmp_path: Path) -> None:
     ) as caught:
         fit(wider)
     assert "\n" not in str(caught.value)
+
+
+def test_metadata_must_be_the_same_but_for_what_may_vary(tmp_path: Path) -> None:
+    class Described(Supervised):
+        variable_metadata = ("captions",)
+        described: ClassVar[dict[str, Any]] = {"classes": ["a"], "captions": ["b"]}
+
+        def metadata(self) -> dict[str, Any]:
+            return self.described
+
+    result = fit(Described(toy_config(tmp_path)))
+    resumed = toy_config(tmp_path, {"training.resume_from": str(result.run_dir)})
+    Described.described = {"classes": ["a"], "captions": ["c"]}
+    fit(Described(resumed))
+    Described.described = {"classes": ["d"], "captions": ["b"]}
+    with pytest.raises(UserError, match="trained with another classes"):
+        fit(Described(resumed))

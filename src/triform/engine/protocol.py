@@ -88,6 +88,7 @@ class System(ABC, Generic[ConfigT]):
         name: Name on the command line and of the folder of its runs.
         monitor: The metric of `evaluate` that selects the best weights.
         monitor_mode: Whether lower or higher is better.
+        variable_metadata: Names of metadata that may differ where a run is resumed.
         networks: Trained networks: moved to the device, saved, averaged. `step` must call them
             (`self.networks["model"](x)`), because distributed training synchronises there.
         frozen: Networks that are neither trained nor saved; always in evaluation mode.
@@ -105,6 +106,7 @@ class System(ABC, Generic[ConfigT]):
     name: ClassVar[str]
     monitor: str = "val/loss"
     monitor_mode: Literal["min", "max"] = "min"
+    variable_metadata: ClassVar[Sequence[str]] = ()
 
     def __init__(self, config: ConfigT):
         pick_device(config.device)  # a wrong name is refused before data is read
@@ -147,7 +149,7 @@ class System(ABC, Generic[ConfigT]):
 
         Returns:
             Plain data (strings, numbers, lists, dicts), such as class names or a vocabulary.
-            A resumed run must have the same.
+            A resumed run must have the same, but for names in `variable_metadata`.
         """
         return {}
 

@@ -65,7 +65,11 @@ def check_resumable(state: Mapping[str, Any], system: System[Any], config: Syste
     source = config.training.resume_from
     if state["system"] != system.name:
         raise UserError(f"{source}: a checkpoint of {state['system']}, not of {system.name}")
-    other = differences(state["metadata"], system.metadata())
+    saved, current = (
+        {name: value for name, value in data.items() if name not in system.variable_metadata}
+        for data in (state["metadata"], system.metadata())
+    )
+    other = differences(saved, current)
     if other:
         name, (old, new) = next(iter(other.items()))
         raise UserError(

@@ -145,10 +145,10 @@ class VoxelBatches:
         self.dataset, self.rows = dataset, rows
         self.mirror, self.prompt_dropout = mirror, prompt_dropout
         variants = [caption_variants(dataset.captions[i]) for i in dataset.shape_index[rows]]
-        distinct_texts = list(dict.fromkeys(text for texts in variants for text in texts))
-        index_of = {text: index for index, text in enumerate(distinct_texts)}
+        self.texts = list(dict.fromkeys(text for texts in variants for text in texts))
+        index_of = {text: index for index, text in enumerate(self.texts)}
         self.variant_indices = [[index_of[text] for text in texts] for texts in variants]
-        self.cond = embed_conditions(encoder, distinct_texts, cond_dim)
+        self.cond = embed_conditions(encoder, self.texts, cond_dim)
 
     def __len__(self) -> int:
         return len(self.rows)

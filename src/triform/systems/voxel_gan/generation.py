@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from triform.base.errors import UsageError, UserError
 from triform.base.files import read_regular
 from triform.base.logging import NOTICE, get_logger
+from triform.base.printable import shorten
 from triform.base.seeding import generator
 from triform.geometry.format_units import axis_of_format, mesh_for_format
 from triform.geometry.io.export import SUFFIXES, save_mesh
@@ -31,6 +33,7 @@ from triform.geometry.voxels.surface import (
 from triform.images.contact_sheet import save_contact_sheet
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
+from triform.systems.voxel_gan.caption_distance import ENCODER, MAX_DISTANCE, nearest_captions
 from triform.systems.voxel_gan.conditioning import embed_conditions
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.sample_images import draw_mesh
@@ -41,6 +44,8 @@ logger = get_logger(__name__)
 MAX_PROMPT_BYTES = 10_000_000
 
 BATCH_SIZE = 8
+MAX_NAMED = 5
+"""Unknown prompts that a warning names; the others are counted."""
 MAX_RETURNED_BYTES = 2**30
 """Memory for meshes that are returned; thousands of shapes are in their files only."""
 MIN_VOXELS = 8
@@ -64,7 +69,46 @@ class ShapeGenerator:
         self.settings = settings
         self.trained = Trained.choose(settings.checkpoint, settings.device)
         self.trained.check(settings.settings_to_compare)
-        self._encoder: TextEncoder | None = None
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text encoder of the training, loaded when a text needs it."""
+        name = select_model(
+            self.settings.text_encoder,
+            self.trained.model.text_encoder,
+            "text encoder",
+            source=self.trained.source,
+        )
+        return load_text_encoder(name)
+
+    def warn_of_unknown(self, prompts: list[str]) -> None:
+        """Name the prompts that are far from all training captions, if the weights hold those.
+
+        Raises:
+            UserError: The captions in the file cannot be read.
+        """
+        captions = self.trained.metadata.get("captions")
+        texts = list(dict.fromkeys(prompt for prompt in prompts if prompt.strip()))
+        if not captions or not texts or self.encoder.name != ENCODER:
+            return
+        embeddings = embed_conditions(self.encoder, texts, self.trained.model.cond_dim)
+        try:
+            nearest = nearest_captions(embeddings[:, : self.encoder.dim].numpy(), captions)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.trained.source}: its captions cannot be read") from error
+        unknown = [
+            f"{shorten(text)!r} (nearest {shorten(caption)!r}, distance {distance:.2f})"
+            for text, distance, caption in zip(texts, *nearest, strict=True)
+            if distance > MAX_DISTANCE
+        ]
+        if unknown:
+            more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
+            logger.warning(
+                "far from every training caption (distance above %g), so expect debris: %s%s",
+                MAX_DISTANCE,
+                ", ".join(unknown[:MAX_NAMED]),
+                more,
+            )
 
     def conditions(self, prompts: list[str]) -> Tensor:
         """Conditions (N, c); an empty prompt is the zero vector and needs no encoder."""
@@ -72,16 +116,8 @@ class ShapeGenerator:
         cond = torch.zeros(len(prompts), model.cond_dim)
         nonempty = [row for row, prompt in enumerate(prompts) if prompt.strip()]
         if nonempty:
-            if self._encoder is None:
-                name = select_model(
-                    self.settings.text_encoder,
-                    model.text_encoder,
-                    "text encoder",
-                    source=self.trained.source,
-                )
-                self._encoder = load_text_encoder(name)
             texts = [prompts[row] for row in nonempty]
-            cond[nonempty] = embed_conditions(self._encoder, texts, model.cond_dim)
+            cond[nonempty] = embed_conditions(self.encoder, texts, model.cond_dim)
         return cond.to(self.trained.device)
 
     def generate(self, requests: list[Request]) -> Iterator[np.ndarray]:
@@ -152,6 +188,7 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
     for folder in {file.parent for files in paths for file in files}:
         folder.mkdir(parents=True, exist_ok=True)
     shapes = ShapeGenerator(settings)
+    shapes.warn_of_unknown([request.prompt for request in requests])
     rows: list[dict[str, Any]] = []
     images: list[np.ndarray] = []
     shown: list[Mesh] = []

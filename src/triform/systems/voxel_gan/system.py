@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from triform.engine.update import Update
 from triform.metrics.voxel import voxel_iou
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.voxel_gan.analysis import analyze
+from triform.systems.voxel_gan.caption_distance import training_captions
 from triform.systems.voxel_gan.classifier import train_classifier
 from triform.systems.voxel_gan.config import Config
 from triform.systems.voxel_gan.data import VoxelBatches, VoxelDataset, load_voxel_dataset
@@ -51,6 +53,7 @@ class System(EngineSystem[Config]):
     loader: EpochLoader
     monitor = "val/iou"
     monitor_mode = "max"
+    variable_metadata = ("captions",)
 
     def __init__(self, config: Config, dataset: VoxelDataset | None = None):
         super().__init__(config)
@@ -96,6 +99,11 @@ class System(EngineSystem[Config]):
             self.networks["prior"] = self.prior
             self.optimizers["prior"] = adamw(self.prior.parameters(), training, training.prior_lr)
         self.hooks = [IoUFolders()]
+        train = self.splits["train"]
+        self.captions = training_captions(encoder, train.texts, train.cond.numpy())
+
+    def metadata(self) -> dict[str, Any]:
+        return {"captions": self.captions}
 
     def condition(self, cond: Tensor) -> Tensor:
         """Conditions (B, c) for the decoder."""

@@ -1,0 +1,169 @@
+"""How well the distance to the training captions tells unknown prompts from known ones.
+
+The training split of the preset `furniture` gives the captions. Known prompts are captions of its
+other splits that are no training text; unknown ones are names of furniture in other languages,
+Unicode's names of animals, food and faces, sentences of Python's documentation, random letters. The
+validation split and half of the unknown ones select the threshold, the others measure it. The
+first call voxelizes the shapes, because near copies are in one split.
+"""
+
+import argparse
+import inspect
+import json
+import math
+import os
+import random
+import socket
+import statistics
+import threading
+import unicodedata
+import zlib
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+
+import triform.systems.voxel_gan
+from triform.base.checksum import file_sha256
+from triform.base.files import atomic_write
+from triform.base.paths import cache_dir
+from triform.base.settings.config import parse
+from triform.datasets.listing import list_shapes
+from triform.datasets.load import load_dataset
+from triform.pretrained.shipped_weights import CHECKSUMS, FOLDER
+from triform.pretrained.text_encoder import embed_texts, load_text_encoder
+from triform.systems.voxel_gan.caption_distance import (
+    ENCODER,
+    MAX_DISTANCE,
+    nearest_captions,
+    training_captions,
+)
+from triform.systems.voxel_gan.conditioning import caption_variants
+from triform.systems.voxel_gan.config import Config
+from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
+
+SYSTEM = "voxel_gan"
+FALSE_ALARMS = 0.02
+"""Share of the validation captions of real objects that may be beyond the threshold."""
+LANGUAGES = ("ru", "de", "fr", "tr", "ja", "zh_CN")
+MAX_PER_KIND = 240
+SYMBOLS = {
+    "animals": range(0x1F400, 0x1F440),
+    "plants and food": range(0x1F330, 0x1F380),
+    "faces": range(0x1F600, 0x1F650),
+}
+MODULES = (inspect, json, math, os, random, socket, statistics, threading)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def captions_of(dataset: VoxelDataset, split: str, *, parametric: bool) -> set[str]:
+    """Captions of a split of the parametric or of the real shapes."""
+    return {
+        caption
+        for row in dataset.rows(split)
+        if (dataset.table.shapes[row].source == "testdataset") == parametric
+        for caption in dataset.captions[row]
+    }
+
+
+def unknown_prompts(download_path: str) -> dict[str, list[str]]:
+    """Prompts of every unknown kind."""
+    rng = random.Random(0)
+    prompts: dict[str, set[str]] = {}
+    shapes = list_shapes(load_dataset("sweethome3d", download_path))
+    english = {caption.lower() for shape in shapes for caption in shape.english}
+    for shape in shapes:
+        for caption, language in zip(shape.captions, shape.languages, strict=True):
+            # A name that was left in English is no other language.
+            if language in LANGUAGES and caption.lower() not in english:
+                prompts.setdefault(language, set()).add(caption)
+    for kind, codes in SYMBOLS.items():
+        prompts[kind] = {unicodedata.name(chr(code)).lower() for code in codes}
+    prompts["documentation"] = {
+        line
+        for module in MODULES
+        for name, member in vars(module).items()
+        if callable(member) and not name.startswith("_")
+        if 20 < len(line := (inspect.getdoc(member) or "").partition("\n")[0]) < 100
+    }
+    prompts["random letters"] = {
+        " ".join(
+            "".join(rng.choices(LETTERS, k=rng.randint(3, 9))) for _ in range(rng.randint(1, 3))
+        )
+        for _ in range(MAX_PER_KIND)
+    }
+    return {kind: sample(texts) for kind, texts in prompts.items()}
+
+
+def sample(texts: set[str]) -> list[str]:
+    """At most `MAX_PER_KIND` of some texts, the same in every call."""
+    return random.Random(0).sample(sorted(texts), min(len(texts), MAX_PER_KIND))
+
+
+def write_metadata(captions: dict[str, object]) -> None:
+    """Put the captions into the metadata of the shipped weights; no tensor changes."""
+    path = FOLDER / f"{SYSTEM}.safetensors"
+    with safe_open(path, framework="pt") as file:
+        header = {**file.metadata(), "metadata": json.dumps({"captions": captions})}
+    content = save(load_file(path), header)
+    with atomic_write(path) as file:
+        file.write(content)
+    checksums = json.loads((FOLDER / CHECKSUMS).read_text("utf-8"))
+    checksums[SYSTEM] = file_sha256(path)
+    with atomic_write(FOLDER / CHECKSUMS, "w") as file:
+        file.write(json.dumps(checksums, indent=2, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--download_path", default="datasets")
+    parser.add_argument("--write", action="store_true", help="into the shipped weights, too")
+    args = parser.parse_args()
+    presets = Path(triform.systems.voxel_gan.__file__).with_name("presets")
+    flags = ["--config", "furniture", "--stretches", "0", "--download_path", args.download_path]
+    dataset = load_voxel_dataset(parse(Config, flags, presets).data)
+    encoder = load_text_encoder(ENCODER)
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return embed_texts(encoder, texts, cache_dir() / "embeddings")
+
+    groups = [dataset.captions[row] for row in dataset.rows("train")]
+    texts = list(dict.fromkeys(text for group in groups for text in caption_variants(group)))
+    captions = training_captions(encoder, texts, embed(texts))
+    size = len(json.dumps(captions))
+    print(f"{len(captions['texts'])} of {len(texts)} training texts, {size / 1000:.0f} KB")
+    if args.write:
+        write_metadata(captions)
+
+    known: dict[str, tuple[list[str], ...]] = {
+        name: tuple(
+            sample(captions_of(dataset, split, parametric=parametric) - set(texts))
+            for split in ("val", "test")
+        )
+        for name, parametric in (("captions, real", False), ("captions, parametric", True))
+    }
+    known |= {
+        f"3d model of, {name}": tuple([f"3d model of {text}" for text in half] for half in halves)
+        for name, halves in known.items()
+    }
+    prompts = known | {
+        kind: tuple([t for t in unknown if zlib.crc32(t.encode()) % 2 == half] for half in (0, 1))
+        for kind, unknown in unknown_prompts(args.download_path).items()
+    }
+    distances = {
+        kind: tuple(nearest_captions(embed(half), captions)[0] for half in halves)
+        for kind, halves in prompts.items()
+    }
+    selected = np.quantile(distances["captions, real"][0], 1 - FALSE_ALARMS)
+    print(f"threshold selected on the validation captions {selected:.3f}, in force {MAX_DISTANCE}")
+    for kind, halves in distances.items():
+        rates = [
+            f"{np.mean(half > MAX_DISTANCE):6.1%} of {len(half)} ({name})"
+            for half, name in zip(halves, ("selection", "test"), strict=True)
+        ]
+        print(f"{kind:36}{'false alarms' if kind in known else 'hits':14}{', '.join(rates)}")
+
+
+if __name__ == "__main__":
+    main()
