@@ -54,7 +54,7 @@ class Glb:
         accessor = {
             "componentType": kinds[values.dtype.str[1:]],
             "count": len(values),
-            "type": {0: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[
+            "type": {0: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}[
                 values.shape[1] if values.ndim == 2 else 0
             ],
         }

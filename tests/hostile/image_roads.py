@@ -22,7 +22,7 @@ from triform.images.read import on_background
 from triform.systems.captioner import trained as captioner
 from triform.systems.cycle_gan import trained as cycle_gan
 from triform.systems.retrieval.documented import embed_images
-from triform.systems.retrieval.gallery.entries import _image_entry, _only_images
+from triform.systems.retrieval.gallery.entries import list_entries
 from triform.systems.retrieval.gallery.search import read_queries
 from triform.systems.retrieval.verb_config import SearchConfig
 
@@ -83,8 +83,8 @@ def retrieval_image(path):
 
 
 def retrieval_gallery(path):
-    (found,) = _only_images(path.parent)
-    (image,) = _image_entry(path.parent, found).read().images
+    (entry,) = list_entries([str(path.parent)], "")
+    (image,) = entry.read().images
     return np.asarray(on_background(image))
 
 

@@ -65,7 +65,7 @@ def test_what_is_no_image_is_one_line(tmp_path, monkeypatch):
         "empty.png": (b"", "empty"),
         "text.png": (b"I am a chair", "damaged or no image; expected PNG"),
         "half.png": (whole[: len(whole) // 2], "damaged or no image"),
-        "vector.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image"),
+        "vector.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
     }
     for name, (data, message) in cases.items():
@@ -238,3 +238,18 @@ def test_images_are_opened_here_and_nowhere_else():
         "systems/retrieval/evaluation/hard_queries.py",
     }
     assert all("formats=" in line for lines in opened.values() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\xabKTX 20\xbb\r\n\x1a\n", "a KTX texture"),
+        (b"DDS |\0\0\0", "a DDS texture"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"<!DOCTYPE html><p>404", "a web page in place of an image"),
+    ],
+)
+def test_other_kinds_are_named_and_not_called_damaged(data, kind):
+    with pytest.raises(UserError, match=f"^a.png: {kind}, which is not read; save it as PNG or"):
+        read_image(data, "a.png")

@@ -60,6 +60,23 @@ LARGEST_PLAIN = 2**24
 # The header of a TIFF, and the fewest tags of an image.
 SHORTEST_TIFF = 100
 WHITE = (255, 255, 255)
+# Files that are named by what they are in place of "damaged".
+_OTHER_KINDS = {
+    b"\xabKTX": "a KTX texture",
+    b"DDS ": "a DDS texture",
+    b"8BPS": "a Photoshop file",
+    b"\x76\x2f\x31\x01": "an OpenEXR image",
+    b"#?RADIANCE": "a Radiance HDR image",
+    b"\0\0\0\x0cJXL ": "a JPEG XL image",
+    b"\xff\x0a": "a JPEG XL image",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 image",
+    b"%PDF": "a PDF document",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file, perhaps an SVG drawing",
+    b"<!DOCTYPE html": "a web page in place of an image",
+    b"<html": "a web page in place of an image",
+    b"version https://git-lfs": "a pointer of Git LFS in place of an image",
+}
 # What turns an image upright, by EXIF's number of how the camera was held.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -165,6 +182,8 @@ def _header(data: bytes, name: str, kinds: Sequence[str]) -> Header:
     if not data:
         raise UserError(f"{name}: the file is empty, expected an image")
     header = Header(data, is_tga=name.lower().endswith(".tga"))
+    if other := next((kind for start, kind in _OTHER_KINDS.items() if data.startswith(start)), ""):
+        raise UserError(f"{name}: {other}, which is not read; save it as PNG or JPEG")
     if header.kind not in kinds:
         raise UserError(f"{name}: damaged or no image; expected {', '.join(kinds)}")
     return header

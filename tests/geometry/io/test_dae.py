@@ -184,3 +184,15 @@ def test_promised_faces_that_are_missing_are_said(caplog):
         compare(load_mesh(data, "dae"))
     (record,) = caplog.records
     assert "2 promised faces that the file does not have" in record.getMessage()
+
+
+def test_polygons_with_holes_are_said(caplog):
+    hole = "<ph><p>0 1 2</p><h>0 1 2</h></ph>"
+    rows = "".join(f"<p>{' '.join(map(str, row))}</p>" for row in QUAD_ROWS)
+    with caplog.at_level(logging.WARNING):
+        compare(
+            load_mesh(dae(primitive=f'<polygons count="7">{INPUT}{rows}{hole}</polygons>'), "dae")
+        )
+    assert caplog.records[-1].getMessage() == "mesh: left out: 1 polygon with holes"
+    with pytest.raises(MeshError, match="no faces in it: 1 polygon with holes"):
+        load_mesh(dae(primitive=f'<polygons count="1">{INPUT}{hole}</polygons>'), "dae")

@@ -215,7 +215,7 @@ def test_the_true_reason(changes, reason):
         load_mesh(data, "glb")
 
 
-def test_skins_are_said(caplog):
+def test_skins_without_joints_are_said(caplog):
     def edit(file):
         file.tree["skins"] = [{"joints": [0]}]
         file.tree["nodes"][0]["skin"] = 0

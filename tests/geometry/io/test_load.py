@@ -193,6 +193,7 @@ def test_what_downloads_leave_in_place_of_a_model(file_type):
         (pointer, "a pointer of Git LFS"),
         (b"\n<!DOCTYPE html><html>404</html>", "a web page"),
         (b"\x1f\x8b\x08" + bytes(20), "compressed by gzip|gzip file|ends in the middle"),
+        (b"PK\x03\x04" + bytes(100), "a ZIP archive|no 3MF file"),
     ):
         with pytest.raises(MeshError, match=reason):
             load_mesh(data, file_type)

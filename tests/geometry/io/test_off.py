@@ -23,9 +23,11 @@ def test_counts_are_not_believed():
         read_off(b"OFF 3 9 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2")
 
 
-def test_mixed_colors_of_faces_are_left_out():
+def test_faces_without_a_color_among_colored_ones_are_grey(caplog):
     text = b"OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2 255 0 0\n3 0 2 1\n"
-    assert read_off(text).face_colors is None
+    assert read_off(text).face_colors.tolist() == [[255, 0, 0], [200, 200, 200]]
+    assert read_off(text.replace(b"255 0 0", b"7"), "a").face_colors is None
+    assert "a: left out: 1 colour of faces by their number in a map" in caplog.text
 
 
 def test_normals_stand_between_a_vertex_and_its_color():
@@ -150,5 +152,5 @@ def test_lines_behind_the_promised_faces_are_counted(caplog):
     mesh = read_off(f"OFF\n8 4 0\n{BOX}# end\n".encode(), "box.off")
     assert len(mesh.faces) == 8
     assert [record.getMessage() for record in caplog.records] == [
-        "box.off: 2 lines behind the 4 faces that it promises are left out"
+        "box.off: left out: 2 lines behind the 4 faces that it promises"
     ]

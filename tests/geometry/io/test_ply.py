@@ -135,6 +135,8 @@ def test_strips_restart_and_keep_their_winding():
     around, low, high = "4 0 5 1 6 2 7 3 4 0", "0 3 1 2", "4 5 7 6"
     compare(load_mesh(strips([around, low, high]), "ply"))
     compare(load_mesh(strips([f"{around} -1 {low} -1 {high}"]), "ply"))
+    unsigned = strips([f"{around} 4294967295 {low} 4294967295 {high}"], "uint")
+    compare(load_mesh(unsigned, "ply"))
     with pytest.raises(MeshError, match="strips use vertex 8, but there are 8"):
         load_mesh(strips(["0 1 8"]), "ply")
 

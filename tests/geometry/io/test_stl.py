@@ -133,3 +133,8 @@ def test_a_box_that_was_cut_between_faces_is_no_wrong_count():
     for kept in range(4, 12):
         with pytest.raises(MeshError, match="cut off"):
             load_mesh(stl(body=whole[: 50 * kept]), "stl")
+
+
+def test_a_solid_whose_name_has_words_of_the_format():
+    named = stl_text().replace(b"solid", b"solid facet of the outer loop", 1)
+    compare(load_mesh(named, "stl"))

@@ -224,3 +224,10 @@ def test_what_is_left_out_is_said(caplog):
         "1 object of the type support, 2 references to an object that is not in the file"
         in record.getMessage()
     )
+
+
+def test_colors_that_slicers_paint_are_said(caplog):
+    painted = object_3mf(1, triangle=lambda face: 'paint_color="4"' if face < 5 else "")
+    with caplog.at_level(logging.WARNING):
+        compare(load_mesh(threemf(model(painted)), "3mf"))
+    assert "left out: 5 painted triangles" in caplog.text

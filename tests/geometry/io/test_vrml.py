@@ -372,3 +372,24 @@ def test_an_outline_keeps_its_side_where_the_line_bends_back():
     x_axes = [(0, -1), (slant, -slant), (slant, -slant), (slant, -slant), (1, 0)]
     for ring, position, axis in zip(swept, spine, x_axes, strict=True):
         np.testing.assert_allclose(ring[:, :2] - position[:2], section[:, :1] * axis, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        ('Inline { url "gone.wrl" }', "1 Inline node whose file is not in the folder"),
+        ('EXTERNPROTO Q [] "q.wrl" Q {} Q {}', "2 nodes of the unknown kind Q"),
+        (f"Switch {{ choice {faces(SQUARE)} }}", "1 Switch node without a choice"),
+        (
+            faces(SQUARE, "appearance Appearance { texture PixelTexture { image 1 1 1 0 } }"),
+            "1 texture by the node PixelTexture",
+        ),
+        (
+            2 * faces(SQUARE, 'appearance Appearance { texture ImageTexture { url "a.png" } }'),
+            "without its texture a.png: not in the folder of the model",
+        ),
+    ],
+)
+def test_what_is_left_out_is_said_once(text, left_out, caplog):
+    load(f"Viewpoint {{}} NavigationInfo {{}} {text} {faces(SQUARE)}")
+    assert caplog.text.count(left_out) == 1 and len(caplog.records) == 1

@@ -140,7 +140,11 @@ class _Reader:
         if not isinstance(primitive, (TriangleSet, Polylist)):
             self.left_out.add("primitive{s} of lines")
             return None
+        holes = sum(1 for child in primitive.xmlnode if str(child.tag).endswith("}ph"))
+        self.left_out.add("polygon{s} with holes", holes)
         index = primitive.index
+        if holes and not len(index):
+            return None
         if index is None or not len(index) or primitive.vertex is None:
             self.left_out.add("primitive{s} without faces")
             return None
@@ -154,7 +158,7 @@ class _Reader:
             raise MeshError(
                 f"damaged: polygons have {sizes.sum()} corners, but there are {len(corners)}"
             )
-        self._check_count(primitive, len(sizes))
+        self._check_count(primitive, len(sizes) + holes)
         self.left_out.add("face{s} of fewer than three corners", int((sizes < 3).sum()))
         triangles, _ = triangulate(vertices, corners[: sizes.sum()], sizes)
         if not len(triangles):

@@ -223,6 +223,8 @@ def _check_content(start: bytes, file_type: str) -> None:
         raise MeshError("a web page in place of the model; download it again")
     if start.startswith(b"\x1f\x8b") and file_type != "wrl":
         raise MeshError("compressed by gzip; unpack it first")
+    if start.startswith(b"pk\x03\x04") and file_type != "3mf":
+        raise MeshError("a ZIP archive in place of the model; unpack it first")
 
 
 def _read_parts(

@@ -9,17 +9,17 @@ from itertools import islice
 
 import numpy as np
 
-from triform.base.logging import get_logger
+from triform.geometry.colors import UNCOLORED
+from triform.geometry.io.parts import LeftOut
 from triform.geometry.io.polygons import triangulate
 from triform.geometry.io.text import normalize_text
 from triform.geometry.mesh import Mesh, MeshError
-
-logger = get_logger(__name__)
 
 # Many files of ModelNet have the counts on the first line without a space: "OFF490 518 0".
 _HEADER = re.compile(rb"((?:ST|C|N|4|n)*)(?:OFF|off|Off)(?![A-Za-z])")
 # Lengths of a unit vector that was written with few digits.
 MIN_NORMAL, MAX_NORMAL = 0.98, 1.02
+NO_COLOR: list[bytes] = []  # one for all faces, of which there are millions
 
 
 def read_off(data: bytes, name: str = "model") -> Mesh:
@@ -40,7 +40,8 @@ def read_off(data: bytes, name: str = "model") -> Mesh:
     kind, num_vertices, num_faces, dimension = _read_header(rows)
     positions, corners, sizes = array("d"), array("q"), array("q")
     attributes: list[list[bytes]] = []
-    face_color_words: list[list[bytes]] | None = []
+    face_color_words: list[list[bytes]] = []
+    left_out = LeftOut()
     num_rows = 0
     try:
         for row in islice(rows, num_vertices):
@@ -60,7 +61,7 @@ def read_off(data: bytes, name: str = "model") -> Mesh:
                 raise ValueError(f"a face promises {count} corners and has {len(row) - 1}")
             corners.extend(map(int, row[1 : 1 + count]))
             sizes.append(count)
-            face_color_words = _append_color(face_color_words, row[1 + count : 4 + count])
+            face_color_words.append(row[1 + count : 4 + count] or NO_COLOR)
             num_rows += 1
         if num_rows < num_vertices + num_faces:
             raise ValueError(
@@ -76,16 +77,13 @@ def read_off(data: bytes, name: str = "model") -> Mesh:
                 + (f" and {num_faces} faces of less than three corners" if num_faces else "")
             )
         vertex_colors = _vertex_colors(attributes, kind)
-        face_colors = _parse_colors(face_color_words)[polygon] if face_color_words else None
+        face_colors = _face_colors(face_color_words, left_out)
+        face_colors = None if face_colors is None else face_colors[polygon]
     except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise MeshError(f"damaged OFF file: {error}") from None
-    if num_more := sum(1 for _ in rows):
-        logger.warning(
-            "%s: %d lines behind the %d faces that it promises are left out",
-            name,
-            num_more,
-            num_faces,
-        )
+    left_out.add(f"line{{s}} behind the {num_faces} faces that it promises", sum(1 for _ in rows))
+    left_out.add("face{s} of fewer than three corners", sum(1 for size in sizes if size < 3))
+    left_out.warn(name)
     mesh = Mesh(vertices, corner_indices[triangles], face_colors)
     if face_colors is None and vertex_colors is not None:
         mean_colors = vertex_colors[mesh.faces].mean(axis=1).astype(np.uint8)
@@ -151,12 +149,17 @@ def _are_normals(lengths: np.ndarray) -> bool:
     return bool((((lengths > MIN_NORMAL) & (lengths < MAX_NORMAL)) | (lengths == 0)).all())
 
 
-def _append_color(table: list[list[bytes]] | None, color: list[bytes]) -> list[list[bytes]] | None:
-    """Append a colour to a table, which becomes None once a colour is missing."""
-    if table is None or len(color) != 3:
+def _face_colors(words: list[list[bytes]], left_out: LeftOut) -> np.ndarray | None:
+    """Return (F, 3) uint8 colours of faces, grey where a face has none, or None without any."""
+    left_out.add(
+        "colour{s} of faces by their number in a map", sum(1 for row in words if len(row) == 1)
+    )
+    colored = [number for number, row in enumerate(words) if len(row) == 3]
+    if not colored:
         return None
-    table.append(color)
-    return table
+    colors = np.full((len(words), 3), UNCOLORED, dtype=np.uint8)
+    colors[colored] = _parse_colors([words[number] for number in colored])
+    return colors
 
 
 def _parse_colors(words: list[list[bytes]]) -> np.ndarray:

@@ -19,7 +19,7 @@ from triform.geometry.mesh import Mesh, MeshError, weld
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _HEADER_SIZE = 84
 # In lower case, which is searched much faster than either. Names of solids may hold any words.
-_SOLID_LINE = re.compile(rb"(?m)^[ \t]*(?:end[ \t]*)?solid\b(?:(?!\bfacet\b)[^\n])*")
+_SOLID_LINE = re.compile(rb"(?m)^[ \t]*(?:end[ \t]*)?solid\b(?:(?!\bfacet[ \t]+normal\b)[^\n])*")
 _WORDS = re.compile(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)|(end\s*loop)|end\s*facet|(facet)")
 
 _BLOCK_SIZE = 2**24

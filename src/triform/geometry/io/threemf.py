@@ -34,6 +34,8 @@ _KNOWN_EXTENSIONS = ("core", "material", "production", "slice", "trianglesets", 
 _MODEL_RELATION = "/3dmodel"
 _DEFAULT_MODEL = "/3d/3dmodel.model"
 _METRES = {"micron": 1e-6, "millimeter": 1e-3, "centimeter": 0.01, "inch": 0.0254, "foot": 0.3048}
+# Colours that slicers paint onto parts of a triangle, as numbers of their filaments.
+_PAINT = ("paint_color", "{http://schemas.slic3r.org/3mf/2017/06}mmu_segmentation")
 _WHITE = np.full(3, 255, dtype=np.uint8)
 _GREY = (*UNCOLORED, 255)
 # An object: the part file and the id within it.
@@ -71,6 +73,7 @@ class _Package:
     textures: dict[_Key, str] = field(default_factory=dict)
     build: list[tuple[_Key, np.ndarray]] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
+    num_painted: int = 0
 
 
 def read_3mf(data: bytes, *, name: str = "model") -> Mesh:
@@ -104,6 +107,7 @@ def read_3mf(data: bytes, *, name: str = "model") -> Mesh:
 
         textures = Textures(find, name)
         left_out = LeftOut()
+        left_out.add("painted triangle{s}, by filaments of a slicer", package.num_painted)
         mesh = concatenate(_build_meshes(package, root, textures, left_out))
     textures.report_problems()
     left_out.warn(name)
@@ -188,6 +192,7 @@ def _read_object(package: _Package, element: Any, part: str) -> None:
         properties = [(t.get("pid"), t.get("p1"), t.get("p2"), t.get("p3")) for t in triangles]
         if all(row == (None,) * 4 for row in properties):
             properties = []
+        package.num_painted += sum(1 for t in triangles if any(t.get(name) for name in _PAINT))
     package.objects[part, element.get("id", "")] = _Object(
         element.get("type", "model"),
         element.get("pid", ""),

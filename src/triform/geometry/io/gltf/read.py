@@ -20,6 +20,7 @@ from triform.geometry.io.gltf.document import (
     normalized,
 )
 from triform.geometry.io.gltf.materials import BaseColor, read_base_colors
+from triform.geometry.io.gltf.pose import Pose, joint_matrices, morphed, pose_of, skinned
 from triform.geometry.io.limits import MAX_CORNER_COUNT, MAX_INSTANCE_COUNT, check_tree
 from triform.geometry.io.parts import (
     LeftOut,
@@ -51,11 +52,11 @@ def read_gltf(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
     document = Document(data, textures)
     reader = _Reader(document)
     instances = reader.instances()
-    reader.check_corners({mesh for mesh, _ in instances})
+    reader.check_corners({pose for pose, _ in instances})
     base_colors = read_base_colors(document)
-    meshes = {mesh: reader.primitives(mesh, base_colors) for mesh, _ in dict(instances).items()}
-    check_face_count(sum(len(part.faces) for mesh, _ in instances for part in meshes[mesh]))
-    parts = [transform_mesh(part, matrix) for mesh, matrix in instances for part in meshes[mesh]]
+    meshes = {pose: reader.primitives(pose, base_colors) for pose, _ in dict(instances).items()}
+    check_face_count(sum(len(part.faces) for pose, _ in instances for part in meshes[pose]))
+    parts = [transform_mesh(part, matrix) for pose, matrix in instances for part in meshes[pose]]
     if not parts:
         raise reader.left_out.no_faces(reader.reason)
     textures.report_problems()
@@ -70,9 +71,11 @@ class _Reader:
         self.document = document
         self.left_out = LeftOut()
         self.reason = ""
+        self.world: dict[int, np.ndarray] = {}
+        self.joints: dict[int, np.ndarray | None] = {}
 
-    def instances(self) -> list[tuple[int, np.ndarray]]:
-        """Return the mesh and the matrix of every instance in the default scene."""
+    def instances(self) -> list[tuple[Pose, np.ndarray]]:
+        """Return the mesh, posed, and the matrix of every instance in the default scene."""
         document = self.document
         nodes, scenes = document.objects("nodes"), document.objects("scenes")
         children = {i: node.get("children", []) for i, node in enumerate(nodes)}
@@ -83,7 +86,7 @@ class _Reader:
             inner = {child for group in children.values() for child in group}
             default, roots = None, [i for i in children if i not in inner]
         check_tree(children | {"scene": roots}, "scene")
-        instances = []
+        instances: list[tuple[Pose, np.ndarray]] = []
         stack = [(root, np.eye(4)) for root in reversed(roots)]
         while stack:
             index, matrix = stack.pop()
@@ -91,18 +94,20 @@ class _Reader:
             if not node.get("extensions", {}).get("KHR_node_visibility", {}).get("visible", True):
                 self.left_out.add("hidden node{s}")
                 continue
-            matrix = matrix @ _node_matrix(node)
+            matrix = self.world[index] = matrix @ _node_matrix(node)
             if "mesh" in node:
-                document.object_at("meshes", node["mesh"])
-                if "skin" in node:
-                    self.left_out.add("pose{s} by a skin (the mesh is read as it was modelled)")
-                instances += [(node["mesh"], matrix @ local) for local in self._copies(node)]
+                pose = pose_of(document, node)
+                if "skin" in node and pose.skin is None:
+                    self.left_out.add("pose{s} by a skin whose mesh names no joints")
+                # The joints alone place what has a skin.
+                place = matrix if pose.skin is None else np.eye(4)
+                instances += [(pose, place @ local) for local in self._copies(node)]
                 if len(instances) > MAX_INSTANCE_COUNT:
                     raise MeshError(f"its scene has more than {MAX_INSTANCE_COUNT} parts")
             stack += [(child, matrix) for child in reversed(node.get("children", []))]
         num_meshes = len(document.objects("meshes"))
         self.reason = f"its scene places none of its {num_meshes} meshes" if num_meshes else ""
-        self._count_other_scenes(default, {mesh for mesh, _ in instances}, children)
+        self._count_other_scenes(default, {pose.mesh for pose, _ in instances}, children)
         return instances
 
     def _count_other_scenes(self, default: Any, used: set[int], children: dict[int, Any]) -> None:
@@ -153,15 +158,15 @@ class _Reader:
             raise MeshError(f"its meshes have more than {MAX_CORNER_COUNT} corners together")
         return self.document.accessor(index)
 
-    def check_corners(self, meshes: set[int]) -> None:
+    def check_corners(self, poses: set[Pose]) -> None:
         """Check the number of vertices and corners before any is read.
 
         Raises:
             MeshError: too many.
         """
         total = 0
-        for mesh in meshes:
-            for primitive in self.document.object_at("meshes", mesh)["primitives"]:
+        for pose in poses:
+            for primitive in self.document.object_at("meshes", pose.mesh)["primitives"]:
                 num_vertices = self._count(primitive.get("attributes", {}).get("POSITION"))
                 # With indices only the vertices that they use are kept.
                 num_corners = self._count(primitive.get("indices"))
@@ -177,10 +182,10 @@ class _Reader:
             raise MeshError(f"damaged: accessor {accessor} has {count!r} values")
         return count
 
-    def primitives(self, mesh: int, base_colors: list[BaseColor]) -> list[Mesh]:
+    def primitives(self, pose: Pose, base_colors: list[BaseColor]) -> list[Mesh]:
         """Read the triangles of a mesh; points and lines are counted as left out."""
         parts = []
-        for primitive in self.document.object_at("meshes", mesh)["primitives"]:
+        for primitive in self.document.object_at("meshes", pose.mesh)["primitives"]:
             mode = primitive.get("mode", _TRIANGLES)
             if mode == _POINTS:
                 self.left_out.add("primitive{s} of points")
@@ -191,18 +196,19 @@ class _Reader:
             elif "POSITION" not in primitive.get("attributes", {}):
                 self.left_out.add("primitive{s} without positions")
             else:
-                part = self._primitive(primitive, mode, base_colors)
+                part = self._primitive(primitive, mode, base_colors, pose)
                 parts += [] if part is None else [part]
         return parts
 
     def _primitive(
-        self, primitive: dict[str, Any], mode: int, base_colors: list[BaseColor]
+        self, primitive: dict[str, Any], mode: int, base_colors: list[BaseColor], pose: Pose
     ) -> Mesh | None:
         attributes, indices = self._attributes(primitive)
         positions = attributes("POSITION")
         if positions is None or positions.shape[1] != 3:
             self.left_out.add("primitive{s} without data")
             return None
+        positions = self._posed(positions, primitive, attributes, pose)
         faces = self._triangles(
             np.arange(len(positions)) if indices is None else indices.ravel(), mode
         )
@@ -224,6 +230,24 @@ class _Reader:
             base_color = base_colors[primitive["material"]]
         appearance = _appearance(base_color, attributes, corners)
         return colored_mesh(positions.astype(np.float64), faces, appearance)
+
+    def _posed(
+        self, positions: np.ndarray, primitive: dict[str, Any], attributes: Any, pose: Pose
+    ) -> np.ndarray:
+        """Return positions moved by morph targets, then by the joints of a skin."""
+        if pose.weights and "targets" in primitive:
+            positions = morphed(positions, primitive["targets"], pose.weights, self._values)
+        if pose.skin is None:
+            return positions
+        if pose.skin not in self.joints:
+            self.joints[pose.skin] = joint_matrices(
+                self.document, pose.skin, self.world, self._values
+            )
+        matrices = self.joints[pose.skin]
+        if matrices is None:
+            self.left_out.add("pose{s} by a skin whose joints are not in the scene")
+            return positions
+        return skinned(positions, matrices, attributes)
 
     def _attributes(self, primitive: dict[str, Any]) -> tuple[Any, np.ndarray | None]:
         """Return a reader of the primitive's attributes by name, and its indices or None."""

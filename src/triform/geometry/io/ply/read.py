@@ -100,6 +100,8 @@ def _triangles(
     if element.name.startswith("tristrip"):
         # Each row is a strip of its own, ended as within a row by -1.
         ends = np.cumsum(index.counts)
+        if index.declared in ("u1", "u2", "u4"):  # where it is the largest number of the type
+            corners[corners == np.iinfo(index.declared).max] = -1
         corners = np.insert(corners, ends, -1)
         triangles = strip_triangles(corners, restart=-1)
         if len(triangles) and triangles.max() >= len(vertices):

@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 
+from triform.base.printable import shorten
 from triform.geometry.appearance import Appearance, Material, concatenate_corners
 from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.io.limits import (
@@ -75,6 +76,17 @@ def gunzip(data: bytes) -> bytes:
     return b"".join(parts)
 
 
+# Nodes of VRML97 that have no surface of their own, or are read otherwise.
+_KNOWN_NODES = {
+    *("Anchor", "AudioClip", "Background", "Billboard", "Collision", "ColorInterpolator"),
+    *("CoordinateInterpolator", "CylinderSensor", "DirectionalLight", "Fog", "Group", "LOD"),
+    *("NavigationInfo", "NormalInterpolator", "OrientationInterpolator", "PlaneSensor"),
+    *("PointLight", "PositionInterpolator", "ProximitySensor", "ScalarInterpolator", "Script"),
+    *("Sound", "SphereSensor", "SpotLight", "Switch", "TimeSensor", "TouchSensor", "Transform"),
+    *("Viewpoint", "VisibilitySensor", "WorldInfo"),
+}
+
+
 class _Scene:
     """The surfaces, materials and files of a scene while it is read."""
 
@@ -91,6 +103,7 @@ class _Scene:
         self.num_visits, self.num_faces, self.remaining_corners = 0, 0, MAX_CORNER_COUNT
         self.is_colored = False
         self.left_out = LeftOut()
+        self.missing: set[tuple[str, ...]] = set()
 
     def read(self, data: bytes) -> None:
         """Traverse all nodes of a file and of the files that it inlines."""
@@ -111,6 +124,10 @@ class _Scene:
                 children, files = self.inline(instance, files)
             else:
                 children = _children(instance)
+                if instance.type not in _KNOWN_NODES:
+                    self.left_out.add(f"node{{s}} of the unknown kind {shorten(instance.type)}")
+                elif instance.type == "Switch" and not children:
+                    self.left_out.add("Switch node{s} without a choice")
                 if instance.type == "Transform":
                     matrix = matrix @ _transform(instance)
             stack += [(child, matrix, files) for child in reversed(children)]
@@ -127,6 +144,7 @@ class _Scene:
                 self.files[name] = _parse(data) if data else []
             if self.files[name]:
                 return [Instance(node, {}) for node in self.files[name]], files | {name}
+        self.left_out.add("Inline node{s} whose file is not in the folder of the model")
         return [], files
 
     def add_shape(self, shape: Instance, matrix: np.ndarray) -> None:
@@ -189,9 +207,17 @@ class _Scene:
     def texture(self, appearance: Instance) -> str:
         """Return the name of the first existing texture of an Appearance node, or ""."""
         node = appearance.first("texture")
-        for name in node.texts("url") if node else []:
+        if node is None:
+            return ""
+        names = tuple(node.texts("url"))
+        for name in names:
             if self.textures.get(name, may_miss=True) is not None:
                 return name
+        if not names:
+            self.left_out.add(f"texture{{s}} by the node {shorten(node.type)}")
+        elif names not in self.missing and all(self.find(name) is None for name in names):
+            self.missing.add(names)
+            self.textures.report_later(f"{shorten(names[0])}: not in the folder of the model")
         return ""
 
     def mesh(self, appearance: bool) -> Mesh:

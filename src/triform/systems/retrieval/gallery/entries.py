@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from triform.base.errors import UserError
+from triform.base.folder_listing import has_files, list_files
 from triform.datasets.library.decoding import as_rows, read_array
 from triform.datasets.library.default_view import default_view
 from triform.datasets.library.layout import LibraryObject
@@ -100,25 +100,12 @@ def _entries_of(source: str, download_path: str, up: Up) -> list[GalleryEntry]:
             "points"
         )  # once: it lists a folder of thousands of files
         return [_library_entry(library, entry, versions, source) for entry in library.objects]
-    if folder.is_dir() and not files_below(folder, (*MESH_SUFFIXES, LIBRARY_SUFFIX)):
-        images = files_below(folder, IMAGE_SUFFIXES)
+    if folder.is_dir() and not has_files(folder, (*MESH_SUFFIXES, LIBRARY_SUFFIX)):
+        images = list_files(folder, IMAGE_SUFFIXES)
         if images:
             return [_image_entry(folder, path, source) for path in images]
     shapes = list_shapes(load_dataset(source, download_path), up=up)
     return [_mesh_entry(shape, source) for shape in shapes]
-
-
-def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files below a folder whose names end so, sorted, without hidden ones."""
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(root, name)
-            for name in sorted(names)
-            if name.lower().endswith(tuple(suffixes)) and not name.startswith(".")
-        ]
-    return found
 
 
 def _mesh_entry(shape: Shape, source: str) -> GalleryEntry:

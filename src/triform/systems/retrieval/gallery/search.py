@@ -12,7 +12,8 @@ import numpy as np
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
-from triform.datasets.shape import MESH_SUFFIXES
+from triform.base.folder_listing import left_out, list_files
+from triform.datasets.shape import COMPANION_SUFFIXES, MESH_SUFFIXES
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
 from triform.images.contact_sheet import contact_sheet
@@ -23,7 +24,6 @@ from triform.systems.retrieval.gallery.entries import (
     Content,
     blank_tile,
     decode_tile,
-    files_below,
     image_tile,
     mesh_tile,
 )
@@ -196,11 +196,12 @@ def _files(names: Sequence[str], suffixes: Sequence[str], flag: str) -> Iterator
     for name in names:
         if not Path(name).is_dir():
             yield name
-        elif found := files_below(Path(name), suffixes):
+        elif found := list_files(Path(name), suffixes, companions=COMPANION_SUFFIXES):
             yield from map(str, found)
         else:
             raise UserError(
                 f"{flag} {name}: nothing in it; looked for files that end in {' '.join(suffixes)}"
+                f"{left_out(Path(name), suffixes, COMPANION_SUFFIXES)}"
             )
 
 
