@@ -262,6 +262,7 @@ def inputs(folder: Path) -> dict[str, list[str]]:
         "prompts": [str(folder / "prompts.csv")],
         "gallery": [str(folder / "meshes")],
         "text": ["a chair"],
+        "classes": ["chair", "table"],
     }
 
 
