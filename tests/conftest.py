@@ -1,6 +1,7 @@
 """What every test stands on: one thread, its own cache folder, shape-checked signatures."""
 
 import ast
+import logging
 import os
 import shutil
 import subprocess
@@ -75,6 +76,15 @@ def remove_cache() -> Iterator[None]:
     """Remove the tests' cache folder at the end."""
     yield
     shutil.rmtree(os.environ["TRIFORM_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def let_messages_through() -> Iterator[None]:
+    """Let `caplog` see the project's messages once, whatever a test before has set up."""
+    logger = logging.getLogger("triform")
+    before, logger.propagate = logger.propagate, True
+    yield
+    logger.propagate = before
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -254,7 +254,7 @@ def inputs(folder: Path) -> dict[str, list[str]]:
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(len(name)).integers(0, 255, (32, 32, 3), np.uint8)
         Image.fromarray(pixels).save(images / name)
-    (folder / "prompts.csv").write_text("prompt,group\na chair,chair\na table,table\n")
+    (folder / "prompts.csv").write_text("prompt,group\na chair,chairs\na table,tables and desks\n")
     write_testdataset(folder / "meshes", 2)
     return {
         "images": [str(images / "a" / "1.png")],
@@ -262,6 +262,7 @@ def inputs(folder: Path) -> dict[str, list[str]]:
         "prompts": [str(folder / "prompts.csv")],
         "gallery": [str(folder / "meshes")],
         "text": ["a chair"],
+        "classes": ["chair", "table"],
     }
 
 
@@ -274,7 +275,7 @@ def small_flags(settings: type[Any], given: dict[str, list[str]], output: Path) 
             flags += [f"--{name}", str(max(SMALL[name], least))]
         elif name == "output" and field.default is not None:
             flags += ["--output", str(output / Path(field.default).name)]
-        elif name in given:
+        elif name in given and field.annotation is not int:
             flags += [f"--{name}", *given[name]]
     return flags
 
@@ -301,7 +302,7 @@ def test_wrong_checkpoints_are_one_line(tiny, trained, tmp_path, capsys):
         tmp_path / "other.safetensors", {"a": {"b": torch.zeros(1)}}, {}, system="painter"
     )
     state = torch.load(checkpoint(trained[0], "best"), weights_only=True)
-    for tensors in state["networks"].values():
+    for tensors in (*state["networks"].values(), *filter(None, state["ema"].values())):
         tensors.update({f"other_{index}": torch.zeros(1) for index in range(300)})
         del tensors[next(iter(tensors))]
     torch.save(state, tmp_path / "renamed.pth")

@@ -1,7 +1,5 @@
 """Flags of other verbs on a command line."""
 
-import logging
-
 import pytest
 from pydantic import AliasChoices, Field
 
@@ -28,7 +26,7 @@ class Train(Settings):
 
 
 def test_flags_of_another_verb_are_compared_or_said_to_have_no_effect(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A document gives the same flags to every mode."""
 
@@ -39,7 +37,6 @@ def test_flags_of_another_verb_are_compared_or_said_to_have_no_effect(
         compares = ("training.epochs",)
         seed: int = Field(default=1, description="Its own.")
 
-    monkeypatch.setattr(logging.getLogger("triform"), "propagate", True)
     words = ["--epochs", "7", "--amp", "--prompts", "a", "b", "--seed", "3", "--lr=0.5"]
     used = parse(Use, words)
     assert used.seed == 3 and used.settings_to_compare == {"training.epochs": 7}
