@@ -82,7 +82,7 @@ def test_reconstruction_by_hand(tiny_dataset, monkeypatch) -> None:
     monkeypatch.setattr(evaluation, "score_reconstruction", score)
     generator = FakeGenerator()
     generator.trained = DropsOne()
-    measured = measure_reconstruction(generator, tiny_dataset)  # type: ignore[arg-type]
+    measured = measure_reconstruction(generator, tiny_dataset, fine_truth=True)  # type: ignore[arg-type]
     assert len(scored) == measured["objects"] == measured["fine_truth"]["objects"]
     expected = 0.25 * np.arange(1, len(scored) + 1)
     assert measured["fine_truth"]["fine_iou"] == round(expected.mean(), 4)
@@ -103,7 +103,6 @@ def test_nearest_training_shape_is_the_nearest(tiny_dataset, monkeypatch) -> Non
         monkeypatch.setattr(
             type(tiny_dataset), "rows", lambda self, s: train[::2] if s == "train" else train[1::2]
         )
-    monkeypatch.setattr(evaluation, "score_reconstruction", lambda mesh, target: {})
     measured = measure_reconstruction(FakeGenerator(), tiny_dataset)  # type: ignore[arg-type]
     assert measured["iou_mean"] == measured["share_good"] == 1
     test, known = (tiny_dataset.voxels(tiny_dataset.rows(s)) for s in ("test", "train"))

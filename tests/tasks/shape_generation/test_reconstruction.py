@@ -45,8 +45,8 @@ def test_scores_of_a_shifted_box():
     scores = score_reconstruction(box(1 - 2 * shift, 1, 1), target)
     assert scores["error"] == pytest.approx(0.4 / 3, rel=0.05)
     assert (scores["missing"], scores["extra"], scores["f_score_128"]) == (0.0, 0.0, 1.0)
-    # 0.8 fine voxels on each side: of 128 layers 126 are left.
-    assert scores["fine_iou"] == 126 / 128
+    # 0.6 fine voxels on each side: of 96 layers 94 are left.
+    assert scores["fine_iou"] == 94 / 96
 
 
 def test_nothing_is_worst():

@@ -235,6 +235,9 @@ class EvaluateConfig(SamplingConfig):
         None, description="CSV `prompt,group`; none means the 300 that come with the project."
     )
     output: Path | None = Field(None, description="Folder for report.json and an image.")
+    fine_truth: bool = Field(
+        False, description="Also compare reconstructions with the true meshes, seconds for each."
+    )
 
 
 class ClassifierConfig(SystemConfig):

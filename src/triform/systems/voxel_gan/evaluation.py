@@ -72,7 +72,9 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "checkpoint": str(generator.trained.source),
         "dataset": " ".join(settings.dataset),
         "training_dataset": " ".join(training_names),
-        "reconstruction": measure_reconstruction(generator, dataset),
+        "reconstruction": measure_reconstruction(
+            generator, dataset, fine_truth=settings.fine_truth
+        ),
         "generation": measure_generation(generator, settings, prompts, classifier, training),
         "real_held_out": measure_real(dataset, classifier, training),
     }
@@ -82,12 +84,19 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     return report
 
 
-def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> dict[str, Any]:
+def measure_reconstruction(
+    generator: ShapeGenerator, dataset: VoxelDataset, *, fine_truth: bool = False
+) -> dict[str, Any]:
     """Reconstruction of held-out (test) shapes, beside the nearest training shape.
 
     IoU at p > 0.5 on the model's own voxels. The nearest training shape, found at 32^3 and compared
-    at the full resolution, is the result of a model that only memorizes. `fine_truth` compares the
-    meshes with the true ones, see `tasks.shape_generation.reconstruction`.
+    at the full resolution, is the result of a model that only memorizes.
+
+    Args:
+        generator: the model.
+        dataset: shapes with their splits.
+        fine_truth: also compare the meshes with the true ones, see
+            `tasks.shape_generation.reconstruction`.
     """
     test, train = dataset.rows("test"), dataset.rows("train")
     if not len(test) or not len(train):
@@ -103,11 +112,12 @@ def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> 
             voxels.to(generator.trained.device), cond
         ).cpu()
         model_iou.append(voxel_iou(reconstructions[:, None], voxels))
-        for row, probabilities in zip(rows, reconstructions.numpy(), strict=True):
-            mesh = _mesh_or_none(generator, probabilities)
-            fine_scores.append(score_reconstruction(mesh, dataset.table.shapes[row].load()))
         nearest = pairwise_iou(classifier_input(voxels), train_inputs).argmax(1).numpy()
         nearest_iou.append(voxel_iou(dataset.voxels(train[nearest]), voxels))
+        if fine_truth:
+            for row, probabilities in zip(rows, reconstructions.numpy(), strict=True):
+                mesh = _mesh_or_none(generator, probabilities)
+                fine_scores.append(score_reconstruction(mesh, dataset.table.shapes[row].load()))
     iou, baseline = torch.cat(model_iou), torch.cat(nearest_iou)
     num_good = int((iou >= GOOD_IOU).sum())
     return {
@@ -120,7 +130,7 @@ def measure_reconstruction(generator: ShapeGenerator, dataset: VoxelDataset) -> 
         "nearest_training_shape_iou_mean": round(float(baseline.mean()), 4),
         "nearest_training_shape_iou_mean_interval": _mean_interval(baseline),
         "nearest_training_shape_iou_median": round(float(baseline.median()), 4),
-        "fine_truth": summarize(fine_scores),
+        **({"fine_truth": summarize(fine_scores)} if fine_truth else {}),
     }
 
 
