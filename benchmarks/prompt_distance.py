@@ -143,10 +143,6 @@ def main() -> None:
         )
         for name, parametric in (("captions, real", False), ("captions, parametric", True))
     }
-    known |= {
-        f"3d model of, {name}": tuple([f"3d model of {text}" for text in half] for half in halves)
-        for name, halves in known.items()
-    }
     prompts = known | {
         kind: tuple([t for t in unknown if zlib.crc32(t.encode()) % 2 == half] for half in (0, 1))
         for kind, unknown in unknown_prompts(args.download_path).items()

@@ -111,12 +111,16 @@ def test_no_prompt_is_the_zero_condition_and_needs_no_encoder(
 def test_a_prompt_far_from_all_captions_is_named_in_one_line(
     tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prompts = ("a chair", "красивый закат", *(f"xqzt bvkw {n}" for n in "abcdef"))
+    prompts = (
+        "3d model of a chair",
+        "3D model of красивый закат",
+        *(f"xqzt bvkw {n}" for n in "abcdef"),
+    )
     flags = {"checkpoint": str(tiny_run), "device": "cpu", "num_steps": 2, "prompt": prompts}
     generate(settings(**flags, num_samples=2, output=str(tmp_path / "out")))
     (line,) = {text for text in caplog.messages if "far from every training caption" in text}
-    assert "'красивый закат' (nearest '" in line and "'xqzt bvkw d'" in line
-    assert line.endswith(" and 2 more") and "'a chair' (" not in line
+    assert "'3D model of красивый закат' (nearest '" in line and "'xqzt bvkw d'" in line
+    assert line.endswith(" and 2 more") and "a chair' (" not in line
 
     shapes = ShapeGenerator(SamplingConfig(checkpoint=str(tiny_run), device="cpu"))
     for damaged in ({"texts": ["a"], "embeddings": "AAAA"}, {"texts": ["a"]}, ["a"]):

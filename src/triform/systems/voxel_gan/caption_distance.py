@@ -7,6 +7,7 @@ measures how often known and unknown prompts are further than `MAX_DISTANCE` fro
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ MAX_DISTANCE = 0.5
 """Cosine distance to the nearest caption beyond which a prompt is unknown."""
 MAX_CAPTIONS = 1024
 MAX_CANDIDATES = 20_000
+TEMPLATE = re.compile(r"^\s*(an? )?3d model of (?=\S)", re.IGNORECASE)
+"""Beginning that prompts and training texts share, whatever follows; it would make all near."""
 
 
 def training_captions(

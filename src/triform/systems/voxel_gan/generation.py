@@ -33,7 +33,12 @@ from triform.geometry.voxels.surface import (
 from triform.images.contact_sheet import save_contact_sheet
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.voxel_gan.caption_distance import ENCODER, MAX_DISTANCE, nearest_captions
+from triform.systems.voxel_gan.caption_distance import (
+    ENCODER,
+    MAX_DISTANCE,
+    TEMPLATE,
+    nearest_captions,
+)
 from triform.systems.voxel_gan.conditioning import embed_conditions
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.sample_images import draw_mesh
@@ -91,7 +96,8 @@ class ShapeGenerator:
         texts = list(dict.fromkeys(prompt for prompt in prompts if prompt.strip()))
         if not captions or not texts or self.encoder.name != ENCODER:
             return
-        embeddings = embed_conditions(self.encoder, texts, self.trained.model.cond_dim)
+        bare = [TEMPLATE.sub("", text) for text in texts]
+        embeddings = embed_conditions(self.encoder, bare, self.trained.model.cond_dim)
         try:
             nearest = nearest_captions(embeddings[:, : self.encoder.dim].numpy(), captions)
         except (KeyError, TypeError, ValueError) as error:
