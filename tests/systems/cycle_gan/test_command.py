@@ -138,7 +138,7 @@ def test_damaged_images_among_good_ones_are_counted(place, trained, tmp_path, ca
     folder.mkdir()
     (folder / "a.png").write_bytes(b"\x89PNG broken")
     Image.new("L", (3, 30)).save(folder / "b.png")
-    shutil.copy(next(iter(sorted((place / "discs").glob("*.png")))), folder / "c.png")
+    shutil.copy(min((place / "discs").rglob("*.png")), folder / "c.png")
     (folder / "d.docx").write_text("no image")
     flags = ["--checkpoint", str(trained), "--output", str(output), "--images", str(folder)]
     assert translate(parse(TranslateConfig, flags))["images"] == 1
