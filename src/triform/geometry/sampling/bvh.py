@@ -48,21 +48,21 @@ def build_bvh(points: Float[np.ndarray, "n 3"]) -> BVH:
 
 
 def build_boxes(
-    item_low: Float[np.ndarray, "n 3"],
-    item_high: Float[np.ndarray, "n 3"],
+    box_low: Float[np.ndarray, "n 3"],
+    box_high: Float[np.ndarray, "n 3"],
     max_leaf_size: int = MAX_LEAF_SIZE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Sort items by the Morton code of their boxes' centres and bound the nodes of the tree.
+    """Sort boxes by the Morton code of their centres and bound the nodes of the tree.
 
     Args:
-        item_low: (N, 3) lowest corner of each item's box.
-        item_high: (N, 3) highest corner.
-        max_leaf_size: most items in a leaf.
+        box_low: (N, 3) lowest corner of each box.
+        box_high: (N, 3) highest corner.
+        max_leaf_size: most boxes in a leaf.
 
     Returns:
         `order`, `starts`, `low`, `high` as in `BVH`.
     """
-    centers = item_low + (item_high - item_low) / 2
+    centers = box_low + (box_high - box_low) / 2
     longest_side = (centers - centers.min(axis=0)).max()
     scale = (2**MORTON_BITS - 1) / longest_side if longest_side > 0 else 0.0
     cells = ((centers - centers.min(axis=0)) * scale).astype(np.uint64)
@@ -76,7 +76,7 @@ def build_boxes(
     starts = np.arange(num_leaves + 1) * len(centers) // num_leaves
     low = np.empty((2 * num_leaves, 3))
     high = np.empty((2 * num_leaves, 3))
-    _fit_boxes(item_low[order], item_high[order], starts, low, high)
+    _fit_boxes(box_low[order], box_high[order], starts, low, high)
     return order, starts, low, high
 
 
@@ -95,7 +95,7 @@ def _interleave(values: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _fit_boxes(item_low, item_high, starts, low, high):  # type: ignore[no-untyped-def]
+def _fit_boxes(box_low, box_high, starts, low, high):  # type: ignore[no-untyped-def]
     num_leaves = len(starts) - 1
     for leaf in range(num_leaves):
         node = num_leaves + leaf
@@ -103,8 +103,8 @@ def _fit_boxes(item_low, item_high, starts, low, high):  # type: ignore[no-untyp
         high[node] = -np.inf
         for i in range(starts[leaf], starts[leaf + 1]):
             for axis in range(3):
-                low[node, axis] = min(low[node, axis], item_low[i, axis])
-                high[node, axis] = max(high[node, axis], item_high[i, axis])
+                low[node, axis] = min(low[node, axis], box_low[i, axis])
+                high[node, axis] = max(high[node, axis], box_high[i, axis])
     for node in range(num_leaves - 1, 0, -1):
         for axis in range(3):
             low[node, axis] = min(low[2 * node, axis], low[2 * node + 1, axis])
