@@ -54,6 +54,7 @@ def state(system: str, networks: Any, config: Any) -> dict[str, Any]:
 
 
 METADATA = {
+    "clip": {"merges": []},
     "captioner": {
         "vocabulary": {"words": list(SPECIAL_TOKENS), "freq_threshold": 1},
         "captions": [],
@@ -68,6 +69,10 @@ HUGE: dict[str, tuple[Weights, dict[str, Any]]] = {
     "captioner": (
         {"captioner": {"feature_proj.weight": torch.zeros(1, 2048, 1, 1)}},
         {"encoder": "small", "encoder_width": 512, "encoder_blocks": 4, "decoder_dim": 4096},
+    ),
+    "clip": (
+        {"clip": {}},
+        {"text_width": 8192, "text_layers": 8},
     ),
     "cycle_gan": ({"a2b": {}, "b2a": {}}, {"width": 256, "levels": 2, "blocks": 8}),
     "dcgan": ({"generator": {}}, {"width": 1024, "latent_dim": 1024}),

@@ -275,7 +275,7 @@ def test_a_folder_counts_images_of_every_suffix(tmp_path):
     assert np.abs(table.images.astype(int) - 128).max() <= 3
     assert len(image_roads.find_images([str(tmp_path)])) == 7
     assert len(image_roads.embed_images._images_of_folder(tmp_path / "class")) == 7
-    assert len(image_roads._only_images(tmp_path)) == 7
+    assert len(image_roads.list_entries([str(tmp_path)], "")) == 7
 
 
 def test_a_tile_of_a_gallery_is_no_larger_than_tiles_are():

@@ -29,6 +29,7 @@ from triform.text.prompts import caption_from_name, plain_prompts, with_article
         ("C:\\meshes\\bed_7.off", "bed"),
         ("", ""),
         ("C_Disc_D5.0mm_W2.5mm_P2.54mm.step", "c disc D5.0mm W2.5mm P2.54mm"),
+        ("bracket.3mf", "bracket"),
         ("D5.0mm", "D5.0mm"),
         ("P2.54mm.wrl", "P2.54mm"),
         ("BarrelJack_CUI_PJ-063AH_Horizontal.step", "barrel jack cui PJ-063AH horizontal"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from triform.base.errors import UsageError
-from triform.base.folder_listing import list_files
+from triform.base.folder_listing import left_out, list_files
 from triform.images.read import IMAGE_SUFFIXES
 
 
@@ -24,7 +24,8 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         matches = list(_matches(pattern))
         if not matches:
-            raise UsageError(f"--images {pattern}: no images there")
+            others = left_out(Path(pattern).expanduser(), IMAGE_SUFFIXES)
+            raise UsageError(f"--images {pattern}: no images there{others}")
         paths += matches
     return list(dict.fromkeys(paths))
 

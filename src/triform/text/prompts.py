@@ -52,7 +52,7 @@ _INSTANCE = re.compile(
 """A word with a number that counts files, such as ``CHAIR-01`` and ``Bed2``."""
 _PLAIN_NUMBER = re.compile(r"[1-9]\d{3,}")
 """A part number without letters, where the rest of a name is technical."""
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+_SUFFIX = re.compile(r"\.(?:3mf|[A-Z][A-Z0-9]{1,4})$", re.IGNORECASE)
 
 
 def caption_from_name(name: str) -> str:

@@ -1,6 +1,7 @@
 """Two folders through the command line: train, translate, evaluate; and wrong input."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,25 @@ def test_known_pairs_are_scored(tmp_path):
     )
     assert 0 < scores["l1_a2b"] < 1 and 0.3 < scores["l1_untranslated"] < 0.8
     assert 0 <= scores["agreement"] <= 1
+
+
+def test_damaged_images_among_good_ones_are_counted(place, trained, tmp_path, caplog):
+    """The others are translated; nothing stops in the middle."""
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"\x89PNG broken")
+    Image.new("L", (3, 30)).save(folder / "b.png")
+    shutil.copy(min((place / "discs").rglob("*.png")), folder / "c.png")
+    (folder / "d.docx").write_text("no image")
+    flags = ["--checkpoint", str(trained), "--output", str(output), "--images", str(folder)]
+    assert translate(parse(TranslateConfig, flags))["images"] == 1
+    assert sorted(path.name for path in output.iterdir()) == ["c.png", "sheet.png"]
+    assert "2 of 3 images are left out; the first: " in caplog.text
+    (folder / "c.png").unlink()
+    flags[3] = str(tmp_path / "none")
+    with pytest.raises(UserError, match=r"a\.png: damaged or no image"):
+        translate(parse(TranslateConfig, flags))
+    assert not (tmp_path / "none").exists()
 
 
 def test_wrong_input_is_one_line(place, trained, tmp_path):

@@ -28,7 +28,7 @@ from triform.images.read import read_image
 from triform.text.vocabulary import tokenize
 
 HEADER = ["image", "caption"]
-MAX_PROBLEMS = 20
+MAX_PROBLEMS = 3  # what fits into the line of an error
 # Official splits of Flickr8k, used if they lie beside the table.
 OFFICIAL_SPLITS = {
     "train": "Flickr_8k.trainImages.txt",

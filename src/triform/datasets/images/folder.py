@@ -61,7 +61,7 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
             height, width = arrays[0].shape[:2]
             raise UserError(
                 f"{path}: {image.shape[1]} x {image.shape[0]} pixels, but {paths[0].name} has "
-                f"{width} x {height}; give a size to resize all to"
+                f"{width} x {height}; give a size to resize all to, such as --image_size 64"
             )
         arrays.append(image)
         # All have one size: the first one gives the memory for all.

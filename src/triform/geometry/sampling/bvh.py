@@ -52,12 +52,12 @@ def build_boxes(
     box_high: Float[np.ndarray, "n 3"],
     max_leaf_size: int = MAX_LEAF_SIZE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Sort items by the Morton code of their boxes' centres and bound the nodes of the tree.
+    """Sort boxes by the Morton code of their centres and bound the nodes of the tree.
 
     Args:
-        box_low: (N, 3) lowest corner of each item's box.
+        box_low: (N, 3) lowest corner of each box.
         box_high: (N, 3) highest corner.
-        max_leaf_size: most items in a leaf.
+        max_leaf_size: most boxes in a leaf.
 
     Returns:
         `order`, `starts`, `low`, `high` as in `BVH`.

@@ -65,32 +65,45 @@ class Trained(TrainedImageModel[Config]):
 def translate(settings: TranslateConfig) -> dict[str, Any]:
     """Translate images, each at its own size, and show them below their originals.
 
+    Images that cannot be read, or are too small, are left out with one warning.
+
     Raises:
         UsageError: No images at the given paths, or an output that is a file.
-        UserError: No such weights, or an image that cannot be read or is too small.
+        UserError: No such weights, or no image that can be translated.
     """
     if settings.output.exists() and not settings.output.is_dir():
         raise UsageError(f"output: {settings.output} is a file; give a folder")
     paths = find_images(settings.images)
     model = Trained.choose(settings.checkpoint, settings.device)
     used_names = {"sheet"}
+    problems: list[UserError] = []
     pairs: list[tuple[Tensor, Tensor]] = []
     files: list[Path] = []
-    settings.output.mkdir(parents=True, exist_ok=True)
     for path in tqdm(paths, "images", disable=None, leave=False):
-        image = _read_image(path, settings.largest_side, model)
+        try:
+            image = _read_image(path, settings.largest_side, model)
+        except UserError as error:
+            problems.append(error)
+            continue
+        settings.output.mkdir(parents=True, exist_ok=True)
         translated = model.translate(image, settings.direction)
         name = _unique_name(path.stem, used_names)
         files.append(settings.output / f"{name}.png")
         save_png(to_pil(translated[0].numpy()), files[-1])
         if len(pairs) < SHEET_IMAGES:
             pairs.append((image[0], translated[0]))
+    if problems and not files:
+        raise problems[0]
+    if problems:
+        logger.warning(
+            "%d of %d images are left out; the first: %s", len(problems), len(paths), problems[0]
+        )
     sheet = settings.output / "sheet.png"
     _save_pairs(pairs, model.spec.size, sheet)
     return {
         "checkpoint": str(model.source),
         "direction": settings.direction,
-        "images": len(paths),
+        "images": len(files),
         "output": str(settings.output),
         "sheet": str(sheet),
         "files": [str(file) for file in files],

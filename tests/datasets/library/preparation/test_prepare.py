@@ -383,6 +383,7 @@ def test_textures_named_in_an_older_code_page(
     assert entry.dependencies["дуб.png"] == "" and entry.dependencies["paint.mtl"]
     assert run(meshes, memory)["unchanged"] == 4
     messages = [record.getMessage() for record in caplog.records]
-    assert "meshes/table/cube: without its material library paint.mtl" in messages
+    cube = meshes / "table" / "cube.obj"
+    assert f"{cube}: without its material library paint.mtl" in messages
     Image.new("RGB", (2, 2), (0, 0, 255)).save(meshes / "chair" / "дуб.png")
     assert run(meshes, memory)["prepared"] == 2

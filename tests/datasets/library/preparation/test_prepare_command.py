@@ -17,6 +17,7 @@ SMALL = ["--views", "1", "--image_size", "16", "--points", "8", "--voxel_size", 
 def test_answers(
     meshes: Path, memory: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (meshes / "table" / "paint.mtl").write_text("newmtl paint\nKd 1 0 0\n")
     words = ["prepare", str(meshes / "chair"), str(meshes / "table"), memory, *SMALL]
     assert main([*words, "--json"]) == 0
     message = capsys.readouterr()

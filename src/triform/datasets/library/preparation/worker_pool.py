@@ -9,6 +9,7 @@ joblib's, or, on a cluster, joblib's Ray actors, each with one such process.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import re
@@ -25,6 +26,7 @@ from typing import Generic, TypeVar
 
 import psutil
 
+from triform.base.logging import set_up_console
 from triform.datasets.library.preparation.cluster import join_cluster
 
 Task = TypeVar("Task")
@@ -262,6 +264,7 @@ def _run_in_actor(job: Job[Task, Result], task: Task) -> Result:
 def _initialize(parent: int, pid_file: Path) -> None:
     """First call in a worker process: tell its number, ignore Ctrl-C, and exit with the parent."""
     pid_file.write_text(str(os.getpid()))
+    set_up_console(logging.WARNING)
     # Ctrl-C reaches every process of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()

@@ -100,8 +100,8 @@ class _Reader:
                 if "skin" in node and pose.skin is None:
                     self.left_out.add("pose{s} by a skin whose mesh names no joints")
                 # The joints alone place what has a skin.
-                place = matrix if pose.skin is None else np.eye(4)
-                instances += [(pose, place @ local) for local in self._copies(node)]
+                placement = matrix if pose.skin is None else np.eye(4)
+                instances += [(pose, placement @ local) for local in self._copies(node)]
                 if len(instances) > MAX_INSTANCE_COUNT:
                     raise MeshError(f"its scene has more than {MAX_INSTANCE_COUNT} parts")
             stack += [(child, matrix) for child in reversed(node.get("children", []))]
