@@ -321,3 +321,12 @@ def test_help_imports_settings_only(command, tmp_path):
     found = {name.removeprefix(prefix) for name in modules if name.startswith(prefix)}
     name = command[0] if command and command[0] in systems.names() else None
     assert found <= ({name, f"{name}.config", f"{name}.verb_config"} if name else set())
+
+
+@pytest.mark.parametrize("module", ["triform", "triform.cli"])
+def test_either_module_is_the_command(module):
+    """`torchrun -m triform.cli` is no program that does nothing with status 0."""
+    answer = subprocess.run(
+        [sys.executable, "-m", module, "nosuch"], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2 and answer.stderr.startswith("triform: unknown command 'nosuch'")

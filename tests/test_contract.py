@@ -34,7 +34,7 @@ __all__ = ["tiny"]
 @pytest.fixture(scope="module")
 def trained(tiny) -> tuple[Path, list[dict[str, Any]]]:
     """One whole tiny run, with a folder of checkpoints of its own and another one."""
-    return tiny.train("--checkpoint_dir", str(tiny.folder / "elsewhere"))
+    return tiny.train("--checkpoint_dir", "elsewhere")
 
 
 def checkpoint(run: Path, name: str) -> Path:

@@ -312,3 +312,7 @@ def report_crash(error: Exception) -> int:
     except OSError:
         return print_error(f"{type(error).__name__}: {reason}", 1)
     return print_error(f"{type(error).__name__}: {reason} (the full traceback is in {path})", 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,7 +41,9 @@ def values(settings: dict[str, Any]) -> dict[str, Any]:
 def test_every_command_is_understood(words: list[str]) -> None:
     """Up to the settings, which need no data."""
     entry = systems.load(words[0])
-    required = {"play": [], "translate": ["--images", "x"]}.get(words[1], [])
+    images = ["--images", "x"]
+    others = {"translate": images, "classify": [*images, "--classes", "a", "b"]}
+    required = others.get(words[1], [])
     if words[:2] == ["captioner", "train"]:
         words = words[:2]  # its file is in the test of its document
     parse(entry.config.VERBS[words[1]], [*words[2:], *required], entry.presets)

@@ -98,7 +98,7 @@ class System(ABC, Generic[ConfigT]):
             is its base; schedule and warm-up scale it.
         loader: Training batches, saved with the run; None if `batches` makes its own.
         stateful: Other objects whose state is saved, by name: buffers, counters.
-        loss_values: Values (pixels) that `loss` sums over; gaps of early stopping are per value.
+        loss_values: Values that `loss` sums over; gaps of early stopping are per value.
         num_steps: Steps done; the engine counts.
         hooks: Called at the end of epochs and of training.
     """
