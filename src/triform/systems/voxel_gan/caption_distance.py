@@ -54,8 +54,8 @@ def training_captions(
     while len(selected) < min(max_captions, len(rows)):
         selected.append(int(similarity.argmin()))
         similarity = np.maximum(similarity, candidates @ candidates[selected[-1]])
-    kept = candidates[selected]
-    int8 = np.round(kept / np.abs(kept).max(axis=1, keepdims=True) * 127).astype(np.int8)
+    vectors = candidates[selected]
+    int8 = np.round(vectors / np.abs(vectors).max(axis=1, keepdims=True) * 127).astype(np.int8)
     return {
         "texts": [texts[row] for row in rows[selected]],
         "embeddings": base64.b64encode(int8.tobytes()).decode(),
