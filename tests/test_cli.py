@@ -171,7 +171,12 @@ def test_crash_keeps_its_traceback_in_a_file(run):
 
 
 def test_ctrl_c_is_130(run):
-    status, out, err = run("toy_system", "wait")
+    # A job in the background of a shell without job control ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        status, out, err = run("toy_system", "wait")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (status, out) == (130, "") and err.count("\n") == 1
 
 

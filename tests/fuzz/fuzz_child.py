@@ -181,7 +181,9 @@ def _watch(touched: list[str], allowed: list[Path]) -> Callable[[str, tuple[Any,
             return False  # an open file
         name = os.fsdecode(path)
         where = os.path.join(os.path.realpath(os.path.dirname(name) or "."), os.path.basename(name))
-        return name not in _HARMLESS and not f"{where}{os.sep}".startswith(inside)
+        if name in _HARMLESS or "__pycache__" in where.split(os.sep):  # code compiled on first use
+            return False
+        return not f"{where}{os.sep}".startswith(inside)
 
     def hook(event: str, values: tuple[Any, ...]) -> None:
         if event == "open":

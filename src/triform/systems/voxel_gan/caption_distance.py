@@ -1,6 +1,6 @@
 """Distance of prompts to the training captions, which travel in the metadata of the weights.
 
-Of many captions those are selected that are near all others. `benchmarks/prompt_distance.py`
+Of many captions those are selected that are near all others. `scripts/prompt_distance.py`
 measures how often known and unknown prompts are further than `MAX_DISTANCE` from them.
 """
 
