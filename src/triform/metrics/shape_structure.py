@@ -1,4 +1,4 @@
-"""Structure of single shapes: number of legs, thin parts, soundness of the surface."""
+"""Structure of single shapes: the number of legs that a shape stands on."""
 
 from __future__ import annotations
 
