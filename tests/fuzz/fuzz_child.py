@@ -40,6 +40,7 @@ _CHANGING = {
 }
 _STARTING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn"}
 _HARMLESS = ("/dev/null", "/dev/urandom")
+_SOURCE = os.path.realpath(Path(cli.__file__).parent) + os.sep
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,8 @@ def _watch(touched: list[str], allowed: list[Path]) -> Callable[[str, tuple[Any,
             return False  # an open file
         name = os.fsdecode(path)
         where = os.path.join(os.path.realpath(os.path.dirname(name) or "."), os.path.basename(name))
-        if name in _HARMLESS or "__pycache__" in where.split(os.sep):  # code compiled on first use
-            return False
+        if name in _HARMLESS or (where.startswith(_SOURCE) and "__pycache__" in where):
+            return False  # code of the package, compiled on first use
         return not f"{where}{os.sep}".startswith(inside)
 
     def hook(event: str, values: tuple[Any, ...]) -> None:
