@@ -2,11 +2,14 @@
 
 import ast
 import importlib
+import json
 import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -39,19 +42,48 @@ OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=short")
 PAUSE = 0.05
 
 
-def passes(tests: Sequence[str], seconds: float, *, quiet: bool = True) -> bool:
+class QuickestFirst:
+    """Sorts tests by the seconds that they took before, and writes down what they take now.
+
+    Args:
+        file: Seconds by the name of the test; each process that runs tests adds its own.
+    """
+
+    def __init__(self, file: Path):
+        self.file = file
+        self.before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self.now: Counter[str] = Counter()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort; tests that never ran come first, in their order."""
+        items.sort(key=lambda item: self.before.get(item.nodeid, 0.0))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count setup, call and teardown."""
+        self.now[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Keep the times of a run in which nothing failed."""
+        if exitstatus == 0:
+            self.file.write_text(json.dumps({**self.before, **self.now}), encoding="utf-8")
+
+
+def passes(tests: Sequence[str], seconds: float, durations: Path, *, quiet: bool = True) -> bool:
     """Whether all tests of some files pass within a time.
 
     Args:
-        tests: the files.
+        tests: the files; none pass.
         seconds: after so many they count as failed.
+        durations: file with the seconds of each test, so that the quickest are run first.
         quiet: say nothing of what pytest says.
     """
+    if not tests:
+        return True
     for name in HEAVY:
         importlib.import_module(name)
     child = os.fork()
     if child == 0:
-        os._exit(_run(tests, quiet))
+        os._exit(_run(tests, quiet, durations))
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -63,7 +95,7 @@ def passes(tests: Sequence[str], seconds: float, *, quiet: bool = True) -> bool:
     return False
 
 
-def _run(tests: Sequence[str], quiet: bool) -> int:
+def _run(tests: Sequence[str], quiet: bool, durations: Path) -> int:
     """What the forked process does; its status."""
     os.setsid()
     sys.dont_write_bytecode = True
@@ -76,7 +108,7 @@ def _run(tests: Sequence[str], quiet: bool) -> int:
         del sys.modules[name]
     sys.path.insert(0, os.path.abspath("src"))
     try:
-        return int(pytest.main([*OPTIONS, *tests]))
+        return int(pytest.main([*OPTIONS, *tests], [QuickestFirst(durations)]))
     except BaseException:
         return 1
 
