@@ -3,21 +3,30 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from triform.base.errors import UsageError
 from triform.base.settings.config import Group, load, parse, to_yaml
+from triform.engine import config as config_module
 from triform.engine.config import (
+    ConstantSchedulerConfig,
+    CosineSchedulerConfig,
     EarlyStoppingConfig,
     FinetuningConfig,
     LoggingConfig,
+    NoEarlyStoppingConfig,
     SchedulerConfig,
     SystemConfig,
+    TrainedVerbConfig,
     TrainingConfig,
+    WandbConfig,
     at_most_cores,
 )
+
+GROUPS = (TrainingConfig, FinetuningConfig, SchedulerConfig, EarlyStoppingConfig, LoggingConfig)
+GROUPS += (WandbConfig,)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +118,94 @@ def test_the_least_value_of_each_number(
         group(**{name: below})
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "greatest", "above"),
+    [
+        (TrainingConfig, "ema_decay", 1 - 1e-12, 1),
+        (SchedulerConfig, "factor", 1 - 1e-12, 1),
+        (SystemConfig, "seed", 2**63 - 1, 2**63),
+        (TrainedVerbConfig, "seed", 2**63 - 1, 2**63),
+        (TrainedVerbConfig, "seed", 0, -1),
+        (WandbConfig, "project", "p", ""),
+        (LoggingConfig, "runs_dir", "r", ""),
+        (LoggingConfig, "tensorboard_dir", "t", ""),
+    ],
+)
+def test_the_greatest_value_and_the_shortest_name(
+    group: type[Group], name: str, greatest: Any, above: Any
+) -> None:
+    assert getattr(group(**{name: greatest}), name) == greatest
+    with pytest.raises(ValueError, match=name):
+        group(**{name: above})
+
+
+def test_every_default() -> None:
+    """A changed default changes what everybody trains."""
+    training = {
+        "epochs": 50,
+        "lr": 1e-3,
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "grad_clip": 0.0,
+        "use_amp": True,
+        "precision": "auto",
+        "ema_decay": 0.0,
+        "max_steps": 0,
+        "max_minutes": 0.0,
+        "max_nonfinite_steps": 10,
+        "num_threads": 0,
+        "evaluate_every": 1,
+        "save_every_epoch": False,
+        "save_every_minutes": 10.0,
+        "checkpoint_dir": "",
+        "checkpoint": "",
+        "resume_from": None,
+    }
+    scheduler = {
+        "type": "ReduceLROnPlateau",
+        "factor": 0.5,
+        "patience": 2,
+        "step_size": 10,
+        "min_lr": 1e-7,
+    }
+    stopping = {
+        "enabled": True,
+        "patience": 5,
+        "min_delta": 1e-4,
+        "track_overfitting": True,
+        "overfitting_gap_threshold": 0.5,
+        "overfitting_patience": 3,
+    }
+    logging = {
+        "runs_dir": "runs",
+        "log_every": 10,
+        "sample_every": 1,
+        "tensorboard": False,
+        "tensorboard_dir": "./runs",
+        "use_wandb": False,
+        "wandb": {"project": "triform", "entity": None},
+    }
+    groups = {
+        "training": training,
+        "scheduler": scheduler,
+        "early_stopping": stopping,
+        "logging": logging,
+    }
+    assert SystemConfig().model_dump() == {"device": "auto", "seed": 42, **groups}
+    finetuning = {**training, "lr_mode": "continue", "finetune_lr": 1e-5}
+    assert FinetuningConfig().model_dump() == finetuning
+    assert ConstantSchedulerConfig().model_dump() == {**scheduler, "type": "none"}
+    assert CosineSchedulerConfig().model_dump() == {**scheduler, "type": "CosineAnnealingLR"}
+    assert NoEarlyStoppingConfig().model_dump() == {**stopping, "enabled": False}
+    assert TrainedVerbConfig().model_dump() == {"checkpoint": None, "device": "auto", "seed": 42}
+
+
+def test_which_groups_show_their_name_in_flags() -> None:
+    """`--scheduler.patience` and `--early_stopping.patience` are two things."""
+    shown = {group for group in GROUPS if group.show_prefix}
+    assert shown == {SchedulerConfig, EarlyStoppingConfig}
+
+
 def test_the_rate_of_a_pretrained_part() -> None:
     """`continue` takes lr, `finetune` takes finetune_lr."""
     assert FinetuningConfig(lr=1e-3).pretrained_lr == 1e-3
@@ -178,3 +275,47 @@ def test_default_workers_never_exceed_the_cores(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     assert at_most_cores(4) == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert at_most_cores(4) == 1
+
+
+@pytest.mark.parametrize(
+    ("is_explicit", "is_run", "checked"),
+    [(True, False, False), (True, True, True), (False, False, True), (False, True, True)],
+)
+def test_models_that_the_settings_of_a_run_name_are_checked(
+    is_explicit: bool, is_run: bool, checked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of a file that the user wrote, nor those that a flag replaces."""
+
+    class Named(SystemConfig):
+        named_models: ClassVar = {
+            ("model", "encoder"): ("text", "--encoder"),
+            ("model", "weights"): ("file of weights", "--weights"),
+            ("other", "encoder"): ("text", "--other"),
+        }
+
+    calls: list[Any] = []
+    for name in ("check_named", "check_named_file"):
+        monkeypatch.setattr(
+            config_module, name, lambda *words, name=name, **more: calls.append((name, words, more))
+        )
+    path = tmp_path / "config.yaml"
+    if is_run:
+        (tmp_path / "training.log").touch()
+    values: dict[str, Any] = {"model": {"encoder": "a", "weights": "b"}}
+    Named.check_file(values, {}, path, is_explicit=is_explicit)
+    expected = [
+        ("check_named", ("a", "text"), {"source": path, "flag": "--encoder"}),
+        ("check_named_file", ("b",), {"source": path, "flag": "--weights"}),
+    ]
+    assert calls == (expected if checked else [])
+    calls.clear()
+    flags = {("model", "encoder"): "mine"}
+    Named.check_file(values, flags, path, is_explicit=is_explicit)
+    assert calls == (expected[1:] if checked else [])
+    calls.clear()
+    for wrong in ({}, {"model": None}, {"model": {"encoder": "", "weights": 3}}):
+        Named.check_file(wrong, {}, path, is_explicit=is_explicit)
+    Named.check_file(values, {}, tmp_path / "mine.yaml", is_explicit=True)
+    assert calls == []

@@ -1,6 +1,7 @@
 """Where to compute, and in which format."""
 
 from collections import namedtuple
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from triform.engine.device import (
     has_fast_bf16,
     pick_device,
     pick_precision,
+    processor_name,
     to_device,
     with_available_device,
 )
@@ -111,3 +113,70 @@ def test_batches_are_moved_whatever_they_are_made_of() -> None:
     assert moved["a"].device == moved["b"][0].device == moved["c"][0].device == meta
     assert moved["b"][1:] == [3, "x"] and moved["d"].b is None and moved["d"].a.device == meta
     assert tensor.device == CPU
+
+
+def test_a_device_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free memory of all of it, in gigabytes with one digit."""
+    memory = SimpleNamespace(available=1.26e9, total=3.54e9)
+    monkeypatch.setattr(device_module.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(device_module, "processor_name", lambda: "Six Cores")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert describe_device(CPU) == "cpu (Six Cores), 7 threads, 1.3 of 3.5 GB free"
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2.34e9, 8e9))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    assert describe_device(torch.device("cuda", 1)) == "cuda:1 (GPU 1), 2.3 of 8.0 GB free"
+
+
+def test_the_name_of_the_processor(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that Linux lists; elsewhere what Python knows."""
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor: 0\nmodel name\t: Chip: A 1 \nmodel name: other\n")
+    monkeypatch.setattr(device_module, "Path", {"/proc/cpuinfo": file}.__getitem__)
+    assert processor_name() == "Chip: A 1"
+    file.write_text("processor: 0\n")
+    monkeypatch.setattr(device_module.platform, "processor", lambda: "generic")
+    monkeypatch.setattr(device_module.platform, "machine", lambda: "riscv")
+    assert processor_name() == "generic"
+    file.unlink()
+    monkeypatch.setattr(device_module.platform, "processor", lambda: "")
+    assert processor_name() == "riscv"
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"), [({}, False), ({"bf16": True}, True), ({"amx": True}, True)]
+)
+def test_which_processors_have_bf16(
+    answers: dict[str, bool], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either kind of instructions is enough; old versions of torch cannot tell."""
+    names = {"bf16": "_is_avx512_bf16_supported", "amx": "_is_amx_tile_supported"}
+    for key, name in names.items():
+        monkeypatch.setattr(torch.cpu, name, lambda key=key: answers.get(key, False), raising=False)
+    assert has_fast_bf16(CPU) is expected
+    for key, name in names.items():
+        if key not in answers:
+            monkeypatch.delattr(torch.cpu, name)
+    assert has_fast_bf16(CPU) is expected
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda **options: asked.append(options) or expected
+    )
+    assert has_fast_bf16(GPU) is expected and asked == [{"including_emulation": False}]
+
+
+def test_batches_are_moved_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda self, *words, **more: asked.append((words, more))
+    )
+    to_device((torch.ones(1),), GPU)
+    assert asked == [((GPU,), {"non_blocking": True})]
+
+
+def test_a_wrong_name_of_a_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpus(monkeypatch, 2)
+    for name in ("tpu", "cud:1"):
+        with pytest.raises(UsageError, match="must be auto, cpu, gpu, cuda or cuda:N"):
+            pick_device(name)
+    settings = SimpleNamespace(device=None)
+    assert with_available_device(settings) is settings  # type: ignore[type-var]

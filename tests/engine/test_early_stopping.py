@@ -116,3 +116,13 @@ def test_a_run_stops_and_remembers_why(tmp_path: Path, caplog: pytest.LogCapture
     assert resumed.reason == result.reason and "nothing to do" in caplog.text
     more = {**repeated, "early_stopping.enabled": False, "training.epochs": 8}
     assert fit(Supervised(toy_config(tmp_path, more))).reason == "8 of 8 epochs done"
+
+
+def test_what_a_fresh_one_holds_and_says() -> None:
+    stopping = make(patience=1, min_delta=0.25)
+    assert stopping.state_dict() == {"best": float("inf"), "num_bad": 0, "num_overfitting": 0}
+    assert stopping.on_evaluation(4.0, None) == ""
+    assert stopping.on_evaluation(3.75) == (
+        "early stopping: no improvement of more than 0.25 in 1 evaluations"
+    )
+    assert stopping.best == 4.0 and stopping.on_evaluation(3.5) == "" and stopping.num_bad == 0

@@ -110,3 +110,24 @@ def test_a_run_saved_without_averages_starts_from_its_weights() -> None:
     moved(network, 2)
     average.load_state_dict(saved)
     assert not torch.equal(average.averages["model"]["0.weight"], network[0].weight)
+
+
+def test_which_tensors_are_averaged() -> None:
+    """Whole numbers and what no step trains are the newest; full precision stays what it is."""
+    network = nn.Linear(1, 1, bias=False).double()
+    network.register_buffer("count", torch.tensor(0))
+    network.register_buffer("offset", torch.tensor(0.0))
+    network.register_parameter("index", nn.Parameter(torch.tensor(0), requires_grad=False))
+    average = ExponentialMovingAverage({"model": network}, decay=0.9)
+    with torch.no_grad():
+        network.weight.add_(11.0)
+        for tensor in (network.count, network.offset, network.index):
+            tensor.add_(3)
+    before = average.averages["model"]["weight"].clone()
+    average.update(1)
+    found = average.averages["model"]
+    # The decay of the first step is 2 / 11.
+    torch.testing.assert_close(found["weight"], before + 9.0)
+    assert found["weight"].dtype == torch.float64
+    assert [found[name].item() for name in ("count", "offset", "index")] == [3, 3.0, 3]
+    assert network.weight.requires_grad

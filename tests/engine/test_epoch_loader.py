@@ -10,7 +10,7 @@ import torch
 
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
-from triform.engine.epoch_loader import EpochLoader
+from triform.engine.epoch_loader import EpochLoader, _without_traceback
 
 
 def numbers(indices: Sequence[int], random: torch.Generator) -> list[float]:
@@ -130,3 +130,49 @@ def test_what_a_worker_complains_of_is_one_line():
         with pytest.raises(UsageError) as caught:
             next(iter(loader))
         assert str(caught.value) == "sample 0: broken; repair it"
+
+
+def fail_as(text: str) -> list[Any]:
+    """What the loop over batches raises for an error with a text."""
+
+    def batches():
+        yield 1
+        raise UserError(text)
+
+    found = []
+    with pytest.raises(UserError) as caught:
+        found += list(_without_traceback(batches()))
+    return [caught.value, *found]
+
+
+def test_the_last_line_of_a_worker_s_traceback_is_its_error():
+    text = "Caught UserError in DataLoader worker process 0.\nTraceback:\n  File x\na.b: c: d\n"
+    assert str(fail_as(text)[0]) == "c: d"
+    error = fail_as("two: lines\nof: its own")[0]
+    assert str(error) == "two: lines\nof: its own"
+    assert error.__cause__ is None
+
+
+def test_what_is_saved_of_a_loader():
+    one = loader(23, count=2, index=1, seed=9)
+    assert one.state_dict() == {
+        "epoch": 0,
+        "position": 0,
+        "num_samples": 23,
+        "batch_size": 8,
+        "seed": 9,
+    }
+    next(iter(one))
+    state = {**one.state_dict(), "epoch": 4}
+    for change in ({}, {"num_samples": 24}, {"batch_size": 4}, {"seed": 8}):
+        other = loader(23, count=2, index=0, seed=9)
+        other.load_state_dict({**state, **change})
+        assert (other.epoch, other.position) == (4, 0 if change else 1)
+
+
+def test_rank_and_number_of_processes_are_those_of_the_environment(monkeypatch):
+    assert (loader().index, loader().count) == (0, 1)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert (loader().index, loader().count) == (1, 3)
+    assert (loader(index=0, count=2).index, loader(index=0, count=2).count) == (0, 2)

@@ -1,5 +1,6 @@
 """One process and two processes come to the same weights."""
 
+import multiprocessing
 import os
 import re
 import shlex
@@ -7,15 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from toy_systems import NUM_SAMPLES
 
+from triform.base.errors import UserError
+from triform.engine import processes as processes_module
 from triform.engine.checkpoints import checkpoint
+from triform.engine.processes import Processes, replaced_networks
 from triform.engine.runs.tracking import read_metrics
+from triform.engine.synchronized_batch_norm import SynchronizedBatchNorm
 
+CPU = torch.device("cpu")
 PROGRAM = str(Path(__file__).with_name("train_toy.py"))
 
 TOLERANCE = 1e-5
@@ -146,3 +157,123 @@ def test_two_processes_resume_exactly(tmp_path: Path) -> None:
     for name, weights in states[0]["networks"].items():
         for key, tensor in weights.items():
             assert torch.equal(tensor, states[1]["networks"][name][key])
+
+
+def two_networks() -> dict[str, nn.Module]:
+    """One that is trained and one that is not."""
+    frozen = nn.BatchNorm1d(2).requires_grad_(False)
+    return {"model": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), "frozen": frozen}
+
+
+def check_a_group_of_two(rank: int) -> None:
+    """What each of two processes with ranks 0 and 1 finds."""
+
+    def prepare(network: nn.Module) -> nn.Module:
+        warnings.warn("renamed", FutureWarning, stacklevel=1)
+        return nn.Sequential(network)
+
+    accelerator = SimpleNamespace(device=torch.device("cpu", 0), prepare=prepare)
+    processes_module._connect = lambda device: accelerator
+    group = Processes(CPU)
+    assert (group.index, group.count, group.is_main) == (rank, 2, rank == 0)
+    assert group.device is accelerator.device
+    tensors = [torch.tensor([1.0 + 4 * rank, 2.0]), torch.tensor([[[5.0], [-3.0 * rank]]])]
+    group.average_(tensors)
+    assert [tensor.tolist() for tensor in tensors] == [[3.0, 2.0], [[[5.0], [-1.5]]]]
+    group.average_([])
+    assert group.average_scalars({"a": 1.0 + 2 * rank, "b": 5.0}) == {"a": 2.0, "b": 5.0}
+    assert group.any(rank == 0, False, rank == 1, True) == (True, False, True, True)
+    assert group.gather([rank, "x"]) == [[0, "x"], [1, "x"]]
+    networks = two_networks()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepared = group.prepare(networks)
+    assert prepared["model"][0] is networks["model"] and prepared["frozen"] is networks["frozen"]
+    assert type(networks["model"][1]) is type(networks["frozen"]) is SynchronizedBatchNorm
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """A process of the group; it writes down what is wrong."""
+    try:
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
+        store = f"file://{folder}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+        check_a_group_of_two(rank)
+        written = Path(folder, "written")
+        if rank == 0:
+            time.sleep(0.2)
+            written.touch()
+        Processes(CPU).barrier()
+        assert written.exists()
+        Path(folder, f"{rank}.txt").write_text("right")
+    except BaseException:
+        Path(folder, f"{rank}.txt").write_text(traceback.format_exc())
+    os._exit(0)
+
+
+def test_two_processes_tell_each_other(tmp_path: Path) -> None:
+    """Means, votes, values by rank, and waiting for each other, over real connections."""
+    fork = multiprocessing.get_context("fork")
+    children = [
+        fork.Process(target=one_of_two, args=(rank, str(tmp_path)), daemon=True) for rank in (0, 1)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(timeout=60)
+        child.kill()
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)] == ["right", "right"]
+
+
+def test_a_single_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And connects to nobody."""
+    monkeypatch.setattr(processes_module, "_connect", lambda device: pytest.fail("connected"))
+    one, networks = Processes(CPU), two_networks()
+    assert (one.index, one.count, one.is_main, one.device) == (0, 1, True, CPU)
+    assert one.prepare(networks) is networks and type(networks["frozen"]) is nn.BatchNorm1d
+    tensor = torch.tensor([1.0, 3.0])
+    one.average_([tensor])
+    assert tensor.tolist() == [1.0, 3.0]
+    scalars = {"a": 2.0}
+    assert one.average_scalars(scalars) == scalars
+    assert one.average_scalars(scalars) is not scalars
+    assert one.any(True, False) == (True, False) and one.gather("x") == ["x"]
+    one.barrier()
+
+
+@pytest.mark.parametrize(
+    ("device", "kind", "is_supported"),
+    [("cpu", "MULTI_CPU", True), ("cuda", "MULTI_GPU", True), ("cpu", "TPU", False)],
+)
+def test_how_processes_connect(
+    device: str, kind: str, is_supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the device that was picked, in float32, without sending buffers around."""
+    import accelerate
+
+    asked: dict[str, Any] = {}
+
+    def accelerator(**options: Any) -> Any:
+        asked.update(options)
+        return SimpleNamespace(distributed_type=getattr(accelerate.DistributedType, names[kind]))
+
+    names = {"MULTI_CPU": "MULTI_CPU", "MULTI_GPU": "MULTI_GPU", "TPU": "XLA"}
+    monkeypatch.setattr(accelerate, "Accelerator", accelerator)
+    if is_supported:
+        processes_module._connect(torch.device(device))
+    else:
+        with pytest.raises(UserError, match=r"several processes of the kind XLA are not supported"):
+            processes_module._connect(torch.device(device))
+    (handler,) = asked.pop("kwargs_handlers")
+    assert asked == {"cpu": device == "cpu", "mixed_precision": "no"}
+    assert handler.to_kwargs() == {"broadcast_buffers": False}
+
+
+def test_networks_are_replaced_for_a_while() -> None:
+    """Also where something goes wrong in between."""
+    mine, other = two_networks(), nn.Linear(1, 1)
+    before = dict(mine)
+    with pytest.raises(KeyError), replaced_networks(mine, {"model": other}):
+        assert mine["model"] is other and mine["frozen"] is before["frozen"]
+        raise KeyError
+    assert mine == before

@@ -1,6 +1,7 @@
 """Progress without a terminal: one line a minute."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,3 +48,54 @@ def test_only_the_main_process_writes(clock):
         seconds[0] += 100
         bar.step(0)
     assert log.messages == []
+
+
+@pytest.mark.parametrize(("is_terminal", "show"), [(True, True), (True, False), (False, True)])
+def test_a_bar_on_a_terminal(is_terminal, show, clock, monkeypatch):
+    """It stands at the steps that are done and shows epoch and loss; elsewhere it is off."""
+    calls = []
+
+    class Bar:
+        def __init__(self, **options):
+            calls.append(options)
+
+        def set_postfix(self, values, refresh):
+            calls.append((values, refresh))
+
+        def update(self):
+            calls.append("step")
+
+        def close(self):
+            calls.append("closed")
+
+    seconds, log = clock
+    terminal = SimpleNamespace(isatty=lambda: is_terminal)
+    monkeypatch.setattr(progress, "tqdm", Bar)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
+    with Progress(10, 4, show=show) as bar:
+        bar.step(2, {"loss": 0.123456, "other": 3.0})
+        bar.step(2)
+        seconds[0] += 59
+        bar.step(2)
+        assert log.messages == []
+        seconds[0] += 1
+        bar.step(3, {"other": 2.0})
+    assert calls == [
+        {
+            "total": 10,
+            "initial": 4,
+            "unit": "step",
+            "dynamic_ncols": True,
+            "leave": False,
+            "smoothing": 0.1,
+            "disable": not (is_terminal and show),
+            "file": terminal,
+        },
+        ({"epoch": 3, "loss": "0.1235"}, False),
+        *["step"] * 3,
+        ({"epoch": 4}, False),
+        "step",
+        "closed",
+    ]
+    lines = [] if is_terminal else ["epoch 4, step 8 of 10, less than a minute left"]
+    assert log.messages == lines

@@ -107,3 +107,19 @@ def test_only_the_plateau_listens() -> None:
     """The others do not change with what is measured."""
     schedule = Schedule(SchedulerConfig(type="StepLR", patience=0))
     assert not any(schedule.on_evaluation(1.0) for _ in range(5))
+
+
+def test_a_cosine_over_nothing_is_at_its_end_after_one() -> None:
+    """Neither steps nor epochs are known: no division by zero."""
+    schedule = Schedule(SchedulerConfig(type="CosineAnnealingLR", min_lr=1e-3))
+    assert schedule.rate(BASE, 5, 0) == pytest.approx(BASE)
+    assert [schedule.rate(BASE, 0, epoch) for epoch in (1, 2)] == pytest.approx([1e-3] * 2)
+
+
+def test_what_a_fresh_schedule_holds() -> None:
+    """The first value is an improvement whatever it is; the count of bad ones begins at none."""
+    schedule = Schedule(SchedulerConfig(type="ReduceLROnPlateau", patience=1))
+    assert schedule.state_dict() == {"num_reductions": 0, "num_bad": 0, "best": math.inf}
+    assert not schedule.on_evaluation(1e300) and schedule.best == 1e300
+    assert [schedule.on_evaluation(1e300) for _ in range(5)] == [False, True, False, True, False]
+    assert schedule.num_reductions == 2 and schedule.num_bad == 1

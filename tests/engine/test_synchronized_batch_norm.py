@@ -86,6 +86,46 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
                 torch.testing.assert_close(torch.cat(parts), value, atol=1e-4, rtol=1e-4)
 
 
+def test_one_process_is_torch_itself() -> None:
+    """Outputs, gradients and statistics of every case."""
+    whole, alone = (passes(slice(None), synchronized=each) for each in (False, True))
+    for name, expected in whole.items():
+        assert alone[name].keys() == expected.keys()
+        for key, value in expected.items():
+            # Without running statistics torch takes those of the batch, also in evaluation.
+            torch.testing.assert_close(
+                alone[name][key], value, atol=1e-4, rtol=1e-4, msg=f"{name}: {key}"
+            )
+
+
+def test_a_single_value_by_hand() -> None:
+    """Its variance is 0, where torch gives up; statistics move by a tenth."""
+    norm = nn.BatchNorm1d(2)
+    synchronize_batch_norm(norm)
+    assert norm(torch.tensor([[3.0, -5.0]])).tolist() == [[0.0, 0.0]]
+    torch.testing.assert_close(norm.running_mean, torch.tensor([0.3, -0.5]))
+    torch.testing.assert_close(norm.running_var, torch.tensor([0.9, 0.9]))
+    assert norm.num_batches_tracked.item() == 1
+    # Two values 0 and 2: deviation 1 with the whole number, variance 2 with one less.
+    norm(torch.tensor([[0.0, 0.0], [2.0, 2.0]]))
+    torch.testing.assert_close(norm.running_var, torch.tensor([1.01, 1.01]))
+
+
+def test_low_precision_is_normalized_in_float32() -> None:
+    norm = nn.BatchNorm1d(1)
+    synchronize_batch_norm(norm)
+    output = norm(torch.tensor([[256.0], [258.0]], dtype=torch.bfloat16))
+    assert output.dtype == torch.bfloat16 and output.flatten().tolist() == [-1.0, 1.0]
+
+
+def test_a_vector_is_refused() -> None:
+    norm = nn.BatchNorm1d(3).eval()
+    synchronize_batch_norm(norm)
+    with pytest.raises(ValueError, match=r"expected \(B, C, ...\), seen \(3,\)"):
+        norm(torch.ones(3))
+    assert norm(torch.ones(1, 3)).shape == (1, 3)
+
+
 @pytest.mark.parametrize("kind", [nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm])
 def test_other_norms_stay(kind: type[nn.Module]) -> None:
     norm = kind(1, 4) if kind is nn.GroupNorm else kind(4)

@@ -1,6 +1,7 @@
 """The one place that changes weights."""
 
 import copy
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,49 @@ def test_a_good_step_ends_a_streak() -> None:
     assert update.num_skipped == 4 and not update.is_healthy
     with pytest.raises(NonFiniteError, match="'main' was not finite in 3 steps in a row"):
         update(layer.weight.sum() * math.nan)
+
+
+def test_a_skipped_step_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """For those who look closely."""
+    caplog.set_level(logging.DEBUG, "triform")
+    layer = random_layer(2, 1)
+    update = make_update({"main": layer})
+    update(layer.weight.sum())
+    assert not caplog.messages
+    update(layer.weight.sum() * math.nan)
+    assert caplog.messages == ["step of main skipped: its gradient is not finite"]
+    assert caplog.records[0].levelno == logging.DEBUG
+
+
+def test_handed_over_gradients_are_averaged_and_may_be_bad() -> None:
+    layer = random_layer(2, 1)
+    before = copy.deepcopy(layer.state_dict())
+    update = make_update({"main": layer}, grad_clip=0.5)
+    averaged: list[int] = []
+
+    def halve(tensors: Any) -> None:
+        averaged.append(len(tensors))
+        for tensor in tensors:
+            tensor.div_(2)
+
+    update.processes.average_ = halve  # type: ignore[method-assign]
+    given = torch.tensor([[6.0, 8.0]])
+    assert update.apply_gradients([given, None]) == pytest.approx(5)
+    assert averaged == [1] and given.tolist() == [[6.0, 8.0]]
+    # Clipped from 5 to 0.5: a tenth of (3, 4), times the rate of 0.1.
+    torch.testing.assert_close(layer.weight, before["weight"] - torch.tensor([[0.03, 0.04]]))
+    assert math.isnan(update.apply_gradients([given * math.nan, None]))
+    assert update.num_skipped == 1 and not update.is_healthy
+    assert math.isnan(update.norms["main"])
+
+
+def test_one_process_s_bad_step_is_everybody_s() -> None:
+    layer = random_layer(2, 1)
+    before = layer.weight.detach().clone()
+    update = make_update({"main": layer}, precision="fp16")
+    votes: list[tuple[bool, ...]] = []
+    update.processes.any = lambda *flags: votes.append(flags) or (True,)  # type: ignore[method-assign, func-returns-value]
+    scale = update.scalers["main"].get_scale()
+    update(layer.weight.sum())
+    assert votes == [(False,)] and update.num_skipped == 1 and torch.equal(layer.weight, before)
+    assert update.scalers["main"].get_scale() == scale * 0.5

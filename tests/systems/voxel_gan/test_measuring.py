@@ -10,7 +10,12 @@ from triform.geometry.mesh import Mesh, MeshError
 from triform.systems.voxel_gan import evaluation as evaluation_module
 from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.config import EvaluateConfig
-from triform.systems.voxel_gan.evaluation import measure_generation, measure_reconstruction
+from triform.systems.voxel_gan.evaluation import (
+    measure_generation,
+    measure_real,
+    measure_reconstruction,
+)
+from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes
 
 R = 32
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
@@ -96,6 +101,7 @@ def test_every_number_of_generation_by_hand(sheet, tmp_path):
     expected = {
         "prompts": 8,
         "agreement": 0.5,
+        "agreement_interval": [0.2152, 0.7848],
         "agreement_by_group": {"chairs": 0.667, "beds": 0.5, "lamps": 0, "vehicles": 1},
         "most_confused": {"lamps -> chairs": 2, "chairs -> beds": 1, "beds -> lamps": 1},
         # all meshes but the open one and the empty one
@@ -112,7 +118,11 @@ def test_every_number_of_generation_by_hand(sheet, tmp_path):
             "vehicles": 0,
         },
     }
-    assert {name: numbers[name] for name in expected} == expected
+    assert numbers == expected
+    assert list(numbers["most_confused"]) == list(expected["most_confused"])
+    assert list(numbers["agreement_by_group"]) == [
+        name for name in GROUPS if name in expected["agreement_by_group"]
+    ]
     assert [(each.prompt, each.seed) for each in generator.requests] == [
         (prompt, 10 + number) for number, (prompt, *_) in enumerate(SHAPES)
     ]
@@ -186,11 +196,17 @@ def test_every_number_of_reconstruction_by_hand(batch, monkeypatch):
     expected = {
         "objects": 4,
         "iou_mean": (1 + 0.75 + 0.25 + 0) / 4,
+        # deviation 0.456435, half width 1.959964 * 0.456435 / 2
+        "iou_mean_interval": [0.0527, 0.9473],
         "iou_median": 0.25,
         "share_good": 0.5,
+        "share_good_interval": [0.15, 0.85],
         "nearest_training_shape_iou_mean": round((3 * 0.5 + 8 / 30) / 4, 4),
+        # 0.5 three times and 0.266667: deviation 0.116667
+        "nearest_training_shape_iou_mean_interval": [0.3273, 0.556],
         "nearest_training_shape_iou_median": 0.5,
     }
+    assert numbers.keys() == expected.keys()
     assert {name: numbers[name] for name in expected} == expected
     assert keeper.prompts == ["one", "", "two", "three"]
 
@@ -201,3 +217,110 @@ def test_nothing_held_out_is_nothing_measured():
             return np.array([], dtype=np.int64) if split == "test" else super().rows(split)
 
     assert measure_reconstruction(Keeper(), Empty()) == {}
+
+
+def test_no_sheet_where_no_folder_is_named(sheet):
+    generator, rows = FakeGenerator(), [(prompt, group) for prompt, group, *_ in SHAPES]
+    measure_generation(generator, EvaluateConfig(), rows, generator.classifier)
+    assert sheet == {}
+
+
+def test_more_confusions_than_six_are_the_six_most_frequent(sheet):
+    class Everything(FakeGenerator):
+        def classifier(self, view):
+            return torch.eye(len(GROUPS))[[list(GROUPS).index("doors")]]
+
+    generator = Everything()
+    others = [name for name in GROUPS if name != "doors"][:7]
+    groups = [*others, others[3]]
+    rows = [(shape[0], group) for shape, group in zip(SHAPES, groups, strict=True)]
+    numbers = measure_generation(generator, EvaluateConfig(), rows, generator.classifier)
+    expected = {f"{others[3]} -> doors": 2}
+    expected |= {f"{name} -> doors": 1 for name in [*others[:3], *others[4:6]]}
+    assert numbers["most_confused"] == expected and numbers["agreement"] == 0
+
+
+class RealObjects:
+    """150 test objects, boxes of 8, the last of which is a box of 4; nothing in val."""
+
+    def rows(self, split):
+        return {"test": np.arange(150), "val": np.array([], int)}[split]
+
+    def voxels(self, rows):
+        voxels = torch.zeros(len(rows), 1, R, R, R)
+        for position, row in enumerate(rows):
+            voxels[position, 0, : 4 if row == 149 else 8, 0, 0] = 1
+        return voxels
+
+
+@pytest.mark.parametrize("num_labelled", [0, 3])
+def test_every_number_of_real_objects_by_hand(num_labelled, monkeypatch):
+    """All objects have a novelty, those of a group also an agreement."""
+    asked, names = [], list(GROUPS)
+    labels = torch.tensor([0, 1, 1])
+
+    class Batches:
+        def __init__(self, dataset, split, augment):
+            asked.append((split, augment))
+
+        def __len__(self):
+            return num_labelled
+
+        def __call__(self, indices, random):
+            assert list(indices) == [0, 1, 2]
+            return {"labels": labels, "voxels": torch.zeros(3, 1, R, R, R)}
+
+    def classifier(voxels):
+        return torch.eye(len(names))[[0, 1, 2][: len(voxels)]]
+
+    monkeypatch.setattr(evaluation_module, "ClassifierBatches", Batches)
+    known = torch.zeros(1, R, R, R, dtype=torch.bool)
+    known[0, :8, 0, 0] = True
+    report = measure_real(RealObjects(), classifier, TrainingShapes(known, (("x",),)))
+    # One of 150 is half apart: mean 1/300, deviation 0.5 / sqrt(150).
+    expected = {
+        "objects": 150,
+        "novelty": {
+            "mean": 0.0033,
+            "interval": [-0.0032, 0.0099],
+            "median": 0.0,
+            "share_below_0.1": 0.9933,
+        },
+    }
+    if num_labelled:
+        expected |= {
+            "objects_of_a_group": 3,
+            "agreement": 0.6667,
+            "agreement_interval": [0.2077, 0.9385],
+        }
+    assert report == {"test": expected} and asked == [("test", False)]
+
+
+def test_one_object_alone_has_no_interval():
+    assert evaluation_module._mean_interval(torch.tensor([0.5])) == []
+    assert evaluation_module._mean_interval(torch.tensor([0.25, 0.75])) == [0.01, 0.99]
+    assert evaluation_module._share_interval(1, 3) == [0.0615, 0.7923]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_shape_without_voxels_has_no_mesh(empty, sheet, tmp_path, monkeypatch):
+    """It counts as empty once, whether its grid is or its surface."""
+    generator = FakeGenerator()
+    grids = [shape[3] * (0 if empty and number == 6 else 1) for number, shape in enumerate(SHAPES)]
+
+    def generate(requests):
+        for number, values in enumerate(grids):
+            generator.now = number
+            yield values
+
+    monkeypatch.setattr(generator, "generate", generate, raising=False)
+
+    def classifier(view):
+        return torch.eye(len(GROUPS))[[0]]
+
+    rows = [(prompt, group) for prompt, group, *_ in SHAPES]
+    numbers = measure_generation(generator, EvaluateConfig(output=tmp_path), rows, classifier)
+    assert numbers["empty"] == 1 + empty and numbers["watertight"] == (6 - empty) / 8
+    assert [image is None for image in sheet["images"]] == [
+        number == 5 or (empty and number == 6) for number in range(8)
+    ]
