@@ -3,12 +3,23 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from triform.datasets import split as split_module
 from triform.datasets.shape import MeshFile, Shape
-from triform.datasets.split import _blocks, _candidates, assign_splits, group_copies, split_by_hash
+from triform.datasets.split import (
+    _blocks,
+    _candidates,
+    _iou,
+    _warn_of_large_groups,
+    assign_splits,
+    group_copies,
+    split_by_hash,
+    split_by_id,
+)
 from triform.datasets.testdataset import write_testdataset
 
 R = 16
@@ -149,6 +160,102 @@ def test_split_by_hash_has_the_shares_and_is_stable() -> None:
     assert split_by_hash(b"0", test_share=0x60 / 256, val_share=0) == "test"
     assert split_by_hash(b"0", test_share=0x5F / 256, val_share=1 / 256) == "val"
     assert split_by_hash(b"0", test_share=0x5F / 256, val_share=0) == "train"
+
+
+def test_likeness_of_hardly_anything() -> None:
+    """Nothing is like nothing; a single voxel is like itself, and like its mirror image."""
+    voxels = np.zeros((4, R, R, R), bool)
+    voxels[1, 2, 3, 4] = voxels[2, R - 3, 3, 4] = voxels[3, 2, 4, 4] = True
+    grids = packed(list(voxels))
+    with np.errstate(all="raise"):
+        assert _iou(grids, R, 0, 0) == 0 and _iou(grids, R, 0, 1) == 0
+        assert _iou(grids, R, 1, 1) == _iou(grids, R, 1, 2) == 1 and _iou(grids, R, 1, 3) == 0
+        assert group_copies(grids, R) == [0, 1, 1, 3]
+
+
+def test_what_a_split_depends_on() -> None:
+    """Ten, ten and eighty in a hundred by the id; copies from 0.9; chains from 32 and 5 %."""
+    shares = (
+        split_module.VAL_SHARE,
+        split_module.TEST_SHARE,
+        split_module.COPY_IOU,
+        split_module.MAX_GROUP_SHARE,
+    )
+    assert (*shares, split_module.MIN_CHAIN) == (0.1, 0.1, 0.9, 0.05, 32)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [(0.0, "val"), (0.0999, "val"), (0.1001, "test"), (0.1999, "test"), (0.2001, "train")],
+)
+def test_split_by_id_is_by_the_place_of_its_hash(
+    fraction: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = int(fraction * 2**64).to_bytes(8, "big") + bytes([255] * 24)
+    monkeypatch.setattr(
+        split_module,
+        "hashlib",
+        SimpleNamespace(sha256=lambda key: SimpleNamespace(digest=lambda: digest)),
+    )
+    assert split_by_id("any") == expected
+    hashed = {"val": "test", "test": "val", "train": "train"}[expected]
+    assert split_by_hash(b"any") == hashed
+
+
+def test_a_tenth_of_training_becomes_validation_where_a_source_has_none() -> None:
+    """Names that are made at run time, as those of a file are."""
+    train, val = "".join(["tr", "ain"]), "".join(["v", "al"])
+    names = [f"a/{number}" for number in range(60)]
+    by_hash = assign_splits([shape(name) for name in names])
+    assert set(by_hash) == {"train", "val", "test"}
+    without = assign_splits([shape(name, train) for name in names])
+    assert without == ["val" if split == "val" else "train" for split in by_hash]
+    others = [*(shape(name, train) for name in names), shape("a/x", val)]
+    assert assign_splits(others) == ["train"] * 60 + ["val"]
+    elsewhere = [*(shape(name, train) for name in names), shape("b/x", val, "b")]
+    assert assign_splits(elsewhere) == [*without, "val"]
+
+
+def test_a_group_of_the_largest_allowed_size_is_no_chain(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 of 40, or 5 % of 800; one more is said."""
+    for total, most in ((40, 32), (800, 40)):
+        for size in (most, most + 1):
+            caplog.clear()
+            groups = [0] * size + list(range(size, total))
+            _warn_of_large_groups([shape(f"s/{k}") for k in range(total)], groups)
+            assert len(caplog.messages) == size - most
+    assert caplog.messages == [
+        "41 of 800 objects are near copies of each other (IoU of 0.9 or more; the first is s/0) "
+        "and share one split: train, val and test may differ much from 80:10:10"
+    ]
+
+
+def steps_of_a_chain(count: int) -> np.ndarray:
+    """Boxes of 10 cells by 1 by 1, of which each begins one row after the last: IoU 9 / 11."""
+    voxels = np.zeros((count, 64, 64, 64), bool)
+    for number in range(count):
+        voxels[number, 0, 0, number : number + 10] = True
+    return packed(list(voxels))
+
+
+def test_a_chain_by_hand() -> None:
+    """33 in a row, each like both neighbours: leaders stand two apart, in the order of hashes."""
+    voxels = steps_of_a_chain(33)
+    assert group_copies(voxels[:32], 64, 0.8) == [0] * 32
+    found = group_copies(voxels, 64, 0.8)
+    # By index: 0 leads 1; 2 is not like 0 and leads 3; and so on.
+    assert found == [index - index % 2 for index in range(33)]
+    # The middle first: 16 leads 15 and 17, 14 and 18 begin new groups.
+    hashes = [abs(index - 16).to_bytes(1, "big") for index in range(33)]
+    ordered = group_copies(voxels, 64, 0.8, hashes)
+    expected = {16: 15, 15: 15, 17: 15}
+    for step in range(2, 17, 2):
+        lower, upper = 16 - step, 16 + step
+        expected |= {lower: max(lower - 1, 0), lower - 1: max(lower - 1, 0)}
+        expected |= {upper: upper, upper + 1: upper}
+    assert ordered == [expected[index] for index in range(33)]
 
 
 def test_empty() -> None:

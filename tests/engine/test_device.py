@@ -180,3 +180,20 @@ def test_a_wrong_name_of_a_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -
             pick_device(name)
     settings = SimpleNamespace(device=None)
     assert with_available_device(settings) is settings  # type: ignore[type-var]
+
+
+def test_names_may_be_made_at_run_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a file are: equal is enough."""
+    pretend_gpus(monkeypatch, 2)
+
+    def copied(text: str) -> Any:
+        return "".join(list(text))
+
+    assert pick_device(copied("cpu")) == CPU and pick_device(copied("auto")) == GPU
+    assert pick_device(copied("cuda")) == GPU
+    pretend_gpus(monkeypatch, 0)
+    assert pick_device(copied("auto")) == CPU
+    training = TrainingConfig.model_construct(precision=copied("auto"), use_amp=False)
+    assert pick_precision(training, CPU) == "float32"
+    with autocast(CPU, copied("float32")):
+        assert not torch.is_autocast_enabled("cpu")

@@ -149,7 +149,7 @@ def test_the_last_line_of_a_worker_s_traceback_is_its_error():
     text = "Caught UserError in DataLoader worker process 0.\nTraceback:\n  File x\na.b: c: d\n"
     assert str(fail_as(text)[0]) == "c: d"
     error = fail_as("two: lines\nof: its own")[0]
-    assert str(error) == "two: lines\nof: its own"
+    assert str(error) == "two: lines of: its own"
     assert error.__cause__ is None
 
 

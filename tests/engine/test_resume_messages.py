@@ -46,7 +46,7 @@ def test_the_last_line_of_an_error_is_the_reason(
 ) -> None:
     with pytest.raises(UserError) as caught, mismatch_errors("a.pth", changes):
         raise error
-    assert str(caught.value) == f"a.pth: does not fit this system: {reason}"
+    assert str(caught.value) == f"a.pth: does not fit this system: {reason}".strip()
     assert caught.value.__cause__ is error
 
 

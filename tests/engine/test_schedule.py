@@ -123,3 +123,15 @@ def test_what_a_fresh_schedule_holds() -> None:
     assert not schedule.on_evaluation(1e300) and schedule.best == 1e300
     assert [schedule.on_evaluation(1e300) for _ in range(5)] == [False, True, False, True, False]
     assert schedule.num_reductions == 2 and schedule.num_bad == 1
+
+
+def test_names_may_be_made_at_run_time() -> None:
+    """As those of a file are: equal is enough."""
+    mode: Any = "".join(["m", "in"])
+    config = SchedulerConfig.model_construct(
+        **{**SchedulerConfig().model_dump(), "type": "".join(["ReduceLR", "OnPlateau"])}
+    )
+    schedule = Schedule(config, mode=mode)
+    schedule.on_evaluation(2.0)
+    schedule.on_evaluation(1.0)
+    assert schedule.best == 1.0

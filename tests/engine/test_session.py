@@ -147,3 +147,9 @@ def test_a_summary_is_valid_json(tmp_path: Path) -> None:
     assert (context.step, context.epoch, context.is_best, context.reason) == (5, 2, True, "why")
     assert context.metrics == one.metrics and context.metrics is not one.metrics
     assert context.run_dir == one.run.path and context.system is one.system
+
+
+def test_a_split_may_be_named_at_run_time(tmp_path: Path) -> None:
+    one = session(tmp_path)
+    one.system.evaluate = lambda split: {"loss": 1.0}  # type: ignore[method-assign, assignment, misc]
+    assert one.measure("".join(["tr", "ain"])) == {"train_eval/loss": 1.0}

@@ -230,3 +230,36 @@ def test_two_processes_equal_one(tmp_path):
 
 if __name__ == "__main__":
     one_of_two(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+
+
+@pytest.mark.parametrize("positives", VARIANTS)
+def test_names_of_variants_may_be_made_at_run_time(positives):
+    """As those of a file of settings are: equal is enough."""
+    points, images = unit(B, D), unit(B, V, D, seed=1)
+    copied = "".join(list(positives))
+    found = multi_positive_contrastive(points, images, 7.0, positives=copied)
+    expected = multi_positive_contrastive(points, images, 7.0, positives=positives)
+    assert found["loss"].equal(expected["loss"])
+    within = [within_views(images, 7.0, positives=name) for name in (copied, positives)]
+    assert within[0].equal(within[1])
+
+
+def test_what_is_given_where_nothing_is_said():
+    """Temperature 0.07, fixed; positives are summed; views repel no other view of theirs."""
+    points, images = unit(B, D), unit(B, V, D, seed=1)
+    loss = MultiPositiveContrastiveLoss()
+    assert list(loss.parameters()) == [] and loss.positives == "logsumexp"
+    assert float(loss.scale()) == pytest.approx(1 / 0.07)
+    assert float(LogitScale()()) == pytest.approx(1 / 0.07)
+    assert len(list(MultiPositiveContrastiveLoss(0.5, learned=True).parameters())) == 1
+    summed = multi_positive_contrastive(points, images, 3.0, positives="logsumexp")["loss"]
+    assert multi_positive_contrastive(points, images, 3.0)["loss"].equal(summed)
+    each = within_views(images, 3.0, positives="each")
+    assert within_views(images, 3.0).equal(each)
+    assert not within_views(images, 3.0, positives="mean").equal(each)
+
+
+def test_the_scale_is_at_most_a_hundred():
+    assert float(LogitScale(0.001)()) == pytest.approx(100)
+    assert float(LogitScale(0.01)()) == pytest.approx(100)
+    assert float(LogitScale(0.0101)()) == pytest.approx(1 / 0.0101)

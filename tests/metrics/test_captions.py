@@ -141,3 +141,46 @@ def test_meteor_is_the_mean_over_sentences(monkeypatch):
 
     monkeypatch.setattr(meteor_score, "meteor_score", without_wordnet)
     assert meteor(["a"], [["a"]]) is None
+
+
+def test_bleu_says_that_its_libraries_are_missing(monkeypatch, caplog):
+    original = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.partition(".")[0] in ("sacrebleu", "nltk"):
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert bleu(["a"], [["a"]]) == {}
+    assert caplog.messages == ["BLEU is left out: neither sacrebleu nor nltk is installed"]
+
+
+def test_bleu_by_hand():
+    """ "a b c x" against "a b c d": 3 of 4 words, 2 of 3 pairs, 1 of 2 triples, 0 of 1."""
+    expected = [0.75, (0.75 * 2 / 3) ** 0.5, (0.75 * 2 / 3 / 2) ** (1 / 3), 0.0]
+    for library in (True, False):
+        scores = bleu(["a b c x"], [["a b c d"]], use_sacrebleu=library)
+        assert [scores[f"bleu{n}"] for n in (1, 2, 3, 4)] == pytest.approx(
+            [100 * value for value in expected]
+        )
+        assert list(scores) == ["bleu1", "bleu2", "bleu3", "bleu4", "signature"]
+        assert scores["signature"].startswith("BLEU|")
+    assert bleu(["a b c d"], [["a b c d"]])["signature"].startswith("BLEU|nrefs:1|case:mixed|")
+    import nltk
+
+    signature = bleu(["a"], [["a"]], use_sacrebleu=False)["signature"]
+    assert signature == f"BLEU|nltk:{nltk.__version__}|smooth:none|tok:none"
+
+
+def test_messages_name_the_numbers_of_sentences_and_references():
+    with pytest.raises(ValueError, match="none empty: 1 sentences, 2 sets"):
+        bleu(["a"], [["a"], ["b"]])
+
+
+def test_rouge_takes_the_best_precision_and_recall_of_all_references():
+    """ "a b c d" against "a b" (2 of 4, 2 of 2) and "a b c x y z" (3 of 4, 3 of 6)."""
+    precision, recall = 3 / 4, 1.0
+    expected = 2.44 * precision * recall / (recall + 1.44 * precision)
+    assert rouge_l(["a b c d"], [["a b", "a b c x y z"]]) == pytest.approx(expected)
+    assert rouge_l(["a b"], [[""]]) == 0

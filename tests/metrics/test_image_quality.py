@@ -174,3 +174,38 @@ def test_a_sheet_shows_images_from_all_of_them(count, shown, tmp_path, monkeypat
     assert [value for row in rows[::2] for value in row] == padded
     nearest = [3 * round(value / 3) if value < 255 else 255 for value in padded]
     assert [value for row in rows[1::2] for value in row] == nearest
+
+
+def test_limits_that_published_figures_were_measured_with():
+    assert (measured.MANIFOLD_IMAGES, measured.COPY_QUANTILE) == (2000, 0.01)
+    assert (measured.GAUSSIAN_COMPONENTS, measured.GAUSSIAN_IMAGES) == (64, 10_000)
+
+
+def test_gaussian_of_many_pixels_by_the_decomposition_written_out():
+    """Of 100 pixels 64 components are kept, with the seed 0; the caller's numbers stay."""
+    random = torch.Generator().manual_seed(3)
+    scales = torch.linspace(1, 40, 100)
+    data = (128 + scales * torch.randn(200, 100, generator=random)).clamp(0, 255).byte()
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    found = gaussian_images(data.view(200, 1, 10, 10), 30)
+    assert torch.equal(before, torch.random.get_rng_state()) and found.shape == (30, 1, 10, 10)
+    flat = data.float()
+    torch.manual_seed(0)
+    _, singular, components = torch.pca_lowrank(flat, 64, niter=4)
+    noise = torch.randn(30, 64, generator=generator("gaussian images", 0))
+    expected = flat.mean(0) + noise @ (components * (singular / 200**0.5)).T
+    assert found.view(30, 100).equal(expected.round().clamp(0, 255).byte())
+
+
+@pytest.mark.parametrize(("count", "stride"), [(5, 1), (7, 1), (8, 2), (13, 3)])
+def test_gaussian_of_an_even_part_of_many_images(count, stride, monkeypatch):
+    """At most about so many, evenly taken: of 8 every second, where 4 are wanted."""
+    monkeypatch.setattr(measured, "GAUSSIAN_IMAGES", 4)
+    values = torch.arange(count, dtype=torch.uint8) ** 2
+    found = gaussian_images(values.view(-1, 1, 1, 1), 9).flatten()
+    part = values[::stride].double()
+    noise = torch.randn(9, 1, generator=generator("gaussian images", 0)).flatten()
+    deviation = part.std(correction=0)
+    expected = [(part.mean() + sign * deviation * noise).round().clamp(0, 255) for sign in (1, -1)]
+    assert any(found.equal(one.byte()) for one in expected)

@@ -88,3 +88,21 @@ def test_floor_is_what_guessing_reaches():
 def test_what_cannot_be_ranked_is_told(similarity, relevant, words):
     with pytest.raises(ValueError, match=words):
         ranks(similarity, relevant)
+
+
+def test_defaults_and_chance_by_hand():
+    """A gallery of four: 1/4 at 1, 3/4 at 3, everything from 4 on; (1 + 1/2 + 1/3 + 1/4) / 4."""
+    found = chance_metrics(4)
+    assert found == {
+        "recall@1": 0.25,
+        "recall@3": 0.75,
+        "recall@5": 1.0,
+        "recall@10": 1.0,
+        "mrr": pytest.approx(25 / 48),
+        "median_rank": 2.5,
+    }
+    similarity = np.eye(12)
+    names = ["recall@1", "recall@3", "recall@5", "recall@10", "mrr", "median_rank"]
+    assert list(retrieval_metrics(similarity, np.arange(12))) == names
+    with pytest.raises(ValueError, match=r"of shape \(3,\), expected queries x gallery"):
+        ranks(np.zeros(3), np.zeros(3, int))

@@ -8,6 +8,7 @@ import trimesh
 
 from triform.geometry.mesh import Mesh
 from triform.geometry.sampling.triangles import distances_to_mesh
+from triform.metrics import surface_distance as module
 from triform.metrics.surface_distance import (
     VOXEL,
     chamfer_distance,
@@ -113,3 +114,61 @@ def test_chamfer_by_hand():
     first = np.array([[0.0, 0, 0], [1, 0, 0]])
     second = np.array([[0.0, 0, 2]])
     assert chamfer_distance(first, second) == pytest.approx((4 + 5) / 2 + 4)
+
+
+def test_thresholds_that_published_figures_were_measured_with():
+    assert VOXEL == 1 / 64 and module.FLAT_RADIUS == 1.5 / 64
+    assert (module.FLAT_DEGREES, module.EDGE_DEGREES) == (10.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "distance", "expected"),
+    [
+        (9.9, 1.4, (True, False)),
+        (10.1, 1.4, (False, False)),
+        (29.9, 0.9, (False, False)),
+        (30.1, 0.9, (False, True)),
+        (30.1, 1.1, (False, False)),  # within the flat radius, but no voxel away
+        (80.0, 1.6, (True, False)),  # too far to matter
+    ],
+)
+def test_what_is_flat_and_what_is_an_edge(degrees, distance, expected):
+    """A query on one of three points; the normal of the last, so many voxels away, differs."""
+    points = np.array([[0, 0, 0], [0.1, 0, 0], [0.2, 0, 0], [0, distance, 0]]) * VOXEL
+    turned = [0, np.sin(np.radians(degrees)), np.cos(np.radians(degrees))]
+    normals = np.array([[0, 0, 1.0], [0, 0, 1], [0, 0, -1], turned])
+    flat, edge = module._flat_and_edge(points, normals, np.zeros((1, 3)))
+    assert (bool(flat[0]), bool(edge[0])) == expected
+
+
+def test_two_points_are_too_few_to_tell():
+    points, normals = np.array([[0.0, 0, 0], [0, 0, 0]]), np.array([[0, 0, 1.0], [0, 0, 1]])
+    flat, edge = module._flat_and_edge(points, normals, np.zeros((1, 3)))
+    assert not flat[0] and not edge[0]
+    three = np.zeros((3, 3)), np.tile([0, 0, 1.0], (3, 1))
+    flat, edge = module._flat_and_edge(*three, np.zeros((1, 3)))
+    assert flat[0] and not edge[0]
+
+
+def test_exactly_a_voxel_apart():
+    """Within the threshold of the F-score; neither missing nor extra, and not near."""
+    result = surface_distance(sheet(VOXEL), sheet(0.0), count=200)
+    assert result.error == 1.0 and (result.f_score_64, result.f_score_128) == (1.0, 0.0)
+    assert (result.missing, result.extra) == (0.0, 0.0) and np.isnan(result.flat_normal_error)
+
+
+def test_points_are_those_of_the_seed(monkeypatch):
+    """Of the target by the seed, of the prediction by the next one; 30,000 of each."""
+    asked = []
+
+    def sample(mesh, count, seed):
+        asked.append((mesh, count, seed))
+        return sample_surface(mesh, 50, seed)
+
+    sample_surface = module.sample_surface
+    monkeypatch.setattr(module, "sample_surface", sample)
+    prediction, target = sheet(0.001), sheet(0.0)
+    surface_distance(prediction, target)
+    surface_distance(prediction, target, count=7, seed=5)
+    assert [each[1:] for each in asked] == [(30_000, 0), (30_000, 1), (7, 5), (7, 6)]
+    assert all(each[0] is mesh for each, mesh in zip(asked, [target, prediction] * 2, strict=True))

@@ -1,9 +1,12 @@
 """Agreement, differences and distances of translations, worked out by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from triform.base.errors import UserError
 from triform.systems.cycle_gan import evaluation as evaluation_module
 from triform.systems.cycle_gan.config import Config, EvaluateConfig
 from triform.systems.cycle_gan.data import load_domains, tinted
@@ -214,3 +217,87 @@ def test_a_step_has_the_rate_of_its_place_in_the_run(tagged):
         system.step(batch, lambda *_: None)
         rates = [optimizer.param_groups[0]["lr"] for optimizer in system.optimizers.values()]
         assert rates == [factor, factor]
+
+
+def test_the_better_direction_of_histogram_matching(monkeypatch, classes_by_tens):
+    """Rising levels are 1 and 2 steps off, falling ones 2 and 0; its numbers are reported."""
+    a, b = flat(10, 20), flat(50, 60)
+    train = {"a": flat(1), "b": flat(2)}
+    asked = []
+
+    class Side:
+        def __init__(self, name):
+            self.name = name
+
+        def part(self, split, count):
+            asked.append((self.name, split, count))
+            return train[self.name]
+
+    def match(images, source, target, invert):
+        to_b = images is a
+        expected = (train["a"], train["b"]) if to_b else (train["b"], train["a"])
+        assert source is expected[0] and target is expected[1]
+        return (b if to_b else a) + ((2 if to_b else 0) if invert else (1 if to_b else 2))
+
+    monkeypatch.setattr(evaluation_module, "match_histograms", match)
+    domains = SimpleNamespace(a=Side("a"), b=Side("b"))
+    found = evaluation_module._histogram_baseline(domains, a, b)
+    assert found == {
+        "levels": "falling",
+        "levels_l1_a2b": pytest.approx(2 / 255),
+        "levels_l1_b2a": 0.0,
+        "levels_agreement": 1.0,
+    }
+    assert asked == [("a", "train", 2000), ("b", "train", 2000)]
+    assert evaluation_module.MIN_IMAGES == 100
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_which_numbers_are_reported(paired, tagged, untrained, monkeypatch, tmp_path):
+    """The data are those of the training, or two folders; pairs have numbers of their own."""
+    path = untrained(System(small(tagged)))
+    parts = {"a": flat(10, 20, 30, 40), "b": flat(5, 6, 7, 8, 9)}
+    parts = {name: each.repeat(1, 3, 2, 2) for name, each in parts.items()}
+    loaded, saved = [], []
+
+    def load(data, seed):
+        loaded.append((data, seed))
+        sides = {
+            name: SimpleNamespace(part=lambda split, count, name=name: parts[name][:count])
+            for name in parts
+        }
+        return SimpleNamespace(name="known", shape=(3, 8), paired=paired, **sides)
+
+    monkeypatch.setattr(evaluation_module, "load_domains", load)
+    monkeypatch.setattr(evaluation_module, "save_cycles", lambda *words: saved.append(words))
+    for name in ("_paired_metrics", "_histogram_baseline", "_kernel_distances"):
+        monkeypatch.setattr(evaluation_module, name, lambda *words, name=name: {name: len(words)})
+    settings = EvaluateConfig(
+        checkpoint=str(path), device="cpu", output=tmp_path / "sheet.jpg", download_path="d"
+    )
+    report = evaluate(settings)
+    assert (report["data"], report["images_a"], report["images_b"]) == ("known", 4, 5)
+    assert report["checkpoint"] == str(path) and report["_kernel_distances"] == 4
+    assert (report.get("_paired_metrics"), report.get("_histogram_baseline")) == (
+        (4, 3) if paired else (None, None)
+    )
+    ((a2b, b2a, a, b, file),) = saved
+    assert file == tmp_path / "sheet.png" and a is not b and a2b is not b2a
+    assert (len(a), len(b)) == (4, 5)
+    ((data, seed),) = loaded
+    assert data.download_path == "d" and data.dataset == str(tagged.folder) and seed == 42
+    saved.clear()
+    other = {"domain_a": "one", "domain_b": "two"}
+    changed = settings.model_copy(update={**other, "output": None, "num_images": 4})
+    assert evaluate(changed)["images_b"] == 4 and not saved
+    data = loaded[1][0]
+    assert (data.domain_a, data.domain_b, data.channels, data.image_size) == ("one", "two", 3, 8)
+
+
+def test_images_of_another_size_are_refused(tagged, untrained, monkeypatch):
+    path = untrained(System(small(tagged)))
+    domains = SimpleNamespace(name="known", shape=(1, 9))
+    monkeypatch.setattr(evaluation_module, "load_domains", lambda data, seed: domains)
+    message = "known: 1 channels of 9 pixels, but these weights were trained on 3 of 8"
+    with pytest.raises(UserError, match=message):
+        evaluate(EvaluateConfig(checkpoint=str(path), device="cpu"))

@@ -1,5 +1,6 @@
 """Agreement, main part, diversity and IoU of shapes that are known, by known classifiers."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -228,15 +229,15 @@ def test_no_sheet_where_no_folder_is_named(sheet):
 def test_more_confusions_than_six_are_the_six_most_frequent(sheet):
     class Everything(FakeGenerator):
         def classifier(self, view):
-            return torch.eye(len(GROUPS))[[list(GROUPS).index("doors")]]
+            return torch.eye(len(GROUPS))[[0]]
 
     generator = Everything()
-    others = [name for name in GROUPS if name != "doors"][:7]
+    predicted, *others = list(GROUPS)[:8]
     groups = [*others, others[3]]
     rows = [(shape[0], group) for shape, group in zip(SHAPES, groups, strict=True)]
     numbers = measure_generation(generator, EvaluateConfig(), rows, generator.classifier)
-    expected = {f"{others[3]} -> doors": 2}
-    expected |= {f"{name} -> doors": 1 for name in [*others[:3], *others[4:6]]}
+    expected = {f"{others[3]} -> {predicted}": 2}
+    expected |= {f"{name} -> {predicted}": 1 for name in [*others[:3], *others[4:6]]}
     assert numbers["most_confused"] == expected and numbers["agreement"] == 0
 
 
@@ -324,3 +325,67 @@ def test_a_shape_without_voxels_has_no_mesh(empty, sheet, tmp_path, monkeypatch)
     assert [image is None for image in sheet["images"]] == [
         number == 5 or (empty and number == 6) for number in range(8)
     ]
+
+
+def test_a_sheet_has_at_most_about_sixty_shapes():
+    assert evaluation_module.MAX_SHEET_SHAPES == 60 and evaluation_module.COPY_DISTANCE == 0.1
+
+
+@pytest.mark.parametrize("other_training", [False, True])
+def test_what_is_measured_on_what(other_training, monkeypatch, tmp_path):
+    """The training shapes are those of the data, or of another data set of the same size."""
+    loaded, calls = [], []
+    trained = SimpleNamespace(voxel_size=16, source="a.pth")
+    generator = SimpleNamespace(trained=trained)
+
+    def load(data):
+        loaded.append(data)
+        return f"data {' '.join(data.dataset)}"
+
+    def measure(name, *words, **more):
+        calls.append((name, words, more))
+        return {"of": name}
+
+    monkeypatch.setattr(evaluation_module, "ShapeGenerator", lambda settings: generator)
+    monkeypatch.setattr(evaluation_module, "read_prompts", lambda path: [("a bed", str(path))])
+    monkeypatch.setattr(evaluation_module, "load_classifier", lambda: "classifier")
+    monkeypatch.setattr(evaluation_module, "load_voxel_dataset", load)
+    monkeypatch.setattr(evaluation_module, "training_shapes", lambda data: f"shapes of {data}")
+    for name in ("measure_reconstruction", "measure_generation", "measure_real"):
+        monkeypatch.setattr(
+            evaluation_module, name, lambda *w, name=name, **more: measure(name, *w, **more)
+        )
+    settings = EvaluateConfig(
+        dataset=("one", "two"),
+        training_dataset=("three",) if other_training else (),
+        max_samples=5,
+        download_path="d",
+        fine_truth=True,
+        output=tmp_path / "new",
+    )
+    report = evaluation_module.evaluate(settings)
+    known = "three" if other_training else "one two"
+    assert report == {
+        "checkpoint": "a.pth",
+        "dataset": "one two",
+        "training_dataset": known,
+        "reconstruction": {"of": "measure_reconstruction"},
+        "generation": {"of": "measure_generation"},
+        "real_held_out": {"of": "measure_real"},
+    }
+    text = (tmp_path / "new" / "report.json").read_text()
+    assert text == json.dumps(report, indent=2)
+    shapes, prompts = f"shapes of data {known}", [("a bed", str(evaluation_module.PROMPTS_FILE))]
+    assert calls == [
+        ("measure_reconstruction", (generator, "data one two"), {"fine_truth": True}),
+        ("measure_generation", (generator, settings, prompts, "classifier", shapes), {}),
+        ("measure_real", ("data one two", "classifier", shapes), {}),
+    ]
+    data = loaded[0]
+    found = (data.dataset, data.download_path, data.max_samples, data.voxel_size)
+    assert found == (("one", "two"), "d", 5, 16) and len(loaded) == 1 + other_training
+    if other_training:
+        assert loaded[1] == data.model_copy(update={"dataset": ("three",)})
+    own = settings.model_copy(update={"prompts": tmp_path / "p.csv", "output": None})
+    evaluation_module.evaluate(own)
+    assert calls[4][1][2] == [("a bed", str(tmp_path / "p.csv"))]
