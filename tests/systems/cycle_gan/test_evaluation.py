@@ -1,5 +1,6 @@
 """Agreement, differences and distances of translations, worked out by hand."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -285,7 +286,8 @@ def test_which_numbers_are_reported(paired, tagged, untrained, monkeypatch, tmp_
     assert file == tmp_path / "sheet.png" and a is not b and a2b is not b2a
     assert (len(a), len(b)) == (4, 5)
     ((data, seed),) = loaded
-    assert data.download_path == "d" and data.dataset == str(tagged.folder) and seed == 42
+    assert data.download_path == "d" and Path(data.dataset).name == tagged.folder.name
+    assert seed == 42
     saved.clear()
     other = {"domain_a": "one", "domain_b": "two"}
     changed = settings.model_copy(update={**other, "output": None, "num_images": 4})
