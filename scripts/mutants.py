@@ -25,7 +25,7 @@ from cosmic_ray.plugins import OPERATOR_PROVIDERS, get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, WorkItem
 from mutants_report import Outcome, why_equivalent, write_report
-from mutants_runner import changes_nothing, passes
+from mutants_runner import changes_nothing, passes, seconds_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/triform")
@@ -118,22 +118,23 @@ def tried(
     changes: list[MutationSpec], area_of: dict[Path, str], durations: Path
 ) -> Iterator[Outcome]:
     """Run the tests of each change; those of an unchanged source have to pass before."""
-    limits: dict[tuple[str, ...], float] = {}
+    known: set[frozenset[str]] = set()
     for number, change in enumerate(changes, 1):
         path = change.module_path
         source = path.read_text(encoding="utf-8").splitlines()[change.start_pos[0] - 1].strip()
         parts = tests_of(path)
-        for tests in parts:
-            if tests not in limits:
-                began = time.monotonic()
-                if not passes(tests, LONGEST, durations, quiet=False):
-                    sys.exit(f"{' '.join(tests)}: the tests fail before anything is changed")
-                limits[tests] = 60 + 4 * (time.monotonic() - began)
+        tests = [test for part in parts for test in part]
+        if frozenset(tests) not in known:
+            if not passes(tests, LONGEST, durations, quiet=False):
+                sys.exit(f"{' '.join(tests)}: the tests fail before anything is changed")
+            known.add(frozenset(tests))
         operator = get_operator(change.operator_name)()
         with use_mutation(path, operator, change.occurrence) as (before, after):
             if after is None or changes_nothing(before, after):
                 continue
-            killed = not all(passes(tests, limits[tests], durations) for tests in parts)
+            killed = not all(
+                passes(part, 60 + 4 * seconds_of(part, durations), durations) for part in parts
+            )
         pairs = zip(before.splitlines(), after.splitlines(), strict=False)
         line = next((new.strip() for old, new in pairs if old != new), "")
         kind = change.operator_name.partition("/")[2]

@@ -102,6 +102,12 @@ def passes(tests: Sequence[str], seconds: float, durations: Path, *, quiet: bool
     return False
 
 
+def seconds_of(files: Sequence[str], durations: Path) -> float:
+    """Seconds that the tests of some files took before anything was changed."""
+    before = json.loads(durations.read_text(encoding="utf-8"))
+    return sum(seconds for name, seconds in before.items() if name.partition("::")[0] in files)
+
+
 def _run(tests: Sequence[str], quiet: bool, durations: Path) -> int:
     """What the forked process does; its status."""
     os.setsid()
