@@ -19,8 +19,9 @@ from triform.pretrained.image_text import ImageTextModel, load_image_text_model
 from triform.pretrained.named_models import TEXT_ENCODER, select_model
 from triform.pretrained.shipped_weights import names as shipped_names
 from triform.pretrained.text_encoder import load_text_encoder
-from triform.systems.clip.config import DEFAULT_MODEL, TRANSFORMER, Config, ModelChoice
+from triform.systems.clip.config import TRANSFORMER, Config
 from triform.systems.clip.model import CLIP
+from triform.systems.clip.verb_config import DEFAULT_MODEL, ModelChoice
 from triform.tasks.contrastive.images import resize, to_tensor
 from triform.tasks.contrastive.text_inputs import EmbeddingInputs, TextInputs, TokenInputs
 from triform.text.bpe import BytePairEncoding
