@@ -13,7 +13,12 @@ from triform.engine.config import (
     SystemConfig,
     TrainingConfig,
 )
-from triform.systems.clip.verb_config import AnalyzeConfig, ClassifyConfig, EvaluateConfig
+from triform.systems.clip.verb_config import (
+    AnalyzeConfig,
+    ClassifyConfig,
+    EvaluateConfig,
+    IndexConfig,
+)
 
 TRANSFORMER = "transformer"
 """Name of the text encoder that is trained from scratch."""
@@ -159,4 +164,7 @@ VERBS: dict[str, type[Settings]] = {
     "evaluate": EvaluateConfig,
     "classify": ClassifyConfig,
     "analyze": AnalyzeConfig,
+    "index": IndexConfig,
 }
+VERB_MODULES = {"index": "gallery.index"}
+"""Verbs that are not in `system.py`."""

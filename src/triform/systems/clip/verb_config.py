@@ -14,6 +14,9 @@ DEFAULT_MODEL = "ViT-B-32/openai"
 """Pretrained model of the verbs where nothing was trained here."""
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
 
+INDEX_FILE = "photos.gallery"
+"""Index of photos, where none is named."""
+
 
 def _as_tuple(value: object) -> object:
     """A single text as a list of one."""
@@ -92,3 +95,40 @@ class AnalyzeConfig(DataChoice):
     num_pairs: int = Field(1000, ge=2, description="Images with captions, at most.")
     matrix: int = Field(16, ge=2, le=64, description="Pairs in the drawn matrix.")
     output: Path = Field(Path("similarities.png"), description="File of the drawn matrix.")
+
+
+class IndexConfig(ModelChoice):
+    """Index folders of photos for search; run again, it adds what is new and removes what is gone.
+
+    The command can be killed at any time and resumes when it is run again.
+    """
+
+    positional = ("folders",)
+
+    folders: Texts = Field(min_length=1, description="Folders of photos and videos.")
+    index_file: str = Field(
+        INDEX_FILE, min_length=1, description="The index: a file that ends in .gallery."
+    )
+    exclude: Texts = Field(
+        (),
+        description="Patterns of files and folders to leave out, such as '*.gif' or 2019/raw; "
+        "hidden ones, @eaDir, node_modules and the like are left out always.",
+    )
+    follow_links: bool = Field(False, description="Follow links to files and folders.")
+    frames: int = Field(
+        8, ge=1, le=1000, description="Frames of a video, and at most one for each second."
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="Threads that read photos, or processes of a cluster; 0 = one for each core.",
+    )
+    cluster: str = Field("", description="Address of a Ray cluster (auto: the one that runs here).")
+    retry_failed: bool = Field(
+        False, description="Read files again that could not be read and have not changed."
+    )
+    allow_empty: bool = Field(
+        False, description="Remove the photos of a folder that is empty now, or no disk."
+    )
+    rebuild: bool = Field(False, description="Begin the index anew.")
