@@ -73,6 +73,20 @@ class Blocks:
             start = number * BLOCK
             yield start, block[: self.count - start]
 
+    def take(self, rows: Rows) -> Vectors:
+        """The vectors (N, dim) of these rows, in any order."""
+        if not len(rows):
+            return np.empty((0, self.dim), np.float32)
+        return np.stack([self._blocks[row // BLOCK][row % BLOCK] for row in rows.tolist()])
+
+    def similarities(self, query: Vectors, rows: Rows) -> NDArray[np.float64]:
+        """Inner products (N,) of a query (dim,) with these rows, in float64.
+
+        Equal vectors get equal products, wherever they lie: matrix products of BLAS do not
+        promise that.
+        """
+        return np.asarray((self.take(rows).astype(np.float64) * query).sum(axis=1))
+
     def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> tuple[Vectors, Rows]:
         """The k rows with the largest inner products.
 
