@@ -97,6 +97,19 @@ def read_video(path: str | os.PathLike[str], count: int, *, longest: int = HELD_
     )
 
 
+def read_frame(path: str | os.PathLike[str], second: float, *, longest: int) -> Image.Image:
+    """Read the frame at a time.
+
+    Raises:
+        UserError: The package is not installed, or there is no such frame.
+    """
+    source = b"file:" + os.fsencode(os.path.abspath(path))
+    frame = _frame(str(path), source, second, longest)
+    if frame is None:
+        raise UserError(f"{path}: no frame at {second:g} seconds")
+    return frame
+
+
 def _frame(name: str, source: bytes, second: float, longest: int) -> Image.Image | None:
     """The frame at a time; None where there is none."""
     scale = f"scale='min({longest},iw)':'min({longest},ih)':force_original_aspect_ratio=decrease"

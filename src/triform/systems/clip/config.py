@@ -16,8 +16,10 @@ from triform.engine.config import (
 from triform.systems.clip.verb_config import (
     AnalyzeConfig,
     ClassifyConfig,
+    DuplicatesConfig,
     EvaluateConfig,
     IndexConfig,
+    SearchConfig,
 )
 
 TRANSFORMER = "transformer"
@@ -165,6 +167,12 @@ VERBS: dict[str, type[Settings]] = {
     "classify": ClassifyConfig,
     "analyze": AnalyzeConfig,
     "index": IndexConfig,
+    "search": SearchConfig,
+    "duplicates": DuplicatesConfig,
 }
-VERB_MODULES = {"index": "gallery.index"}
+VERB_MODULES = {
+    "index": "gallery.index",
+    "search": "gallery.search",
+    "duplicates": "gallery.duplicates",
+}
 """Verbs that are not in `system.py`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -97,6 +97,46 @@ class AnalyzeConfig(DataChoice):
     output: Path = Field(Path("similarities.png"), description="File of the drawn matrix.")
 
 
+class SearchConfig(ModelChoice):
+    """Search indexed photos by words, images and both.
+
+    A query is words ('a dog on the beach'), an image (./dog.jpg), or several of them: +more of
+    this, +2:twice as much of this, -not this.
+    """
+
+    positional = ("query",)
+
+    query: Texts = Field(
+        min_length=1,
+        description="What is looked for: words, images, '+more', '+2:much more', '-not this'.",
+    )
+    without: Texts = Field((), description="What must not be there; as '-not this'.")
+    index_file: str = Field(INDEX_FILE, min_length=1, description="The index.")
+    top_k: int = Field(10, ge=1, le=10_000, description="Hits.")
+    folder: str = Field("", description="Only photos in this folder and those below.")
+    taken_from: str = Field(
+        "", description="Only photos since this year, month or day, such as 2024-05."
+    )
+    taken_to: str = Field("", description="Only photos up to this year, month or day, included.")
+    min_width: int = Field(0, ge=0, description="Only photos with so many pixels.")
+    min_height: int = Field(0, ge=0, description="Only photos with so many pixels.")
+    min_bytes: int = Field(0, ge=0, description="Only files of at least this size.")
+    max_bytes: int = Field(0, ge=0, description="Only files of at most this size; 0 = any.")
+    format: Texts = Field((), description="Only these formats, such as jpeg, heic, raw, video.")
+    sort: Literal["similarity", "newest", "oldest"] = Field(
+        "similarity", description="Order of the hits."
+    )
+    cutoff: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="Leave out what is less similar than the best hit by more than this; 0 = "
+        "nothing. What names and folders say stays.",
+    )
+    words: bool = Field(True, description="Also search names of files and folders.")
+    sheet: Path | None = Field(None, description="Save the hits as an image (PNG).")
+
+
 class IndexConfig(ModelChoice):
     """Index folders of photos for search; run again, it adds what is new and removes what is gone.
 
@@ -132,3 +172,14 @@ class IndexConfig(ModelChoice):
         False, description="Remove the photos of a folder that is empty now, or no disk."
     )
     rebuild: bool = Field(False, description="Begin the index anew.")
+
+
+class DuplicatesConfig(Settings):
+    """List indexed photos that are the same image, and photos that are similar. Deletes nothing."""
+
+    index_file: str = Field(INDEX_FILE, min_length=1, description="The index.")
+    folder: str = Field("", description="Only photos in this folder and those below.")
+    similarity: float = Field(
+        0.95, gt=0, le=1, description="Cosine from which on photos are similar; 1 = none are."
+    )
+    output: Path | None = Field(None, description="Also write both lists to this CSV.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from triform.datasets.images.photos.read import Photo, readable
 from triform.datasets.images.photos.scan import PhotoFile
 from triform.pretrained.image_text import ImageTextModel
 from triform.search.base_gallery import Record, Vectors
-from triform.systems.clip.gallery.index_file import stored_path
+from triform.systems.clip.gallery.index_file import folder_prefix, stored_path
 from triform.systems.clip.gallery.journal import Entry
 
 LONGEST_SIDE = 512
@@ -100,6 +101,7 @@ def photo_records(file: PhotoFile, photo: Photo) -> list[Record]:
     """Records of a file, one for each of its images; the fields are in `index_file`."""
     record: Record = {
         "path": stored_path(file.path),
+        "folder": folder_prefix(os.path.dirname(file.path)),
         "kind": file.kind,
         "format": photo.format,
         "bytes": file.size,

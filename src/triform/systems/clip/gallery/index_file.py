@@ -6,6 +6,7 @@ each frame of a video.
 | field of a record | |
 |---|---|
 | `path` | absolute; `bytes:` and hexadecimal digits where the name is no Unicode |
+| `folder` | of the file, likewise, with a separator at its end |
 | `kind`, `format` | image, raw or video; JPEG, PNG, ... |
 | `bytes`, `modified`, `digest` | of the file |
 | `width`, `height`, `duration` | pixels, upright; seconds, of a video |
@@ -20,7 +21,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from triform.base.checksum import file_sha256
 from triform.base.errors import UsageError, UserError
@@ -109,16 +109,16 @@ def stored_path(path: str) -> str:
     return path
 
 
+def folder_prefix(folder: str) -> str:
+    """What `folder` of the record of every file in a folder begins with."""
+    return stored_path(os.path.join(os.path.abspath(folder), ""))
+
+
 def original_path(stored: str) -> str:
     """The path of a file from its text in the index."""
     if stored.startswith(_BYTES):
         return os.fsdecode(bytes.fromhex(stored.removeprefix(_BYTES)))
     return stored
-
-
-def shown_path(stored: str) -> str:
-    """A path as it is shown, from its text in the index; bytes that are no text are escaped."""
-    return printable(original_path(stored))
 
 
 def known_photos(records: Mapping[str, Record]) -> dict[str, KnownPhoto]:
@@ -143,11 +143,3 @@ def path_words(path: str, roots: tuple[str, ...]) -> str:
     root = max((root for root in roots if path.startswith(root)), key=len, default="")
     parts = os.path.splitext(path[len(root) :])[0].split(os.sep)
     return printable(" ".join(filter(None, parts)))
-
-
-def as_row(hit_record: Record) -> dict[str, Any]:
-    """What is shown of a photo."""
-    row: dict[str, Any] = {"file": original_path(str(hit_record.get("path", "")))}
-    if "second" in hit_record:
-        row["second"] = hit_record["second"]
-    return row

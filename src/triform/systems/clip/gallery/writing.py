@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,12 @@ import numpy as np
 
 from triform.datasets.images.photos.changes import Changes
 from triform.search.base_gallery import Gallery, Record
-from triform.systems.clip.gallery.index_file import original_path, path_words, stored_path
+from triform.systems.clip.gallery.index_file import (
+    folder_prefix,
+    original_path,
+    path_words,
+    stored_path,
+)
 from triform.systems.clip.gallery.journal import Entry
 
 FILES_AT_ONCE = 512
@@ -71,7 +77,8 @@ def _renewed_entries(
     for source, file in sorted(sources.items(), key=lambda pair: pair[1].path):
         old = sorted(ids[stored_path(source)], key=lambda each: int(each.rpartition("#")[2]))
         path = stored_path(file.path)
-        update = {"path": path, "modified": file.modified}
+        folder = folder_prefix(os.path.dirname(file.path))
+        update = {"path": path, "folder": folder, "modified": file.modified}
         new = [{**records[each], **update} for each in old]
         entries.append(Entry(path, file.size, file.modified, new, gallery.vectors(old)))
     return entries
