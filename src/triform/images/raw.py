@@ -78,7 +78,9 @@ def read_raw(
                 pixels = raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8)
                 image = Image.fromarray(np.ascontiguousarray(pixels))  # the library has turned it
     except (rawpy.LibRawError, MemoryError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
+        detail = error.args[0] if error.args else ""
+        text = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+        reason = " ".join(text.split())[:100]
         raise UserError(f"{name}: damaged or no RAW photo ({reason})") from None
     if sizes.flip in (5, 6):
         width, height = height, width

@@ -113,7 +113,7 @@ def read_frame(path: str | os.PathLike[str], second: float, *, longest: int) -> 
 def _frame(name: str, source: bytes, second: float, longest: int) -> Image.Image | None:
     """The frame at a time; None where there is none."""
     scale = f"scale='min({longest},iw)':'min({longest},ih)':force_original_aspect_ratio=decrease"
-    arguments = [
+    arguments: list[str | bytes] = [
         *_INPUT,
         *("-ss", f"{second:.3f}", "-i", source, "-an", "-sn", "-dn", "-frames:v", "1"),
         *("-vf", scale, "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"),

@@ -129,8 +129,8 @@ def _update(
     new_failures = [each for each in failures if each.key not in retried]
     if new_failures:
         logger.warning(
-            "%d files cannot be read, %s says why; the first: %s: %s",
-            len(new_failures),
+            "%s cannot be read, %s says why; the first: %s: %s",
+            "1 file" if len(new_failures) == 1 else f"{len(new_failures)} files",
             failures_path(location),
             new_failures[0].file,
             new_failures[0].reason,
@@ -160,8 +160,7 @@ def _keep_unplugged(scan: Scan, known: dict[str, KnownPhoto], settings: IndexCon
         if count and not any(is_below(file.path, root) for file in scan.files):
             scan.closed.append(root)
             logger.warning(
-                "%s: nothing in it now, %d files of it stay in the index; --allow_empty removes "
-                "them",
+                "%s: empty now; its %d files stay in the index, --allow_empty removes them",
                 root,
                 count,
             )
@@ -170,10 +169,15 @@ def _keep_unplugged(scan: Scan, known: dict[str, KnownPhoto], settings: IndexCon
 def _report_left_out(scan: Scan) -> None:
     """Say what is not indexed, in a line each."""
     for extra, count in sorted(scan.packages.items()):
-        logger.warning("%d files need `pip install triform[%s]` and are left out", count, extra)
+        logger.warning(
+            "%s `pip install triform[%s]` and %s left out",
+            "1 file needs" if count == 1 else f"{count} files need",
+            extra,
+            "is" if count == 1 else "are",
+        )
     if scan.closed:
         folder = printable(scan.closed[0])
-        logger.warning("%d folders cannot be listed, such as %s", len(scan.closed), folder)
+        logger.warning("cannot be listed: %d folders, such as %s", len(scan.closed), folder)
     parts = [
         f"{count} {name}"
         for count, name in (
