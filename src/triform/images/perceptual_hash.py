@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -26,6 +25,7 @@ FLAT_LEVELS = 2.0
 """Standard deviation of the grey values of images without a pattern; their hash is 0."""
 _BYTES = LOW * LOW // 8
 _COLORS = LOW * LOW * 3
+_ROWS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,16 @@ def same_image_pairs(hashes: list[PerceptualHash]) -> NDArray[np.int64]:
     """Pairs (P, 2) of hashes, the first index the smaller one, that are of the same image."""
     if not hashes:
         return np.zeros((0, 2), np.int64)
-    bits = np.stack([each.bits for each in hashes])
-    index = faiss.IndexBinaryFlat(8 * _BYTES)
-    index.add(bits)
-    # faiss finds distances below the radius.
-    limits, _, neighbours = index.range_search(bits, MAX_BITS + 1)
-    first = np.repeat(np.arange(len(bits)), np.diff(limits).astype(np.int64))
-    is_pair = first < neighbours
-    first, second = first[is_pair], neighbours[is_pair].astype(np.int64)
+    # Of signs +1 and -1 the product counts equal bits without the different ones.
+    signs = (
+        2 * np.unpackbits(np.stack([each.bits for each in hashes]), axis=1).astype(np.float32) - 1
+    )
+    least = signs.shape[1] - 2 * MAX_BITS
+    near = []
+    for start in range(0, len(signs), _ROWS_AT_ONCE):
+        rows, columns = np.nonzero(signs[start : start + _ROWS_AT_ONCE] @ signs[start:].T >= least)
+        near.append(np.stack([rows, columns])[:, rows < columns] + start)
+    first, second = np.concatenate(near, axis=1)
     colors = np.stack([each.colors for each in hashes]).astype(np.int16)
     difference = np.abs(colors[first] - colors[second]).mean(axis=1)
     is_same = difference <= MAX_COLOR_DIFFERENCE
