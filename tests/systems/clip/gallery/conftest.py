@@ -1,14 +1,11 @@
 """A tiny model with random weights, and folders of photos."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from triform import systems
 from triform.base.settings.config import parse
@@ -19,6 +16,8 @@ from triform.systems.clip.model import CLIP
 from triform.text.bpe import BytePairEncoding
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from photo_folder import make_photos
 
 FLAGS = ["--config", "tiny", "--device", "cpu"]
 
@@ -39,24 +38,6 @@ def weights(tmp_path_factory):
         metadata={"merges": list(bpe.merges)},
     )
     return path
-
-
-def scene(seed: int) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)
-    return Image.fromarray(pixels).resize((90, 70), Image.Resampling.BICUBIC)
-
-
-def make_photos(folder: Path, count: int = 12, first: int = 0) -> list[Path]:
-    """Photos in two folders, with times of their own."""
-    paths = []
-    for number in range(first, first + count):
-        path = folder / ("beach", "city/night")[number % 2] / f"IMG_{number:03d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scene(number).save(path)
-        time = 1_600_000_000 + 86_400 * number
-        os.utime(path, (time, time))
-        paths.append(path)
-    return sorted(paths)
 
 
 @pytest.fixture

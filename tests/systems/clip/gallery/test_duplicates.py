@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_folder import scene
 from PIL import Image
 
-from conftest import scene
 from triform.systems.clip.gallery.duplicates import similar_groups
 
 

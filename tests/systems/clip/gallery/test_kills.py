@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from photo_folder import make_photos, scene
 
-from conftest import make_photos, scene
 from triform.cli import main
 from triform.search.gallery import open_gallery
 

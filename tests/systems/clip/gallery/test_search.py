@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_folder import scene
 from PIL import Image
 
-from conftest import scene
 from triform.search.gallery import open_gallery
 
 

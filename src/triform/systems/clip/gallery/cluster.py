@@ -39,14 +39,24 @@ class EmbedTask:
     frames: int
 
 
-def embed_on_cluster(files: Sequence[PhotoFile], settings: IndexConfig) -> Iterator[list[Entry]]:
-    """As `embed_files`, by all cores of a cluster; batches come in any order.
+def join(settings: IndexConfig) -> WorkerPool:
+    """The workers of the cluster.
 
     Raises:
-        UserError: Ray is not installed, there is no cluster, or the weights cannot be read.
+        UserError: Ray is not installed, or there is no cluster.
+    """
+    return WorkerPool(settings.workers, settings.cluster)
+
+
+def embed_on_cluster(
+    files: Sequence[PhotoFile], settings: IndexConfig, pool: WorkerPool
+) -> Iterator[list[Entry]]:
+    """As `embed_files`, by the cores of a cluster; batches come in any order.
+
+    Raises:
+        UserError: The weights cannot be read.
     """
     model = ModelChoice(**{name: getattr(settings, name) for name in ModelChoice.model_fields})
-    pool = WorkerPool(settings.workers, settings.cluster)
     tasks = [
         EmbedTask(tuple(batch), model, settings.frames)
         for batch in batches(files, settings.batch_size)

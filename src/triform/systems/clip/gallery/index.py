@@ -29,14 +29,12 @@ from triform.systems.clip.gallery.failures import (
     write_failures,
 )
 from triform.systems.clip.gallery.index_file import stored_path
-from triform.systems.clip.gallery.journal import Entry, Journal
+from triform.systems.clip.gallery.journal import Entry, Journal, journal_path
 from triform.systems.clip.gallery.progress import FileProgress
 from triform.systems.clip.gallery.writing import apply_changes
 from triform.systems.clip.verb_config import IndexConfig
 
 logger = get_logger(__name__)
-
-JOURNAL_SUFFIX = ".journal"
 
 
 class Interrupted(UserError):
@@ -121,11 +119,12 @@ def _update(
         "embedded": run.embedded,
     }
     if not counts["files"]:
+        journal_path(location).unlink(missing_ok=True)
         _refuse_empty(scan, failures)
     if apply_changes(gallery, records, changes, entries, scan.roots, encoder):
         gallery.save()
     write_failures(failures_path(location), failures)
-    _journal_path(location).unlink(missing_ok=True)
+    journal_path(location).unlink(missing_ok=True)
     new_failures = [each for each in failures if each.key not in retried]
     if new_failures:
         logger.warning(
@@ -201,7 +200,7 @@ def _embed(files: Sequence[PhotoFile], location: Path, encoder: str, settings: I
     run, order = _Run(), {stored_path(file.path): file for file in files}
     # A model that cannot be read must not leave files behind.
     embedded = _embedder(settings)
-    journal = Journal(_journal_path(location), header)
+    journal = Journal(journal_path(location), header)
     try:
         done = {
             path: entry
@@ -237,9 +236,10 @@ def _embed(files: Sequence[PhotoFile], location: Path, encoder: str, settings: I
 def _embedder(settings: IndexConfig) -> Any:
     """A function from files to batches of entries, here or on a cluster."""
     if settings.cluster:
-        from triform.systems.clip.gallery.cluster import embed_on_cluster
+        from triform.systems.clip.gallery.cluster import embed_on_cluster, join
 
-        return lambda files: embed_on_cluster(files, settings)
+        pool = join(settings)
+        return lambda files: embed_on_cluster(files, settings, pool)
     from triform.systems.clip.gallery.embed import embed_files
     from triform.systems.clip.trained import load_model
 
@@ -293,10 +293,6 @@ def _refuse_empty(scan: Scan, failures: Sequence[Failure]) -> None:
         )
     packages = "".join(f"; {n} need triform[{extra}]" for extra, n in scan.packages.items())
     raise UserError(f"{folders}: no photos in it{packages}")
-
-
-def _journal_path(location: Path) -> Path:
-    return location.with_name(location.name + JOURNAL_SUFFIX)
 
 
 def _path(entry: Entry) -> str:

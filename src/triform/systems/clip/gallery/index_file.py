@@ -26,34 +26,14 @@ from triform.base.checksum import file_sha256
 from triform.base.errors import UsageError, UserError
 from triform.base.printable import printable
 from triform.datasets.images.photos.changes import KnownPhoto
-from triform.engine.checkpoints.finding import find_checkpoint
-from triform.pretrained.shipped_weights import names as shipped_names
 from triform.search.base_gallery import Gallery, Record
 from triform.search.gallery import SUFFIX
-from triform.systems.clip.verb_config import DEFAULT_MODEL, ModelChoice
+from triform.systems.clip.model_choice import SYSTEM, model_path
+from triform.systems.clip.verb_config import ModelChoice
 
-SYSTEM = "clip"
 VERSION = 1
 """Raised when the same photo would get another record or vector."""
 _BYTES = "bytes:"
-
-
-def model_path(settings: ModelChoice) -> Path | str:
-    """The weights that settings mean, or the name of a pretrained model.
-
-    Raises:
-        UsageError: Both are named.
-        UserError: There is no such file.
-    """
-    if settings.model:
-        if settings.checkpoint is not None:
-            raise UsageError("--model and --checkpoint: name one of them")
-        return settings.model
-    is_shipped = SYSTEM in shipped_names()
-    runs = Path("runs", SYSTEM).glob("run_*/checkpoints/best*")
-    if settings.checkpoint is None and not is_shipped and not any(runs):
-        return DEFAULT_MODEL
-    return find_checkpoint(settings.checkpoint, SYSTEM, shipped=SYSTEM if is_shipped else None)
 
 
 def encoder_id(settings: ModelChoice) -> str:

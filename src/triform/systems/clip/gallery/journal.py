@@ -26,6 +26,7 @@ from triform.search.base_gallery import Record, Vectors
 
 logger = get_logger(__name__)
 
+SUFFIX = ".journal"
 _FRAME = struct.Struct("<II")
 _MAX_ENTRY = 2**31
 
@@ -117,6 +118,11 @@ class Journal:
                 self.entries |= {entry.path: entry for entry in found}
             end = position
         return end
+
+
+def journal_path(index: Path) -> Path:
+    """The journal of an index."""
+    return index.with_name(index.name + SUFFIX)
 
 
 def _frames(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from triform.search.words import index_tokens
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.filters import conditions
 from triform.systems.clip.gallery.index_file import original_path
+from triform.systems.clip.gallery.journal import journal_path
 from triform.systems.clip.gallery.query import Term, parse_query
 from triform.systems.clip.gallery.query_vector import query_vector
 from triform.systems.clip.gallery.thumbnails import thumbnail
@@ -88,8 +90,8 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def _warn_of_journal(location: Any) -> None:
-    if location.with_name(location.name + ".journal").exists():
+def _warn_of_journal(location: Path) -> None:
+    if journal_path(location).exists():
         logger.warning(
             "%s: an index run is under way or was stopped; what it did is searched after "
             "`triform clip index` has ended",
