@@ -73,8 +73,10 @@ class Gallery(ABC):
         dim: Width of a vector; 0 while the gallery is empty and no width was named.
         metric: How queries and vectors are compared.
         location: Where it is kept, for messages.
+        has_words: Whether it can be searched by words.
     """
 
+    has_words: bool = True
     encoder: str
     dim: int
     metric: Metric

@@ -1,8 +1,8 @@
-"""A gallery in Chroma: in a folder of this machine, or on a server that many machines use.
+"""A gallery on a Chroma server that many machines use.
 
-Chroma's index is approximate (HNSW) and every row is kept as soon as it is added. It is for
-galleries that outgrow one memory or have to be served; the exact gallery is faster up to some
-hundred thousand vectors.
+Chroma's index is approximate (HNSW), it does not rank by words, and every row is kept as soon as
+it is added. It is for galleries that outgrow one memory or have to be served; on one machine the
+exact gallery is faster and complete (docs/search.md).
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ from triform.search.base_gallery import (
     read_metric,
 )
 from triform.search.conditions import Conditions, Range, StartsWith
-from triform.search.gallery_file import exclusive
 
-FOLDER_SUFFIX = ".chroma"
 ADDRESS_PREFIX = "chroma://"
 COLLECTION = "gallery"
 FORMAT = "triform-gallery"
@@ -42,15 +40,14 @@ _INDEX = {"space": "cosine", "ef_search": 1000, "ef_construction": 200, "max_nei
 
 
 def is_chroma(location: str | Path) -> bool:
-    """Whether this is an address of a Chroma server, or a folder of Chroma's files."""
-    if str(location).startswith(ADDRESS_PREFIX):
-        return True
-    path = Path(location)
-    return path.suffix == FOLDER_SUFFIX or (path / "chroma.sqlite3").is_file()
+    """Whether this is an address of a Chroma server."""
+    return str(location).startswith(ADDRESS_PREFIX)
 
 
 class ChromaGallery(Gallery):
     """A Chroma collection as a gallery; `save` has nothing left to do."""
+
+    has_words = False
 
     def __init__(
         self, client: Any, collection: Any, location: str, resources: contextlib.ExitStack
@@ -95,11 +92,6 @@ class ChromaGallery(Gallery):
         Raises:
             UserError: No server answers, or it has no such gallery.
         """
-        if (
-            not location.startswith(ADDRESS_PREFIX)
-            and not (Path(location) / "chroma.sqlite3").is_file()
-        ):
-            raise UserError(f"{location}: no folder with a gallery of Chroma")
         with contextlib.ExitStack() as resources, _one_line_errors(location):
             client, name = _connect(location, resources)
             try:
@@ -267,7 +259,7 @@ class ChromaGallery(Gallery):
             )
 
     def close(self) -> None:
-        """Close the client, and let other processes use the folder."""
+        """Close the client."""
         self._collection = None
         self._resources.close()
 
@@ -337,19 +329,11 @@ def _not_found() -> type[Exception]:
 
 
 def _connect(location: str, resources: contextlib.ExitStack) -> tuple[Any, str]:
-    """A client for a folder or an address, and the name of the collection.
-
-    A folder belongs to one process at a time: Chroma's index is in memory, and what another
-    process adds is neither found nor written again (chroma-core/chroma#3792).
-    """
+    """A client for an address, and the name of the collection."""
     chromadb = _chromadb()
+    host, port, name = _read_address(location)
     settings = chromadb.Settings(anonymized_telemetry=False)
-    if not location.startswith(ADDRESS_PREFIX):
-        resources.enter_context(exclusive(Path(location), by_thread=False))
-        client, name = chromadb.PersistentClient(path=location, settings=settings), COLLECTION
-    else:
-        host, port, name = _read_address(location)
-        client = chromadb.HttpClient(host=host, port=port, ssl=port == 443, settings=settings)
+    client = chromadb.HttpClient(host=host, port=port, ssl=port == 443, settings=settings)
     resources.callback(client.close)
     return client, name
 
@@ -376,5 +360,6 @@ def _one_line_errors(location: str) -> Iterator[None]:
         raise
     except Exception as error:  # Chroma, its server and its transport have errors of every kind
         reason = " ".join(str(error).split())[:160]
-        hint = "is `chroma run` running there?" if location.startswith(ADDRESS_PREFIX) else ""
-        raise UserError(f"{location}: Chroma answers: {reason} {hint}".rstrip()) from error
+        raise UserError(
+            f"{location}: Chroma answers: {reason} is `chroma run` running there?"
+        ) from error

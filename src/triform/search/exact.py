@@ -218,11 +218,8 @@ class ExactGallery(Gallery):
             # The best rows of the k best groups are among `num_rows` best rows.
             num_rows = (k - 1) * largest + 1
             if aggregate == "max" and num_rows <= max(count // 8, 256):
-                similarities, rows = self._blocks.search(queries, min(num_rows, count), allowed)
-                answers = [
-                    _first_of_each_group(s, r, numbers, k)
-                    for s, r in zip(similarities, rows, strict=True)
-                ]
+                found = self._blocks.search(queries, min(num_rows, count), allowed)
+                answers = [_first_of_each_group(*each, numbers, k) for each in found]
             else:
                 answers = self._compare_all(queries, k, numbers, allowed, aggregate)
             return self._hits(answers)
@@ -297,7 +294,7 @@ class ExactGallery(Gallery):
         rows = np.flatnonzero(groups == group)
         if aggregate == "mean" or len(rows) == 1:
             return int(rows[0])
-        return int(self._blocks.search(query[None], 1, rows)[1][0, 0])
+        return int(rows[self._blocks.similarities(query, rows).argmax()])
 
     def _rows_that_meet(self, conditions: Conditions) -> Rows | None:
         """The rows whose records meet the conditions, ascending; None for all."""
@@ -420,7 +417,7 @@ def _sql_test(condition: Any) -> tuple[str, list[Any]]:
 
 
 def _first_of_each_group(
-    similarities: Vectors, rows: Rows, numbers: NDArray[np.int32], k: int
+    similarities: NDArray[np.float64], rows: Rows, numbers: NDArray[np.int32], k: int
 ) -> list[tuple[float, int]]:
     """(similarity, row) of the first row of each group, in the order of the rows."""
     best: dict[int, tuple[float, int]] = {}

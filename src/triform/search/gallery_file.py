@@ -180,19 +180,15 @@ def version(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, by_thread: bool = True) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Keep other processes from using the same gallery meanwhile; may be entered again within.
 
     The lock is a file beside the gallery, so that all processes mean the same one, whatever their
     cache folder. Where none can be made, the gallery cannot be written either.
-
-    Args:
-        path: The gallery.
-        by_thread: Also keep other threads of this process out.
     """
     path = Path(os.path.realpath(path))
     name = path.with_name(f".{path.name}.lock")
-    lock = FileLock(name, is_singleton=True, thread_local=by_thread)
+    lock = FileLock(name, is_singleton=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
