@@ -263,6 +263,9 @@ def inputs(folder: Path) -> dict[str, list[str]]:
         "gallery": [str(folder / "meshes")],
         "text": ["a chair"],
         "classes": ["chair", "table"],
+        "folders": [str(images)],
+        "index_file": [str(folder / "photos.gallery")],
+        "query": ["a chair"],
     }
 
 

@@ -13,7 +13,7 @@ from toy_systems import TOYS, Acting, Supervised, TwoPlayers, toy_config
 
 from triform.base.errors import UserError
 from triform.engine.checkpoints import checkpoint
-from triform.engine.checkpoints.trained import find_checkpoint
+from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.fit import fit
 from triform.engine.protocol import Context, Hook
 from triform.engine.runs.tracking import read_metrics

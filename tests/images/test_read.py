@@ -14,7 +14,7 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.images import read
-from triform.images.read import IMAGE_SUFFIXES, on_background, read_image
+from triform.images.read import IMAGE_SUFFIXES, image_properties, on_background, read_image
 
 SOURCES = Path(read.__file__).parents[1]
 
@@ -253,3 +253,31 @@ def test_images_are_opened_here_and_nowhere_else():
 def test_other_kinds_are_named_and_not_called_damaged(data, kind):
     with pytest.raises(UserError, match=f"^a.png: {kind}, which is not read; save it as PNG or"):
         read_image(data, "a.png")
+
+
+def with_exif(kind: str, tags: dict, exif_ifd: dict | None = None) -> bytes:
+    exif = Image.Exif()
+    exif.update(tags)
+    if exif_ifd:
+        exif.get_ifd(34665).update(exif_ifd)
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(stream, kind, exif=exif)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_properties_have_the_upright_size_and_the_date_of_the_shutter(kind):
+    dates = {306: "2021:01:01 00:00:00"}, {36867: "2020:02:03 04:05:06"}
+    data = with_exif(kind, {**dates[0], 274: 6}, dates[1])
+    found = image_properties(data, f"a.{kind}")
+    assert (found.kind, found.taken) == (kind, "2020-02-03T04:05:06")
+    assert (found.width, found.height) == read_image(data, "a").size == (30, 40)
+    later = image_properties(with_exif(kind, dates[0]), "a")
+    assert later.taken == "2021-01-01T00:00:00" and later.width == 40
+
+
+@pytest.mark.parametrize(
+    "date", ["0000:00:00 00:00:00", "    :  :     :  :  ", "2020:13:01 00:00:00"]
+)
+def test_no_date_is_no_date(date):
+    assert image_properties(with_exif("JPEG", {306: date}), "a").taken == ""

@@ -1,4 +1,4 @@
-"""Places where galleries are kept: a file, a folder of Chroma, a Chroma server."""
+"""Places where galleries are kept: a file, a Chroma server."""
 
 import contextlib
 import os
@@ -44,12 +44,9 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(20)
 
 
-@pytest.fixture(params=["exact", "chroma", "server"])
+@pytest.fixture(params=["exact", "server"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a gallery can be kept, one of three kinds."""
+    """Where a gallery can be kept, one of two kinds."""
     if request.param == "exact":
         return str(tmp_path / "things.gallery")
-    if request.param == "server":
-        return f"{request.getfixturevalue('chroma_server')}/things-{next(NUMBERS)}"
-    pytest.importorskip("chromadb", reason="the extra `chroma` is not installed")
-    return str(tmp_path / "things.chroma")
+    return f"{request.getfixturevalue('chroma_server')}/things-{next(NUMBERS)}"

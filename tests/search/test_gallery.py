@@ -1,4 +1,4 @@
-"""What every gallery promises: exact files, Chroma in a folder, and a real Chroma server."""
+"""What every gallery promises: exact files, and a real Chroma server."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 
 from triform.base.errors import UsageError, UserError
 from triform.search.base_gallery import pad_to_unit_norm
+from triform.search.conditions import Range, StartsWith
 from triform.search.gallery import create_gallery, open_gallery
 
 DIM = 24
@@ -65,11 +66,23 @@ def test_the_best_vector_of_a_group_counts(filled):
         ({"kind": "view", "odd": True}, [n for n in range(400) if n % 5 and n % 2]),
         ({"number": [3, 77, 300]}, [3, 77, 300]),
         ({"number": 399}, [399]),
+        ({"number": Range(37, 44)}, range(37, 44)),
+        ({"number": Range(stop=3.5), "kind": "view"}, [1, 2, 3]),
+        ({"number": Range(395.5)}, range(396, 400)),
     ],
 )
 def test_filters(filled, where, rows):
     queries = RANDOM.standard_normal((3, DIM))
     same(filled.search(queries, 4, encoder="toy 1", where=where), brute(queries, rows, 4))
+
+
+def test_vectors_come_back(filled):
+    ids = [IDS[n] for n in (300, 7, 7, 151)]
+    expected = VECTORS[[300, 7, 7, 151]]
+    expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(filled.vectors(ids), expected, atol=1e-6)
+    assert filled.vectors([]).shape == (0, DIM)
+    wrong(lambda: filled.vectors([IDS[0], "nobody"]), "'nobody'")
 
 
 def test_records(filled):
@@ -177,6 +190,8 @@ def test_wrong_input_is_one_line(filled, place):
     wrong(lambda: add(vectors=VECTORS[:1, :, None]), place, "shape (1, 24, 1)")
     wrong(lambda: add(ids=("x", "x"), vectors=VECTORS[:2], records=({}, {})), "'x' stands twice")
     wrong(lambda: add(ids=("x", "y")), "2 ids")
+    wrong(lambda: filled.add(["x"], VECTORS[:1], [{}], encoder="toy 1", words=[]), "0 texts")
+    wrong(lambda: filled.search(VECTORS[:2], 1, encoder="toy 1", words=["a"]), "1 texts", "2 quer")
     wrong(lambda: add(records=({"a": {1, 2}},)), "no plain data")
     wrong(lambda: add(ids=(IDS[9],)), "in the gallery already")
     wrong(lambda: filled.search(VECTORS[:1], 3, encoder="toy 2"), "toy 1", "toy 2")
@@ -185,6 +200,8 @@ def test_wrong_input_is_one_line(filled, place):
     wrong(lambda: filled.search(VECTORS[:1], 0, encoder="toy 1"), "choose 1 or more")
     wrong(lambda: filled.search(VECTORS[:1], 1, encoder="toy 1", where={"a": None}), "None")
     wrong(lambda: filled.search(VECTORS[:1], 1, encoder="toy 1", where={'a"b': 1}), 'a"b')
+    wrong(lambda: filled.search(VECTORS[:1], 1, encoder="toy 1", where={"a": Range()}), "one end")
+    wrong(lambda: filled.search(VECTORS[:1], 1, encoder="toy 1", where={"a": Range(1, "b")}), "two")
     assert len(filled) == 400
 
 
@@ -198,7 +215,9 @@ def test_galleries_that_are_not_there(chroma_server, tmp_path):
     pytest.importorskip("chromadb")
     wrong(lambda: open_gallery(f"{chroma_server}/nothing-here"), "no collection 'nothing-here'")
     wrong(lambda: open_gallery("chroma://127.0.0.1:1/things"), "Could not connect", "chroma run")
-    wrong(lambda: open_gallery(tmp_path / "no.chroma"), "no folder with a gallery")
+    (tmp_path / "old.chroma").mkdir()
+    (tmp_path / "old.chroma" / "chroma.sqlite3").touch()
+    wrong(lambda: open_gallery(tmp_path / "old.chroma"), "old.chroma", "chroma run --path")
     wrong(lambda: open_gallery(tmp_path / "no.gallery"), "not there")
     wrong(lambda: open_gallery(tmp_path), "a folder, expected the file")
     with pytest.raises(UsageError, match="chroma://HOST:PORT/COLLECTION"):
@@ -253,32 +272,36 @@ def test_two_processes_lose_nothing_of_each_other(place, tmp_path):
     gallery.close()
 
 
-def test_a_strangers_collection_is_refused(tmp_path):
+def test_a_strangers_collection_is_refused(chroma_server):
     chromadb = pytest.importorskip("chromadb")
-    folder = tmp_path / "other.chroma"
     settings = chromadb.Settings(anonymized_telemetry=False)
-    client = chromadb.PersistentClient(path=str(folder), settings=settings)
-    client.create_collection("gallery", embedding_function=None)
-    wrong(lambda: open_gallery(folder), "not one of Triform's")
+    host, port = chroma_server.removeprefix("chroma://").split(":")
+    client = chromadb.HttpClient(host=host, port=int(port), settings=settings)
+    client.create_collection("strange", embedding_function=None)
+    wrong(lambda: open_gallery(f"{chroma_server}/strange"), "not one of Triform's")
 
 
-def test_chroma_has_no_mean(tmp_path):
-    pytest.importorskip("chromadb")
-    gallery = create_gallery(tmp_path / "things.chroma", encoder="toy 1")
+def test_what_chroma_has_not(chroma_server, tmp_path):
+    """No mean, no words, no prefixes, no ranges of texts: a line each."""
+    gallery = create_gallery(f"{chroma_server}/poor", encoder="toy 1")
     gallery.add(IDS[:4], VECTORS[:4], RECORDS[:4], encoder="toy 1", groups=GROUPS[:4])
-    wrong(
-        lambda: gallery.search(VECTORS[:1], 1, encoder="toy 1", aggregate="mean"),
-        "best vector only",
-        "exact gallery",
-    )
+
+    def search(**options):
+        gallery.search(VECTORS[:1], 1, encoder="toy 1", **options)
+
+    assert not gallery.has_words
+    wrong(lambda: search(aggregate="mean"), "best vector only", "exact gallery")
+    wrong(lambda: search(words=["chair"]), "no ranking by words", "exact gallery")
+    wrong(lambda: search(where={"kind": StartsWith("vi")}), "'vi'", "exact gallery")
+    wrong(lambda: search(where={"kind": Range("a", "b")}), "numbers alone", "exact gallery")
     wrong(lambda: gallery.save(tmp_path / "elsewhere"), "stays where it is")
 
 
-def test_missing_package_names_the_extra(monkeypatch, tmp_path):
+def test_missing_package_names_the_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "chromadb", None)
     wrong(
-        lambda: create_gallery(tmp_path / "x.chroma", encoder="toy"),
+        lambda: create_gallery("chroma://127.0.0.1/x", encoder="toy"),
         "pip install 'triform[chroma]'",
     )

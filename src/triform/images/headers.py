@@ -7,6 +7,8 @@ first.
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import re
 import struct
 from collections.abc import Iterator
@@ -15,6 +17,10 @@ from collections.abc import Iterator
 _TYPE_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT, _BITS, _SAMPLE_FORMAT = 274, 322, 323, 258, 339
 _PHOTOMETRIC = 262
+# When the shutter was released, when the image was digitized, when the file was changed; the
+# first that is there counts.
+_DATES = (36867, 36868, 306)
+_DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 # Tags that lead to further tables: of the camera, of the place, of other sizes of the image.
 _TABLES = (330, 34665, 34853, 40965)
 _MOST_TAGS = 4096
@@ -30,6 +36,7 @@ class Tags:
 
     Attributes:
         numbers: first number of those tags of the first table that have whole numbers in place.
+        dates: texts of the tags with dates, of all tables.
         promised: bytes that all tags of all tables take together.
         has_more: whether another image follows.
     """
@@ -41,6 +48,7 @@ class Tags:
             ValueError: more tags or tables than a camera writes.
         """
         self.numbers: dict[int, int] = {}
+        self.dates: dict[int, str] = {}
         self.promised = 0
         self.has_more = False
         order = {b"II": "<", b"MM": ">"}.get(block[:2])
@@ -80,6 +88,9 @@ class Tags:
             size = _TYPE_SIZES.get(kind, 1) * length
             self.promised += size
             position = at + number * step + 4 + width
+            if tag in _DATES and kind == 2 and length in (19, 20):
+                start = struct.unpack_from(self._offset_format, block, position)[0]
+                self.dates.setdefault(tag, block[start : start + 19].decode("latin-1"))
             if size <= width and length and kind in (3, 4, 13, 16):
                 form = self._short_format if kind == 3 else self._offset_format
                 value = struct.unpack_from(form, block, position)[0]
@@ -97,6 +108,16 @@ class Tags:
         """1 to 8, as EXIF numbers the ways to hold a camera."""
         value = self.numbers.get(_ORIENTATION, 1)
         return value if 1 <= value <= 8 else 1
+
+    @property
+    def taken(self) -> str:
+        """When the photo was taken, as YYYY-MM-DDTHH:MM:SS in the camera's time; "" if unknown."""
+        for tag in _DATES:
+            if match := _DATE.fullmatch(self.dates.get(tag, "")):
+                date = datetime.datetime
+                with contextlib.suppress(ValueError):
+                    return date(*map(int, match.groups())).isoformat()  # type: ignore[arg-type]
+        return ""
 
     @property
     def tile_pixels(self) -> int:
@@ -127,6 +148,7 @@ class Header:
         orientation: 1 to 8; 1 for TIFF and AVIF, which Pillow turns or whose turn it computes.
         has_more: whether further frames or pages follow.
         tags: of a TIFF file.
+        taken: when the photo was taken, as in `Tags`.
     """
 
     def __init__(self, data: bytes, *, is_tga: bool = False) -> None:
@@ -138,10 +160,11 @@ class Header:
         self.kind = _kind(data) or ("TGA" if is_tga else "")
         self.orientation, self.has_more = 1, False
         self.tags: Tags | None = None
+        self.taken = ""
         if self.kind == "TIFF":
             self.tags = Tags(data)
             _check_promise(self.tags, len(data))
-            self.has_more = self.tags.has_more
+            self.has_more, self.taken = self.tags.has_more, self.tags.taken
         elif self.kind == "JPEG":
             self._read_jpeg(data)
         elif self.kind == "PNG":
@@ -153,7 +176,9 @@ class Header:
         elif self.kind in ("AVIF", "HEIF"):
             for found in re.finditer(rb"II\*\0|MM\0\*", data):
                 block = data[found.start() : found.start() + _MOST_METADATA]
-                _check_promise(Tags(block), _MOST_METADATA)
+                tags = Tags(block)
+                _check_promise(tags, _MOST_METADATA)
+                self.taken = self.taken or tags.taken
 
     def _read_jpeg(self, data: bytes) -> None:
         exif, size, turn = b"", 0, 0
@@ -171,6 +196,7 @@ class Header:
                 _check_promise(Tags(payload[4:]), len(payload))
         tags = Tags(exif)
         _check_promise(tags, len(exif))
+        self.taken = tags.taken
         self.orientation = tags.orientation if _ORIENTATION in tags.numbers else turn or 1
 
     def _read_png(self, data: bytes) -> None:
@@ -181,7 +207,8 @@ class Header:
             if number > _MOST_SEGMENTS + len(data) // 256:
                 raise ValueError("too many chunks")
             if name == b"eXIf":
-                self.orientation = Tags(data[at + 8 : at + 8 + length]).orientation
+                tags = Tags(data[at + 8 : at + 8 + length])
+                self.orientation, self.taken = tags.orientation, tags.taken
             elif name == b"iTXt" and (found := _XMP_ORIENTATION.search(data, at, at + length)):
                 turn = int(found[1])
             elif name == b"acTL":
@@ -195,7 +222,8 @@ class Header:
             name, length = struct.unpack_from("<4sI", data, at)
             if name == b"EXIF":
                 block = data[at + 8 : at + 8 + length]
-                self.orientation = Tags(block.removeprefix(b"Exif\0\0")).orientation
+                tags = Tags(block.removeprefix(b"Exif\0\0"))
+                self.orientation, self.taken = tags.orientation, tags.taken
             frames += name == b"ANMF"
             at, number = at + 8 + length + length % 2, number + 1
         self.has_more = frames > 1

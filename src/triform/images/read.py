@@ -11,6 +11,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,41 @@ def decoding_size(data: bytes, name: str) -> int:
             _check_size(image, header, name, is_texture=True)
             width, height = image.size
             return int(width * height)
+
+
+@dataclass(frozen=True)
+class ImageProperties:
+    """What the header of an image says.
+
+    Attributes:
+        kind: Format, of `KINDS`.
+        width: Pixels, of the image as a viewer shows it.
+        height: Likewise.
+        taken: When it was taken, as YYYY-MM-DDTHH:MM:SS in the camera's time; "" if unknown.
+    """
+
+    kind: str
+    width: int
+    height: int
+    taken: str
+
+
+def image_properties(data: bytes, name: str) -> ImageProperties:
+    """Read the header of an image.
+
+    Raises:
+        UserError: No image.
+    """
+    with _damage(name, KINDS):
+        header = _header(data, name, KINDS)
+        with _open(data, header, name) as image:
+            width, height = image.size
+            orientation = header.orientation
+            if header.kind == "AVIF":
+                orientation = image.getexif().get(274, 1)
+        if orientation >= 5:
+            width, height = height, width
+        return ImageProperties(header.kind, width, height, header.taken)
 
 
 def read_depth_map(data: bytes, name: str) -> np.ndarray:

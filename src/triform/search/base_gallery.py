@@ -9,6 +9,13 @@ Similarity is the cosine (`metric="cosine"`) or the inner product with the query
 (`metric="inner_product"`), for vectors of length at most 1. Search engines find the largest
 cosines; vectors that are compared by inner product are therefore stored with one more coordinate
 that makes their length 1, where a query has 0 (arXiv:1410.5518 section 4).
+
+A group may have words: its name, captions, the folders of its path, categories. A query that has
+words too is answered by two rankings, that of the similarities and that of the words (BM25),
+fused by reciprocal rank fusion (`fusion.py`).
+
+What is added or removed is in the gallery at once, and for other processes after `save`. A process
+that is killed at any moment leaves what the last `save` wrote.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,13 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triform.base.errors import UserError
+from triform.search.conditions import Conditions, Where, read_conditions
+from triform.search.fusion import FUSION_DEPTH, WORD_WEIGHT, fuse_ranks
 
 Vectors = NDArray[np.float32]
 Record = dict[str, Any]
-Where = Mapping[str, Any]
-"""Field -> the value that it must have, or a list of values of which it must have one."""
-Conditions = Mapping[str, list[Any]]
-"""Field -> the values of which it must have one."""
 Aggregate = Literal["max", "mean"]
 Metric = Literal["cosine", "inner_product"]
 
@@ -46,15 +51,18 @@ class Hit:
 
     Attributes:
         id: The group that was found.
-        similarity: Cosine or inner product, in [-1, 1].
+        similarity: Cosine or inner product, in [-1, 1], whatever found the group.
         record: Of the group's best vector; with `mean`, of its first.
         vector_id: The id of that vector.
+        word_rank: Place of the group by the words of the query, from 1; 0 where none of them is
+            among its own or the query has none.
     """
 
     id: str
     similarity: float
     record: Record
     vector_id: str
+    word_rank: int = 0
 
 
 class Gallery(ABC):
@@ -65,8 +73,10 @@ class Gallery(ABC):
         dim: Width of a vector; 0 while the gallery is empty and no width was named.
         metric: How queries and vectors are compared.
         location: Where it is kept, for messages.
+        has_words: Whether it can be searched by words.
     """
 
+    has_words: bool = True
     encoder: str
     dim: int
     metric: Metric
@@ -80,6 +90,7 @@ class Gallery(ABC):
         *,
         encoder: str,
         groups: Sequence[str] | None = None,
+        words: Sequence[str] | None = None,
     ) -> None:
         """Add N vectors, all of them or none.
 
@@ -90,15 +101,19 @@ class Gallery(ABC):
             records: Plain data, one per vector.
             encoder: The encoder of the vectors.
             groups: What each vector belongs to; each to itself where not given.
+            words: Plain text that its group is found by, one for each vector, any language and
+                length: names, captions, folders, categories. Those of a group are put together;
+                the same text of several of its vectors counts once, an empty one not at all.
 
         Raises:
             UserError: Another encoder or width, a duplicate id, or numbers that are not finite.
         """
         self._check_encoder(encoder)
         groups = ids if groups is None else groups
-        texts = self._records_as_json(ids, groups, records, len(vectors))
+        words = [""] * len(ids) if words is None else words
+        texts = self._records_as_json(ids, groups, records, words, len(vectors))
         if ids:
-            self._add(ids, self._stored(vectors, ids), records, texts, groups)
+            self._add(ids, self._stored(vectors, ids), records, texts, groups, words)
 
     def search(
         self,
@@ -106,26 +121,65 @@ class Gallery(ABC):
         k: int,
         *,
         encoder: str,
+        words: Sequence[str] | None = None,
         where: Where | None = None,
         aggregate: Aggregate = "max",
+        word_weight: float = WORD_WEIGHT,
     ) -> list[list[Hit]]:
-        """Find the k groups most similar to each of (Q, dim) queries, best first.
+        """Find the k groups that answer each of (Q, dim) queries best, best first.
 
-        Fewer where there are not so many.
+        Fewer where there are not so many. Without words, in the order of their similarity. With
+        words, in the order of both rankings' fusion: a group that has none of the words is still
+        found by its similarity, and one that is not similar by its words.
+
+        Args:
+            queries: (Q, dim), of any length but 0.
+            k: Groups for each query.
+            encoder: The encoder of the queries.
+            words: What somebody typed, one text for each query, never a query language: quotes,
+                stars and operators mean nothing. An empty text asks for nothing.
+            where: Conditions on the records of the vectors that take part; a group whose vectors
+                all fail them is not found by its words either.
+            aggregate: A group's similarity is that of its best vector, or the mean of all.
+            word_weight: Weight of the words' ranking; that of the similarities has 1. The default
+                was chosen on validation data (`fusion.py`); 0 leaves the words out.
 
         Raises:
-            UserError: The gallery is empty, or the queries are another encoder's.
+            UserError: The gallery is empty, the queries are another encoder's, or the texts are
+                not one for each query.
         """
         self._check_encoder(encoder)
         if k < 1:
             raise UserError(f"{self.location}: {k} answers asked for, choose 1 or more")
         if len(self) == 0:
             raise UserError(f"{self.location}: the gallery is empty; add something to it first")
-        return self._search(self._as_queries(queries), k, self._conditions(where), aggregate)
+        rows, conditions = self._as_queries(queries), read_conditions(where, self.location)
+        if words is not None and len(words) != len(rows):
+            raise UserError(f"{self.location}: {len(words)} texts of words for {len(rows)} queries")
+        if words is None or word_weight == 0:
+            return self._search(rows, k, conditions, aggregate)
+        depth = max(k, FUSION_DEPTH)
+        answers = self._search(rows, depth, conditions, aggregate)
+        for number, text in enumerate(words):
+            ranked = self._search_words(text, depth, conditions)
+            hits = {hit.id: hit for hit in answers[number]}
+            others = [name for name in ranked if name not in hits]
+            by_similarity = list(hits)
+            hits |= self._compare(rows[number], others, conditions, aggregate)
+            answers[number] = fuse_hits(hits, by_similarity, ranked, word_weight)[:k]
+        return [hits[:k] for hits in answers]
 
     def records(self, where: Where | None = None, *, limit: int = 0) -> dict[str, Record]:
         """Vector id -> record, of all vectors that meet the conditions or the first `limit`."""
-        return self._records(self._conditions(where), limit)
+        return self._records(read_conditions(where, self.location), limit)
+
+    @abstractmethod
+    def vectors(self, ids: Sequence[str]) -> Vectors:
+        """Vectors (N, dim) with these ids, as they are stored: of length 1 for cosines.
+
+        Raises:
+            UserError: An id is not there.
+        """
 
     @abstractmethod
     def remove(self, groups: Sequence[str]) -> int:
@@ -155,6 +209,7 @@ class Gallery(ABC):
         records: Sequence[Mapping[str, Any]],
         texts: Sequence[str],
         groups: Sequence[str],
+        words: Sequence[str],
     ) -> None:
         """Store vectors of length 1 with their records, which `texts` holds as JSON."""
 
@@ -163,6 +218,16 @@ class Gallery(ABC):
         self, queries: Vectors, k: int, conditions: Conditions, aggregate: Aggregate
     ) -> list[list[Hit]]:
         """Search with queries of length 1, as wide as the stored vectors."""
+
+    @abstractmethod
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
+        """The k groups that match the words of a text best, best first."""
+
+    @abstractmethod
+    def _compare(
+        self, query: Vectors, groups: Sequence[str], conditions: Conditions, aggregate: Aggregate
+    ) -> dict[str, Hit]:
+        """Hits of these groups, all of which are there, for a query of length 1."""
 
     @abstractmethod
     def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
@@ -222,12 +287,17 @@ class Gallery(ABC):
             )
 
     def _records_as_json(
-        self, ids: Sequence[str], groups: Sequence[str], records: Sequence[Any], count: int
+        self,
+        ids: Sequence[str],
+        groups: Sequence[str],
+        records: Sequence[Any],
+        words: Sequence[str],
+        count: int,
     ) -> list[str]:
-        if not len(ids) == len(groups) == len(records) == count:
+        if not len(ids) == len(groups) == len(records) == len(words) == count:
             raise UserError(
-                f"{self.location}: {count} vectors with {len(ids)} ids, {len(groups)} groups and "
-                f"{len(records)} records; every vector needs one of each"
+                f"{self.location}: {count} vectors with {len(ids)} ids, {len(groups)} groups, "
+                f"{len(records)} records and {len(words)} texts; every vector needs one of each"
             )
         if len(set(ids)) != len(ids):
             duplicate = Counter(ids).most_common(1)[0][0]
@@ -237,18 +307,15 @@ class Gallery(ABC):
         except (TypeError, ValueError) as error:
             raise UserError(f"{self.location}: a record is no plain data: {error}") from None
 
-    def _conditions(self, where: Where | None) -> Conditions:
-        conditions: dict[str, list[Any]] = {}
-        for field, value in (where or {}).items():
-            values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
-            if not field or '"' in field or not values:
-                raise UserError(f"{self.location}: where {field!r} = {value!r} is not possible")
-            if not all(isinstance(one, str | int | float | bool) for one in values):
-                raise UserError(
-                    f"{self.location}: where {field!r} must be text or numbers, not {value!r}"
-                )
-            conditions[field] = values
-        return conditions
+
+def fuse_hits(
+    hits: Mapping[str, Hit], by_similarity: Sequence[str], by_words: Sequence[str], weight: float
+) -> list[Hit]:
+    """Hits in the order of both rankings' fusion, each with its place by the words."""
+    places = {name: place for place, name in enumerate(by_words, start=1)}
+    scores = fuse_ranks(by_similarity, by_words, weight)
+    order = sorted(hits, key=lambda name: (-scores[name], -hits[name].similarity))
+    return [replace(hits[name], word_rank=places.get(name, 0)) for name in order]
 
 
 def pad_to_unit_norm(vectors: NDArray[np.floating[Any]]) -> Vectors:

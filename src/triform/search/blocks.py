@@ -1,24 +1,64 @@
-"""Vectors in blocks of memory, searched exactly by faiss.
+"""Vectors in blocks of memory, searched exactly after a first pass in 8 bits.
 
-Blocks grow the table without ever copying it: what is in memory is the vectors, once.
+Blocks grow the table without ever copying it: what is in memory is the vectors, once, and a
+quarter more for the first pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from triform.search.base_gallery import Vectors
+from triform.search.quantized import (
+    CHUNK,
+    bound_products,
+    candidates,
+    quantize,
+    quantize_queries,
+)
 
 BLOCK = 8192
-"""Rows of a block: large enough to keep all threads busy, small enough to grow by."""
-MANY_QUERIES = 20
-"""From so many on faiss multiplies matrices on all threads; fewer it walks on one."""
+"""Rows of a block: large enough to keep a thread busy, small enough to grow by."""
+QUERIES_AT_ONCE = 16
+"""Queries that go through the vectors together."""
+WIDE = 4
+"""Where more than one in so many rows is asked for, a first pass leaves out too few."""
 
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Vectors (BLOCK, D), and their codes, scales and errors as `quantize` writes them."""
+
+    vectors: Vectors
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    errors: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, dim: int) -> _Block:
+        # The system gives memory to pages that are written, so a part-full block is cheap.
+        return cls(
+            np.empty((BLOCK, dim), np.float32),
+            np.empty((BLOCK, dim), np.int8),
+            np.empty(BLOCK, np.float32),
+            np.empty(BLOCK, np.float32),
+        )
+
+    def write(self, start: int, vectors: Vectors) -> None:
+        """Put vectors at the rows from `start` on."""
+        rows = slice(start, start + len(vectors))
+        self.vectors[rows] = vectors
+        quantize(self.vectors[rows], self.codes[rows], self.scales[rows], self.errors[rows])
 
 
 class Blocks:
@@ -33,18 +73,18 @@ class Blocks:
         """An empty table."""
         self.dim = dim
         self.count = 0
-        self._blocks: list[Vectors] = []
+        self._blocks: list[_Block] = []
 
     def append(self, vectors: Vectors) -> None:
         """Add (N, dim) vectors at the end."""
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         start = 0
         while start < len(vectors):
             if self.count == len(self._blocks) * BLOCK:
-                # The system gives memory to pages that are written, so a part-full block is cheap.
-                self._blocks.append(np.empty((BLOCK, self.dim), dtype=np.float32))
+                self._blocks.append(_Block.empty(self.dim))
             used = self.count % BLOCK
             some = vectors[start : start + BLOCK - used]
-            self._blocks[-1][used : used + len(some)] = some
+            self._blocks[-1].write(used, some)
             self.count += len(some)
             start += len(some)
 
@@ -59,11 +99,13 @@ class Blocks:
         for start, block in enumerate(list(self._blocks)):
             selected = rows[np.searchsorted(rows, start * BLOCK) :]
             selected = selected[: np.searchsorted(selected, (start + 1) * BLOCK)]
-            rest = block[selected - start * BLOCK]  # a copy: it may be overwritten below
+            if written == start * BLOCK and len(selected) == BLOCK:
+                written += BLOCK  # nothing before it is gone
+                continue
+            rest = block.vectors[selected - start * BLOCK]  # a copy: it may be overwritten below
             # What is written never overtakes what is read: rows only move to the front.
             for piece in np.split(rest, np.arange(BLOCK - written % BLOCK, len(rest), BLOCK)):
-                used = written % BLOCK
-                self._blocks[written // BLOCK][used : used + len(piece)] = piece
+                self._blocks[written // BLOCK].write(written % BLOCK, piece)
                 written += len(piece)
         self.shorten(written)
 
@@ -71,10 +113,32 @@ class Blocks:
         """The first row of each block, and the block."""
         for number, block in enumerate(self._blocks):
             start = number * BLOCK
-            yield start, block[: self.count - start]
+            yield start, block.vectors[: self.count - start]
 
-    def search(self, queries: Vectors, k: int, rows: Rows | None = None) -> tuple[Vectors, Rows]:
-        """The k rows with the largest inner products.
+    def take(self, rows: Rows) -> Vectors:
+        """The vectors (N, dim) of these rows, in any order."""
+        result = np.empty((len(rows), self.dim), np.float32)
+        numbers = rows // BLOCK
+        for number in np.unique(numbers).tolist():
+            selected = numbers == number
+            result[selected] = self._blocks[number].vectors[rows[selected] % BLOCK]
+        return result
+
+    def similarities(self, query: Vectors, rows: Rows) -> NDArray[np.float64]:
+        """Inner products (N,) of a query (dim,) with these rows, in float64.
+
+        Equal vectors get equal products, wherever they lie: matrix products of BLAS do not
+        promise that.
+        """
+        exact = query.astype(np.float64)
+        parts = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+        products = [(self.take(part) * exact).sum(axis=1) for part in parts]
+        return np.concatenate([np.empty(0), *products])
+
+    def search(
+        self, queries: Vectors, k: int, rows: Rows | None = None
+    ) -> list[tuple[NDArray[np.float64], Rows]]:
+        """The k rows with the largest inner products, of each query.
 
         Args:
             queries: (Q, dim).
@@ -82,32 +146,59 @@ class Blocks:
             rows: The rows to look at, ascending; all where not given.
 
         Returns:
-            Similarities and rows, both (Q, up to k), best first; the earlier of two equals first.
+            Similarities and rows, both (up to k,), best first; the earlier of two equals first.
         """
+        count = self.count if rows is None else len(rows)
+        if k * WIDE >= count:
+            among = np.arange(self.count) if rows is None else rows
+            return [self._best(query, k, among) for query in queries]
+        answers = []
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            some = queries[start : start + QUERIES_AT_ONCE]
+            bounds, peaks = self._bounds(some, rows, count)
+            for number, query in enumerate(some):
+                among = candidates(bounds[:, number], peaks[number], k)
+                answers.append(self._best(query, k, among if rows is None else rows[among]))
+        return answers
 
-        def best(piece: tuple[int, Vectors]) -> tuple[Vectors, Rows]:
-            start, block = piece
-            numbers = None
-            if rows is not None:
-                first, last = np.searchsorted(rows, (start, start + len(block)))
-                numbers = rows[first:last]
-                block = block[numbers - start]
-            if len(block) == 0:
-                empty = (len(queries), 0)
-                return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
-            if len(queries) < MANY_QUERIES:
-                found, found_rows = _best_of_few(queries, block, k)
+    def _best(self, query: Vectors, k: int, rows: Rows) -> tuple[NDArray[np.float64], Rows]:
+        """The k best of these rows, by their exact products."""
+        products = self.similarities(query, rows)
+        order = np.lexsort((rows, -products))[:k]
+        return products[order], rows[order]
+
+    def _bounds(
+        self, queries: Vectors, rows: Rows | None, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Bounds (2, Q, R) of the products with the rows, and their peaks (Q, C)."""
+        levels, facts = quantize_queries(queries)
+        bounds = np.empty((2, len(queries), count), np.float32)
+        everything = np.arange(BLOCK, dtype=np.int32)
+        parts: list[tuple[_Block, NDArray[np.int32], int, int]] = []
+        done = chunks = 0
+        for number, block in enumerate(self._blocks):
+            start = number * BLOCK
+            if rows is None:
+                some = everything[: self.count - start]
             else:
-                found, found_rows = faiss.knn(
-                    queries, block, min(k, len(block)), metric=faiss.METRIC_INNER_PRODUCT
-                )
-            return found, found_rows + start if numbers is None else numbers[found_rows]
+                first, last = np.searchsorted(rows, (start, start + BLOCK))
+                some = (rows[first:last] - start).astype(np.int32)
+            if len(some):
+                parts.append((block, some, done, chunks))
+                done += len(some)
+                chunks += -(-len(some) // CHUNK)
+        peaks = np.empty((len(queries), chunks), np.float32)
 
-        parts = [best(piece) for piece in self.blocks()]
-        similarities = np.concatenate([part[0] for part in parts], axis=1)
-        found_rows = np.concatenate([part[1] for part in parts], axis=1)
-        order = np.lexsort((found_rows, -similarities), axis=-1)[:, :k]
-        return np.take_along_axis(similarities, order, 1), np.take_along_axis(found_rows, order, 1)
+        def bound(part: tuple[_Block, NDArray[np.int32], int, int]) -> None:
+            block, some, first, chunk = part
+            where = bounds[:, :, first : first + len(some)]
+            peak = peaks[:, chunk : chunk - (-len(some) // CHUNK)]
+            bound_products(
+                block.codes, block.scales, block.errors, some, levels, facts, where, peak
+            )
+
+        _for_each(bound, parts)
+        return bounds, peaks
 
     def reduce(
         self, queries: Vectors, groups: NDArray[np.int32], num_groups: int, aggregate: str
@@ -141,15 +232,33 @@ class Blocks:
         return result
 
 
-def _best_of_few(queries: Vectors, block: Vectors, k: int) -> tuple[Vectors, Rows]:
-    """What `faiss.knn` gives, for a few queries, which it compares on one thread each."""
-    values = queries @ block.T
-    k = min(k, len(block))
-    similarities = np.empty((len(queries), k), np.float32)
-    found_rows = np.empty((len(queries), k), np.int64)
-    for number, row in enumerate(values):
-        least = np.partition(row, -k)[-k]
-        found = np.flatnonzero(row >= least)  # ascending, so that the earlier of equals is first
-        found_rows[number] = found[np.argsort(-row[found], kind="stable")[:k]]
-        similarities[number] = row[found_rows[number]]
-    return similarities, found_rows
+def num_threads() -> int:
+    """Threads of a search: those of OMP_NUM_THREADS, at most the cores that are there."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(wanted), cores or 1) if wanted.isdigit() and int(wanted) else cores or 1
+
+
+def _for_each(function: Callable[[Any], None], parts: list[Any]) -> None:
+    """Call a function with each part, on several threads where there are enough."""
+    threads = min(num_threads(), len(parts))
+    if threads < 2:
+        for part in parts:
+            function(part)
+        return
+
+    def share(first: int) -> None:
+        for part in parts[first::threads]:
+            function(part)
+
+    others = [_pool(os.getpid(), threads).submit(share, n) for n in range(1, threads)]
+    share(0)
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this process; a process that was forked has none of its parent's."""
+    del process
+    return ThreadPoolExecutor(threads, thread_name_prefix="triform-search")

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from triform.base.errors import UserError
 from triform.search import gallery_file
-from triform.search.base_gallery import Aggregate, Conditions, Gallery, Hit, Metric, Record, Vectors
+from triform.search.base_gallery import Aggregate, Gallery, Hit, Metric, Record, Vectors
 from triform.search.blocks import Blocks, Rows
+from triform.search.conditions import Conditions, Range, StartsWith
+from triform.search.word_index import WordIndex
 
 CACHED_FILTERS = 16
 QUERY_BATCH = 64
@@ -54,6 +56,7 @@ class ExactGallery(Gallery):
         # A private file that SQLite removes itself: records take the disk, not the memory.
         self._rows = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._rows.executescript(gallery_file.ROWS_SCHEMA)
+        self._words = WordIndex(self._rows)
 
     @classmethod
     def open(cls, path: Path) -> ExactGallery:
@@ -76,10 +79,12 @@ class ExactGallery(Gallery):
         return gallery
 
     def _insert(self, rows: Any) -> None:
-        """Put (n, id, group number, group name, record) into the private table."""
+        """Put (n, id, group number, group name, words, record) into the private table."""
         self._rows.execute("BEGIN")
-        for n, identity, number, name, record in rows:
-            self._rows.execute("INSERT OR IGNORE INTO groups VALUES (?, ?)", (number, name))
+        for n, identity, number, name, words, record in rows:
+            self._rows.execute(
+                "INSERT OR IGNORE INTO groups VALUES (?, ?, ?)", (number, name, words)
+            )
             self._rows.execute(
                 "INSERT INTO rows VALUES (?, ?, ?, ?)", (n, identity, number, record)
             )
@@ -96,6 +101,7 @@ class ExactGallery(Gallery):
         records: Sequence[Mapping[str, Any]],
         texts: Sequence[str],
         groups: Sequence[str],
+        words: Sequence[str],
     ) -> None:
         width = vectors.shape[1]
         if width > gallery_file.MAX_DIM:
@@ -110,6 +116,7 @@ class ExactGallery(Gallery):
             self._rows.execute("BEGIN")
             try:
                 numbers = self._group_numbers(groups)
+                changed = self._add_words(numbers, words)
                 self._rows.executemany(
                     "INSERT INTO rows VALUES (?, ?, ?, ?)",
                     zip(range(first, first + len(ids)), ids, numbers, texts, strict=True),
@@ -123,6 +130,7 @@ class ExactGallery(Gallery):
                 raise
             self._rows.execute("COMMIT")
             self._group_of.extend(numbers)
+            self._words.outdated(changed)
             self._clear_caches()
 
     def _clear_caches(self) -> None:
@@ -133,10 +141,31 @@ class ExactGallery(Gallery):
     def _group_numbers(self, names: Sequence[str]) -> list[int]:
         """Numbers of groups; new groups get the next ones."""
         distinct = [(name,) for name in dict.fromkeys(names)]
-        self._rows.executemany("INSERT OR IGNORE INTO groups (name) VALUES (?)", distinct)
+        self._rows.executemany(
+            "INSERT OR IGNORE INTO groups (name, words) VALUES (?, '')", distinct
+        )
         find = "SELECT number FROM groups WHERE name = ?"
         numbers = {name: self._rows.execute(find, (name,)).fetchone()[0] for (name,) in distinct}
         return [numbers[name] for name in names]
+
+    def _add_words(self, numbers: Sequence[int], words: Sequence[str]) -> list[int]:
+        """Add texts to those of their groups; returns the groups whose words have changed."""
+        texts: dict[int, dict[str, None]] = {}
+        for number, text in zip(numbers, words, strict=True):
+            texts.setdefault(number, {})[text.replace("\0", " ")] = None
+        changed = []
+        for number, more in texts.items():
+            find = "SELECT words FROM groups WHERE number = ?"
+            old = self._rows.execute(find, (number,)).fetchone()[0]
+            lines = dict.fromkeys(old.splitlines())
+            for text in more:
+                lines |= dict.fromkeys(text.splitlines())
+            new = "\n".join(filter(None, lines))
+            if new != old:
+                update = "UPDATE groups SET words = ? WHERE number = ?"
+                self._rows.execute(update, (new, number))
+                changed.append(number)
+        return changed
 
     def _duplicate(self, ids: Sequence[str]) -> str:
         """A message that names the id which is there already."""
@@ -173,6 +202,7 @@ class ExactGallery(Gallery):
             self._rows.execute("COMMIT")
             self._blocks.keep(remaining)
             self._group_of = array("i", numbers[remaining].tobytes())
+            self._words.outdated(removed_groups)
             self._clear_caches()
             return removed
 
@@ -188,14 +218,41 @@ class ExactGallery(Gallery):
             # The best rows of the k best groups are among `num_rows` best rows.
             num_rows = (k - 1) * largest + 1
             if aggregate == "max" and num_rows <= max(count // 8, 256):
-                similarities, rows = self._blocks.search(queries, min(num_rows, count), allowed)
-                answers = [
-                    _first_of_each_group(s, r, numbers, k)
-                    for s, r in zip(similarities, rows, strict=True)
-                ]
+                found = self._blocks.search(queries, min(num_rows, count), allowed)
+                answers = [_first_of_each_group(*each, numbers, k) for each in found]
             else:
                 answers = self._compare_all(queries, k, numbers, allowed, aggregate)
             return self._hits(answers)
+
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
+        with self._lock:
+            allowed = self._rows_that_meet(conditions)
+            groups = None if allowed is None else np.unique(self._groups()[0][allowed])
+            return self._words.search(text, k, groups, self.location)
+
+    def _compare(
+        self, query: Vectors, groups: Sequence[str], conditions: Conditions, aggregate: Aggregate
+    ) -> dict[str, Hit]:
+        if not groups:
+            return {}
+        find = "SELECT number FROM groups WHERE name = ?"
+        with self._lock:
+            wanted = [self._rows.execute(find, (name,)).fetchone()[0] for name in groups]
+            numbers, _ = self._groups()
+            is_wanted = np.zeros(int(numbers.max()) + 1, dtype=bool)
+            is_wanted[wanted] = True
+            rows = np.flatnonzero(is_wanted[numbers])
+            allowed = self._rows_that_meet(conditions)
+            if allowed is not None:
+                rows = np.intersect1d(rows, allowed, assume_unique=True)
+            similarities = self._blocks.similarities(query, rows)
+            answer = []
+            for number in wanted:
+                own = numbers[rows] == number
+                best = similarities[own].argmax() if aggregate == "max" else 0
+                value = similarities[own].max() if aggregate == "max" else similarities[own].mean()
+                answer.append((float(value), int(rows[own][best])))
+            return {hit.id: hit for hit in self._hits([answer])[0]}
 
     def _groups(self) -> tuple[NDArray[np.int32], int]:
         """The number of the group of every row, and the size of the largest group."""
@@ -237,7 +294,7 @@ class ExactGallery(Gallery):
         rows = np.flatnonzero(groups == group)
         if aggregate == "mean" or len(rows) == 1:
             return int(rows[0])
-        return int(self._blocks.search(query[None], 1, rows)[1][0, 0])
+        return int(rows[self._blocks.similarities(query, rows).argmax()])
 
     def _rows_that_meet(self, conditions: Conditions) -> Rows | None:
         """The rows whose records meet the conditions, ascending; None for all."""
@@ -254,13 +311,11 @@ class ExactGallery(Gallery):
     def _select(self, columns: str, conditions: Conditions) -> sqlite3.Cursor:
         """Columns of the rows whose records meet the conditions."""
         tests, values = ["1"], []
-        for field, choices in conditions.items():
-            marks = ", ".join("?" * len(choices))
+        for field, condition in conditions.items():
+            test, some = _sql_test(condition)
             # A stranger's record may be no JSON, which SQLite takes for an error of the query.
-            tests.append(
-                f"CASE WHEN json_valid(record) THEN json_extract(record, ?) IN ({marks}) END"
-            )
-            values += [f'$."{field}"', *choices]
+            tests.append(f"CASE WHEN json_valid(record) THEN {test} END")
+            values += [f'$."{field}"' if one is _FIELD else one for one in some]
         return self._rows.execute(
             f"SELECT {columns} FROM rows WHERE {' AND '.join(tests)} ORDER BY n", values
         )
@@ -299,6 +354,21 @@ class ExactGallery(Gallery):
             if row is not None
         }
 
+    def vectors(self, ids: Sequence[str]) -> Vectors:
+        """Vectors (N, dim) with these ids, as they are stored: of length 1 for cosines.
+
+        Raises:
+            UserError: An id is not there.
+        """
+        read = "SELECT n FROM rows WHERE id = ?"
+        with self._lock:
+            found = [self._rows.execute(read, (one,)).fetchone() for one in ids]
+            if None in found:
+                missing = ids[found.index(None)]
+                raise UserError(f"{self.location}: no vector {missing!r} in the gallery")
+            rows = np.array([row[0] for row in found], dtype=np.int64)
+            return self._blocks.take(rows)[:, : self.dim]
+
     def save(self, path: str | Path | None = None) -> None:
         """Write the file anew, whole or not at all.
 
@@ -327,8 +397,27 @@ class ExactGallery(Gallery):
         self._blocks = Blocks(self._blocks.dim)
 
 
+_FIELD = object()
+"""Where a test of SQL has the path of its field."""
+
+
+def _sql_test(condition: Any) -> tuple[str, list[Any]]:
+    """A test of a record in SQL, and its values."""
+    field = "json_extract(record, ?)"
+    if isinstance(condition, StartsWith):
+        # LIKE and GLOB have stars of their own.
+        return f"substr({field}, 1, ?) = ?", [_FIELD, len(condition.text), condition.text]
+    if isinstance(condition, Range):
+        ends = [(">=", condition.start), ("<", condition.stop)]
+        ends = [(sign, end) for sign, end in ends if end is not None]
+        kinds = "('text')" if isinstance(ends[0][1], str) else "('integer', 'real')"
+        tests = [f"typeof({field}) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in ends)]
+        return " AND ".join(tests), [_FIELD, *(one for _, end in ends for one in (_FIELD, end))]
+    return f"{field} IN ({', '.join('?' * len(condition))})", [_FIELD, *condition]
+
+
 def _first_of_each_group(
-    similarities: Vectors, rows: Rows, numbers: NDArray[np.int32], k: int
+    similarities: NDArray[np.float64], rows: Rows, numbers: NDArray[np.int32], k: int
 ) -> list[tuple[float, int]]:
     """(similarity, row) of the first row of each group, in the order of the rows."""
     best: dict[int, tuple[float, int]] = {}

@@ -1,13 +1,14 @@
-"""Creates and opens galleries: files, folders of Chroma, collections of a Chroma server."""
+"""Creates and opens galleries: files, and collections of a Chroma server."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
 
+from triform.base.errors import UserError
 from triform.search import gallery_file
 from triform.search.base_gallery import Gallery, Metric
-from triform.search.chroma import ADDRESS_PREFIX, ChromaGallery, is_chroma
+from triform.search.chroma import ChromaGallery, is_chroma
 from triform.search.exact import ExactGallery
 
 SUFFIX = ".gallery"
@@ -19,9 +20,8 @@ def create_gallery(
     """Create an empty gallery.
 
     Args:
-        location: A file (`NAME.gallery`; written by `save`) or None for memory alone; a folder
-            `NAME.chroma`; or `chroma://HOST:PORT/COLLECTION`, a Chroma server. An existing
-            collection is emptied.
+        location: A file (`NAME.gallery`; written by `save`) or None for memory alone; or
+            `chroma://HOST:PORT/COLLECTION`, a Chroma server. An existing collection is emptied.
         encoder: The encoder of its vectors.
         dim: Width of a vector; that of the first ones where 0.
         metric: How queries and vectors are compared.
@@ -33,13 +33,18 @@ def create_gallery(
 
 
 def open_gallery(location: str | Path) -> Gallery:
-    """Open a saved gallery: a file, a folder of Chroma, or a collection of a server.
+    """Open a saved gallery: a file, or a collection of a server.
 
     Raises:
         UserError: There is none, or it is damaged.
     """
     if is_chroma(location):
         return ChromaGallery.open(str(location))
+    if (Path(location) / "chroma.sqlite3").is_file():
+        raise UserError(
+            f"{location}: a folder of Chroma; start `chroma run --path {location}` and name "
+            "chroma://HOST:PORT/gallery, or build the gallery anew in a file"
+        )
     return ExactGallery.open(Path(location))
 
 
@@ -48,11 +53,11 @@ def updating(location: str | Path) -> contextlib.AbstractContextManager[None]:
 
     A Chroma server adds rows one by one and needs no such lock.
     """
-    if str(location).startswith(ADDRESS_PREFIX):
+    if is_chroma(location):
         return contextlib.nullcontext()
-    return gallery_file.exclusive(Path(location), by_thread=not is_chroma(location))
+    return gallery_file.exclusive(Path(location))
 
 
 def exists(location: str | Path) -> bool:
     """Whether there may be a gallery: for a server, only opening tells."""
-    return str(location).startswith(ADDRESS_PREFIX) or Path(location).exists()
+    return is_chroma(location) or Path(location).exists()

@@ -3,7 +3,8 @@
 | table | holds |
 |---|---|
 | `facts` | format, version, encoder, dim as stored, count, checksum of the rows, metric |
-| `groups`, `rows` | what each vector is called, belongs to, and its record as JSON |
+| `groups` | what is found: its name and its words |
+| `rows` | what each vector is called, belongs to, and its record as JSON |
 | `chunks` | the vectors, float32 little-endian, some thousand to a row, each with a checksum |
 
 A file may be a stranger's. It is opened read-only, and only with the very schema that is written
@@ -35,13 +36,22 @@ from triform.search.base_gallery import Metric, Record, Vectors, read_metric
 
 logger = get_logger(__name__)
 
-FORMAT, VERSION = "triform-gallery", "1"
+FORMAT, VERSION = "triform-gallery", "2"
 ROWS_SCHEMA = """
+CREATE TABLE groups (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, words TEXT NOT NULL
+);
+CREATE TABLE rows (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp INTEGER NOT NULL, record TEXT NOT NULL
+);
+"""
+ROWS_SCHEMA_1 = """
 CREATE TABLE groups (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE rows (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp INTEGER NOT NULL, record TEXT NOT NULL
 );
 """
+"""The tables of format 1, which had no words (before 2026-11-30)."""
 _FILE_SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE chunks (
@@ -52,7 +62,9 @@ MAX_DIM = 16_384
 """Numbers of a vector; a block of them is memory even where a file holds one."""
 _CHUNK_BYTES = 16 * 2**20
 # CROSS JOIN walks the tables in this order, so that rows come as they lie, never sorted first.
-_ALL_ROWS = "SELECT n, id, grp, name, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
+_ALL_ROWS = (
+    "SELECT n, id, grp, name, words, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
+)
 # Of a file that somebody else may have made: bytes of one value, and of one of the header.
 _MAX_VALUE, _MAX_HEADER_VALUE = 2 * _CHUNK_BYTES, 2**16
 # SQLite's file format, 1.6: the first page is a leaf of a table, with an entry for each of our
@@ -71,7 +83,9 @@ _LIMITS = {
 # Vectors are of length 1.
 _MAX_COORDINATE = 1.001
 
-Contents = tuple["Header", Iterator[tuple[int, str, int, str, str]], Iterator[Vectors]]
+Row = tuple[int, str, int, str, str, str]
+"""Number, id, number of its group, name and words of the group, record as JSON."""
+Contents = tuple["Header", Iterator[Row], Iterator[Vectors]]
 
 
 @dataclass(frozen=True)
@@ -118,12 +132,13 @@ def write(
             target.execute("PRAGMA synchronous = OFF")
             target.executescript(_FILE_SCHEMA + ROWS_SCHEMA)
             target.execute("BEGIN")
-            groups = rows.execute("SELECT number, name FROM groups ORDER BY number")
-            target.executemany("INSERT INTO groups VALUES (?, ?)", groups)
+            groups = rows.execute("SELECT number, name, words FROM groups ORDER BY number")
+            target.executemany("INSERT INTO groups VALUES (?, ?, ?)", groups)
             checksum = 0
-            for n, identity, number, name, text in rows.execute(_ALL_ROWS):
+            for row in rows.execute(_ALL_ROWS):
+                n, identity, number, _, _, text = row
                 target.execute("INSERT INTO rows VALUES (?, ?, ?, ?)", (n, identity, number, text))
-                checksum = _add_row(checksum, n, identity, name, text)
+                checksum = _add_row(checksum, row)
             for first, vectors in _pieces(blocks):
                 data = np.ascontiguousarray(vectors, dtype="<f4").data.cast("B")
                 target.execute(
@@ -165,19 +180,15 @@ def version(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, by_thread: bool = True) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Keep other processes from using the same gallery meanwhile; may be entered again within.
 
     The lock is a file beside the gallery, so that all processes mean the same one, whatever their
     cache folder. Where none can be made, the gallery cannot be written either.
-
-    Args:
-        path: The gallery.
-        by_thread: Also keep other threads of this process out.
     """
     path = Path(os.path.realpath(path))
     name = path.with_name(f".{path.name}.lock")
-    lock = FileLock(name, is_singleton=True, thread_local=by_thread)
+    lock = FileLock(name, is_singleton=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -201,9 +212,10 @@ def _pieces(blocks: Iterable[tuple[int, Vectors]]) -> Iterator[tuple[int, Vector
             yield first + start, block[start : start + rows]
 
 
-def _add_row(checksum: int, n: int, identity: str, name: str, text: str) -> int:
+def _add_row(checksum: int, row: Row) -> int:
     """The checksum with one more row in it."""
-    return zlib.crc32(f"{n}\0{identity}\0{name}\0{text}\n".encode(), checksum)
+    n, identity, _, name, words, text = row
+    return zlib.crc32(f"{n}\0{identity}\0{name}\0{words}\0{text}\n".encode(), checksum)
 
 
 def _umask() -> int:
@@ -227,8 +239,7 @@ def reading(path: Path) -> Iterator[Contents]:
     """The contents of a gallery's file, checked as they are read.
 
     Yields:
-        Its header; its rows (number, id, group's number, group, record as JSON); its vectors in
-        parts. The rows have to be read before the vectors.
+        Its header; its rows; its vectors in parts. The rows have to be read before the vectors.
 
     Raises:
         UserError: No such file, not a gallery, or damaged.
@@ -289,10 +300,10 @@ def _set_limits(connection: sqlite3.Connection, length: int) -> None:
 
 
 @functools.cache
-def _schema() -> frozenset[tuple[str, str, str, str | None]]:
+def _schema(rows: str = ROWS_SCHEMA) -> frozenset[tuple[str, str, str, str | None]]:
     """Type, name, table and SQL of everything in a gallery's file."""
     with contextlib.closing(sqlite3.connect(":memory:")) as empty:
-        empty.executescript(_FILE_SCHEMA + ROWS_SCHEMA)
+        empty.executescript(_FILE_SCHEMA + rows)
         return frozenset(empty.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
@@ -303,6 +314,8 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
         UserError: It is another.
     """
     found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    if set(found) == _schema(ROWS_SCHEMA_1):
+        raise UserError(f"{path}: written by an earlier Triform (format 1); build the gallery anew")
     if len(found) != len(_schema()) or set(found) != _schema():
         raise UserError(f"{path}: a database, but not the file of a gallery")
 
@@ -336,18 +349,21 @@ def _read_header(connection: sqlite3.Connection, path: Path, size: int) -> tuple
 
 def _read_rows(
     connection: sqlite3.Connection, checksum: int, path: Path, size: int
-) -> Iterator[tuple[int, str, int, str, str]]:
+) -> Iterator[Row]:
     actual = length = 0
     for expected, row in enumerate(connection.execute(_ALL_ROWS)):
-        n, identity, number, name, text = row
+        n, identity, _, name, words, text = row
         if n != expected:
             raise UserError(f"{path}: damaged: row {expected} is missing; build the gallery anew")
         # Pages of a damaged file may be in several values.
         length += len(identity) + len(text)
+        # The words of a group come with each of its rows.
+        if len(name) + len(words) > size:
+            length = size + 1
         if length > size:
             raise UserError(f"{path}: damaged: its rows are longer than it is")
-        actual = _add_row(actual, n, identity, name, text)
-        yield n, identity, number, name, text
+        actual = _add_row(actual, row)
+        yield row
     if actual != checksum:
         raise UserError(f"{path}: damaged: its rows do not match their checksum; build it anew")
 

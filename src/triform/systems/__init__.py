@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from triform.base.errors import UsageError, UserError
 from triform.base.settings.nearest import nearest
@@ -43,7 +43,16 @@ class Entry:
         return importlib.import_module(f"{__name__}.{self.name}.system")
 
     def verb(self, name: str) -> Callable[[Any], Any]:
-        """The function behind a verb: that of `system.py`, else the engine's, as for `train`."""
+        """The function behind a verb: that of `system.py`, else the engine's, as for `train`.
+
+        Verbs that answer without the networks are in modules of their own, which the system's
+        `config.VERB_MODULES` names, so that they need not wait for torch.
+        """
+        if module := getattr(self.config, "VERB_MODULES", {}).get(name):
+            return cast(
+                "Callable[[Any], Any]",
+                getattr(importlib.import_module(f"{__name__}.{self.name}.{module}"), name),
+            )
         function: Callable[[Any], Any] | None = getattr(self.system, name, None)
         if function is not None:
             return function

@@ -8,7 +8,8 @@ from torch import nn
 
 from triform.base.errors import UserError
 from triform.engine.checkpoints.checkpoint import StateDicts, export_weights
-from triform.engine.checkpoints.trained import TrainedModel, find_checkpoint, read_trained
+from triform.engine.checkpoints.finding import find_checkpoint
+from triform.engine.checkpoints.trained import TrainedModel, read_trained
 from triform.engine.config import SystemConfig
 
 

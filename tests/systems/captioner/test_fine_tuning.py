@@ -9,7 +9,7 @@ from captioned_folder import write_flickr
 from triform.base.errors import UserError
 from triform.base.settings.config import parse
 from triform.engine.checkpoints import checkpoint
-from triform.engine.checkpoints.trained import find_checkpoint
+from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.fit import fit
 from triform.engine.session import Session
 from triform.engine.verbs import train

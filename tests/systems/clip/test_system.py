@@ -17,11 +17,12 @@ from triform.base.settings.config import parse
 from triform.cli import main
 from triform.engine.checkpoints import checkpoint
 from triform.engine.fit import fit
-from triform.systems.clip.config import ClassifyConfig, Config, EvaluateConfig
+from triform.systems.clip.config import Config
 from triform.systems.clip.data import group_ids
 from triform.systems.clip.evaluation import evaluate
 from triform.systems.clip.system import System
 from triform.systems.clip.trained import Trained
+from triform.systems.clip.verb_config import ClassifyConfig, EvaluateConfig
 
 COUNT = 96
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 230)}

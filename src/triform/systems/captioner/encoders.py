@@ -10,7 +10,8 @@ from torch import nn
 from triform.base.errors import UserError
 from triform.engine.checkpoints.building import build_network
 from triform.engine.checkpoints.checkpoint import is_exported
-from triform.engine.checkpoints.trained import find_checkpoint, read_trained
+from triform.engine.checkpoints.finding import find_checkpoint
+from triform.engine.checkpoints.trained import read_trained
 from triform.pretrained.feature_maps import FeatureMaps, load_feature_maps
 from triform.pretrained.named_models import check_named_file, select_model
 from triform.systems.captioner.config import SMALL, Config, ModelConfig

@@ -16,10 +16,10 @@ from triform.base.files import atomic_write
 from triform.base.printable import printable, shorten
 from triform.base.seeding import generator
 from triform.images.chart_text import disable_math_text
-from triform.systems.clip.config import AnalyzeConfig
 from triform.systems.clip.data import group_ids
 from triform.systems.clip.evaluation import choose_rows
 from triform.systems.clip.trained import load_model
+from triform.systems.clip.verb_config import AnalyzeConfig
 from triform.tasks.contrastive.images import resize
 
 ICON_SIZE = 48

@@ -13,8 +13,8 @@ from triform.base.logging import get_logger
 from triform.images.find import find_images
 from triform.images.read import HELD_SIDE, read_image
 from triform.pretrained.image_text import match_probs
-from triform.systems.clip.config import ClassifyConfig
 from triform.systems.clip.trained import load_model
+from triform.systems.clip.verb_config import ClassifyConfig
 from triform.tasks.contrastive.zero_shot import check_templates, class_embeddings
 
 logger = get_logger(__name__)

@@ -1,34 +1,29 @@
-"""Settings of CLIP and of its verbs. Imports no torch."""
+"""Settings of CLIP. Imports no torch."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
-    DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
     TrainingConfig,
 )
+from triform.systems.clip.verb_config import (
+    AnalyzeConfig,
+    ClassifyConfig,
+    DuplicatesConfig,
+    EvaluateConfig,
+    IndexConfig,
+    SearchConfig,
+)
 
 TRANSFORMER = "transformer"
 """Name of the text encoder that is trained from scratch."""
-DEFAULT_MODEL = "ViT-B-32/openai"
-"""Pretrained model of the verbs where nothing was trained here."""
-TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
-
-
-def _as_tuple(value: object) -> object:
-    """A single text as a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class DataConfig(Group):
@@ -166,80 +161,18 @@ class Config(SystemConfig):
         return self
 
 
-class ModelChoice(Settings):
-    """Settings of the verbs that use a trained model."""
-
-    checkpoint: str | None = Field(
-        None, description="Trained weights or a run directory; by default the newest run."
-    )
-    model: str = Field(
-        "",
-        description="A pretrained CLIP or SigLIP instead, such as ViT-B-32/openai: an open_clip "
-        "name, a name of the hub, or a folder that open_clip or transformers saved.",
-    )
-    text_encoder: str = Field(
-        "", description="Frozen text encoder instead of the one named in the checkpoint."
-    )
-    batch_size: int = Field(64, ge=1, description="Images at once.")
-    device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
-
-
-class ClassifyConfig(ModelChoice):
-    """Classify images by names of classes (zero-shot)."""
-
-    images: Texts = Field(
-        min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
-    )
-    classes: Texts = Field((), description="Names of the classes.")
-    classes_file: Path | None = Field(None, description="File with a class in each line.")
-    templates: Texts = Field(
-        TEMPLATES,
-        min_length=1,
-        description="Sentences in which {} stands for a class; their embeddings are averaged.",
-    )
-    top: int = Field(3, ge=1, description="Classes that are shown for an image.")
-
-
-class DataChoice(ModelChoice):
-    """Data of the verbs that measure."""
-
-    dataset: str = Field("", description="Other data, as --dataset of train; empty = the same.")
-    images_dir: str = Field("", description="Folder of other images (csv).")
-    caption_file: str = Field("", description="CSV image,caption of other captions (csv).")
-    download_path: str = Field("datasets", description="Download folder.")
-    split: str = Field("", description="Split of the data; empty = test, or else val.")
-    seed: int = Field(42, ge=0, lt=2**63, description="Seed of what is sampled.")
-
-
-class EvaluateConfig(DataChoice):
-    """Measure matching, retrieval, zero-shot classification and a linear probe."""
-
-    gallery: int = Field(
-        500,
-        ge=0,
-        description="Images in the gallery: a sample of the split, or the split and distractors "
-        "of other test splits; 0 = the whole split.",
-    )
-    templates: Texts = Field(TEMPLATES, min_length=1, description="As in classify.")
-    baselines: bool = Field(True, description="Measure baselines without this model too.")
-    features: str = Field(
-        "",
-        description="System whose shipped or newest model gives features for another baseline, "
-        "such as captioner.",
-    )
-
-
-class AnalyzeConfig(DataChoice):
-    """Analyze the embedding space: modality gap, alignment, uniformity, similarities."""
-
-    num_pairs: int = Field(1000, ge=2, description="Images with captions, at most.")
-    matrix: int = Field(16, ge=2, le=64, description="Pairs in the drawn matrix.")
-    output: Path = Field(Path("similarities.png"), description="File of the drawn matrix.")
-
-
 VERBS: dict[str, type[Settings]] = {
     "train": Config,
     "evaluate": EvaluateConfig,
     "classify": ClassifyConfig,
     "analyze": AnalyzeConfig,
+    "index": IndexConfig,
+    "search": SearchConfig,
+    "duplicates": DuplicatesConfig,
 }
+VERB_MODULES = {
+    "index": "gallery.index",
+    "search": "gallery.search",
+    "duplicates": "gallery.duplicates",
+}
+"""Verbs that are not in `system.py`."""

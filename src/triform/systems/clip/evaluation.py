@@ -17,10 +17,11 @@ from triform.datasets.captioned.shards import is_shards
 from triform.datasets.captioned.table import CaptionTable
 from triform.metrics.intervals import share_interval
 from triform.pretrained.image_text import ImageTextModel
-from triform.systems.clip.config import Config, DataChoice, EvaluateConfig
+from triform.systems.clip.config import Config
 from triform.systems.clip.data import group_ids, load_table
 from triform.systems.clip.shard_loader import shard_table
 from triform.systems.clip.trained import Trained, load_model
+from triform.systems.clip.verb_config import DataChoice, EvaluateConfig
 from triform.tasks.contrastive.matching import (
     chance_scores,
     matching_scores,

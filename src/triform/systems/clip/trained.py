@@ -10,17 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from triform.base.errors import UsageError, UserError
+from triform.base.errors import UserError
 from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
 from triform.images.read import on_background
 from triform.pretrained.image_text import ImageTextModel, load_image_text_model
 from triform.pretrained.named_models import TEXT_ENCODER, select_model
-from triform.pretrained.shipped_weights import names as shipped_names
 from triform.pretrained.text_encoder import load_text_encoder
-from triform.systems.clip.config import DEFAULT_MODEL, TRANSFORMER, Config, ModelChoice
+from triform.systems.clip.config import TRANSFORMER, Config
 from triform.systems.clip.model import CLIP
+from triform.systems.clip.model_choice import SYSTEM, model_path
+from triform.systems.clip.verb_config import ModelChoice
 from triform.tasks.contrastive.images import resize, to_tensor
 from triform.tasks.contrastive.text_inputs import EmbeddingInputs, TextInputs, TokenInputs
 from triform.text.bpe import BytePairEncoding
@@ -36,7 +37,7 @@ class Trained(TrainedModel[Config]):
         bias: Added to the logits; None with the softmax loss.
     """
 
-    system, config_class = "clip", Config
+    system, config_class = SYSTEM, Config
 
     def __init__(self, path: Path, device: torch.device, text_encoder: str = ""):
         super().__init__(path, device)
@@ -98,12 +99,7 @@ def load_model(settings: ModelChoice) -> ImageTextModel:
         UsageError: Both are named.
         UserError: There is none, or it cannot be read.
     """
-    if settings.model:
-        if settings.checkpoint is not None:
-            raise UsageError("--model and --checkpoint: name one of them")
-        return load_image_text_model(settings.model, pick_device(settings.device))
-    runs = Path("runs", Trained.system).glob("run_*/checkpoints/best*")
-    if settings.checkpoint is None and Trained.system not in shipped_names() and not any(runs):
-        return load_image_text_model(DEFAULT_MODEL, pick_device(settings.device))
-    path = Trained.find(settings.checkpoint)
+    path = model_path(settings)
+    if isinstance(path, str):
+        return load_image_text_model(path, pick_device(settings.device))
     return Trained(path, pick_device(settings.device), settings.text_encoder)

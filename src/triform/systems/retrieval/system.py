@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.engine.checkpoints.checkpoint import read
-from triform.engine.checkpoints.trained import find_checkpoint
+from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update

@@ -156,6 +156,10 @@ class SearchConfig(VerbSettings):
     image: Texts = Field((), description="Images to search with, or folders of them.")
     mesh: Texts = Field((), description="Meshes to search with, or folders of them.")
     text: Texts = Field((), description="Texts to search with.")
+    words: bool = Field(
+        True,
+        description="Compare the words of a text with names, folders, categories and captions too.",
+    )
     top_k: int = Field(5, ge=1, le=10_000, description="Answers per query.")
     where: Texts = Field(
         (), description="Only entries with FIELD=VALUE in their record, such as category=chair."
@@ -177,8 +181,8 @@ class SearchConfig(VerbSettings):
     up: Up = Field("auto", description=UP_DESCRIPTION)
     index: str | None = Field(
         None,
-        description="Location of the gallery: a file, a folder FOLDER.chroma, or "
-        "chroma://HOST:PORT/NAME; by default a file in the cache folder.",
+        description="Location of the gallery: a file NAME.gallery or chroma://HOST:PORT/NAME; by "
+        "default a file in the cache folder.",
     )
     views: bool = Field(
         True,

@@ -309,16 +309,6 @@ def test_images_are_found_by_images_and_meshes(ask, meshes, tmp_path, checkpoint
     )
 
 
-def test_chroma_keeps_the_gallery_too(ask, meshes, tmp_path):
-    pytest.importorskip("chromadb", reason="the extra `chroma` is not installed")
-    position = str(tmp_path / "parts.chroma")
-    path = str(files(meshes)[2])
-    rows = ask(mesh=path, index=position, sheet=tmp_path / "sheet.png")
-    assert rows == ask(mesh=path) and rows[0]["path"] == path
-    assert ask(index=position)["added"] == 0
-    assert ask(gallery=position, mesh=path) == rows
-
-
 def refused(call, *words):
     with pytest.raises(UserError) as caught:
         call()

@@ -27,7 +27,7 @@ from triform.base.files import atomic_write
 from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
 from triform.datasets.shape import COMPANION_SUFFIXES, MESH_SUFFIXES
-from triform.engine.checkpoints.trained import find_checkpoint
+from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
 from triform.geometry.io.up_axis import Up

@@ -30,7 +30,7 @@ from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.base.paths import cache_dir
 from triform.search.base_gallery import Gallery, Record
-from triform.search.chroma import ADDRESS_PREFIX, FOLDER_SUFFIX, is_chroma
+from triform.search.chroma import ADDRESS_PREFIX, is_chroma
 from triform.search.gallery import SUFFIX, create_gallery, exists, open_gallery, updating
 from triform.systems.retrieval.gallery import fusion
 from triform.systems.retrieval.gallery.entries import (
@@ -86,11 +86,10 @@ def open_or_build(settings: SearchConfig, retriever: Retriever) -> tuple[Gallery
         return _checked(open_gallery(source), encoder), Changes()
     entries = list_entries(settings.gallery, settings.download_path, settings.up)
     location = settings.index or str(_cache_path(settings, encoder))
-    is_address = location.startswith(ADDRESS_PREFIX)
-    if not is_address and Path(location).suffix not in (SUFFIX, FOLDER_SUFFIX):
+    if not is_chroma(location) and Path(location).suffix != SUFFIX:
         raise UsageError(
-            f"--index {location}: must end in {SUFFIX} (a file) or {FOLDER_SUFFIX} (a folder), or "
-            f"be {ADDRESS_PREFIX}HOST:PORT/NAME"
+            f"--index {location}: must end in {SUFFIX} (a file) or be "
+            f"{ADDRESS_PREFIX}HOST:PORT/NAME (a Chroma server)"
         )
     with updating(location):
         gallery = _open_or_create(location, encoder, settings)
@@ -239,6 +238,7 @@ def _add(
     groups: list[str] = []
     rows: list[Embeddings] = []
     records: list[Record] = []
+    words: list[str] = []
     for entry, content in batch:
         is_image = content.mesh is None and content.points is None
         try:
@@ -256,9 +256,11 @@ def _add(
                 record |= {"item": entry.id, "fingerprint": entry.fingerprint, "tile": tile}
                 record["source"] = _absolute(entry.source)
             records += [record] * len(some)
+            words += [entry.words] * len(some)
     if rows:
         encoder = encoder_id(retriever, views=views)
-        gallery.add(ids, np.concatenate(rows), records, encoder=encoder, groups=groups)
+        vectors = np.concatenate(rows)
+        gallery.add(ids, vectors, records, encoder=encoder, groups=groups, words=words)
     return len(set(groups))
 
 

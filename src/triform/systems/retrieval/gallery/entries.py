@@ -57,6 +57,8 @@ class GalleryEntry:
         source: The folder, library or data set that it is from.
         fingerprint: Changes when its files do.
         metadata: Path, category and caption, for the results.
+        words: Its name, the folders of its path, category and captions of all languages, a line
+            each; what it is found by in words.
         read: Reads its content; raises a UserError where it cannot be read.
     """
 
@@ -64,6 +66,7 @@ class GalleryEntry:
     source: str
     fingerprint: str
     metadata: dict[str, str]
+    words: str
     read: Callable[[], Content] = field(compare=False)
 
 
@@ -114,7 +117,8 @@ def _mesh_entry(shape: Shape, source: str) -> GalleryEntry:
         return Content(tile=mesh_tile(mesh), mesh=mesh)
 
     metadata = _metadata(shape.location, shape.category, shape.english)
-    return GalleryEntry(shape.object_id, source, shape.fingerprint, metadata, read)
+    words = _words(shape.location, source, shape.object_id, shape.category, shape.captions)
+    return GalleryEntry(shape.object_id, source, shape.fingerprint, metadata, words, read)
 
 
 def _library_entry(
@@ -146,15 +150,17 @@ def _library_entry(
         tile = image_tile(images[default_view(library, entry)]) if images else blank_tile()
         return Content(tile=tile, points=(values, colors), images=images)
 
-    captions = [
-        text for text, language in library.captions.get(entry.object_id, ()) if language == "en"
-    ]
+    all_captions = library.captions.get(entry.object_id, ())
+    captions = [text for text, language in all_captions if language == "en"]
     stamps = (entry.content, entry.sha256, sorted((k, v.key) for k, v in entry.parts.items()))
     version = versions.get(points, "") if not entry.content else ""
     path = entry.source_file or f"{library.root}/{entry.images[0] if entry.images else points}"
     digest = hashlib.sha256(repr((*stamps, version, entry.files)).encode()).hexdigest()
     metadata = _metadata(path, entry.category, captions)
-    return GalleryEntry(entry.object_id, source, digest, metadata, read)
+    texts = [text for text, _ in all_captions]
+    # The path of a file that the library was made from says more than those of its arrays.
+    words = _words(entry.source_file or "", source, entry.object_id, entry.category, texts)
+    return GalleryEntry(entry.object_id, source, digest, metadata, words, read)
 
 
 def _image_entry(folder: Path, path: Path, source: str) -> GalleryEntry:
@@ -166,11 +172,31 @@ def _image_entry(folder: Path, path: Path, source: str) -> GalleryEntry:
 
     digest = f"{stat.st_size} {stat.st_mtime_ns}"
     name = path.relative_to(folder).as_posix()
-    return GalleryEntry(name, source, digest, _metadata(str(path), "", ()), read)
+    words = _words(str(path), source, name, "", ())
+    return GalleryEntry(name, source, digest, _metadata(str(path), "", ()), words, read)
 
 
 def _metadata(path: str, category: str, captions: Iterable[str]) -> dict[str, str]:
     return {"path": path, "category": category, "caption": next(iter(captions), "")}
+
+
+def _words(path: str, source: str, name: str, category: str, captions: Iterable[str]) -> str:
+    """What an entry is found by in words, a line each.
+
+    Args:
+        path: Its file; the part below the source counts, without the suffix.
+        source: The folder or library that it is from.
+        name: Its id, which counts where the file is not below the source.
+        category: Its category.
+        captions: Captions of all languages.
+    """
+    file = Path(path)
+    if path and file.is_relative_to(source):
+        name = file.relative_to(source).as_posix()
+    suffix = Path(name).suffix.lower()
+    if suffix in (*MESH_SUFFIXES, *IMAGE_SUFFIXES):
+        name = name[: -len(suffix)]
+    return "\n".join(dict.fromkeys([name, category, *captions]))
 
 
 def blank_tile() -> Image.Image:

@@ -13,6 +13,7 @@ import numpy as np
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.folder_listing import left_out, list_files
+from triform.base.logging import get_logger
 from triform.datasets.shape import COMPANION_SUFFIXES, MESH_SUFFIXES
 from triform.engine.device import pick_device
 from triform.geometry.io.load import load_mesh
@@ -35,6 +36,8 @@ from triform.systems.retrieval.gallery.fusion import (
 )
 from triform.systems.retrieval.trained import EncoderOverrides, Retriever, open_retriever
 from triform.systems.retrieval.verb_config import SearchConfig
+
+logger = get_logger(__name__)
 
 Where = dict[str, list[str]]
 
@@ -73,6 +76,7 @@ def search(settings: SearchConfig) -> list[dict[str, Any]] | dict[str, Any]:
                 embed_query(query, retriever, as_views=as_views),
                 settings.top_k,
                 {"kind": query.kinds_among(available), **where},
+                words=query.name if query.kind == "text" and settings.words else "",
             )
             for query in queries
         ]
@@ -89,8 +93,23 @@ def search(settings: SearchConfig) -> list[dict[str, Any]] | dict[str, Any]:
         gallery.close()
 
 
-def find(gallery: Gallery, embeddings: Embeddings, k: int, where: Where) -> list[Hit]:
-    """The k entries most similar to any of the embeddings (N, D) of a query."""
+def find(
+    gallery: Gallery, embeddings: Embeddings, k: int, where: Where, *, words: str = ""
+) -> list[Hit]:
+    """The k entries most similar to any of the embeddings (N, D) of a query.
+
+    Args:
+        gallery: Where to look.
+        embeddings: Of the query; one alone where it has words.
+        k: How many.
+        where: Conditions on the records.
+        words: What somebody typed, if entries are to be found by their names as well.
+    """
+    if words and gallery.has_words:
+        found = gallery.search(embeddings, k, encoder=gallery.encoder, words=[words], where=where)
+        return found[0]
+    if words:
+        logger.info("%s: names are not searched in Chroma, only embeddings", gallery.location)
     best: dict[str, Hit] = {}
     for hits in gallery.search(embeddings, k, encoder=gallery.encoder, where=where):
         for hit in hits:
@@ -104,6 +123,7 @@ def _row(query: Query, rank: int, hit: Hit) -> dict[str, Any]:
         "query": query.name,
         "rank": rank,
         "similarity": round(hit.similarity, 4),
+        "word_rank": hit.word_rank,
         "id": hit.id,
         "category": hit.record.get("category", ""),
         "caption": hit.record.get("caption", ""),

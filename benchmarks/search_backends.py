@@ -1,0 +1,297 @@
+"""Embedded search engines beside the exact gallery: time, memory, start, adding, sudden death.
+
+    python benchmarks/search_backends.py --count 100000
+    python benchmarks/search_backends.py --count 1000000 --engines ours faiss lancedb
+
+The ten best of N vectors of 512 numbers, with and without a filter that one row in twelve meets.
+Every engine runs in processes of its own: one that builds, one that opens what was built and
+searches, one that is killed while it adds. LanceDB and faiss have to be installed beside Triform
+(`pip install lancedb faiss-cpu`); Chroma is the extra `chroma`. LanceDB and faiss compare every
+vector; Chroma's index is approximate.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from search import clustered, numpy_search
+
+DIM, CATEGORIES, K, ADDED = 512, 12, 10, 1000
+
+
+class Ours:
+    """The exact gallery."""
+
+    def __init__(self, folder):
+        from triform.search.gallery import create_gallery, open_gallery
+
+        path = folder / "a.gallery"
+        is_there = path.exists()
+        self.gallery = open_gallery(path) if is_there else create_gallery(path, encoder="b")
+
+    def add(self, first, vectors):
+        rows = range(first, first + len(vectors))
+        records = [{"category": row % CATEGORIES} for row in rows]
+        self.gallery.add([str(row) for row in rows], vectors, records, encoder="b")
+
+    def save(self):
+        self.gallery.save()
+
+    def count(self):
+        return len(self.gallery)
+
+    def search(self, query, category=None):
+        where = None if category is None else {"category": category}
+        hits = self.gallery.search(query[None], K, encoder="b", where=where)[0]
+        return [int(hit.id) for hit in hits]
+
+
+class Faiss:
+    """A flat index of faiss and rows in SQLite, saved one after the other."""
+
+    def __init__(self, folder):
+        import faiss
+
+        self.faiss, self.path = faiss, folder / "index.faiss"
+        self.rows = sqlite3.connect(folder / "rows.sqlite")
+        self.rows.execute("CREATE TABLE IF NOT EXISTS r (n INTEGER PRIMARY KEY, category INTEGER)")
+        self.rows.execute("CREATE INDEX IF NOT EXISTS c ON r (category)")
+        self.index = (
+            faiss.read_index(str(self.path)) if self.path.exists() else faiss.IndexFlatIP(DIM)
+        )
+
+    def add(self, first, vectors):
+        self.index.add(vectors)
+        rows = ((row, row % CATEGORIES) for row in range(first, first + len(vectors)))
+        self.rows.executemany("INSERT INTO r VALUES (?, ?)", rows)
+
+    def save(self):
+        self.rows.commit()
+        self.faiss.write_index(self.index, str(self.path))
+
+    def count(self):
+        counts = {self.rows.execute("SELECT count(*) FROM r").fetchone()[0], self.index.ntotal}
+        return counts.pop() if len(counts) == 1 else f"rows and vectors differ: {counts}"
+
+    def search(self, query, category=None):
+        words = {}
+        if category is not None:
+            found = self.rows.execute("SELECT n FROM r WHERE category = ?", (category,))
+            rows = np.fromiter((row[0] for row in found), np.int64)
+            selector = self.faiss.IDSelectorBatch(rows)
+            words["params"] = self.faiss.SearchParameters(sel=selector)
+        return self.index.search(query[None], K, **words)[1][0].tolist()
+
+
+class Lance:
+    """A table of LanceDB without an index, which compares every vector."""
+
+    def __init__(self, folder):
+        import lancedb
+        import pyarrow
+
+        self.arrow = pyarrow
+        self.database = lancedb.connect(folder / "lance")
+        try:
+            self.table = self.database.open_table("rows")
+        except (ValueError, FileNotFoundError):
+            self.table = None
+
+    def add(self, first, vectors):
+        rows = np.arange(first, first + len(vectors))
+        flat = self.arrow.array(vectors.reshape(-1))
+        table = self.arrow.table(
+            {
+                "n": rows,
+                "category": rows % CATEGORIES,
+                "vector": self.arrow.FixedSizeListArray.from_arrays(flat, DIM),
+            }
+        )
+        if self.table is None:
+            self.table = self.database.create_table("rows", table)
+        else:
+            self.table.add(table)
+
+    def save(self):
+        pass
+
+    def count(self):
+        return self.table.count_rows()
+
+    def search(self, query, category=None):
+        search = self.table.search(query).distance_type("dot").limit(K).select(["n", "_distance"])
+        if category is not None:
+            search = search.where(f"category = {category}", prefilter=True)
+        return search.to_arrow()["n"].to_pylist()
+
+
+class Chroma:
+    """A collection in a folder of Chroma's."""
+
+    def __init__(self, folder):
+        import chromadb
+
+        settings = chromadb.Settings(anonymized_telemetry=False)
+        client = chromadb.PersistentClient(path=str(folder / "chroma"), settings=settings)
+        self.rows = client.get_or_create_collection(
+            "rows",
+            embedding_function=None,
+            configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
+        )
+
+    def add(self, first, vectors):
+        for start in range(0, len(vectors), 5000):
+            rows = range(first + start, first + min(start + 5000, len(vectors)))
+            self.rows.add(
+                ids=[str(row) for row in rows],
+                embeddings=vectors[start : start + 5000],
+                metadatas=[{"category": row % CATEGORIES} for row in rows],
+            )
+
+    def save(self):
+        pass
+
+    def count(self):
+        return self.rows.count()
+
+    def search(self, query, category=None):
+        where = None if category is None else {"category": category}
+        found = self.rows.query(query_embeddings=query[None], n_results=K, where=where, include=[])
+        return [int(one) for one in found["ids"][0]]
+
+
+ENGINES = {"ours": Ours, "faiss": Faiss, "lancedb": Lance, "chroma": Chroma}
+
+
+def build(engine, folder, count):
+    vectors, _ = clustered(count + ADDED, DIM, 1)
+    start = time.perf_counter()
+    for first in range(0, count, 10_000):
+        engine.add(first, vectors[first : min(first + 10_000, count)])
+    engine.save()
+    built = time.perf_counter() - start
+    start = time.perf_counter()
+    engine.add(count, vectors[count:])
+    engine.save()
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "build s": built,
+        f"add {ADDED} s": time.perf_counter() - start,
+        "disk MB": size / 1e6,
+    }
+
+
+def search(make, folder, count, num_queries):
+    path = folder / "queries.npy"
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    queries = np.load(path)[:num_queries]
+    start = time.perf_counter()
+    engine = make(folder)
+    engine.search(queries[0])
+    result = {"start s": time.perf_counter() - start}
+    for name, category in (("query", None), ("filtered", 3)):
+        engine.search(queries[0], category)
+        times, right = [], 0
+        for query in queries:
+            start = time.perf_counter(), time.process_time()
+            found = engine.search(query, category)
+            times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+            rows = np.arange(count) if category is None else np.arange(category, count, CATEGORIES)
+            if len(times) <= 10:
+                right += len(set(found) & set(rows[numpy_search(vectors[rows], query)].tolist()))
+        result[f"{name} ms"], result[f"{name} cpu ms"] = np.median(times, axis=0) * 1e3
+        result[f"{name} recall"] = right / (K * min(10, len(queries)))
+    return result
+
+
+def killed(name, folder):
+    """Kill a process that adds and saves without end; what it said is there, and nothing half."""
+    outcomes = []
+    random = np.random.default_rng(0)
+    for _ in range(4):
+        words = [sys.executable, __file__, "--child", "add", name, str(folder), "0", "0"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        said = int(process.stdout.readline())
+        time.sleep(random.uniform(0, 0.5))
+        os.kill(process.pid, signal.SIGKILL)
+        said = max([said, *map(int, process.stdout.read().split("\n")[:-1])])
+        process.wait()
+        words = [sys.executable, __file__, "--child", "count", name, str(folder), "0", "0"]
+        answer = subprocess.run(words, capture_output=True, text=True, check=False)
+        found = answer.stdout.strip() or answer.stderr.strip().splitlines()[-1][:80]
+        is_whole = found.isdigit() and int(found) in (said, said + 100)
+        outcomes.append("whole" if is_whole else f"said {said}, {found}")
+    return {"killed": outcomes}
+
+
+def child(task, name, folder, count, num_queries):
+    folder, make = Path(folder), ENGINES[name]
+    if task == "build":
+        result = build(make(folder), folder, count)
+    elif task == "search":
+        result = search(make, folder, count, num_queries)
+    elif task == "count":
+        print(make(folder).count())
+        return
+    else:
+        engine = make(folder)
+        random = np.random.default_rng(os.getpid())
+        rows = int(engine.count())
+        while True:
+            vectors = random.standard_normal((100, DIM), dtype=np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            engine.add(rows, vectors)
+            engine.save()
+            rows += 100
+            print(rows, flush=True)
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
+    print(json.dumps({**result, f"{task} peak MB": int(peak) / 1024}))
+
+
+def main():
+    if sys.argv[1:2] == ["--child"]:
+        task, name, folder, count, num_queries = sys.argv[2:]
+        child(task, name, folder, int(count), int(num_queries))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
+    parser.add_argument("--folder", help="Where to write; a temporary folder by default.")
+    args = parser.parse_args()
+    for name in args.engines:
+        with tempfile.TemporaryDirectory(dir=args.folder) as place:
+            folder = Path(place)
+            result = {}
+            for task in ("build", "search"):
+                words = ["--child", task, name, place, str(args.count), str(args.queries)]
+                answer = subprocess.run(
+                    [sys.executable, __file__, *words], capture_output=True, text=True, check=False
+                )
+                if answer.returncode:
+                    print(name, answer.stderr.strip().splitlines()[-1])
+                    break
+                result |= json.loads(answer.stdout.strip().splitlines()[-1])
+                if task == "build":
+                    vectors, queries = clustered(args.count + ADDED, DIM, args.queries)
+                    np.save(folder / "vectors.npy", vectors[: args.count])
+                    np.save(folder / "queries.npy", queries)
+                    del vectors
+            else:
+                result |= killed(name, folder) if args.count <= 100_000 else {}
+                print(name, f"{args.count:,}")
+                for key, value in result.items():
+                    print(f"  {key:18} {value if isinstance(value, list) else round(value, 3)}")
+
+
+if __name__ == "__main__":
+    main()

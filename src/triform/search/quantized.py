@@ -1,0 +1,131 @@
+"""First pass of an exact search: bounds of inner products from vectors in 8 bits.
+
+A vector x of length at most 1 is stored as s c + e: a scale s, integers c in [-127, 127] and the
+length of the error e, which is computed, not estimated. A query is likewise t d + f, with d in up
+to 16 bits. By Cauchy-Schwarz
+
+    | x . q - s t (c . d) |  <=  |e| |q| + |s c| |f|,
+
+and c . d is computed without rounding. What is beyond these bounds cannot be among the best, so
+that the exact products of the few that remain give exactly the answer of comparing all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triform.base.compiled import njit
+
+LEVELS = 127
+CHUNK = 64
+"""Rows whose largest lower bound is kept, so that the k-th largest is found among few."""
+SLACK = 1e-6
+"""What rounding to float32 can add to a bound: vectors and products are at most about 1."""
+_MAX_SUM = (2**31 - 1) // LEVELS
+_MAX_LEVEL = 2**15 - 1
+
+Codes = NDArray[np.int8]
+Floats = NDArray[np.float32]
+
+
+@njit(cache=True, nogil=True)
+def quantize(vectors: Floats, codes: Codes, scales: Floats, errors: Floats) -> None:
+    """Write the codes, scales and lengths of the errors of vectors.
+
+    Args:
+        vectors: (N, D), finite.
+        codes: (N, D), written.
+        scales: (N,), written; value of one level.
+        errors: (N,), written; at least the length of vector - scale * code.
+    """
+    for i in range(vectors.shape[0]):
+        largest = np.float32(0)
+        for j in range(vectors.shape[1]):
+            largest = max(largest, abs(vectors[i, j]))
+        scale = np.float32(largest / LEVELS)
+        scales[i] = scale
+        error = 0.0
+        for j in range(vectors.shape[1]):
+            level = 0.0
+            if scale > 0:
+                level = np.rint(np.float64(vectors[i, j]) / np.float64(scale))
+                level = min(max(level, -LEVELS), LEVELS)
+            codes[i, j] = np.int8(level)
+            rest = np.float64(vectors[i, j]) - np.float64(scale) * level
+            error += rest * rest
+        errors[i] = np.float32(np.sqrt(error) * (1 + 1e-6))
+
+
+def quantize_queries(queries: Floats) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Queries (Q, D) as integers, and (Q, 3): value of one level, length, length of the error.
+
+    The levels are as fine as the sums of `bound_products` have room for.
+    """
+    exact = queries.astype(np.float64)
+    largest = np.abs(exact).max(axis=1)
+    sums = np.abs(exact).sum(axis=1)
+    # Rounding adds at most half a level to each number.
+    room = np.minimum(_MAX_LEVEL / largest, (_MAX_SUM - queries.shape[1]) / sums)
+    levels = np.rint(exact * room[:, None])
+    errors = np.linalg.norm(exact - levels / room[:, None], axis=1)
+    facts = np.stack([1 / room, np.linalg.norm(exact, axis=1), errors], axis=1)
+    return levels.astype(np.int16), facts
+
+
+@njit(cache=True, nogil=True)
+def bound_products(
+    codes: Codes,
+    scales: Floats,
+    errors: Floats,
+    rows: NDArray[np.int32],
+    queries: NDArray[np.int16],
+    facts: NDArray[np.float64],
+    bounds: Floats,
+    peaks: Floats,
+) -> None:
+    """Write lower and upper bounds of the inner products of rows and queries.
+
+    Args:
+        codes: (N, D) of `quantize`, as the scales (N,) and errors (N,).
+        scales: Value of one level.
+        errors: Lengths of the errors.
+        rows: (R,) rows to look at.
+        queries: (Q, D) of `quantize_queries`.
+        facts: (Q, 3) of `quantize_queries`.
+        bounds: (2, Q, R), written; lower, then upper bounds.
+        peaks: (Q, ceil(R / CHUNK)), written; the largest lower bound of each chunk of rows.
+    """
+    peaks[:] = -np.inf
+    for i in range(len(rows)):
+        row = rows[i]
+        for number in range(len(queries)):
+            total = np.int32(0)
+            for j in range(codes.shape[1]):
+                total = np.int32(
+                    total + np.int32(np.int32(codes[row, j]) * np.int32(queries[number, j]))
+                )
+            middle = np.float64(total) * scales[row] * facts[number, 0]
+            width = errors[row] * facts[number, 1] + (1 + errors[row]) * facts[number, 2] + SLACK
+            bounds[0, number, i] = middle - width
+            bounds[1, number, i] = middle + width
+            peak = max(peaks[number, i // CHUNK], bounds[0, number, i])
+            peaks[number, i // CHUNK] = peak
+
+
+def candidates(bounds: NDArray[Any], peaks: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """Rows that may be among the k with the largest products, ascending.
+
+    Args:
+        bounds: (2, R) of one query.
+        peaks: (C,) of one query.
+        k: How many.
+    """
+    lower = peaks if len(peaks) > k else bounds[0]
+    if len(lower) <= k:
+        return np.arange(bounds.shape[1])
+    # k rows have lower bounds of at least this, so that nothing below it is among the best k.
+    least = np.partition(lower, -k)[-k]
+    return np.flatnonzero(bounds[1] >= least)

@@ -1,0 +1,94 @@
+"""The words of a gallery's groups in SQLite's full-text index (FTS5), ranked by BM25.
+
+The index is computed from the table `groups` when words are searched for the first time, and
+brought up to date when they are searched again: a gallery that is searched by vectors alone, and
+its file, have none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triform.base.errors import UserError
+from triform.search.words import TOKENIZER, index_tokens, match_expression
+
+_CREATE = f'CREATE VIRTUAL TABLE temp.words USING fts5(tokens, tokenize = "{TOKENIZER}")'
+
+
+class WordIndex:
+    """Full-text index of the column `words` of a table `groups`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """An index over the table of this connection; nothing is read yet."""
+        self._connection = connection
+        self._is_there = False
+        self._outdated: set[int] = set()
+
+    def outdated(self, groups: Iterable[int]) -> None:
+        """Note groups whose words have changed, or that are gone."""
+        if self._is_there:
+            self._outdated.update(groups)
+
+    def search(
+        self, text: str, k: int, groups: NDArray[np.int32] | None, location: str
+    ) -> list[str]:
+        """Names of the k groups that match a text best, the earlier of two equals first.
+
+        Args:
+            text: What somebody typed.
+            k: How many.
+            groups: Numbers of those that may be found, ascending; all where not given.
+            location: The gallery, for messages.
+
+        Raises:
+            UserError: This SQLite has no FTS5.
+        """
+        expression = match_expression(text)
+        if not expression:
+            return []
+        self._update(location)
+        find = "SELECT rowid FROM temp.words WHERE words MATCH ? ORDER BY bm25(words), rowid"
+        allowed = None if groups is None else set(groups.tolist())
+        found: list[int] = []
+        for (number,) in self._connection.execute(find, (expression,)):
+            if allowed is None or number in allowed:
+                found.append(number)
+            if len(found) == k:
+                break
+        read = "SELECT name FROM groups WHERE number = ?"
+        return [self._connection.execute(read, (number,)).fetchone()[0] for number in found]
+
+    def _update(self, location: str) -> None:
+        """Create the index, or read again the groups that have changed."""
+        if not self._is_there:
+            try:
+                self._connection.execute(_CREATE)
+            except sqlite3.OperationalError as error:
+                if "fts5" not in str(error):
+                    raise
+                raise UserError(
+                    f"{location}: the SQLite of this Python has no FTS5, so words cannot be "
+                    "searched; search without words or use a Python whose SQLite has it"
+                ) from None
+            rows = self._connection.execute("SELECT number, words FROM groups WHERE words != ''")
+            self._insert(rows.fetchall())
+            self._is_there = True
+        elif self._outdated:
+            numbers = [(number,) for number in sorted(self._outdated)]
+            self._connection.executemany("DELETE FROM temp.words WHERE rowid = ?", numbers)
+            find = "SELECT number, words FROM groups WHERE number = ? AND words != ''"
+            found = (self._connection.execute(find, number).fetchone() for number in numbers)
+            self._insert([row for row in found if row is not None])
+        self._outdated.clear()
+
+    def _insert(self, rows: Iterable[tuple[int, str]]) -> None:
+        self._connection.execute("BEGIN")
+        self._connection.executemany(
+            "INSERT INTO temp.words (rowid, tokens) VALUES (?, ?)",
+            ((number, " ".join(index_tokens(words))) for number, words in rows),
+        )
+        self._connection.execute("COMMIT")

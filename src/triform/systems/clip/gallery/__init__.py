@@ -1,0 +1,1 @@
+"""Search in folders of photos: an index, queries, duplicates."""

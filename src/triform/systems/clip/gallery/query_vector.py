@@ -1,0 +1,74 @@
+"""The vector of a query: its terms put together, without what must not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from triform.base.errors import UsageError
+from triform.images.read import on_background, read_image
+from triform.pretrained.image_text import ImageTextModel
+from triform.search.base_gallery import Vectors
+from triform.systems.clip.gallery.embed import LONGEST_SIDE
+from triform.systems.clip.gallery.query import Term
+
+LEAST_REST = 0.05
+"""Length of what is left of a query of length 1 when the negative terms are taken out, at least."""
+
+
+def query_vector(terms: Sequence[Term], model: ImageTextModel) -> Vectors:
+    """Embed a query.
+
+    Returns:
+        (D,) of length 1.
+
+    Raises:
+        UserError: An image cannot be read.
+        UsageError: What must not be there is all that is looked for.
+    """
+    vectors = embed_terms(terms, model)
+    positive = [
+        term.weight * vector
+        for term, vector in zip(terms, vectors, strict=True)
+        if not term.is_negative
+    ]
+    negative = [vector for term, vector in zip(terms, vectors, strict=True) if term.is_negative]
+    query = without_directions(_unit(np.sum(positive, axis=0)), negative)
+    if np.linalg.norm(query) < LEAST_REST:
+        names = ", ".join(term.text for term in terms if term.is_negative)
+        raise UsageError(f"query: without {names} nothing is left of it")
+    return _unit(query)
+
+
+def without_directions(query: Vectors, directions: Sequence[Vectors]) -> Vectors:
+    """The part of a vector (D,) that is orthogonal to others.
+
+    Unlike their subtraction it asks for images that have nothing to do with them, not for what is
+    most unlike them; measured in `docs/log.md`.
+    """
+    if not directions:
+        return query
+    basis, _ = np.linalg.qr(np.stack(directions, axis=1).astype(np.float64))
+    return np.asarray(query - basis @ (basis.T @ query), np.float32)
+
+
+def embed_terms(terms: Sequence[Term], model: ImageTextModel) -> list[Vectors]:
+    """Vectors (D,) of terms, of length 1.
+
+    Raises:
+        UserError: An image cannot be read.
+    """
+    texts = [term.text for term in terms if not term.is_image]
+    of_texts = iter(model.encode_texts(texts).numpy() if texts else ())
+    images = [
+        on_background(read_image(term.text, longest=LONGEST_SIDE))
+        for term in terms
+        if term.is_image
+    ]
+    of_images = iter(model.encode_images(images).numpy() if images else ())
+    return [next(of_images if term.is_image else of_texts) for term in terms]
+
+
+def _unit(vector: Vectors) -> Vectors:
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-12), np.float32)
