@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 
 from triform.datasets.shape import Shape
 from triform.datasets.shape_cache import CachedRows, RecordFile, compute_rows
-from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
+from triform.geometry.voxels.signed_distance import TRUNCATION, SignedDistance, signed_distance
 
 # Part of the cache key; changed when `signed_distance` gives another field for the same mesh.
 VERSION = "visible surface, thin parts kept, 1"
@@ -142,16 +142,22 @@ def quantized_distances(shape: Shape, *, resolution: int) -> np.ndarray:
 def quantized_distances_and_colors(shape: Shape, *, resolution: int) -> np.ndarray:
     """Distances as above and the bytes of the colours of the blocks, (R^3 + 3 (R/2)^3,) int8."""
     field = signed_distance(shape.load(), resolution, colors=True)
-    size = resolution // COLOR_BLOCK
-    blocks = np.zeros((size, size, size, 3), dtype=np.uint8)
-    if field.colors is not None:
-        near = (np.abs(field.distance) < COLOR_BAND)[..., None]
-        count = _sum_blocks(near.astype(np.float64))
-        total = _sum_blocks(np.where(near, field.colors, 0).astype(np.float64))
-        mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-        # Black is 1, because 0 says that no surface is near.
-        blocks = np.where(count > 0, np.clip(np.rint(mean), 1, 255), 0).astype(np.uint8)
-    return np.concatenate([_quantize(field.distance), blocks.ravel().view(np.int8)])
+    return np.concatenate([_quantize(field.distance), block_colors(field).ravel().view(np.int8)])
+
+
+def block_colors(field: SignedDistance) -> UInt8[np.ndarray, "u v w 3"]:
+    """Mean sRGB of the surface in blocks (R/2, R/2, R/2, 3); 0 where no coloured surface is near.
+
+    Black is 1, because 0 says that no surface is near.
+    """
+    if field.colors is None:
+        size = len(field.distance) // COLOR_BLOCK
+        return np.zeros((size, size, size, 3), dtype=np.uint8)
+    near = (np.abs(field.distance) < COLOR_BAND)[..., None]
+    count = _sum_blocks(near.astype(np.float64))
+    total = _sum_blocks(np.where(near, field.colors, 0).astype(np.float64))
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    return np.where(count > 0, np.clip(np.rint(mean), 1, 255), 0).astype(np.uint8)
 
 
 def _quantize(distance: np.ndarray) -> np.ndarray:

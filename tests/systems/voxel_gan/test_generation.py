@@ -14,13 +14,11 @@ from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.generation import (
-    Request,
     ShapeGenerator,
     connected_mesh,
     generate,
-    output_paths,
-    read_requests,
 )
+from triform.tasks.shape_generation.mesh_output import Request, output_paths, read_requests
 
 
 def settings(**changes: object) -> GenerateConfig:

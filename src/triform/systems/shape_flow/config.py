@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
     SystemConfig,
+    TrainedVerbConfig,
     TrainingConfig,
 )
-from triform.engine.config import Texts as AnyTexts
+from triform.tasks.shape_generation.config import (
+    GenerateMeshesConfig,
+    MeshOutputConfig,
+    Texts,
+)
 
 CELL = 8
 """Samples along each side of a latent cell."""
@@ -22,15 +28,6 @@ PATCH = 4
 TOKEN = 2
 """Latent cells along each side of a token of the flow."""
 Stage = Literal["autoencoder", "layout", "flow", "joint"]
-
-
-def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(text.strip() for text in texts):
-        raise ValueError("a text with at least one letter; leave the flag out for no text")
-    return texts
-
-
-Texts = Annotated[AnyTexts, AfterValidator(_not_empty)]
 
 
 class DataConfig(Group):
@@ -158,4 +155,80 @@ class Config(SystemConfig):
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
 
 
-VERBS: dict[str, type[Settings]] = {"train": Config}
+class SamplingConfig(TrainedVerbConfig):
+    """Sampling of latents and extraction of surfaces."""
+
+    guidance: float = Field(
+        2.0,
+        ge=0,
+        le=20,
+        description="Guidance of the layout: above 1 follows the prompt more closely.",
+    )
+    cell_guidance: float = Field(
+        1.0, ge=0, le=20, description="Guidance of the cells around the layout."
+    )
+    num_steps: int = Field(24, ge=1, le=1000, description="Steps of the layout's flow.")
+    cell_steps: int = Field(16, ge=1, le=1000, description="Steps of the flow over cells.")
+    surface_resolution: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Samples along each edge of the surface; 0 = those of the model. More are "
+        "interpolated: rounder, not more detailed.",
+    )
+    colors: bool = Field(True, description="Give the faces colours.")
+    text_encoder: str | None = Field(
+        None, description="Text encoder instead of the one named in the checkpoint."
+    )
+
+
+class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
+    """Generate 3D models from sentences, or without any, and save them as meshes."""
+
+    candidates: int = Field(
+        1, ge=1, le=64, description="Shapes made for each one that is kept, the soundest."
+    )
+    output: str = Field(
+        "model.glb", description="File, or folder for several shapes; the suffix is the format."
+    )
+
+
+class ReconstructConfig(SamplingConfig, MeshOutputConfig):
+    """Encode meshes to latents, decode those, and save the results."""
+
+    meshes: Texts = Field(min_length=1, description="Mesh files.")
+    output: Path = Field(Path("reconstructions"), description="Folder of the results.")
+    format: Literal["glb", "obj", "ply", "stl", "3mf"] = Field(
+        "glb", description="Format of the results."
+    )
+
+
+class InterpolateConfig(SamplingConfig, MeshOutputConfig):
+    """Generate shapes between two prompts, with the same noise."""
+
+    prompt: Texts = Field(
+        ("a low square table", "a tall round table"), min_length=2, description="Two prompts."
+    )
+    steps: int = Field(6, ge=2, le=100, description="Shapes, with those of both prompts.")
+    output: Path = Field(Path("interpolation"), description="Folder of the shapes and the sheet.")
+    format: Literal["glb", "obj", "ply", "stl", "3mf"] = Field(
+        "glb", description="Format of the shapes."
+    )
+
+
+class EvaluateConfig(SamplingConfig):
+    """Measure reconstruction of held-out shapes, and shapes generated from prompts."""
+
+    dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
+    download_path: str = Field("datasets", description="Folder of the data sets.")
+    max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
+    output: Path | None = Field(None, description="Folder for report.json and an image.")
+
+
+VERBS: dict[str, type[Settings]] = {
+    "train": Config,
+    "generate": GenerateConfig,
+    "reconstruct": ReconstructConfig,
+    "interpolate": InterpolateConfig,
+    "evaluate": EvaluateConfig,
+}

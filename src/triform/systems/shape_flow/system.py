@@ -22,15 +22,18 @@ from triform.systems.shape_flow.data import (
     ShapeTexts,
     load_shape_dataset,
 )
+from triform.systems.shape_flow.evaluation import evaluate
 from triform.systems.shape_flow.flow import CellFlow
+from triform.systems.shape_flow.generation import generate
 from triform.systems.shape_flow.latents import encode_rows
 from triform.systems.shape_flow.layout import Layout, LayoutFlow
 from triform.systems.shape_flow.loss import autoencoder_loss, velocity_loss
+from triform.systems.shape_flow.reconstruction import interpolate, reconstruct
 from triform.systems.shape_flow.sample_images import draw_generated, draw_reconstructions
 from triform.systems.shape_flow.texts import ATTRIBUTE_SIZES, load_token_encoder
 from triform.systems.shape_flow.trained import Trained
 
-__all__ = ["System", "Trained"]
+__all__ = ["System", "Trained", "evaluate", "generate", "interpolate", "reconstruct"]
 
 EVALUATION_BATCH_SIZE = 8
 MAX_EVALUATION_SHAPES = 96
