@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from triform.base.errors import UsageError
 from triform.engine.epoch_loader import EpochLoader
@@ -28,9 +29,14 @@ from triform.systems.shape_flow.generation import generate
 from triform.systems.shape_flow.latents import encode_rows
 from triform.systems.shape_flow.layout import Layout, LayoutFlow
 from triform.systems.shape_flow.loss import autoencoder_loss, velocity_loss
+from triform.systems.shape_flow.model import (
+    NETWORKS_OF_STAGE,
+    TRAINED_IN_STAGE,
+    build_networks,
+)
 from triform.systems.shape_flow.reconstruction import interpolate, reconstruct
 from triform.systems.shape_flow.sample_images import draw_generated, draw_reconstructions
-from triform.systems.shape_flow.texts import ATTRIBUTE_SIZES, load_token_encoder
+from triform.systems.shape_flow.texts import load_token_encoder
 from triform.systems.shape_flow.trained import Trained
 
 __all__ = ["System", "Trained", "evaluate", "generate", "interpolate", "reconstruct"]
@@ -42,12 +48,12 @@ NUM_SAMPLES = 8
 STATISTICS_MOMENTUM = 0.02
 LAYOUT_NOISE = 0.1
 """Noise on the code that the flow over cells is given: a generated code is never exact."""
-PARTS = {
+OPTIMIZED = {
     "autoencoder": ("autoencoder",),
-    "layout": ("layout",),
-    "flow": ("flow",),
-    "joint": ("autoencoder", "layout", "flow"),
+    "layout": ("layout", "layout_flow"),
+    "flow": ("cell_flow",),
 }
+"""Networks of each optimizer."""
 NEEDED = {"layout": ("autoencoder",), "flow": ("autoencoder", "layout", "layout_flow")}
 """Networks that a stage takes from the weights it begins with."""
 
@@ -61,7 +67,6 @@ class System(EngineSystem[Config]):
     def __init__(self, config: Config, dataset: ShapeDataset | None = None):
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
-        self.parts = PARTS[training.stage]
         with_text = training.stage != "autoencoder"
         initial = self._initial_weights()
         # Loaded first: a wrong name is an error at once, not after minutes of computing.
@@ -79,10 +84,15 @@ class System(EngineSystem[Config]):
             num_workers=data.num_workers,
             drop_last=len(train) >= data.batch_size,
         )
-        if train.latents is not None and not (initial and "layout" in initial):
+        if train.latents is not None and "layout" not in initial:
             self.layout.fit(train.latents.flatten(0, 1).float())
-        self.monitor = "val/iou" if "autoencoder" in self.parts else "val/loss"
-        self.monitor_mode = "max" if "autoencoder" in self.parts else "min"
+        self.monitor = "val/iou" if "autoencoder" in self.optimizers else "val/loss"
+        self.monitor_mode = "max" if "autoencoder" in self.optimizers else "min"
+
+    @property
+    def has_flows(self) -> bool:
+        """Whether this stage trains the layout or the flow over cells."""
+        return "layout" in self.optimizers or "flow" in self.optimizers
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -116,36 +126,40 @@ class System(EngineSystem[Config]):
         return found
 
     def _build_networks(self, text_dim: int, initial: dict[str, dict[str, Tensor]]) -> None:
-        model, training = self.config.model, self.config.training
-        cells = self.latent_shape[1]
-        self.autoencoder = Autoencoder(model)
-        self.networks = {"autoencoder": self.autoencoder}
-        if training.stage != "autoencoder":
-            self.layout = Layout(model, cells)
-            self.layout_flow = LayoutFlow(model, ATTRIBUTE_SIZES, text_dim)
-            self.networks |= {"layout": self.layout, "layout_flow": self.layout_flow}
-        self.cell_flow: CellFlow | None = None
-        if "flow" in self.parts:
-            self.cell_flow = CellFlow(model, cells, ATTRIBUTE_SIZES, text_dim)
-            self.networks["cell_flow"] = self.cell_flow
+        """Networks of the stage, with initial weights where there are any, and optimizers."""
+        training = self.config.training
+        self.networks = build_networks(self.config, NETWORKS_OF_STAGE[training.stage], text_dim)
         for name, network in self.networks.items():
             if name in initial:
                 network.load_state_dict(initial[name])
-        trained = {
-            "autoencoder": ("autoencoder",),
-            "layout": ("layout", "layout_flow"),
-            "flow": ("cell_flow",),
-        }
-        for part, names in trained.items():
-            parts = nn.ModuleList(self.networks[name] for name in names if name in self.networks)
-            parts.requires_grad_(part in self.parts)
-            if part in self.parts:
-                self.optimizers[part] = adamw(parts.parameters(), training)
+            network.requires_grad_(name in TRAINED_IN_STAGE[training.stage])
+        # Without the engine's wrappers, for the methods of the networks.
+        self.parts = dict(self.networks)
+        for optimizer, names in OPTIMIZED.items():
+            parameters = [
+                parameter
+                for name in names
+                if name in self.networks
+                for parameter in self.networks[name].parameters()
+                if parameter.requires_grad
+            ]
+            if parameters:
+                self.optimizers[optimizer] = adamw(parameters, training)
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """Between fields and latents."""
+        return cast(Autoencoder, self.parts["autoencoder"])
+
+    @property
+    def layout(self) -> Layout:
+        """The linear code of whole shapes."""
+        return cast(Layout, self.parts["layout"])
 
     def _batches(self, split: str, texts: ShapeTexts | None) -> ShapeBatches:
         rows, is_train = self.dataset.rows(split), split == "train"
         latents = None
-        if "autoencoder" not in self.parts:
+        if "autoencoder" not in self.optimizers:
             mirror = is_train and self.config.data.mirror
             latents = encode_rows(self.autoencoder, self.dataset, rows, mirror=mirror)
         return ShapeBatches(
@@ -155,14 +169,14 @@ class System(EngineSystem[Config]):
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         values: dict[str, float | Tensor] = {}
         total: Tensor | float = 0.0
-        if "autoencoder" in self.parts:
+        if "autoencoder" in self.optimizers:
             losses, latents = self._autoencoder_losses(batch)
             update(losses["loss"], "autoencoder")
             total = total + losses.pop("loss").detach()
             values |= losses
         else:
             latents = batch["latents"]
-        if "layout" in self.parts or "flow" in self.parts:
+        if self.has_flows:
             training = self.config.training
             condition = drop_conditions(
                 _condition(batch),
@@ -173,14 +187,14 @@ class System(EngineSystem[Config]):
             if training.stage == "joint":
                 self.layout.update_latent_statistics(latents, STATISTICS_MOMENTUM)
             x = self.layout.normalize(latents)
-        if "layout" in self.parts:
+        if "layout" in self.optimizers:
             if training.stage == "joint":
                 self.layout.update_code_statistics(x, STATISTICS_MOMENTUM)
             losses = self._layout_losses(x, condition, training.layout_repeats)
             update(losses["layout_code"] + losses["layout"], "layout")
             total = total + losses["layout"].detach()
             values |= losses
-        if "flow" in self.parts:
+        if "flow" in self.optimizers:
             losses = self._flow_losses(x, condition)
             update(losses["flow"], "flow")
             total = total + losses["flow"].detach()
@@ -246,17 +260,17 @@ class System(EngineSystem[Config]):
     def _evaluate_batch(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         total = torch.zeros((), device=self.device)
-        if "autoencoder" in self.parts:
+        if "autoencoder" in self.optimizers:
             losses, latents = self._autoencoder_losses(batch, sample=False)
             total = total + losses["loss"]
         else:
             latents = batch["latents"]
-        if "layout" in self.parts or "flow" in self.parts:
+        if self.has_flows:
             x, condition = self.layout.normalize(latents), _condition(batch)
-        if "layout" in self.parts:
+        if "layout" in self.optimizers:
             losses |= self._layout_losses(x, condition, EVALUATION_TIMES)
             total = total + losses["layout"]
-        if "flow" in self.parts:
+        if "flow" in self.optimizers:
             losses |= self._flow_losses(x, condition)
             total = total + losses["flow"]
         return {**losses, "loss": total}
@@ -267,15 +281,15 @@ class System(EngineSystem[Config]):
         batch = batches.ordered_batch(0, NUM_SAMPLES)
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         path = folder / f"step_{step:07d}.png"
-        if "autoencoder" in self.parts:
+        if "autoencoder" in self.optimizers:
             draw_reconstructions(self.autoencoder, batch["distance"], batch["colors"], path)
         if batches.texts is not None:
             shapes = self.dataset.shape_index[batches.rows[: len(batch["sentence"])]]
             draw_generated(
                 self.autoencoder,
                 self.layout,
-                self.layout_flow,
-                self.cell_flow,
+                cast(LayoutFlow, self.parts["layout_flow"]),
+                cast(CellFlow | None, self.parts.get("cell_flow")),
                 _condition(batch),
                 [batches.texts.captions[shape][0] for shape in shapes],
                 path.with_stem(f"{path.stem}_generated"),

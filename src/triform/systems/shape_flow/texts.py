@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,11 +13,7 @@ from triform.pretrained.text_encoder import TokenTextEncoder, load_text_encoder
 from triform.pretrained.token_states import TokenTable
 from triform.systems.shape_flow.condition import Condition
 from triform.tasks.shape_generation.attribute_parser import parse_attributes
-from triform.tasks.shape_generation.attributes import VOCABULARY, Attributes, attribute_ids
-
-ATTRIBUTE_SIZES = VOCABULARY.sizes
-NUM_RATIOS = 2
-"""The last slots, measured from the shape's own bounding box."""
+from triform.tasks.shape_generation.attributes import Attributes, attribute_ids
 
 
 def load_token_encoder(name: str) -> TokenTextEncoder:
@@ -88,9 +83,3 @@ def prompt_condition(
 ) -> Condition:
     """Conditions of prompts; an empty one is unknown altogether."""
     return TextTable(encoder, prompts, max_tokens).condition(prompts)
-
-
-def describe_attributes(text: str) -> dict[str, object]:
-    """What is understood of a text, as plain data without what is unknown."""
-    known = dataclasses.asdict(parse_attributes(text))
-    return {name: value for name, value in known.items() if value not in ("", None)}

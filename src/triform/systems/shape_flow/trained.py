@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,12 @@ from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.condition import TIME_DIM, Condition
-from triform.systems.shape_flow.config import CELL, Config
+from triform.systems.shape_flow.config import Config
 from triform.systems.shape_flow.flow import CellFlow
 from triform.systems.shape_flow.layout import Layout, LayoutFlow
+from triform.systems.shape_flow.model import build_networks
 from triform.systems.shape_flow.sampling import sample_latents
-from triform.systems.shape_flow.texts import ATTRIBUTE_SIZES
+from triform.tasks.shape_generation.attributes import VOCABULARY
 
 
 class Trained(TrainedModel[Config]):
@@ -35,21 +37,16 @@ class Trained(TrainedModel[Config]):
     config_class = Config
 
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        model, cells = self.config.model, self.config.data.resolution // CELL
-        self.autoencoder = Autoencoder(model)
-        built: dict[str, nn.Module] = {"autoencoder": self.autoencoder}
-        self.layout: Layout | None = None
-        self.layout_flow: LayoutFlow | None = None
-        self.cell_flow: CellFlow | None = None
+        self.text_dim = 0
         if "layout_flow" in tensors:
-            width = tensors["layout_flow"]["condition.layers.0.weight"].shape[1]
-            self.text_dim = text_dim_of(self.config, width)
-            self.layout = Layout(model, cells)
-            self.layout_flow = LayoutFlow(model, ATTRIBUTE_SIZES, self.text_dim)
-            built |= {"layout": self.layout, "layout_flow": self.layout_flow}
-            if "cell_flow" in tensors:
-                self.cell_flow = CellFlow(model, cells, ATTRIBUTE_SIZES, self.text_dim)
-                built["cell_flow"] = self.cell_flow
+            inputs = tensors["layout_flow"]["condition.layers.0.weight"].shape[1]
+            others = len(VOCABULARY) * self.config.model.attribute_dim
+            self.text_dim = inputs - TIME_DIM - others
+        built = build_networks(self.config, set(tensors), self.text_dim)
+        self.autoencoder = cast(Autoencoder, built["autoencoder"])
+        self.layout = cast(Layout | None, built.get("layout"))
+        self.layout_flow = cast(LayoutFlow | None, built.get("layout_flow"))
+        self.cell_flow = cast(CellFlow | None, built.get("cell_flow"))
         return built
 
     @torch.no_grad()
@@ -98,8 +95,3 @@ class Trained(TrainedModel[Config]):
         """Latents to distances (B, R, R, R) in voxels and colours (B, 3, R/2, R/2, R/2)."""
         distance, colors = self.autoencoder.decoder(z)
         return distance[:, 0].float(), colors.float()
-
-
-def text_dim_of(config: Config, inputs: int) -> int:
-    """Width of text vectors, from the inputs of the layer that takes them."""
-    return inputs - TIME_DIM - len(ATTRIBUTE_SIZES) * config.model.attribute_dim
