@@ -1,9 +1,9 @@
 """Every knob of the voxel VAE-GAN, and the settings of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
@@ -14,8 +14,7 @@ from triform.engine.config import (
     TrainingConfig,
     at_most_cores,
 )
-from triform.engine.config import Texts as AnyTexts
-from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.tasks.shape_generation.config import GenerateMeshesConfig, Texts
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -31,15 +30,6 @@ ANALYZED_TEXTS = (
     "3d model of car",
     "3d model of sofa",
 )
-
-
-def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(text.strip() for text in texts):
-        raise ValueError("a text with at least one letter; leave the flag out for no text")
-    return texts
-
-
-Texts = Annotated[AnyTexts, AfterValidator(_not_empty)]
 
 
 class DataConfig(Group):
@@ -185,26 +175,11 @@ class SamplingConfig(TrainedVerbConfig):
     )
 
 
-class GenerateConfig(SamplingConfig, MeshOutputConfig):
+class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     also_accepts = (Config,)
     compares = ("model.", "data.voxel_size")
-
-    prompt: Texts = Field((), description="Sentences; none means the zero condition.")
-    prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
-    num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
-    output: str = Field(
-        "model.obj", description="File, or folder for several shapes; the suffix is the format."
-    )
-    format: tuple[Literal["obj", "glb", "ply", "stl", "3mf"], ...] = Field(
-        (), description="Formats to save; none means the suffix of output."
-    )
-    max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
-    sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
-    show: bool = Field(
-        False, description="Show the shapes in a browser, by a page beside the first file."
-    )
 
 
 class AnalyzeConfig(Settings):

@@ -33,12 +33,11 @@ from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfi
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
 from triform.systems.voxel_gan.generation import (
     MIN_MAIN_COMPONENT_SHARE,
-    Request,
     ShapeGenerator,
     is_empty,
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
-from triform.systems.voxel_gan.sample_images import draw_mesh
+from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 
 BATCH_SIZE = 16
