@@ -38,6 +38,9 @@ _GENERATED = {
     "parametric": (write_parametric, PARAMETRIC_VERSION),
 }
 
+PARAMETRIC_SOURCES = frozenset(_GENERATED)
+"""Data sets whose captions are exact, so that a stretched copy of a shape would need others."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:

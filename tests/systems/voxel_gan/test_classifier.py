@@ -1,6 +1,5 @@
 import torch
 
-from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.classifier import (
     ClassifierBatches,
     VoxelClassifier,
@@ -8,6 +7,7 @@ from triform.systems.voxel_gan.classifier import (
     load_classifier,
 )
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
+from triform.tasks.shape_generation.categories import GROUPS
 
 from .conftest import preset
 

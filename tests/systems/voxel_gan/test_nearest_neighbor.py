@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from triform.systems.voxel_gan import evaluation
-from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.config import EvaluateConfig
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
+from triform.tasks.shape_generation.categories import GROUPS
 
 SIDE = 32
 NAMES = list(GROUPS)

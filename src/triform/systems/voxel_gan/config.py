@@ -224,6 +224,18 @@ class ClassifierConfig(SystemConfig):
     )
     scheduler: CosineSchedulerConfig = CosineSchedulerConfig()
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
+    held_out: bool = Field(
+        False,
+        description="Train on the validation and test shapes, and validate on the training shapes: "
+        "a classifier of other objects than those of a generator.",
+    )
+
+    @property
+    def split_names(self) -> dict[str, tuple[str, ...]]:
+        """The splits of the data set that each split of this training has."""
+        if self.held_out:
+            return {"train": ("val", "test"), "val": ("train",), "test": ("train",)}
+        return {name: (name,) for name in ("train", "val", "test")}
 
 
 Config.also_accepts = (GenerateConfig,)  # as documented: every flag in every mode

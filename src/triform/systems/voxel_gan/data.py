@@ -18,7 +18,7 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.base.paths import cache_dir
 from triform.datasets.listing import list_shapes
-from triform.datasets.load import load_dataset
+from triform.datasets.load import PARAMETRIC_SOURCES, load_dataset
 from triform.datasets.shape import Shape
 from triform.datasets.split import assign_splits
 from triform.datasets.stretching import stretch
@@ -74,7 +74,7 @@ def load_voxel_dataset(data: DataConfig) -> VoxelDataset:
             (index, stretch(shape, copy, data.stretch_by))
             for index, shape in enumerate(table.shapes)
             # Captions of parametric furniture are exact; a stretched "square table" is not square.
-            if splits[index] == "train" and shape.source != "testdataset"
+            if splits[index] == "train" and shape.source not in PARAMETRIC_SOURCES
             for copy in range(data.stretches)
         ]
         shape_index_of = {shape.object_id: index for index, shape in copies}

@@ -22,7 +22,6 @@ from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.intervals import mcnemar_exact, mean_and_interval, share_interval
 from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
-from triform.systems.voxel_gan.categories import GROUPS, PROMPTS_FILE, read_prompts
 from triform.systems.voxel_gan.classifier import (
     ClassifierBatches,
     VoxelClassifier,
@@ -37,6 +36,7 @@ from triform.systems.voxel_gan.generation import (
     is_empty,
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
+from triform.tasks.shape_generation.categories import GROUPS, PROMPTS_FILE, read_prompts
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.base.printable import shorten
 from triform.base.seeding import generator
 from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.bridges import bridge_components
@@ -22,15 +20,10 @@ from triform.geometry.voxels.surface import (
 )
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
-from triform.systems.voxel_gan.caption_distance import (
-    ENCODER,
-    MAX_DISTANCE,
-    TEMPLATE,
-    nearest_captions,
-)
 from triform.systems.voxel_gan.conditioning import embed_conditions
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.trained import Trained
+from triform.tasks.shape_generation.caption_distance import warn_of_unknown
 from triform.tasks.shape_generation.mesh_output import (
     GeneratedMesh,
     Request,
@@ -42,8 +35,6 @@ from triform.tasks.shape_generation.mesh_output import (
 logger = get_logger(__name__)
 
 BATCH_SIZE = 8
-MAX_NAMED = 5
-"""Unknown prompts that a warning names; the others are counted."""
 MIN_VOXELS = 8
 """Occupied voxels from which there is a shape; of none, marching cubes still gives a few faces."""
 MIN_MAIN_COMPONENT_SHARE = 0.95
@@ -75,29 +66,8 @@ class ShapeGenerator:
         Raises:
             UserError: The captions in the file cannot be read.
         """
-        captions = self.trained.metadata.get("captions")
-        texts = list(dict.fromkeys(prompt for prompt in prompts if prompt.strip()))
-        if not captions or not texts or self.encoder.name != ENCODER:
-            return
-        bare = [TEMPLATE.sub("", text) for text in texts]
-        embeddings = embed_conditions(self.encoder, bare, self.trained.model.cond_dim)
-        try:
-            nearest = nearest_captions(embeddings[:, : self.encoder.dim].numpy(), captions)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{self.trained.source}: its captions cannot be read") from error
-        unknown = [
-            f"{shorten(text)!r} (nearest {shorten(caption)!r}, distance {distance:.2f})"
-            for text, distance, caption in zip(texts, *nearest, strict=True)
-            if distance > MAX_DISTANCE
-        ]
-        if unknown:
-            more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
-            logger.warning(
-                "far from every training caption (distance above %g), so expect debris: %s%s",
-                MAX_DISTANCE,
-                ", ".join(unknown[:MAX_NAMED]),
-                more,
-            )
+        if captions := self.trained.metadata.get("captions"):
+            warn_of_unknown(prompts, self.encoder, captions, self.trained.source)
 
     def conditions(self, prompts: list[str]) -> Tensor:
         """Conditions (N, c); an empty prompt is the zero vector and needs no encoder."""
