@@ -25,6 +25,8 @@ CELL = 8
 """Samples along each side of a latent cell."""
 PATCH = 4
 """Samples along each side of a patch, the finest level of the networks."""
+COLOR_PATCH = 2
+"""Blocks of one colour along each side of a patch; see `datasets/distances.py`."""
 TOKEN = 2
 """Latent cells along each side of a token of the flow."""
 Stage = Literal["autoencoder", "layout", "flow", "joint"]
