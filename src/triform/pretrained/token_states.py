@@ -85,7 +85,9 @@ class TokenTable:
         self._states = torch.from_numpy(np.concatenate([empty, *rows]))
         self._lengths = torch.tensor(lengths, dtype=torch.int64)
         self._starts = self._lengths.cumsum(0) - self._lengths
-        self.embeddings = torch.from_numpy(np.concatenate(embeddings or [np.zeros((0, 0), np.float32)]))
+        self.embeddings = torch.from_numpy(
+            np.concatenate(embeddings or [np.zeros((0, 0), np.float32)])
+        )
 
     def __len__(self) -> int:
         return len(self._lengths)

@@ -16,6 +16,8 @@ from triform.tasks.shape_generation.attributes import COUNTS, MAX_COUNT, SEVERAL
 MAX_ADJECTIVES = 3
 """Words between a number and its noun, at most: "four short wooden legs"."""
 _SEATS = ("chairs", "sofas", "")
+_UNCOUNTED = {("seats", "chairs"), ("shelves", "beds")}
+"""A chair has one seat, and the levels of a bunk bed are no shelves."""
 _NOUNS = ("kind", "part", "other part")
 
 
@@ -79,7 +81,11 @@ class _Sentence:
                 kinds[-1]
             ]
         if kinds:
-            return kinds[-1] if self.head_is_last else kinds[0]
+            head = kinds[-1] if self.head_is_last else kinds[0]
+            following = self.items[head + 1 : min(head + 2, self.head_end)]
+            # "dog house": the noun is a word that is unknown here.
+            is_name = self.head_is_last and any(not item.slots for item in following)
+            return None if is_name else head
         rest = range(self.head_end, len(self.items))
         nouns = [i for i in rest if "kind" in self.items[i].slots]
         alone = [i for i in nouns if "part" not in self.items[i].slots]
@@ -108,7 +114,7 @@ class _Sentence:
             if part in ("armrests", "back"):
                 if count is not None and group in _SEATS:
                     values.setdefault(part, count != 0)
-            elif count is not None:
+            elif count is not None and (part, group) not in _UNCOUNTED:
                 self._add_count(counts, part, count, index)
         for name, numbers in counts.items():
             known = [number for number in numbers if number != SEVERAL]
@@ -217,13 +223,13 @@ class _Sentence:
         """Places of "a double bed", leaves of "a double door"."""
         if self.head is None or self.head == 0:
             return
-        item = self.items[self.head - 1]
-        if item.words[0] in ("single", "double", "triple", "twin") and "number" in item.slots:
-            number = int(item.slots["number"])
-            if group in ("beds", "sofas"):
-                values.setdefault("seats", number)
-            elif values["kind"] in ("door", "wardrobe", "french window"):
-                values.setdefault("doors", number)
+        for item in self.items[: self.head]:
+            if item.words[0] in ("single", "double", "triple", "twin") and "number" in item.slots:
+                number = int(item.slots["number"])
+                if group in ("beds", "sofas"):
+                    values.setdefault("seats", number)
+                elif values["kind"] in ("door", "wardrobe", "french window"):
+                    values.setdefault("doors", number)
 
     def _ratios(self) -> dict[str, Any]:
         """Ratios of sizes that are given with their units: "2 m wide and 80 cm high"."""
