@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 import torch
 
+from triform.datasets.distances import COLOR_BLOCK
+from triform.systems.shape_flow.config import COLOR_PATCH, PATCH
 from triform.systems.shape_flow.data import (
     NUM_SYMMETRIES,
     ShapeBatches,
@@ -41,6 +43,10 @@ def test_all_symmetries_of_the_cube_are_different_and_closed() -> None:
         assert tuple(turn(turned[a], b).flatten().tolist()) in kinds
     torch.testing.assert_close(turn(field, 0), field, rtol=0, atol=0)
     torch.testing.assert_close(turn(field, 1), field.flip(1), rtol=0, atol=0)
+
+
+def test_blocks_of_colors_are_those_of_the_truth() -> None:
+    assert PATCH == COLOR_PATCH * COLOR_BLOCK
 
 
 def test_colors_have_a_mask() -> None:

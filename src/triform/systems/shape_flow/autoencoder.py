@@ -11,13 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from triform.datasets.distances import COLOR_BLOCK
 from triform.geometry.voxels.signed_distance import TRUNCATION
-from triform.systems.shape_flow.config import CELL, PATCH, ModelConfig
+from triform.systems.shape_flow.config import CELL, COLOR_PATCH, PATCH, ModelConfig
 
 COLOR_CHANNELS = 4
 """Red, green, blue from -1 to 1, and whether a surface is near; all 0 where none is."""
-COLOR_PATCH = PATCH // COLOR_BLOCK
 
 
 class ChannelNorm(nn.Module):

@@ -25,6 +25,8 @@ CELL = 8
 """Samples along each side of a latent cell."""
 PATCH = 4
 """Samples along each side of a patch, the finest level of the networks."""
+COLOR_PATCH = 2
+"""Blocks of one colour along each side of a patch; see `datasets/distances.py`."""
 TOKEN = 2
 """Latent cells along each side of a token of the flow."""
 Stage = Literal["autoencoder", "layout", "flow", "joint"]
@@ -34,7 +36,7 @@ class DataConfig(Group):
     """Which shapes, and how they are shown."""
 
     dataset: Texts = Field(
-        ("sweethome3d", "testdataset:2000"),
+        ("sweethome3d", "parametric:2000"),
         min_length=1,
         description="Folders of meshes, or known names (`triform data list`); several combine.",
     )
@@ -222,6 +224,15 @@ class EvaluateConfig(SamplingConfig):
     dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
     download_path: str = Field("datasets", description="Folder of the data sets.")
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
+    prompts: Path | None = Field(
+        None, description="CSV `prompt,group`; none means the 300 that come with the project."
+    )
+    candidates: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Shapes made for each prompt; the soundest is measured.",
+    )
     output: Path | None = Field(None, description="Folder for report.json and an image.")
 
 

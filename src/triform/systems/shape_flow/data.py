@@ -39,6 +39,8 @@ from triform.systems.shape_flow.texts import TextTable, shape_attributes
 SPLIT_RESOLUTION = 64
 """Of the voxels by which near copies are found, as in `voxel_gan`: the splits are the same."""
 NUM_SYMMETRIES = 48
+PARAMETRIC = ("testdataset", "parametric")
+"""Sources whose captions are exact, so that their shapes are not stretched."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def load_shape_dataset(data: DataConfig) -> ShapeDataset:
             (index, stretch(shape, copy, data.stretch_by))
             for index, shape in enumerate(originals)
             # Captions of parametric furniture are exact; a stretched "square table" is not square.
-            if splits[index] == "train" and shape.source != "testdataset"
+            if splits[index] == "train" and shape.source not in PARAMETRIC
             for copy in range(data.stretches)
         ]
         index_of = {shape.object_id: index for index, shape in copies}

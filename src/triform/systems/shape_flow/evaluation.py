@@ -1,4 +1,4 @@
-"""Evaluation of trained weights: reconstruction of unseen shapes against the fine truth."""
+"""Evaluation of trained weights: reconstruction of unseen shapes, and shapes of prompts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from triform.metrics.voxel import voxel_iou
 from triform.systems.shape_flow.config import DataConfig, EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset, load_shape_dataset
 from triform.systems.shape_flow.generation import Field, ShapeGenerator
+from triform.systems.shape_flow.prompt_evaluation import measure_generation
+from triform.tasks.shape_generation.categories import PROMPTS_FILE, read_prompts
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
+from triform.tasks.shape_generation.voxel_classifier import load_classifier
 
 BATCH_SIZE = 8
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
-    """Evaluate reconstruction of held-out (test) shapes.
+    """Evaluate reconstruction of held-out (test) shapes and, with a flow, shapes of prompts.
 
     Raises:
-        UserError: No such weights or data set.
+        UserError: No such weights, data set or prompt file.
     """
     shapes = ShapeGenerator(settings)
     data = DataConfig(
@@ -33,11 +36,16 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         resolution=shapes.trained.config.data.resolution,
     )
     dataset = load_shape_dataset(data)
-    report = {
+    report: dict[str, Any] = {
         "checkpoint": str(shapes.trained.source),
         "dataset": " ".join(settings.dataset),
         "reconstruction": measure_reconstruction(shapes, dataset),
     }
+    if shapes.trained.layout_flow is not None:
+        prompts = read_prompts(settings.prompts or PROMPTS_FILE)
+        report["generation"] = measure_generation(
+            shapes, settings, prompts, load_classifier(), dataset
+        )
     if settings.output is not None:
         with atomic_write(settings.output / "report.json", "w") as file:
             json.dump(report, file, indent=2)

@@ -6,18 +6,16 @@ with the group of its prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.engine import verbs
-from triform.engine.checkpoints.checkpoint import StateDicts
-from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System
@@ -25,7 +23,11 @@ from triform.engine.update import Update
 from triform.systems.voxel_gan.config import ClassifierConfig
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
 from triform.tasks.shape_generation.categories import GROUPS, group_of
-from triform.tasks.shape_generation.classifier import VoxelClassifier, classifier_input
+from triform.tasks.shape_generation.voxel_classifier import (
+    SYSTEM,
+    VoxelClassifier,
+    classifier_input,
+)
 
 
 class ClassifierBatches:
@@ -70,7 +72,7 @@ class ClassifierBatches:
 class ClassifierSystem(System[ClassifierConfig]):
     """Supervised training of the classifier with a cross-entropy weighted by group."""
 
-    name = "voxel_classifier"
+    name = SYSTEM
     monitor = "val/loss"
 
     def __init__(self, config: ClassifierConfig, dataset: VoxelDataset | None = None):
@@ -122,23 +124,3 @@ class ClassifierSystem(System[ClassifierConfig]):
 def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     """Train the classifier, and report its accuracy on held-out shapes."""
     return verbs.train(ClassifierSystem, config)
-
-
-class TrainedClassifier(TrainedModel[ClassifierConfig]):
-    """The classifier of a weights file, by default of the one that ships."""
-
-    system = ClassifierSystem.name
-    config_class = ClassifierConfig
-
-    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        self.classifier = VoxelClassifier()
-        return {"classifier": self.classifier}
-
-
-def load_classifier(checkpoint: str | None = None) -> VoxelClassifier:
-    """The classifier of a checkpoint, on the CPU; the one that ships by default.
-
-    Raises:
-        UserError: No such file, or not a classifier.
-    """
-    return TrainedClassifier.choose(checkpoint, "cpu").classifier

@@ -22,12 +22,7 @@ from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.intervals import mcnemar_exact, mean_and_interval, share_interval
 from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
-from triform.systems.voxel_gan.classifier import (
-    ClassifierBatches,
-    VoxelClassifier,
-    classifier_input,
-    load_classifier,
-)
+from triform.systems.voxel_gan.classifier import ClassifierBatches
 from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfig
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
 from triform.systems.voxel_gan.generation import (
@@ -39,6 +34,11 @@ from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_
 from triform.tasks.shape_generation.categories import GROUPS, PROMPTS_FILE, read_prompts
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
+from triform.tasks.shape_generation.voxel_classifier import (
+    VoxelClassifier,
+    classifier_input,
+    load_classifier,
+)
 
 BATCH_SIZE = 16
 MAX_SHEET_SHAPES = 60

@@ -55,12 +55,13 @@ class _Sentence:
             items = items[1:]
         if items and items[0].slots.keys() == {"tail"} and items[0].words[0] == "of":
             items = items[1:]
+        end = Item(("",), {})
         # "light" of "light blue" is no lamp.
         self.items = [
             Item(item.words, {})
             if "modifier" in item.slots and "color" in following.slots
             else item
-            for item, following in zip(items, [*items[1:], Item(("",), {})], strict=True)
+            for item, following in zip(items, [*items[1:], end][: len(items)], strict=True)
         ]
         self.num_known = sum(len(item.words) for item in self.items if item.slots)
         self.head_end = next(
