@@ -56,7 +56,8 @@ def warm(prompts, checkpoint, folder):
     """Seconds of each prompt, and the resolution of the voxels."""
     from triform.geometry.io.export import save_mesh
     from triform.systems.voxel_gan.config import GenerateConfig
-    from triform.systems.voxel_gan.generation import Request, ShapeGenerator
+    from triform.systems.voxel_gan.generation import ShapeGenerator
+    from triform.tasks.shape_generation.mesh_output import Request
 
     shapes = ShapeGenerator(GenerateConfig(checkpoint=checkpoint))
 

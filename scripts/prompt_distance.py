@@ -33,15 +33,15 @@ from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
 from triform.pretrained.shipped_weights import CHECKSUMS, FOLDER
 from triform.pretrained.text_encoder import embed_texts, load_text_encoder
-from triform.systems.voxel_gan.caption_distance import (
+from triform.systems.voxel_gan.conditioning import caption_variants
+from triform.systems.voxel_gan.config import Config
+from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
+from triform.tasks.shape_generation.caption_distance import (
     ENCODER,
     MAX_DISTANCE,
     nearest_captions,
     training_captions,
 )
-from triform.systems.voxel_gan.conditioning import caption_variants
-from triform.systems.voxel_gan.config import Config
-from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
 
 SYSTEM = "voxel_gan"
 FALSE_ALARMS = 0.02

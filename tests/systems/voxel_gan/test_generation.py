@@ -14,13 +14,11 @@ from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.systems.voxel_gan.config import GenerateConfig, SamplingConfig
 from triform.systems.voxel_gan.generation import (
-    Request,
     ShapeGenerator,
     connected_mesh,
     generate,
-    output_paths,
-    read_requests,
 )
+from triform.tasks.shape_generation.mesh_output import Request
 
 
 def settings(**changes: object) -> GenerateConfig:
@@ -54,32 +52,6 @@ def test_noise_alone_still_gives_one_closed_piece() -> None:
     grid = np.random.default_rng(0).random((16, 16, 16))
     mesh = connected_mesh(grid)
     assert is_watertight(mesh) and main_component_share(mesh) == 1
-
-
-def test_names_of_files(tmp_path: Path) -> None:
-    requests = [Request("A chair!", 1), Request("A chair!", 2)]
-    single = output_paths(settings(output="a/table.glb"), requests[:1])
-    assert single == [[Path("a/table.glb")]]
-    both = output_paths(settings(output="t.obj", format=("obj", "ply")), requests)
-    assert both[1] == [Path("t_002.obj"), Path("t_002.ply")]
-    folder = output_paths(settings(output=str(tmp_path)), requests)
-    assert folder[0] == [tmp_path / "001-a-chair-1.obj"]
-    assert len({file for files in folder for file in files}) == 2
-    with pytest.raises(UsageError, match=r"--output model\.fbx: \.fbx is none of"):
-        output_paths(settings(output="model.fbx"), requests)
-
-
-def test_every_prompt_with_every_seed(tmp_path: Path) -> None:
-    listed = tmp_path / "prompts.txt"
-    listed.write_text("a bed\n\n  a lamp \n")
-    requested = read_requests(settings(prompt="a chair", prompt_file=listed, num_samples=2, seed=7))
-    assert requested == [
-        Request(prompt, seed) for prompt in ("a chair", "a bed", "a lamp") for seed in (7, 8)
-    ]
-    assert read_requests(settings()) == [Request("", 42)]
-    listed.write_text("\n")
-    with pytest.raises(UserError, match="no line of text"):
-        read_requests(settings(prompt_file=listed))
 
 
 def test_a_shape_depends_on_its_prompt_and_seed_alone(tiny_run: Path) -> None:

@@ -9,7 +9,6 @@ import torch
 
 from triform.geometry.mesh import Mesh, MeshError
 from triform.systems.voxel_gan import evaluation as evaluation_module
-from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.config import EvaluateConfig
 from triform.systems.voxel_gan.evaluation import (
     measure_generation,
@@ -17,6 +16,7 @@ from triform.systems.voxel_gan.evaluation import (
     measure_reconstruction,
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes
+from triform.tasks.shape_generation.categories import GROUPS
 
 R = 32
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from triform.systems.voxel_gan import evaluation
-from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.config import EvaluateConfig
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
+from triform.tasks.shape_generation.categories import GROUPS
 
 SIDE = 32
 NAMES = list(GROUPS)
@@ -116,7 +116,7 @@ def test_training_shapes_are_those_of_the_training_alone(tiny_dataset):
         tiny_dataset.captions[o] for o in tiny_dataset.shape_index[rows]
     )
     assert shapes.voxels.dtype == torch.bool and shapes.voxels.shape[1:] == (SIDE,) * 3
-    from triform.systems.voxel_gan.classifier import classifier_input
+    from triform.tasks.shape_generation.voxel_classifier import classifier_input
 
     expected = classifier_input(tiny_dataset.voxels(rows))[:, 0] > 0.5
     assert torch.equal(shapes.voxels, expected)

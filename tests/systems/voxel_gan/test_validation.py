@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from triform.systems.voxel_gan import system as system_module
-from triform.systems.voxel_gan.categories import GROUPS
 from triform.systems.voxel_gan.classifier import (
     ClassifierBatches,
     ClassifierSystem,
-    classifier_input,
 )
 from triform.systems.voxel_gan.config import ClassifierConfig
 from triform.systems.voxel_gan.loss import vae_loss
 from triform.systems.voxel_gan.system import System
+from triform.tasks.shape_generation.categories import GROUPS
+from triform.tasks.shape_generation.voxel_classifier import classifier_input
 
 from .conftest import preset
 

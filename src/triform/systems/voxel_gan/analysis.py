@@ -13,7 +13,7 @@ from triform.base.paths import cache_dir
 from triform.images.chart_text import disable_math_text
 from triform.pretrained.text_encoder import embed_texts, load_text_encoder
 from triform.systems.voxel_gan.config import ANALYZED_TEXTS, AnalyzeConfig
-from triform.systems.voxel_gan.generation import read_lines
+from triform.tasks.shape_generation.mesh_output import read_lines
 
 
 def cosine_similarities(embeddings: np.ndarray) -> np.ndarray:

@@ -6,59 +6,28 @@ with the group of its prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.engine import verbs
-from triform.engine.checkpoints.checkpoint import StateDicts
-from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System
 from triform.engine.update import Update
-from triform.systems.voxel_gan.categories import GROUPS, group_of
 from triform.systems.voxel_gan.config import ClassifierConfig
 from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
-
-CLASSIFIER_SIZE = 32
-
-
-class VoxelClassifier(nn.Module):
-    """Occupancy (B, 1, 32, 32, 32) to logits (B, 10), in the order of `GROUPS`."""
-
-    def __init__(self, channels: int = 24, dropout_rate: float = 0.3):
-        super().__init__()
-        layers: list[nn.Module] = []
-        widths = [1, channels, 2 * channels, 4 * channels]
-        for in_channels, out_channels in pairwise(widths):
-            # kernel 4, stride 2: no 3x3x3 convolution at 2^3
-            layers.append(nn.Conv3d(in_channels, out_channels, 4, 2, 1))
-            layers += [nn.GroupNorm(8, out_channels), nn.SiLU()]
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout_rate), nn.Linear(widths[-1] * 4**3, len(GROUPS))
-        )
-
-    def forward(self, voxels: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.features(voxels))
-        return logits
-
-
-def classifier_input(voxels: Tensor) -> Tensor:
-    """Resample occupancy (B, 1, R, R, R) to 32^3; max pooling keeps thin parts."""
-    size = voxels.shape[-1]
-    if size == CLASSIFIER_SIZE:
-        return voxels
-    if size % CLASSIFIER_SIZE == 0:
-        return F.max_pool3d(voxels, size // CLASSIFIER_SIZE)
-    return (F.interpolate(voxels, CLASSIFIER_SIZE, mode="trilinear") > 0.5).float()
+from triform.tasks.shape_generation.categories import GROUPS, group_of
+from triform.tasks.shape_generation.voxel_classifier import (
+    SYSTEM,
+    VoxelClassifier,
+    classifier_input,
+)
 
 
 class ClassifierBatches:
@@ -67,13 +36,19 @@ class ClassifierBatches:
     Shapes that belong to no group are left out.
     """
 
-    def __init__(self, dataset: VoxelDataset, split: str, *, augment: bool):
+    def __init__(self, dataset: VoxelDataset, split: str | Sequence[str], *, augment: bool):
+        splits = (split,) if isinstance(split, str) else split
         groups = [
             group_of(captions[0] if captions else "", category)
             for captions, category in zip(dataset.captions, dataset.categories, strict=True)
         ]
         names = list(GROUPS)
-        rows = [row for row in dataset.rows(split) if groups[dataset.shape_index[row]] is not None]
+        rows = [
+            row
+            for name in splits
+            for row in dataset.rows(name)
+            if groups[dataset.shape_index[row]] is not None
+        ]
         self.dataset, self.augment = dataset, augment
         self.rows = np.asarray(rows, dtype=np.int64)
         labels = [names.index(str(groups[dataset.shape_index[row]])) for row in rows]
@@ -97,16 +72,17 @@ class ClassifierBatches:
 class ClassifierSystem(System[ClassifierConfig]):
     """Supervised training of the classifier with a cross-entropy weighted by group."""
 
-    name = "voxel_classifier"
+    name = SYSTEM
     monitor = "val/loss"
 
     def __init__(self, config: ClassifierConfig, dataset: VoxelDataset | None = None):
         super().__init__(config)
         dataset = load_voxel_dataset(config.data) if dataset is None else dataset
-        self.train_batches = ClassifierBatches(dataset, "train", augment=True)
+        splits = config.split_names
+        self.train_batches = ClassifierBatches(dataset, splits["train"], augment=True)
         self.splits = {
-            split: ClassifierBatches(dataset, split, augment=False)
-            for split in ("train", "val", "test")
+            split: ClassifierBatches(dataset, names, augment=False)
+            for split, names in splits.items()
         }
         if not len(self.train_batches):
             raise UserError("--dataset: none of its names belongs to one of the ten groups")
@@ -148,23 +124,3 @@ class ClassifierSystem(System[ClassifierConfig]):
 def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
     """Train the classifier, and report its accuracy on held-out shapes."""
     return verbs.train(ClassifierSystem, config)
-
-
-class TrainedClassifier(TrainedModel[ClassifierConfig]):
-    """The classifier of a weights file, by default of the one that ships."""
-
-    system = ClassifierSystem.name
-    config_class = ClassifierConfig
-
-    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        self.classifier = VoxelClassifier()
-        return {"classifier": self.classifier}
-
-
-def load_classifier(checkpoint: str | None = None) -> VoxelClassifier:
-    """The classifier of a checkpoint, on the CPU; the one that ships by default.
-
-    Raises:
-        UserError: No such file, or not a classifier.
-    """
-    return TrainedClassifier.choose(checkpoint, "cpu").classifier

@@ -1,9 +1,9 @@
 """Every knob of the voxel VAE-GAN, and the settings of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
@@ -14,8 +14,7 @@ from triform.engine.config import (
     TrainingConfig,
     at_most_cores,
 )
-from triform.engine.config import Texts as AnyTexts
-from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.tasks.shape_generation.config import GenerateMeshesConfig, Texts
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -31,15 +30,6 @@ ANALYZED_TEXTS = (
     "3d model of car",
     "3d model of sofa",
 )
-
-
-def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(text.strip() for text in texts):
-        raise ValueError("a text with at least one letter; leave the flag out for no text")
-    return texts
-
-
-Texts = Annotated[AnyTexts, AfterValidator(_not_empty)]
 
 
 class DataConfig(Group):
@@ -185,26 +175,11 @@ class SamplingConfig(TrainedVerbConfig):
     )
 
 
-class GenerateConfig(SamplingConfig, MeshOutputConfig):
+class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     also_accepts = (Config,)
     compares = ("model.", "data.voxel_size")
-
-    prompt: Texts = Field((), description="Sentences; none means the zero condition.")
-    prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
-    num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
-    output: str = Field(
-        "model.obj", description="File, or folder for several shapes; the suffix is the format."
-    )
-    format: tuple[Literal["obj", "glb", "ply", "stl", "3mf"], ...] = Field(
-        (), description="Formats to save; none means the suffix of output."
-    )
-    max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
-    sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
-    show: bool = Field(
-        False, description="Show the shapes in a browser, by a page beside the first file."
-    )
 
 
 class AnalyzeConfig(Settings):
@@ -218,6 +193,9 @@ class AnalyzeConfig(Settings):
     output: Path = Field(
         Path("analysis"), description="Folder for similarities.csv, pca.csv and analysis.png."
     )
+
+
+PromptSet = Literal["groups", "structure", "colors", "materials", "words"]
 
 
 class EvaluateConfig(SamplingConfig):
@@ -238,6 +216,17 @@ class EvaluateConfig(SamplingConfig):
     fine_truth: bool = Field(
         False, description="Also compare reconstructions with the true meshes, seconds for each."
     )
+    prompt_sets: tuple[PromptSet, ...] = Field(
+        (), description="Measure these prompts as well, in English and Russian."
+    )
+    max_prompts: int = Field(
+        0, ge=0, description="At most so many prompts of each of prompt_sets; 0 = all."
+    )
+    shape_classifier: str | None = Field(
+        None,
+        description="Classifier for prompt_sets, of `train_classifier --held_out`; where not "
+        "given, the weights that come with the project.",
+    )
 
 
 class ClassifierConfig(SystemConfig):
@@ -249,6 +238,18 @@ class ClassifierConfig(SystemConfig):
     )
     scheduler: CosineSchedulerConfig = CosineSchedulerConfig()
     early_stopping: NoEarlyStoppingConfig = NoEarlyStoppingConfig()
+    held_out: bool = Field(
+        False,
+        description="Train on the validation and test shapes, and validate on the training shapes: "
+        "a classifier of other objects than those of a generator.",
+    )
+
+    @property
+    def split_names(self) -> dict[str, tuple[str, ...]]:
+        """The splits of the data set that each split of this training has."""
+        if self.held_out:
+            return {"train": ("val", "test"), "val": ("train",), "test": ("train",)}
+        return {name: (name,) for name in ("train", "val", "test")}
 
 
 Config.also_accepts = (GenerateConfig,)  # as documented: every flag in every mode

@@ -8,9 +8,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,29 +18,14 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.base.paths import cache_dir
 from triform.datasets.listing import list_shapes
-from triform.datasets.load import load_dataset
+from triform.datasets.load import PARAMETRIC_SOURCES, load_dataset
 from triform.datasets.shape import Shape
 from triform.datasets.split import assign_splits
+from triform.datasets.stretching import stretch
 from triform.datasets.voxels import VoxelTable, voxelize_shapes
-from triform.geometry.mesh import Mesh
 from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.voxel_gan.conditioning import caption_variants, embed_conditions
 from triform.systems.voxel_gan.config import DataConfig
-
-
-@dataclass(frozen=True)
-class StretchedSource:
-    """Mesh source that scales the axes of another shape, as augmentation."""
-
-    original: Shape
-    factors: tuple[float, float, float]
-
-    def load(self, *, appearance: bool = False) -> Mesh:
-        mesh = self.original.load(appearance=appearance)
-        return replace(mesh, vertices=mesh.vertices * np.asarray(self.factors))
-
-    def preview(self) -> bytes | None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -67,6 +51,14 @@ class VoxelDataset:
         rows = [row for row, i in enumerate(self.shape_index) if self.splits[i] == split]
         return np.asarray(rows, dtype=np.int64)
 
+    def training_shapes(self) -> list[Shape]:
+        """The original shapes of the training split."""
+        return [
+            shape
+            for shape, split in zip(self.table.shapes, self.splits, strict=False)
+            if split == "train"
+        ]
+
     def voxels(self, rows: Sequence[int] | np.ndarray) -> Tensor:
         """Occupancy (N, 1, R, R, R) float32 of rows of the table."""
         return torch.from_numpy(self.table.unpack(rows)).unsqueeze(1).float()
@@ -90,7 +82,7 @@ def load_voxel_dataset(data: DataConfig) -> VoxelDataset:
             (index, stretch(shape, copy, data.stretch_by))
             for index, shape in enumerate(table.shapes)
             # Captions of parametric furniture are exact; a stretched "square table" is not square.
-            if splits[index] == "train" and shape.source != "testdataset"
+            if splits[index] == "train" and shape.source not in PARAMETRIC_SOURCES
             for copy in range(data.stretches)
         ]
         shape_index_of = {shape.object_id: index for index, shape in copies}
@@ -105,21 +97,6 @@ def load_voxel_dataset(data: DataConfig) -> VoxelDataset:
         splits=tuple(splits),
         captions=tuple(shape.english or shape.captions for shape in originals),
         categories=tuple(shape.category for shape in originals),
-    )
-
-
-def stretch(shape: Shape, copy: int, max_log_factor: float) -> Shape:
-    """Stretched copy of a shape, with random factors seeded by its id and the index `copy`."""
-    key = hashlib.sha256(f"{shape.object_id} {copy}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(key[:8], "little"))
-    x, y, z = np.exp(rng.uniform(-max_log_factor, max_log_factor, 3)).tolist()
-    factors = (x, y, z)
-    factor_text = ",".join(f"{factor:.4f}" for factor in factors)
-    return replace(
-        shape,
-        object_id=f"{shape.object_id} stretched {factor_text}",
-        fingerprint=hashlib.sha256(f"{shape.fingerprint} {factor_text}".encode()).hexdigest(),
-        origin=StretchedSource(shape, factors),
     )
 
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from triform.metrics.voxel import pairwise_iou
-from triform.systems.voxel_gan.classifier import classifier_input
 from triform.systems.voxel_gan.conditioning import caption_variants
 from triform.systems.voxel_gan.data import VoxelDataset
+from triform.tasks.shape_generation.voxel_classifier import classifier_input
 
 CHUNK_SIZE = 256
 

@@ -7,20 +7,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from triform.geometry.mesh import Mesh, MeshError
-from triform.geometry.render.views import render
+from triform.geometry.mesh import MeshError
 from triform.geometry.voxels.surface import voxels_to_mesh
 from triform.images.contact_sheet import save_contact_sheet
-
-TILE_SIZE = 192
-BACKGROUND = 255
-
-
-def draw_mesh(mesh: Mesh | None) -> np.ndarray:
-    """Render a mesh from the front right and above, (192, 192, 3) uint8; None is an empty tile."""
-    if mesh is None:
-        return np.full((TILE_SIZE, TILE_SIZE, 3), BACKGROUND, dtype=np.uint8)
-    return render(mesh, TILE_SIZE)
+from triform.tasks.shape_generation.mesh_output import draw_mesh
 
 
 def draw_voxels(voxels: np.ndarray) -> np.ndarray:

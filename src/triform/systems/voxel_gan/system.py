@@ -15,7 +15,6 @@ from triform.engine.update import Update
 from triform.metrics.voxel import voxel_iou
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.voxel_gan.analysis import analyze
-from triform.systems.voxel_gan.caption_distance import training_captions
 from triform.systems.voxel_gan.classifier import train_classifier
 from triform.systems.voxel_gan.config import Config
 from triform.systems.voxel_gan.data import VoxelBatches, VoxelDataset, load_voxel_dataset
@@ -38,6 +37,7 @@ from triform.systems.voxel_gan.model import (
 from triform.systems.voxel_gan.prior import FlowPrior
 from triform.systems.voxel_gan.sample_images import draw_reconstructions
 from triform.systems.voxel_gan.trained import Trained
+from triform.tasks.shape_generation.caption_distance import training_captions
 
 __all__ = ["System", "Trained", "analyze", "evaluate", "generate", "train_classifier"]
 

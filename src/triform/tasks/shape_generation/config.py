@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from triform.base.settings.config import Settings
+from triform.engine.config import Texts as AnyTexts
+
+
+def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(text.strip() for text in texts):
+        raise ValueError("a text with at least one letter; leave the flag out for no text")
+    return texts
+
+
+Texts = Annotated[AnyTexts, AfterValidator(_not_empty)]
 
 
 class MeshOutputConfig(Settings):
@@ -25,4 +36,23 @@ class MeshOutputConfig(Settings):
     )
     on_floor: bool = Field(
         False, description="Stand on height 0, with the ends of all feet in one plane."
+    )
+
+
+class GenerateMeshesConfig(MeshOutputConfig):
+    """Prompts, and the files of the meshes that are generated from them."""
+
+    prompt: Texts = Field((), description="Sentences; none means the zero condition.")
+    prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
+    num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
+    output: str = Field(
+        "model.obj", description="File, or folder for several shapes; the suffix is the format."
+    )
+    format: tuple[Literal["obj", "glb", "ply", "stl", "3mf"], ...] = Field(
+        (), description="Formats to save; none means the suffix of output."
+    )
+    max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
+    sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
+    show: bool = Field(
+        False, description="Show the shapes in a browser, by a page beside the first file."
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from triform.base.errors import UserError
-from triform.systems.voxel_gan.categories import GROUPS, group_of, read_prompts
+from triform.tasks.shape_generation.categories import GROUPS, group_of, read_prompts
 
 
 @pytest.mark.parametrize(

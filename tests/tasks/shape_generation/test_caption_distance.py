@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from triform.pretrained.text_encoder import load_text_encoder
-from triform.systems.voxel_gan.caption_distance import (
+from triform.systems.voxel_gan.trained import Trained
+from triform.tasks.shape_generation.caption_distance import (
     ENCODER,
     MAX_CAPTIONS,
     MAX_DISTANCE,
     nearest_captions,
     training_captions,
 )
-from triform.systems.voxel_gan.trained import Trained
 
 FLAT = SimpleNamespace(name=ENCODER, dim=2)
 """An encoder of two numbers."""

@@ -1,0 +1,1 @@
+"""Parametric objects with counted parts, colours, materials and proportions."""

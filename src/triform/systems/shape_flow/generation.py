@@ -1,0 +1,163 @@
+"""Generation of meshes from prompts: condition, layout, cells, distances, surface, file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import label
+from torch import Tensor
+
+from triform.base.logging import get_logger
+from triform.base.seeding import generator, hash_seed
+from triform.geometry.mesh import Mesh
+from triform.pretrained.named_models import select_model
+from triform.pretrained.text_encoder import TokenTextEncoder
+from triform.systems.shape_flow.condition import Condition
+from triform.systems.shape_flow.config import CELL, GenerateConfig, SamplingConfig
+from triform.systems.shape_flow.surface import field_to_mesh, is_empty
+from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
+from triform.systems.shape_flow.trained import Trained
+from triform.tasks.shape_generation.mesh_output import (
+    GeneratedMesh,
+    Request,
+    output_paths,
+    read_requests,
+    write_meshes,
+)
+
+logger = get_logger(__name__)
+
+BATCH_SIZE = 8
+FLOOR_BAND = 1.5
+"""Samples above the lowest one of a shape in which its feet end."""
+Field = tuple[np.ndarray, np.ndarray]
+"""Distances (R, R, R) and colours (3, R/2, R/2, R/2) of one shape."""
+
+
+class ShapeGenerator:
+    """Generates fields and meshes from prompts with a trained model."""
+
+    def __init__(self, settings: SamplingConfig):
+        self.settings = settings
+        self.trained = Trained.choose(settings.checkpoint, settings.device)
+
+    @cached_property
+    def encoder(self) -> TokenTextEncoder:
+        """The text encoder of the training, loaded when a text needs it."""
+        name = select_model(
+            self.settings.text_encoder,
+            self.trained.config.model.text_encoder,
+            "text encoder",
+            source=self.trained.source,
+        )
+        return load_token_encoder(name)
+
+    def condition(self, prompts: list[str]) -> Condition:
+        """Conditions of prompts; an empty one is unknown altogether."""
+        condition = prompt_condition(self.encoder, prompts, self.trained.config.model.max_tokens)
+        device = self.trained.device
+        return Condition(*(tensor.to(device) for tensor in vars(condition).values()))
+
+    def latents(self, condition: Condition, seeds: list[int]) -> Tensor:
+        """Latents (B, C, G, G, G) of conditions; each depends on its own seed alone."""
+        model = self.trained.config.model
+        cells = self.trained.config.data.resolution // CELL
+        code, noise = [], []
+        for seed in seeds:
+            random = generator("latent", seed)
+            code.append(torch.randn(model.layout_dim, generator=random))
+            noise.append(torch.randn(model.latent_channels, *[cells] * 3, generator=random))
+        settings, device = self.settings, self.trained.device
+        return self.trained.sample(
+            condition,
+            torch.stack(code).to(device),
+            torch.stack(noise).to(device),
+            guidance=settings.guidance,
+            cell_guidance=settings.cell_guidance,
+            num_steps=settings.num_steps,
+            cell_steps=settings.cell_steps,
+        )
+
+    def decode(self, latents: Tensor) -> list[Field]:
+        """Fields of latents (B, C, G, G, G)."""
+        distance, colors = self.trained.decode(latents)
+        return list(zip(distance.cpu().numpy(), colors.cpu().numpy(), strict=True))
+
+    def generate(self, requests: list[Request], candidates: int = 1) -> Iterator[Field]:
+        """Fields for each request, in order; of several candidates the soundest."""
+        per_batch = max(1, BATCH_SIZE // candidates)
+        for start in range(0, len(requests), per_batch):
+            batch = requests[start : start + per_batch]
+            pairs = [(r.prompt, candidate_seed(r, n)) for r in batch for n in range(candidates)]
+            condition = self.condition([prompt for prompt, _ in pairs])
+            fields = self.decode(self.latents(condition, [seed for _, seed in pairs]))
+            for row in range(len(batch)):
+                group = fields[row * candidates : (row + 1) * candidates]
+                yield max(group, key=lambda field: soundness(field[0]))
+
+    def mesh(self, field: Field) -> Mesh:
+        """Closed surface of a field in one piece.
+
+        Raises:
+            MeshError: The field is empty.
+        """
+        colors = field[1] if self.settings.colors else None
+        return field_to_mesh(field[0], colors, self.settings.surface_resolution)
+
+
+def candidate_seed(request: Request, number: int) -> int:
+    """The seed of a candidate; the first has that of the request."""
+    return request.seed if number == 0 else hash_seed("candidate", request.seed, number)
+
+
+def soundness(distance: np.ndarray) -> float:
+    """How sound a field (R, R, R) is: share of its volume in one piece that stands on the floor.
+
+    An empty field has 0. A shape that hangs (a ceiling lamp) loses the same in all candidates.
+    """
+    inside = distance < 0
+    if is_empty(distance):
+        return 0.0
+    labels, count = label(inside)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    main = labels == 1 + int(sizes.argmax())
+    lowest = np.flatnonzero(inside.any(axis=(0, 2)))[0]
+    stands = main[:, : int(lowest + FLOOR_BAND) + 1].any()
+    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * (count - 1)
+
+
+def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
+    """Generate and save shapes.
+
+    Returns:
+        A row per shape; see `tasks.shape_generation.mesh_output.write_meshes`.
+
+    Raises:
+        UserError: No such weights, prompt file or text encoder; nothing can be written.
+        UsageError: An output format that is not known.
+    """
+    requests = read_requests(settings)
+    paths = output_paths(settings, requests)
+    shapes = ShapeGenerator(settings)
+    return write_meshes(settings, requests, paths, _meshes(shapes, requests, settings.candidates))
+
+
+def _meshes(
+    shapes: ShapeGenerator, requests: list[Request], candidates: int
+) -> Iterator[GeneratedMesh]:
+    fields = shapes.generate(requests, candidates)
+    for request, (distance, colors) in zip(requests, fields, strict=True):
+        empty = is_empty(distance)
+        if empty:
+            logger.warning(
+                "prompt %r, seed %d: the shape is empty, hardly a sample is inside",
+                request.prompt,
+                request.seed,
+            )
+            # What is least outside: a file is written for every request.
+            distance = distance - np.partition(distance.ravel(), 64)[64] - 1e-3
+        yield GeneratedMesh(shapes.mesh((distance, colors)), empty)

@@ -1,0 +1,189 @@
+"""Shapes generated from prompts: agreement with their group, closedness, diversity, a sheet.
+
+Each number stands beside the training shape with the nearest caption and beside real held-out
+shapes. Intervals are Wilson's, 95 %.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triform.geometry.mesh import MeshError
+from triform.geometry.voxels.surface import is_watertight, main_component_share
+from triform.images.contact_sheet import save_contact_sheet
+from triform.metrics.intervals import mcnemar_exact, share_interval
+from triform.metrics.voxel import diversity
+from triform.systems.shape_flow.config import EvaluateConfig
+from triform.systems.shape_flow.data import ShapeDataset
+from triform.systems.shape_flow.generation import ShapeGenerator
+from triform.systems.shape_flow.surface import is_empty
+from triform.tasks.shape_generation.categories import GROUPS, group_of
+from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
+from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier, classifier_input
+
+MAX_SHEET_SHAPES = 60
+ONE_PIECE = 0.999
+"""Share of the volume from which a mesh counts as being in one piece."""
+
+
+def measure_generation(
+    shapes: ShapeGenerator,
+    settings: EvaluateConfig,
+    prompts: Sequence[tuple[str, str]],
+    classifier: VoxelClassifier,
+    dataset: ShapeDataset,
+) -> dict[str, Any]:
+    """Agreement, closedness and diversity of one shape per prompt.
+
+    Args:
+        shapes: generator of the shapes.
+        settings: seed, candidates, and the folder for a contact sheet.
+        prompts: prompts and their groups.
+        classifier: classifier of real shapes.
+        dataset: shapes whose training part gives the baseline and whose others are real ones.
+    """
+    requests = [Request(prompt, settings.seed + i) for i, (prompt, _) in enumerate(prompts)]
+    inputs: list[Tensor] = []
+    images, labels = [], []
+    closed = whole = empty = 0
+    stride = max(1, len(prompts) // MAX_SHEET_SHAPES)
+    fields = shapes.generate(requests, settings.candidates)
+    for index, ((prompt, _), field) in enumerate(zip(prompts, fields, strict=True)):
+        inputs.append(_input(field[0]))
+        mesh = None
+        with contextlib.suppress(MeshError):
+            mesh = None if is_empty(field[0]) else shapes.mesh(field)
+        if mesh is None:
+            empty += 1
+        else:
+            closed += is_watertight(mesh)
+            whole += main_component_share(mesh) >= ONE_PIECE
+        if settings.output is not None and index % stride == 0:
+            images.append(draw_mesh(mesh))
+            labels.append(prompt)
+    if settings.output is not None:
+        save_contact_sheet(images, labels, settings.output / "prompts.png", columns=10)
+    groups = [group for _, group in prompts]
+    predicted = _predict(classifier, torch.cat(inputs))
+    solids = torch.cat(inputs)
+    report: dict[str, Any] = {
+        "prompts": len(prompts),
+        **agreement(predicted, groups),
+        "agreement_by_group": {
+            name: agreement(*_of_group(predicted, groups, name))["agreement"]
+            for name in dict.fromkeys(groups)
+        },
+        "most_confused": dict(
+            Counter(
+                f"{group} -> {other}"
+                for other, group in zip(predicted, groups, strict=True)
+                if other != group
+            ).most_common(6)
+        ),
+        "watertight": round(closed / len(prompts), 4),
+        "one_piece": round(whole / len(prompts), 4),
+        "empty": empty,
+        "diversity_within_group": {
+            name: round(diversity(solids[[group == name for group in groups]]), 3)
+            for name in dict.fromkeys(groups)
+        },
+    }
+    report["nearest_caption"] = measure_nearest_caption(
+        shapes, [prompt for prompt, _ in prompts], groups, predicted, classifier, dataset
+    )
+    report["real_held_out"] = measure_real(classifier, dataset)
+    return report
+
+
+def measure_nearest_caption(
+    shapes: ShapeGenerator,
+    prompts: list[str],
+    groups: list[str],
+    predicted: list[str],
+    classifier: VoxelClassifier,
+    dataset: ShapeDataset,
+) -> dict[str, Any]:
+    """Agreement of the training shape whose caption is nearest to each prompt."""
+    rows = dataset.rows("train")
+    pairs = [
+        (caption, row)
+        for row in rows
+        for caption in dataset.shapes[dataset.shape_index[row]].captions
+    ]
+    if not pairs:
+        return {}
+    captions = torch.from_numpy(shapes.encoder.encode([caption for caption, _ in pairs]))
+    texts = torch.from_numpy(shapes.encoder.encode(prompts))
+    nearest = [pairs[index][1] for index in (texts @ captions.T).argmax(1).tolist()]
+    inputs = torch.cat([_input(dataset.table.distances([row])[0]) for row in nearest])
+    baseline = _predict(classifier, inputs)
+    only_generator, only_baseline, p_value = mcnemar_exact(
+        [a == b for a, b in zip(predicted, groups, strict=True)],
+        [a == b for a, b in zip(baseline, groups, strict=True)],
+    )
+    return {
+        **agreement(baseline, groups),
+        "different_shapes": len(set(nearest)),
+        "generator_alone_right": only_generator,
+        "nearest_caption_alone_right": only_baseline,
+        "mcnemar_p": round(p_value, 4),
+    }
+
+
+def measure_real(classifier: VoxelClassifier, dataset: ShapeDataset) -> dict[str, Any]:
+    """Agreement of real shapes of the validation and test parts with the group of their names."""
+    report = {}
+    for split in ("val", "test"):
+        named = [
+            (row, group)
+            for row in dataset.rows(split)
+            if (group := _group(dataset, row)) is not None
+        ]
+        if named:
+            fields = [_input(dataset.table.distances([row])[0]) for row, _ in named]
+            predicted = _predict(classifier, torch.cat(fields))
+            report[split] = {
+                "objects": len(named),
+                **agreement(predicted, [group for _, group in named]),
+            }
+    return report
+
+
+def agreement(predicted: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
+    """Share of predictions that equal the group, with its interval."""
+    right = sum(a == b for a, b in zip(predicted, groups, strict=True))
+    return {
+        "agreement": round(right / len(groups), 4),
+        "agreement_interval": [round(end, 4) for end in share_interval(right, len(groups))],
+    }
+
+
+def _of_group(
+    predicted: Sequence[str], groups: Sequence[str], name: str
+) -> tuple[list[str], list[str]]:
+    pairs = [(a, b) for a, b in zip(predicted, groups, strict=True) if b == name]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def _group(dataset: ShapeDataset, row: int) -> str | None:
+    shape = dataset.shapes[dataset.shape_index[row]]
+    captions = shape.english or shape.captions
+    return group_of(captions[0], shape.category) if captions else None
+
+
+def _input(distance: np.ndarray) -> Tensor:
+    return classifier_input(torch.from_numpy(distance < 0)[None, None].float())
+
+
+@torch.no_grad()
+def _predict(classifier: VoxelClassifier, inputs: Tensor) -> list[str]:
+    names = list(GROUPS)
+    logits = [classifier(batch) for batch in torch.split(inputs, 16)]
+    return [names[label] for label in torch.cat(logits).argmax(1).tolist()]

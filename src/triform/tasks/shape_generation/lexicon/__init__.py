@@ -1,0 +1,1 @@
+"""Words of attributes in several languages: one CSV file per language."""

@@ -1,0 +1,71 @@
+"""The three stages one after the other: what each trains, keeps, and needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from triform.base.errors import UsageError
+from triform.engine.checkpoints.checkpoint import load_weights
+from triform.engine.verbs import train
+from triform.systems.shape_flow.system import System
+from triform.systems.shape_flow.trained import Trained
+
+from .conftest import preset
+
+
+def weights(run: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return load_weights(run / "checkpoints" / "last.pth").networks
+
+
+@pytest.fixture(scope="module")
+def runs(folders: list[str]) -> dict[str, Path]:
+    """One run of each stage, each from the weights of the one before."""
+    found: dict[str, Path] = {}
+    initial: list[str] = []
+    for stage in ("autoencoder", "layout", "flow"):
+        config = preset("tiny", *folders, "--stage", stage, "--epochs", "1", *initial)
+        found[stage] = Path(train(System, config)["run"])
+        initial = ["--initial_weights", str(found[stage])]
+    return found
+
+
+def test_each_stage_adds_networks_and_leaves_the_others_alone(runs: dict[str, Path]) -> None:
+    before = {name: weights(run) for name, run in runs.items()}
+    assert set(before["autoencoder"]) == {"autoencoder"}
+    assert set(before["layout"]) == {"autoencoder", "layout", "layout_flow"}
+    assert set(before["flow"]) == {"autoencoder", "layout", "layout_flow", "cell_flow"}
+    best = load_weights(next((runs["autoencoder"] / "checkpoints").glob("best*"))).networks
+    for name, tensor in best["autoencoder"].items():
+        assert torch.equal(before["layout"]["autoencoder"][name], tensor), name
+    best = load_weights(next((runs["layout"] / "checkpoints").glob("best*"))).networks
+    for network, tensors in best.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(before["flow"][network][name], tensor), (network, name)
+
+
+def test_a_stage_without_what_it_begins_with_says_so(
+    runs: dict[str, Path], folders: list[str]
+) -> None:
+    with pytest.raises(UsageError, match="--stage layout: it begins with a trained autoencoder"):
+        System(preset("tiny", *folders, "--stage", "layout"))
+    flags = ["--stage", "flow", "--initial_weights", str(runs["autoencoder"])]
+    with pytest.raises(UsageError, match="there is no layout in it"):
+        System(preset("tiny", *folders, *flags))
+
+
+def test_layouts_alone_are_shapes_too(runs: dict[str, Path]) -> None:
+    trained = Trained.choose(str(runs["layout"]), "cpu")
+    assert trained.cell_flow is None and trained.layout is not None
+    code, cells = torch.randn(2, 16), torch.randn(2, 4, 2, 2, 2)
+    system = Trained.choose(str(runs["flow"]), "cpu")
+    from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
+
+    condition = prompt_condition(load_token_encoder("minilm"), ["a chair", ""], 8)
+    options = {"guidance": 2.0, "cell_guidance": 2.0, "num_steps": 3, "cell_steps": 3}
+    layout = trained.sample(condition, code, cells, **options)
+    detailed = system.sample(condition, code, cells, **options)
+    assert layout.shape == detailed.shape == (2, 4, 2, 2, 2)
+    assert not torch.allclose(layout, detailed)
