@@ -311,8 +311,7 @@ def _known_captions(batches: ShapeBatches, encoder: TokenTextEncoder | None) -> 
     texts = list(
         dict.fromkeys(caption for shape in shapes for caption in batches.texts.captions[shape])
     )
-    sentences = batches.texts.table.condition(texts).sentence.numpy()
-    return training_captions(encoder, texts, sentences)
+    return training_captions(encoder, texts, batches.texts.table.sentences(texts))
 
 
 def _condition(batch: dict[str, Tensor]) -> Condition:
