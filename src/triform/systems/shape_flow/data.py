@@ -39,6 +39,8 @@ from triform.systems.shape_flow.texts import TextTable, shape_attributes
 SPLIT_RESOLUTION = 64
 """Of the voxels by which near copies are found, as in `voxel_gan`: the splits are the same."""
 NUM_SYMMETRIES = 48
+ENGLISH_ENCODERS = ("minilm",)
+"""Encoders that would read names in other languages as noise."""
 PARAMETRIC = ("testdataset", "parametric")
 """Sources whose captions are exact, so that their shapes are not stretched."""
 
@@ -187,7 +189,11 @@ class ShapeTexts:
     """
 
     def __init__(self, dataset: ShapeDataset, encoder: TokenTextEncoder, max_tokens: int):
-        self.captions = [shape.captions or ("",) for shape in dataset.shapes]
+        english_only = encoder.name in ENGLISH_ENCODERS
+        self.captions = [
+            (shape.english if english_only and shape.english else shape.captions) or ("",)
+            for shape in dataset.shapes
+        ]
         self.table = TextTable(
             encoder, [caption for captions in self.captions for caption in captions], max_tokens
         )

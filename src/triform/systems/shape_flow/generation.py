@@ -21,6 +21,7 @@ from triform.systems.shape_flow.config import CELL, GenerateConfig, SamplingConf
 from triform.systems.shape_flow.surface import field_to_mesh, is_empty
 from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
 from triform.systems.shape_flow.trained import Trained
+from triform.tasks.shape_generation.caption_distance import warn_of_unknown
 from triform.tasks.shape_generation.mesh_output import (
     GeneratedMesh,
     Request,
@@ -143,6 +144,10 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
     requests = read_requests(settings)
     paths = output_paths(settings, requests)
     shapes = ShapeGenerator(settings)
+    captions = shapes.trained.metadata.get("captions")
+    prompts = [request.prompt for request in requests if request.prompt.strip()]
+    if captions and prompts:
+        warn_of_unknown(prompts, shapes.encoder, captions, shapes.trained.source)
     return write_meshes(settings, requests, paths, _meshes(shapes, requests, settings.candidates))
 
 
