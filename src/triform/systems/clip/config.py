@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
@@ -13,6 +13,7 @@ from triform.engine.config import (
     DeviceName,
     NoEarlyStoppingConfig,
     SystemConfig,
+    Texts,
     TrainingConfig,
 )
 
@@ -21,14 +22,6 @@ TRANSFORMER = "transformer"
 DEFAULT_MODEL = "ViT-B-32/openai"
 """Pretrained model of the verbs where nothing was trained here."""
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
-
-
-def _as_tuple(value: object) -> object:
-    """A single text as a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class DataConfig(Group):
@@ -55,15 +48,25 @@ class DataConfig(Group):
         2000, ge=1, description="Samples among which the next one is drawn (shards)."
     )
     image_size: int = Field(224, ge=16, le=1024, description="Pixels along each side.")
+    frame: bool = Field(False, description="Crop white edges and centre the rest in a square.")
     jitter: float = Field(
         0.0,
         ge=0,
         le=1,
         description="Rotate, scale, translate and recolour training images by up to this share.",
     )
+    erase: float = Field(
+        0.0, ge=0, le=1, description="Probability of random erasing of training images."
+    )
     batch_size: int = Field(256, ge=2, description="Images per step, in each process.")
     captions_per_image: int = Field(
         1, ge=1, le=100, description="Captions per image and step; sampled anew each time."
+    )
+    extra_texts: int = Field(
+        0,
+        ge=0,
+        description="Captions of further contents that the images of a step are compared with "
+        "(not of shards).",
     )
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = the main one.")
 
@@ -71,8 +74,21 @@ class DataConfig(Group):
 class ModelConfig(Group):
     """Architecture of the encoders."""
 
-    image_encoder: Literal["conv", "resnet", "vit"] = Field(
-        "conv", description="Four convolutions, a ResNet of basic blocks, or a vision transformer."
+    image_encoder: Literal["conv", "resnet", "vit", "tf_efficientnet_lite0"] = Field(
+        "conv",
+        description="Four convolutions, a ResNet of basic blocks, a vision transformer, or "
+        "EfficientNet-Lite0 with weights of ImageNet (extra imagenet).",
+    )
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Stages of EfficientNet-Lite0 that are not trained, from the first on.",
+    )
+    train_depthwise: bool = Field(
+        True,
+        description="Train the depthwise convolutions of EfficientNet-Lite0; without them a step "
+        "takes half the time.",
     )
     image_width: int = Field(
         64, ge=4, le=4096, description="Channels of the first stage; width of the transformer."
@@ -81,7 +97,7 @@ class ModelConfig(Group):
     image_heads: int = Field(4, ge=1, le=64, description="Attention heads (vit).")
     patch_size: int = Field(16, ge=2, le=64, description="Pixels along a side of a patch (vit).")
     image_dropout: float = Field(
-        0.0, ge=0, lt=1, description="Dropout of the image features (resnet, vit)."
+        0.0, ge=0, lt=1, description="Dropout of the image features (all but conv)."
     )
     text_encoder: str = Field(
         TRANSFORMER,
@@ -121,6 +137,9 @@ class ClipTrainingConfig(TrainingConfig):
 
     epochs: int = 30
     lr: float = 1e-3
+    image_lr: float = Field(
+        0.0, ge=0, description="Learning rate of the image encoder; 0 = the same."
+    )
     weight_decay: float = 0.1
     warmup_steps: int = 100
     grad_clip: float = 1.0
