@@ -19,6 +19,8 @@ from triform.engine.config import (
 
 TRANSFORMER = "transformer"
 """Name of the text encoder that is trained from scratch."""
+LITE = "tf_efficientnet_lite0"
+"""Name of the image encoder that was trained before."""
 DEFAULT_MODEL = "ViT-B-32/openai"
 """Pretrained model of the verbs where nothing was trained here."""
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
@@ -77,7 +79,12 @@ class ModelConfig(Group):
     image_encoder: Literal["conv", "resnet", "vit", "tf_efficientnet_lite0"] = Field(
         "conv",
         description="Four convolutions, a ResNet of basic blocks, a vision transformer, or "
-        "EfficientNet-Lite0 with weights of ImageNet (extra imagenet).",
+        "EfficientNet-Lite0 with weights that were trained before.",
+    )
+    image_weights: Literal["imagenet", "captioner"] = Field(
+        "imagenet",
+        description="First weights of EfficientNet-Lite0: of ImageNet (extra imagenet), or as the "
+        "captioner that ships tuned them on emoji and furniture.",
     )
     frozen_stages: int = Field(
         0,

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from triform.losses.contrastive import MAX_SCALE
 from triform.pretrained.feature_maps import FeatureMaps, load_feature_maps
-from triform.systems.clip.config import TRANSFORMER, ModelConfig
+from triform.systems.clip.config import LITE, TRANSFORMER, ModelConfig
 
 PAD_ID = 0
 FIRST_BIAS = -10.0
@@ -263,8 +263,8 @@ def build_image_encoder(
             zero_init_last=False,
         )
         return resnet, 8 * width
-    if model.image_encoder != "vit":
-        maps = load_feature_maps(model.image_encoder, pretrained=pretrained)
+    if model.image_encoder == LITE:
+        maps = load_feature_maps(LITE, pretrained=pretrained)
         encoder = PretrainedEncoder(
             maps,
             model.frozen_stages,

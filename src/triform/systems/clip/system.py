@@ -29,9 +29,10 @@ from triform.losses.image_text import (
 from triform.metrics.retrieval import retrieval_metrics
 from triform.systems.clip.analysis import analyze
 from triform.systems.clip.classification import classify
-from triform.systems.clip.config import Config
+from triform.systems.clip.config import LITE, Config
 from triform.systems.clip.data import PairBatches, load_table, make_text_inputs
 from triform.systems.clip.evaluation import evaluate
+from triform.systems.clip.initial_weights import CAPTIONER, load_captioner_encoder
 from triform.systems.clip.model import CLIP
 from triform.systems.clip.shard_loader import ShardLoader, first_captions, shard_table
 from triform.systems.clip.trained import Trained
@@ -87,8 +88,10 @@ class System(EngineSystem[Config]):
             self.text_inputs.size,
             training.first_temperature,
             has_bias=training.loss == "sigmoid",
-            pretrained=True,
+            pretrained=model.image_weights == "imagenet",
         )
+        if model.image_encoder == LITE and model.image_weights == CAPTIONER:
+            load_captioner_encoder(self.clip)
         self.clip.chunk_size = training.chunk_size
         self.networks = {"clip": self.clip}
         self.optimizers = {"main": self._optimizer()}
