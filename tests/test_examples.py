@@ -1,5 +1,6 @@
 """The programs in `examples/`, run as a reader would run them."""
 
+import math
 import re
 import runpy
 import sys
@@ -74,6 +75,30 @@ def test_caption_images(folder: Path, run: Run) -> None:
     image.save(folder / "face.png")
     said = run("caption_images.py", "face.png")
     assert re.fullmatch(r"face\.png: \w+( \w+)+\n", said)
+
+
+def test_classify_by_words(folder: Path, run: Run) -> None:
+    """A heart and a star, drawn here, by English and Russian words."""
+    drawn = folder / "drawings"
+    drawn.mkdir()
+    heart = Image.new("RGB", (128, 128), "white")
+    pen = ImageDraw.Draw(heart)
+    pen.pieslice((14, 20, 66, 72), 135, 360, fill=(221, 46, 68))
+    pen.pieslice((62, 20, 114, 72), 180, 405, fill=(221, 46, 68))
+    pen.polygon([(20, 62), (108, 62), (64, 112)], fill=(221, 46, 68))
+    heart.save(drawn / "heart.png")
+    star = Image.new("RGB", (128, 128), "white")
+    corners = [
+        (64 + radius * math.sin(angle), 68 - radius * math.cos(angle))
+        for number in range(10)
+        for angle, radius in ((number * math.pi / 5, 24 if number % 2 else 58),)
+    ]
+    ImageDraw.Draw(star).polygon(corners, fill=(255, 172, 51))
+    star.save(drawn / "star.png")
+    for words in (("red heart", "star", "house"), ("красное сердце", "звезда", "дом")):
+        said = run("classify_by_words.py", "drawings", *words).splitlines()
+        named = [line.partition(" (")[0] for line in said]
+        assert named == [f"drawings/heart.png: {words[0]}", f"drawings/star.png: {words[1]}"]
 
 
 def test_search_meshes(folder: Path, run: Run) -> None:

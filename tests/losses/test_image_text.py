@@ -94,3 +94,14 @@ def test_positive_pairs_by_group_and_by_equal_words():
     )
     expected = [[True, True, True, True], [True, True, True, False], [True, False, False, True]]
     assert pairs.tolist() == expected
+
+
+def test_further_texts_are_only_searched():
+    """They count among the texts of an image, and look for no image themselves."""
+    logits = torch.tensor([[math.log(2), 0.0, math.log(4)], [0.0, math.log(5), 0.0]])
+    positives = torch.tensor([[True, False, True], [False, True, False]])
+    losses = softmax_loss(logits, positives, 2)
+    to_text = (-(math.log(2 / 7) + math.log(4 / 7)) / 2 - math.log(5 / 7)) / 2
+    to_image = (-math.log(2 / 3) - math.log(5 / 6)) / 2
+    assert losses["image_to_text"].item() == pytest.approx(to_text)
+    assert losses["text_to_image"].item() == pytest.approx(to_image)

@@ -25,19 +25,23 @@ def image_text_logits(
         return scale * images.float() @ texts.float().T + bias
 
 
-def softmax_loss(logits: Tensor, positives: Tensor) -> dict[str, Tensor]:
+def softmax_loss(
+    logits: Tensor, positives: Tensor, num_texts: int | None = None
+) -> dict[str, Tensor]:
     """Symmetric cross-entropy.
 
     Args:
         logits: (B, N).
-        positives: (B, N) bool; every row and column has one at least.
+        positives: (B, N) bool; every row has one at least, and so has every column of a text that
+            searches for images.
+        num_texts: Texts that search for images; the others are only searched. All by default.
 
     Returns:
         Scalars: `loss`, and its directions `image_to_text` and `text_to_image`.
     """
     targets = positives.to(logits)
     by_row = _cross_entropy(logits, targets)
-    by_column = _cross_entropy(logits.T, targets.T)
+    by_column = _cross_entropy(logits[:, :num_texts].T, targets[:, :num_texts].T)
     return {
         "loss": (by_row + by_column) / 2,
         "image_to_text": by_row,

@@ -2,7 +2,7 @@
 
 import torch
 
-from triform.systems.captioner.augmentation import jitter, random_erase, swap_left_right
+from triform.systems.captioner.augmentation import jitter, swap_left_right
 
 
 def test_left_and_right_are_swapped_as_whole_words():
@@ -24,14 +24,3 @@ def test_jitter_moves_objects_a_little_and_keeps_white():
     assert bool((dark.sum((1, 2)) > 25).all())
     assert len({round(float(share), 3) for share in dark.mean((1, 2))}) > 5
     assert torch.equal(jitter(images, 0.0, generator), images)
-
-
-def test_random_erase_covers_a_small_rectangle_of_some_images():
-    images = torch.full((400, 3, 32, 32), 2.0)
-    covered = (random_erase(images, 0.25, torch.Generator().manual_seed(0)) != 2).any(1)
-    area = covered.flatten(1).sum(1)
-    assert 0.15 < float((area > 0).float().mean()) < 0.35
-    assert int(area.max()) <= 9 * 9
-    rows, columns = covered.any(2).sum(1), covered.any(1).sum(1)
-    assert torch.equal(rows * columns, area)  # rectangles
-    assert not bool((random_erase(images, 0.0, torch.Generator()) != 2).any())

@@ -79,6 +79,37 @@ def test_outputs_have_length_one_and_the_temperature_is_clips(image_encoder):
     assert output["scale"].item() == pytest.approx(1 / 0.07)
 
 
+def test_frozen_parts_of_a_pretrained_encoder():
+    """Stem, two stages and depthwise kernels stay; everything else has a gradient."""
+    choices = {"frozen_stages": 2, "train_depthwise": False}
+    model = clip("tf_efficientnet_lite0", **choices)
+    images, tokens = batch()
+    output = model.train()(images, tokens)
+    (output["images"][:5] * output["texts"][5:]).sum().backward()
+    network = model.image_encoder.maps.model
+    depthwise = {
+        f"{name}.weight"
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and module.groups > 1
+    }
+    assert len(depthwise) == 16
+    for name, parameter in network.named_parameters():
+        early = name.startswith(("conv_stem", "bn1", "blocks.0.", "blocks.1."))
+        is_frozen = early or name in depthwise
+        assert (parameter.grad is None) == is_frozen, name
+    assert model.image_projection.weight.shape == (8, 1280)
+    trained = clip("tf_efficientnet_lite0").image_encoder.parameters()
+    assert all(each.requires_grad for each in trained)
+
+
+def test_features_of_a_pretrained_encoder_are_the_networks():
+    model = clip("tf_efficientnet_lite0").eval()
+    images, _ = batch()
+    encoder = model.image_encoder
+    features = encoder.maps.model.forward_features((images - 0.5) / 0.5).mean((2, 3))
+    torch.testing.assert_close(encoder(images * 2 - 1), features, atol=1e-5, rtol=1e-4)
+
+
 def gradients(model):
     images, tokens = batch()
     output = model(images, tokens)

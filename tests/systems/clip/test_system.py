@@ -108,11 +108,48 @@ def test_sigmoid_loss_has_a_bias_that_is_learned_and_used(csv, capsys):
 
 def test_no_weight_decay_of_temperature_norms_and_biases(csv):
     system = System(parse(Config, [*FLAGS, *csv, "--batch_size", "9"], None))
-    decayed, others = system.optimizers["main"].param_groups
+    others, decayed = system.optimizers["main"].param_groups
     assert decayed["weight_decay"] == 0.1 and others["weight_decay"] == 0
     assert any(each is system.clip.logit_scale for each in others["params"])
     assert all(each.ndim > 1 for each in decayed["params"])
     assert {each.ndim for each in others["params"]} == {0, 1}
+
+
+def test_the_image_encoder_has_a_learning_rate_of_its_own(csv):
+    flags = [*csv, "--batch_size", "9", "--lr", "0.01", "--image_lr", "0.002"]
+    system = System(parse(Config, [*FLAGS, *flags], None))
+    rates = {
+        id(each): group["lr"]
+        for group in system.optimizers["main"].param_groups
+        for each in group["params"]
+    }
+    of_images = list(system.clip.image_encoder.parameters())
+    assert {rates[id(each)] for each in of_images} == {0.002}
+    assert sorted(rates.values()).count(0.002) == len(of_images)
+    assert len(rates) == len(list(system.clip.parameters()))
+    assert rates[id(system.clip.image_projection.weight)] == 0.01
+
+
+def test_extra_texts_are_searched_and_do_not_search(csv):
+    """All captions of the training as extra texts: the loss of each image over all of them."""
+    flags = [*csv, "--batch_size", "9", "--extra_texts", "1000"]
+    system = System(parse(Config, [*FLAGS, *flags], None))
+    batch = next(iter(system.batches()))
+    count = len(system.table.rows("train"))
+    assert len(batch["extra_texts"]) == len(set(batch["extra_group"].tolist())) == count
+    assert set(batch["group"].tolist()) <= set(batch["extra_group"].tolist())
+    losses = system.step(batch, lambda loss: loss.backward())
+    clip = system.clip.eval()
+    images = clip.encode_images(batch["images"])
+    own = clip.encode_texts(batch["texts"].flatten(0, 1))
+    extra = clip.encode_texts(batch["extra_texts"])
+    logits = clip.logit_scale.exp() * images @ torch.cat([own, extra]).T
+    right = batch["group"][:, None] == torch.cat([batch["group"], batch["extra_group"]])
+    by_image = -logits.log_softmax(1)[right].view(9, 2).mean()
+    by_text = torch.nn.functional.cross_entropy(logits[:, :9].T, torch.arange(9))
+    assert float(losses["image_to_text"].detach()) == pytest.approx(float(by_image.detach()))
+    assert float(losses["text_to_image"].detach()) == pytest.approx(float(by_text.detach()))
+    assert all(each.grad is not None for each in clip.parameters())
 
 
 def test_groups_of_known_contents():
@@ -123,6 +160,8 @@ def test_groups_of_known_contents():
     assert group_ids(make_table("t", images, texts, {})).tolist() == [0, 1, 2]
     known = make_table("t", images, texts, {}, contents=["x", "y", "x"])
     assert group_ids(known).tolist() == [0, 1, 0]
+    equal = make_table("t", images, [["a", "b"], ["a"], ["a", "b"]], {})
+    assert group_ids(equal).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(

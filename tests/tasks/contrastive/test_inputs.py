@@ -25,6 +25,18 @@ def test_middle_of_an_image_is_kept_in_its_proportions():
     assert values.shape == (1, 3, 32, 32) and values[0, 1, 5, 7] == np.float32(same[5, 7, 1]) / 255
 
 
+def test_a_framed_object_fills_the_image_wherever_it_was():
+    from triform.images.framing import frame_on_white
+
+    small = Image.new("RGB", (100, 80), "white")
+    small.paste((200, 0, 0), (60, 10, 80, 30))
+    framed = resize(small, 32, frame=True)
+    assert (framed[16, 16] == (200, 0, 0)).all() and (framed[0] == 255).all()
+    assert (framed == resize(frame_on_white(np.asarray(small)), 32)).all()
+    table = make_table("t", ArrayImages(np.asarray(small)[None], ["a"]), [["x"]], {})
+    assert (ResizedImages(table, 32, frame=True)([0])[0] == framed).all()
+
+
 def test_images_are_read_once_if_they_fit(monkeypatch):
     from triform.tasks.contrastive import images as module
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
@@ -15,6 +15,7 @@ from triform.engine.config import (
     LoggingConfig,
     SchedulerConfig,
     SystemConfig,
+    Texts,
     WandbConfig,
     at_most_cores,
 )
@@ -23,11 +24,6 @@ SMALL = "small"
 """Name of the encoder that is trained from scratch together with the decoder."""
 RESIZE = 256 / 224
 """Side of a resized image by the side of its crop."""
-
-
-def _as_tuple(value: object) -> object:
-    """A single text as a list of one."""
-    return (value,) if isinstance(value, str) else value
 
 
 class DataConfig(Group):
@@ -252,7 +248,7 @@ class _TrainedConfig(Settings):
 class CaptionConfig(_TrainedConfig):
     """Caption images."""
 
-    images: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
+    images: Texts = Field(
         min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
     )
     attention_maps: Path | None = Field(

@@ -23,8 +23,9 @@ from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
+from triform.images.erasing import random_erase
 from triform.images.framing import frame_on_white
-from triform.systems.captioner.augmentation import jitter, random_erase, swap_left_right
+from triform.systems.captioner.augmentation import jitter, swap_left_right
 from triform.systems.captioner.config import RESIZE, Config, DataConfig
 from triform.text.vocabulary import SPECIAL_TOKENS, UNKNOWN, Vocabulary, tokenize
 

@@ -24,6 +24,8 @@ from triform.systems.clip.verb_config import (
 
 TRANSFORMER = "transformer"
 """Name of the text encoder that is trained from scratch."""
+LITE = "tf_efficientnet_lite0"
+"""Name of the image encoder that was trained before."""
 
 
 class DataConfig(Group):
@@ -50,15 +52,25 @@ class DataConfig(Group):
         2000, ge=1, description="Samples among which the next one is drawn (shards)."
     )
     image_size: int = Field(224, ge=16, le=1024, description="Pixels along each side.")
+    frame: bool = Field(False, description="Crop white edges and centre the rest in a square.")
     jitter: float = Field(
         0.0,
         ge=0,
         le=1,
         description="Rotate, scale, translate and recolour training images by up to this share.",
     )
+    erase: float = Field(
+        0.0, ge=0, le=1, description="Probability of random erasing of training images."
+    )
     batch_size: int = Field(256, ge=2, description="Images per step, in each process.")
     captions_per_image: int = Field(
         1, ge=1, le=100, description="Captions per image and step; sampled anew each time."
+    )
+    extra_texts: int = Field(
+        0,
+        ge=0,
+        description="Captions of further contents that the images of a step are compared with "
+        "(not of shards).",
     )
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = the main one.")
 
@@ -66,8 +78,26 @@ class DataConfig(Group):
 class ModelConfig(Group):
     """Architecture of the encoders."""
 
-    image_encoder: Literal["conv", "resnet", "vit"] = Field(
-        "conv", description="Four convolutions, a ResNet of basic blocks, or a vision transformer."
+    image_encoder: Literal["conv", "resnet", "vit", "tf_efficientnet_lite0"] = Field(
+        "conv",
+        description="Four convolutions, a ResNet of basic blocks, a vision transformer, or "
+        "EfficientNet-Lite0 with weights that were trained before.",
+    )
+    image_weights: Literal["imagenet", "captioner"] = Field(
+        "imagenet",
+        description="First weights of EfficientNet-Lite0: of ImageNet (extra imagenet), or as the "
+        "captioner that ships tuned them on emoji and furniture.",
+    )
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Stages of EfficientNet-Lite0 that are not trained, from the first on.",
+    )
+    train_depthwise: bool = Field(
+        True,
+        description="Train the depthwise convolutions of EfficientNet-Lite0; without them a step "
+        "takes half the time.",
     )
     image_width: int = Field(
         64, ge=4, le=4096, description="Channels of the first stage; width of the transformer."
@@ -76,7 +106,7 @@ class ModelConfig(Group):
     image_heads: int = Field(4, ge=1, le=64, description="Attention heads (vit).")
     patch_size: int = Field(16, ge=2, le=64, description="Pixels along a side of a patch (vit).")
     image_dropout: float = Field(
-        0.0, ge=0, lt=1, description="Dropout of the image features (resnet, vit)."
+        0.0, ge=0, lt=1, description="Dropout of the image features (all but conv)."
     )
     text_encoder: str = Field(
         TRANSFORMER,
@@ -116,6 +146,9 @@ class ClipTrainingConfig(TrainingConfig):
 
     epochs: int = 30
     lr: float = 1e-3
+    image_lr: float = Field(
+        0.0, ge=0, description="Learning rate of the image encoder; 0 = the same."
+    )
     weight_decay: float = 0.1
     warmup_steps: int = 100
     grad_clip: float = 1.0

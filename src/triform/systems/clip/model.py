@@ -7,6 +7,7 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from triform.losses.contrastive import MAX_SCALE
-from triform.systems.clip.config import TRANSFORMER, ModelConfig
+from triform.pretrained.feature_maps import FeatureMaps, load_feature_maps
+from triform.systems.clip.config import LITE, TRANSFORMER, ModelConfig
 
 PAD_ID = 0
 FIRST_BIAS = -10.0
@@ -98,6 +100,40 @@ class ConvEncoder(nn.Module):
         return features
 
 
+class PretrainedEncoder(nn.Module):
+    """Features of a pretrained network of timm, the mean over positions.
+
+    Args:
+        maps: The network, a convolutional one with the parts of EfficientNet.
+        frozen_stages: Stages that are not trained; the first has the first convolution as well.
+        train_depthwise: Train the depthwise convolutions.
+        dropout: Of the features.
+    """
+
+    def __init__(
+        self, maps: FeatureMaps, frozen_stages: int, *, train_depthwise: bool, dropout: float
+    ):
+        super().__init__()
+        self.maps = maps
+        self.dropout = nn.Dropout(dropout)
+        network: Any = maps.model
+        frozen = [*network.blocks[:frozen_stages]]
+        frozen += [network.conv_stem, network.bn1] if frozen_stages else []
+        if not train_depthwise:
+            frozen += [
+                each
+                for each in network.modules()
+                if isinstance(each, nn.Conv2d) and each.groups > 1
+            ]
+        for module in frozen:
+            module.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] to (B, F)."""
+        features: Tensor = self.dropout(self.maps((images + 1) / 2).mean((2, 3)))
+        return features
+
+
 class CLIP(nn.Module):
     """Image and text encoders with projections, and the learned temperature.
 
@@ -107,6 +143,7 @@ class CLIP(nn.Module):
         text_inputs: Number of token ids, or width of the frozen encoder's embeddings.
         temperature: First temperature.
         has_bias: Whether logits have a bias, for the sigmoid loss.
+        pretrained: Load the weights of a pretrained encoder; False if the caller sets them.
 
     Attributes:
         logit_scale: ln(1 / temperature).
@@ -122,10 +159,13 @@ class CLIP(nn.Module):
         temperature: float,
         *,
         has_bias: bool,
+        pretrained: bool = False,
     ):
         super().__init__()
         self.chunk_size = 0
-        self.image_encoder, image_features = build_image_encoder(model, image_size)
+        self.image_encoder, image_features = build_image_encoder(
+            model, image_size, pretrained=pretrained
+        )
         self.text_encoder = build_text_encoder(model, text_inputs)
         self.image_projection = nn.Linear(image_features, model.embed_dim, bias=False)
         self.text_projection = nn.Linear(model.text_width, model.embed_dim, bias=False)
@@ -200,8 +240,14 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def build_image_encoder(model: ModelConfig, image_size: int) -> tuple[nn.Module, int]:
-    """Build an encoder of (B, 3, S, S) in [-1, 1] to features (B, F), and give F."""
+def build_image_encoder(
+    model: ModelConfig, image_size: int, *, pretrained: bool = False
+) -> tuple[nn.Module, int]:
+    """Build an encoder of (B, 3, S, S) in [-1, 1] to features (B, F), and give F.
+
+    Raises:
+        UserError: The weights of a pretrained one are not there.
+    """
     width, depth = model.image_width, model.image_depth
     if model.image_encoder == "conv":
         return ConvEncoder(width), 8 * width
@@ -217,6 +263,15 @@ def build_image_encoder(model: ModelConfig, image_size: int) -> tuple[nn.Module,
             zero_init_last=False,
         )
         return resnet, 8 * width
+    if model.image_encoder == LITE:
+        maps = load_feature_maps(LITE, pretrained=pretrained)
+        encoder = PretrainedEncoder(
+            maps,
+            model.frozen_stages,
+            train_depthwise=model.train_depthwise,
+            dropout=model.image_dropout,
+        )
+        return encoder, maps.out_channels
     transformer = VisionTransformer(
         image_size,
         model.patch_size,

@@ -16,6 +16,7 @@ from triform.base.logging import get_logger
 from triform.base.seeding import generator, hash_seed
 from triform.datasets.captioned.shards import Sample, Shards
 from triform.datasets.captioned.table import ArrayImages, CaptionTable, make_table
+from triform.images.erasing import random_erase
 from triform.images.read import HELD_SIDE, on_background, read_image
 from triform.systems.clip.config import DataConfig
 from triform.systems.clip.data import text_batch
@@ -115,6 +116,8 @@ class ShardLoader:
         images = to_tensor(np.stack(pixels))
         if self.data.jitter:
             images = jitter(images, self.data.jitter, random)
+        if self.data.erase:
+            images = random_erase(images, self.data.erase, random)
         return {
             "images": images,
             "group": torch.tensor([hash_seed(sample.name) for sample in samples]),
@@ -129,7 +132,7 @@ class ShardLoader:
                 self._has_warned = True
                 logger.warning("%s; such samples are left out, others may follow", error)
             return None
-        return resize(on_background(image), self.data.image_size)
+        return resize(on_background(image), self.data.image_size, frame=self.data.frame)
 
 
 def first_captions(pattern: str) -> list[str]:

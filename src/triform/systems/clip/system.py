@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ from triform.losses.image_text import (
 from triform.metrics.retrieval import retrieval_metrics
 from triform.systems.clip.analysis import analyze
 from triform.systems.clip.classification import classify
-from triform.systems.clip.config import Config
+from triform.systems.clip.config import LITE, Config
 from triform.systems.clip.data import PairBatches, load_table, make_text_inputs
 from triform.systems.clip.evaluation import evaluate
+from triform.systems.clip.initial_weights import CAPTIONER, load_captioner_encoder
 from triform.systems.clip.model import CLIP
 from triform.systems.clip.shard_loader import ShardLoader, first_captions, shard_table
 from triform.systems.clip.trained import Trained
@@ -87,7 +88,10 @@ class System(EngineSystem[Config]):
             self.text_inputs.size,
             training.first_temperature,
             has_bias=training.loss == "sigmoid",
+            pretrained=model.image_weights == "imagenet",
         )
+        if model.image_encoder == LITE and model.image_weights == CAPTIONER:
+            load_captioner_encoder(self.clip)
         self.clip.chunk_size = training.chunk_size
         self.networks = {"clip": self.clip}
         self.optimizers = {"main": self._optimizer()}
@@ -95,7 +99,7 @@ class System(EngineSystem[Config]):
     def _set_table(self, table: CaptionTable) -> None:
         """Batches of the splits of a table."""
         data = self.config.data
-        images = ResizedImages(table, data.image_size)
+        images = ResizedImages(table, data.image_size, frame=data.frame)
         inputs = (images, self.text_inputs, data)
         self.evaluated = {
             split: PairBatches(table, self._sample(rows), *inputs, training=False)
@@ -130,15 +134,20 @@ class System(EngineSystem[Config]):
     def _optimizer(self) -> torch.optim.Optimizer:
         """AdamW with CLIP's moments; no decay of the temperature, biases and norms."""
         training = self.config.training
-        parameters = list(self.clip.parameters())
-        groups = [
-            {
-                "params": [each for each in parameters if each.ndim > 1],
-                "weight_decay": training.weight_decay,
-            },
-            {"params": [each for each in parameters if each.ndim < 2], "weight_decay": 0.0},
+        of_images = {id(each) for each in self.clip.image_encoder.parameters()}
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        for each in self.clip.parameters():
+            rate = (training.image_lr if id(each) in of_images else 0.0) or training.lr
+            decay = training.weight_decay if each.ndim > 1 else 0.0
+            if each.requires_grad:
+                groups.setdefault((-rate, decay), []).append(each)
+        parameters = [
+            {"params": group, "lr": -rate, "weight_decay": decay}
+            for (rate, decay), group in sorted(groups.items())
         ]
-        return torch.optim.AdamW(groups, lr=training.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
+        return torch.optim.AdamW(
+            parameters, lr=training.lr, betas=(0.9, 0.98), eps=1e-6, fused=True
+        )
 
     def metadata(self) -> dict[str, Any]:
         """Merges of the word pieces, or the width of the frozen encoder's embeddings."""
@@ -147,25 +156,37 @@ class System(EngineSystem[Config]):
         return {"text_dim": self.text_inputs.size}
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        output = self.networks["clip"](batch["images"], batch["texts"].flatten(0, 1))
+        texts = batch["texts"].flatten(0, 1)
+        extra = batch.get("extra_texts", texts[:0])
+        output = self.networks["clip"](batch["images"], torch.cat([texts, extra]))
+        own, extra = output["texts"].split([len(texts), len(extra)])
         output["images"] = gather_with_gradient(output["images"])
-        output["texts"] = gather_with_gradient(output["texts"])
-        losses = self._losses(output, gather(batch["group"]), gather(batch["text_id"]))
+        output["texts"] = torch.cat([gather_with_gradient(own), gather_with_gradient(extra)])
+        names = ("group", "text_id", "extra_group", "extra_text_id")
+        losses = self._losses(
+            output, {name: gather(batch[name]) for name in names if name in batch}
+        )
         update(losses["loss"])
         self.clip.clamp_scale()
         return losses
 
-    def _losses(
-        self, output: dict[str, Tensor], group: Tensor, text_id: Tensor
-    ) -> dict[str, Tensor]:
+    def _losses(self, output: dict[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Loss of embeddings, and the share of images whose nearest text is a right one."""
+        group, text_id = batch["group"], batch["text_id"]
         text_image = torch.arange(len(group), device=group.device)
         text_image = text_image.repeat_interleave(text_id.shape[1])
         positives = positive_pairs(group, group[text_image], text_image, text_id.flatten())
+        num_texts = positives.shape[1]
+        if "extra_group" in batch:
+            is_right = group[:, None] == batch["extra_group"][None]
+            is_right |= (text_id[..., None] == batch["extra_text_id"]).any(1)
+            positives = torch.cat([positives, is_right], 1)
         bias = output.get("bias", 0.0)
         logits = image_text_logits(output["images"], output["texts"], output["scale"], bias)
-        is_sigmoid = self.config.training.loss == "sigmoid"
-        losses = (sigmoid_loss if is_sigmoid else softmax_loss)(logits, positives)
+        if self.config.training.loss == "sigmoid":
+            losses = sigmoid_loss(logits, positives)
+        else:
+            losses = softmax_loss(logits, positives, num_texts)
         with torch.no_grad():
             is_right = positives.gather(1, logits.argmax(1, keepdim=True))
             losses["accuracy"] = is_right.float().mean()
@@ -185,7 +206,7 @@ class System(EngineSystem[Config]):
                 for key, value in batches(indices, generator("evaluate", start)).items()
             }
             output = self.clip(batch["images"], batch["texts"].flatten(0, 1))
-            loss = self._losses(output, batch["group"], batch["text_id"])["loss"]
+            loss = self._losses(output, batch)["loss"]
             losses.append(float(loss) * len(indices))
             images.append(output["images"].cpu())
             texts.append(output["texts"].unflatten(0, batch["text_id"].shape)[:, 0].cpu())

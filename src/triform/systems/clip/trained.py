@@ -82,8 +82,8 @@ class Trained(TrainedModel[Config]):
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
         """Images of any size to (N, D) float32 of length 1, on the CPU."""
-        size = self.config.data.image_size
-        pixels = np.stack([resize(on_background(image), size) for image in images])
+        size, frame = self.config.data.image_size, self.config.data.frame
+        pixels = np.stack([resize(on_background(image), size, frame=frame) for image in images])
         return self.clip.encode_images(to_tensor(pixels).to(self.device)).cpu()
 
     @torch.inference_mode()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from triform.base.settings.config import Settings
-from triform.engine.config import DeviceName
+from triform.engine.config import DeviceName, Texts
 
 DEFAULT_MODEL = "ViT-B-32/openai"
 """Pretrained model of the verbs where nothing was trained here."""
@@ -16,14 +16,6 @@ TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
 
 INDEX_FILE = "photos.gallery"
 """Index of photos, where none is named."""
-
-
-def _as_tuple(value: object) -> object:
-    """A single text as a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class ModelChoice(Settings):

@@ -5,13 +5,13 @@ A file of settings may be that of a training: each verb takes from it what it us
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
-from triform.engine.config import DeviceName, SystemConfig
+from triform.engine.config import DeviceName, SystemConfig, Texts
 from triform.geometry.io.up_axis import UP_DESCRIPTION, Up
 from triform.pretrained.named_models import FLAGS, check_named
 
@@ -29,14 +29,6 @@ _LIBRARY: SharedKeys = {
     ("data", "download_path"): "download_path",
 }
 _ENCODER: SharedKeys = {("model", "image_encoder"): "image_encoder"}
-
-
-def _as_tuple(value: object) -> object:
-    """A single text is a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class VerbSettings(Settings):

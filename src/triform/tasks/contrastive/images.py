@@ -11,13 +11,22 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from triform.datasets.captioned.table import CaptionTable
+from triform.images.framing import frame_on_white
 
 CACHE_BYTES = 2**30
 """Resized images are kept in memory if all of them fit into this."""
 
 
-def resize(image: np.ndarray | Image.Image, size: int) -> np.ndarray:
-    """Scale an RGB image and crop its middle to (size, size, 3) uint8."""
+def resize(image: np.ndarray | Image.Image, size: int, *, frame: bool = False) -> np.ndarray:
+    """Scale an RGB image and crop its middle to (size, size, 3) uint8.
+
+    Args:
+        image: (H, W, 3) uint8 sRGB.
+        size: Rows and columns of the result.
+        frame: First crop white edges and pad to a square.
+    """
+    if frame:
+        image = frame_on_white(np.asarray(image))
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     if image.size == (size, size):
         return np.asarray(image)
@@ -32,8 +41,8 @@ def to_tensor(images: np.ndarray) -> Tensor:
 class ResizedImages:
     """Resized images of a table by row; kept in memory if all of them fit."""
 
-    def __init__(self, table: CaptionTable, size: int):
-        self.table, self.size = table, size
+    def __init__(self, table: CaptionTable, size: int, *, frame: bool = False):
+        self.table, self.size, self.frame = table, size, frame
         self._is_cached = np.zeros(len(table), bool)
         fits = len(table) * size * size * 3 <= CACHE_BYTES
         self._cache = np.zeros((len(table), size, size, 3), np.uint8) if fits else None
@@ -49,4 +58,4 @@ class ResizedImages:
         return np.asarray(self._cache[rows])
 
     def _read(self, row: int) -> np.ndarray:
-        return resize(self.table.images.image(int(row)), self.size)
+        return resize(self.table.images.image(int(row)), self.size, frame=self.frame)
