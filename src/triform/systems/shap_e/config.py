@@ -7,13 +7,20 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
-from triform.base.settings.config import Group
+from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
     LoggingConfig,
     NoEarlyStoppingConfig,
     SystemConfig,
     TrainingConfig,
+)
+from triform.systems.shap_e.verb_config import (
+    ConvertConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    ShowConfig,
 )
 
 DOCUMENTED_FOLDER = "output"
@@ -48,6 +55,10 @@ class DataConfig(Group):
     )
     prepared_size: int = Field(64, ge=8, le=4096, description="Pixels of each such image.")
     prepared_points: int = Field(4096, ge=64, description="Points of each such object.")
+    field_size: int = Field(
+        32, ge=4, le=256, description="Voxels along each side of the distance to decode (joint)."
+    )
+    mirror: bool = Field(True, description="Mirror half of the shapes in x (joint).")
 
 
 class ModelConfig(Group):
@@ -274,3 +285,13 @@ class Config(SystemConfig):
                 f"{self.model.num_heads}"
             )
         return self
+
+
+VERBS: dict[str, type[Settings]] = {
+    "train": Config,
+    "encode": EncodeConfig,
+    "generate": GenerateConfig,
+    "evaluate": EvaluateConfig,
+    "convert": ConvertConfig,
+    "config": ShowConfig,
+}
