@@ -25,6 +25,12 @@ import torch
 from torch import Tensor
 
 from triform.systems.shap_e.config import DiffusionConfig, ModelConfig, TransmitterConfig
+from triform.systems.shap_e.conversion.weight_names import (
+    prior_from_original,
+    prior_to_original,
+    transmitter_from_original,
+    transmitter_to_original,
+)
 from triform.systems.shap_e.loss import diffusion_loss
 from triform.systems.shap_e.model import Prior
 from triform.systems.shap_e.noise_schedule import NoiseSchedule
@@ -32,12 +38,6 @@ from triform.systems.shap_e.samplers import Denoiser, karras_sigmas, sample_heun
 from triform.systems.shap_e.transmitter.transmitter import Transmitter
 from triform.systems.shap_e.transmitter.views import Views
 from triform.systems.shap_e.transmitter.volume_rendering import render_rays
-from triform.systems.shap_e.weight_names import (
-    prior_from_original,
-    prior_to_original,
-    transmitter_from_original,
-    transmitter_to_original,
-)
 
 TOLERANCE = 1e-4
 CPU = torch.device("cpu")

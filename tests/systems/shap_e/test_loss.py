@@ -35,9 +35,7 @@ def test_squared_error_and_bound_by_hand():
         predicted = np.exp(share * np.log(high) + (1 - share) * np.log(low))
         shift = math.sqrt(before) * betas[step] / (1 - now) * (x0[row].numpy() - prediction[row])
         kl = 0.5 * (np.log(predicted / low) - 1 + low / predicted + shift**2 / predicted)
-        assert float(losses["vb"][row].detach()) == pytest.approx(
-            kl.mean() / math.log(2), rel=1e-3
-        )
+        assert float(losses["vb"][row].detach()) == pytest.approx(kl.mean() / math.log(2), rel=1e-3)
     torch.testing.assert_close(losses["loss"], losses["mse"] + losses["vb"])
 
 

@@ -33,9 +33,9 @@ def test_posterior_of_two_steps_by_hand():
     variance = beta * (1 - first) / (1 - first * second)
     assert schedule.posterior_log_variance[1] == pytest.approx(math.log(variance))
     x0, x1 = torch.tensor([[0.5]]), torch.tensor([[-1.0]])
-    mean = (
-        beta * math.sqrt(first) * 0.5 + (1 - first) * math.sqrt(second) * -1.0
-    ) / (1 - first * second)
+    mean = (beta * math.sqrt(first) * 0.5 + (1 - first) * math.sqrt(second) * -1.0) / (
+        1 - first * second
+    )
     got = schedule.posterior_mean(x0, x1, torch.tensor([1]))
     assert float(got) == pytest.approx(mean, rel=1e-6)
 

@@ -13,6 +13,12 @@ import pytest
 import torch
 
 from triform.systems.shap_e.config import DiffusionConfig, ModelConfig
+from triform.systems.shap_e.conversion.weight_names import (
+    prior_from_original,
+    prior_to_original,
+    transmitter_from_original,
+    transmitter_to_original,
+)
 from triform.systems.shap_e.loss import diffusion_loss
 from triform.systems.shap_e.model import Prior
 from triform.systems.shap_e.noise_schedule import NoiseSchedule
@@ -20,12 +26,6 @@ from triform.systems.shap_e.samplers import Denoiser, karras_sigmas, sample_heun
 from triform.systems.shap_e.transmitter.transmitter import Transmitter
 from triform.systems.shap_e.transmitter.views import Views
 from triform.systems.shap_e.transmitter.volume_rendering import render_rays
-from triform.systems.shap_e.weight_names import (
-    prior_from_original,
-    prior_to_original,
-    transmitter_from_original,
-    transmitter_to_original,
-)
 
 ROOT = Path(__file__).parents[3]
 TOLERANCE = 1e-4

@@ -23,7 +23,7 @@ from triform.systems.shap_e.data import (
 )
 from triform.systems.shap_e.encoder_inputs import field_positions
 from triform.systems.shap_e.loss import diffusion_loss
-from triform.systems.shap_e.sample_images import draw_latents, draw_shapes
+from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
 from triform.systems.shap_e.trained import Trained
 from triform.systems.shap_e.transmitter.transmitter import Transmitter, saturation
 from triform.systems.shap_e.verb_config import EvaluateConfig

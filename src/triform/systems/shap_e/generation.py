@@ -26,9 +26,9 @@ from triform.systems.shap_e.conditions import (
     load_patch_encoder,
     text_conditions,
 )
-from triform.systems.shap_e.mesh import ColoredMesh, decode_mesh, render_latent
-from triform.systems.shap_e.mesh_files import SUFFIXES, save_colored_mesh
-from triform.systems.shap_e.sample_images import draw_mesh
+from triform.systems.shap_e.output.mesh import ColoredMesh, decode_mesh, render_latent
+from triform.systems.shap_e.output.mesh_files import SUFFIXES, save_colored_mesh
+from triform.systems.shap_e.output.sample_images import draw_mesh
 from triform.systems.shap_e.trained import Trained
 from triform.systems.shap_e.verb_config import GenerateConfig, SamplingConfig
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ def sample_heun(
         sigmas: Noise levels (steps + 1,), falling to 0.
     """
     sigmas = sigmas.to(x.device)
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in pairwise(sigmas):
         slope = (x - denoiser(x, sigma)) / sigma
         difference = following - sigma
         if following == 0:

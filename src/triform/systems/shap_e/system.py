@@ -20,7 +20,7 @@ from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.metrics.voxel import voxel_iou
 from triform.systems.shap_e.config import Config
-from triform.systems.shap_e.conversion import convert
+from triform.systems.shap_e.conversion.convert import convert
 from triform.systems.shap_e.data import (
     Batches,
     Conditions,
@@ -35,7 +35,7 @@ from triform.systems.shap_e.generation import generate
 from triform.systems.shap_e.loss import color_loss, diffusion_loss, field_loss
 from triform.systems.shap_e.memory import estimate_memory
 from triform.systems.shap_e.noise_schedule import NoiseSchedule
-from triform.systems.shap_e.sample_images import draw_latents, draw_shapes
+from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
 from triform.systems.shap_e.samplers import karras_sigmas
 from triform.systems.shap_e.show_config import config
 from triform.systems.shap_e.trained import (

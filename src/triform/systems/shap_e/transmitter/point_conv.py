@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -61,8 +62,7 @@ class PointConv(nn.Module):
         widths = [config.encoder_width + 3, *(config.point_conv_hidden or (config.encoder_width,))]
         patch, stride = config.point_conv_patch, config.point_conv_stride
         self.mlp_convs = nn.ModuleList(
-            nn.Conv2d(a, b, (patch, 1), (stride, 1), (patch // 2, 0))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(a, b, (patch, 1), (stride, 1), (patch // 2, 0)) for a, b in pairwise(widths)
         )
 
     def forward(

@@ -9,15 +9,17 @@ import yaml
 from diffusers import PriorTransformer
 
 from triform.base.errors import UserError
-from triform.systems.shap_e import conversion
 from triform.systems.shap_e.config import ModelConfig, TransmitterConfig
-from triform.systems.shap_e.conversion import convert
+from triform.systems.shap_e.conversion.convert import OFFICIAL, convert
+from triform.systems.shap_e.conversion.original_config import transmitter_config
+from triform.systems.shap_e.conversion.weight_names import (
+    prior_to_original,
+    transmitter_to_original,
+)
 from triform.systems.shap_e.model import Prior
-from triform.systems.shap_e.original_config import transmitter_config
 from triform.systems.shap_e.trained import Trained, load_transmitter
 from triform.systems.shap_e.transmitter.transmitter import Transmitter
 from triform.systems.shap_e.verb_config import ConvertConfig
-from triform.systems.shap_e.weight_names import prior_to_original, transmitter_to_original
 
 SMALL = TransmitterConfig(
     encoder_width=16,
@@ -89,7 +91,9 @@ def test_prior_to_diffusers_to_ours_and_back(tmp_path, kind):
     trained = Trained.from_checkpoint(tmp_path / "prior.safetensors", "cpu")
     assert trained.config.model.model_type == kind
     x, t, cond = torch.randn(1, 16, 8), torch.tensor([3]), torch.randn(1, 2, 12)
-    expected = network(x, t, cond * (1 if kind == "image300M" else 12**0.5)).predicted_image_embedding
+    expected = network(
+        x, t, cond * (1 if kind == "image300M" else 12**0.5)
+    ).predicted_image_embedding
     torch.testing.assert_close(trained.prior(x, t, cond), expected)
 
 
@@ -97,7 +101,9 @@ def test_transmitter_and_decoder_there_and_back(tmp_path):
     torch.manual_seed(0)
     transmitter = Transmitter(SMALL)
     rest = {"renderer.void.background": torch.ones(3)}
-    rest |= {f"renderer.nerstf.mlp.{n}.weight": torch.randn(4, 93 if n == 0 else 4) for n in range(4)}
+    rest |= {
+        f"renderer.nerstf.mlp.{n}.weight": torch.randn(4, 93 if n == 0 else 4) for n in range(4)
+    }
     tensors = transmitter_to_original(transmitter.state_dict(), rest)
     torch.save(tensors, tmp_path / "mine.pt")
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(YAML))
@@ -142,10 +148,10 @@ def test_settings_of_the_original(tmp_path):
 def test_official_names_need_official_checksums(tmp_path, monkeypatch):
     source = tmp_path / "text_cond.pt"
     torch.save(original_prior("text300M"), source)
-    with pytest.raises(UserError, match="sha256 is not that of the published text_cond.pt"):
+    with pytest.raises(UserError, match="sha256 is not that of the published text_cond"):
         run(source, tmp_path / "prior.safetensors", heads=2)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    monkeypatch.setitem(conversion.OFFICIAL, "text_cond.pt", digest)
+    monkeypatch.setitem(OFFICIAL, "text_cond.pt", digest)
     run(source, tmp_path / "prior.safetensors", heads=2)
 
 

@@ -1,15 +1,14 @@
 """Names of tensors in the files of Shap-E, of diffusers and here; each way loses nothing.
 
-| here | Shap-E (`text_cond.pt`, `image_cond.pt`) | diffusers (`prior`) |
-|---|---|---|
-| network `prior`, `transformer.NAME` | `wrapped.NAME`, queries, keys and values of a head together | `NAME` |
+The prior: `transformer.NAME` here is `NAME` of diffusers; Shap-E keeps queries, keys and values of
+a head together (`wrapped.backbone.resblocks.0.attn.c_qkv`).
 
-| here | Shap-E (`transmitter.pt`) | Shap-E (`vector_decoder.pt`) |
-|---|---|---|
-| network `transmitter`, `encoder.NAME` | `encoder.NAME` | |
-| `decoder.params_proj.0.NAME` | `encoder.params_proj.projections.nerstf__mlp__0__weight.NAME` | without `encoder.` |
-| `decoder.biases.0` | `renderer.nerstf.mlp.0.bias` | the same |
-| `decoder.layers.0.NAME` | `renderer.nerstf.mlp.4.NAME` | the same |
+| encoder and decoder here | `transmitter.pt` (`vector_decoder.pt` lacks the first `encoder.`) |
+|---|---|
+| `encoder.NAME` | `encoder.NAME` |
+| `decoder.params_proj.0.NAME` | `encoder.params_proj.projections.nerstf__mlp__0__weight.NAME` |
+| `decoder.biases.0` | `renderer.nerstf.mlp.0.bias` |
+| `decoder.layers.0.NAME` | `renderer.nerstf.mlp.4.NAME` |
 
 What has no counterpart (initial values of generated weights, the background) is kept apart.
 """

@@ -11,7 +11,7 @@ from torch import Tensor
 from triform.geometry.mesh import Mesh
 from triform.geometry.render.views import BACKGROUND, render
 from triform.images.contact_sheet import save_contact_sheet
-from triform.systems.shap_e.mesh import decode_mesh
+from triform.systems.shap_e.output.mesh import decode_mesh
 from triform.systems.shap_e.transmitter.decoder import Decoder
 
 SIZE = 128

@@ -8,8 +8,8 @@ from triform.base.errors import UsageError
 from triform.geometry.colors import linear_from_srgb
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
-from triform.systems.shap_e.mesh import with_vertex_colors
-from triform.systems.shap_e.mesh_files import save_colored_mesh
+from triform.systems.shap_e.output.mesh import with_vertex_colors
+from triform.systems.shap_e.output.mesh_files import save_colored_mesh
 
 MESH = Mesh(
     np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float),

@@ -22,10 +22,11 @@ from triform.base.tensor_files import check_header, read_torch_file
 from triform.engine.checkpoints.checkpoint import FORMAT, export_weights, load_weights
 from triform.engine.checkpoints.trained import read_settings
 from triform.systems.shap_e.config import Config, ModelConfig, TransmitterConfig
-from triform.systems.shap_e.original_config import transmitter_config, transmitter_from_shapes
-from triform.systems.shap_e.trained import PRIOR, SYSTEM, TRANSMITTER, metadata_of
-from triform.systems.shap_e.verb_config import ConvertConfig
-from triform.systems.shap_e.weight_names import (
+from triform.systems.shap_e.conversion.original_config import (
+    transmitter_config,
+    transmitter_from_shapes,
+)
+from triform.systems.shap_e.conversion.weight_names import (
     Tensors,
     is_original_prior,
     prior_from_original,
@@ -33,6 +34,8 @@ from triform.systems.shap_e.weight_names import (
     transmitter_from_original,
     transmitter_to_original,
 )
+from triform.systems.shap_e.trained import PRIOR, SYSTEM, TRANSMITTER, metadata_of
+from triform.systems.shap_e.verb_config import ConvertConfig
 
 OFFICIAL = {
     "transmitter.pt": "af02a0b85a8abdfb3919584b63c540ba175f6ad4790f574a7fef4617e5acdc3b",
