@@ -62,7 +62,7 @@ def test_the_original_diffusion_file_is_read(tmp_path):
         ("transmitter: {encoder_width: 30, encoder_heads: 4}", "encoder_width"),
         ("transmitter: {view_size: 30}", "view_size"),
         ("transmitter: {direction_layer: 7}", "direction_layer"),
-        ("model: {prior_width: 100}", "prior_width"),
+        ("model: {prior_width: 200}", "prior_width"),
     ],
 )
 def test_wrong_settings_are_one_line(tmp_path, text, named):

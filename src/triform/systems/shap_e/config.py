@@ -51,7 +51,7 @@ class DataConfig(Group):
         4, ge=1, le=1000, description="Images of each object that are conditions (image300M)."
     )
     prepared_views: int = Field(
-        8, ge=1, le=1000, description="Images of each object of a data set that is prepared."
+        8, ge=0, le=1000, description="Images of each object of a data set that is prepared."
     )
     prepared_size: int = Field(64, ge=8, le=4096, description="Pixels of each such image.")
     prepared_points: int = Field(4096, ge=64, description="Points of each such object.")

@@ -1,5 +1,7 @@
 """Coloured meshes read back by our own readers and by trimesh."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
@@ -37,10 +39,17 @@ def test_colors_come_back_as_srgb(tmp_path, suffix):
 def test_colors_in_glb_are_linear(tmp_path):
     path = tmp_path / "shape.glb"
     save_colored_mesh(MESH, COLORS, path)
+    data = path.read_bytes()
+    length = int.from_bytes(data[12:16], "little")
+    tree, body = json.loads(data[20 : 20 + length]), data[28 + length :]
+    view = tree["bufferViews"][tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]
+    start = view["byteOffset"]
+    stored = np.frombuffer(body[start : start + view["byteLength"]], "<u2").reshape(-1, 4) / 65535
+    np.testing.assert_allclose(stored[:, :3], linear_from_srgb(COLORS / 255), atol=1e-5)
+    assert (stored[:, 3] == 1).all()
     (mesh,) = trimesh.load(path).geometry.values()
     np.testing.assert_array_equal(mesh.faces, MESH.faces)
-    stored = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255
-    np.testing.assert_allclose(stored, linear_from_srgb(COLORS / 255), atol=1 / 255)
+    np.testing.assert_allclose(mesh.vertices, MESH.vertices)
 
 
 def test_other_suffixes_are_refused(tmp_path):
