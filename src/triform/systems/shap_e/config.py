@@ -269,12 +269,12 @@ class Config(SystemConfig):
     @classmethod
     def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Also read Shap-E's own `diffusion_config.yaml`, whose keys have no group."""
-        own = {key: values.pop(key) for key in DIFFUSION_KEYS if key in values}
-        arguments = own.pop("schedule_args", None)
-        own |= arguments if isinstance(arguments, Mapping) else {}
-        if own:
+        ungrouped = {key: values.pop(key) for key in DIFFUSION_KEYS if key in values}
+        arguments = ungrouped.pop("schedule_args", None)
+        ungrouped |= arguments if isinstance(arguments, Mapping) else {}
+        if ungrouped:
             group = values.get("diffusion")
-            values["diffusion"] = {**own, **(group if isinstance(group, Mapping) else {})}
+            values["diffusion"] = {**ungrouped, **(group if isinstance(group, Mapping) else {})}
         return values, []
 
     @model_validator(mode="after")

@@ -140,7 +140,7 @@ def load_dataset(config: Config) -> ShapEDataset:
     needs_captions = config.model.model_type == "text300M"
     folder = latents_folder(library, data)
     reasons: dict[str, list[str]] = {}
-    kept, latents = [], []
+    usable, latents = [], []
     for entry in entries:
         path = None if joint else latent_path(folder, entry.object_id)
         reason = ""
@@ -155,21 +155,21 @@ def load_dataset(config: Config) -> ShapEDataset:
         if reason:
             reasons.setdefault(reason, []).append(entry.object_id)
             continue
-        kept.append(entry)
+        usable.append(entry)
         latents += [path] if path is not None else []
     for reason, ids in reasons.items():
         logger.warning("%d of %d objects left out: %s", len(ids), len(entries), reason)
-    if not kept:
+    if not usable:
         reason = next(iter(reasons), "it has no objects")
         raise UserError(f"--data_dir {data.data_dir}: no object can be used: {reason}")
-    splits = tuple(entry.split or split_by_id(entry.object_id) for entry in kept)
+    splits = tuple(entry.split or split_by_id(entry.object_id) for entry in usable)
     return ShapEDataset(
         library,
-        tuple(kept),
+        tuple(usable),
         splits,
         tuple(latents),
-        _pack_points(library, kept) if joint else None,
-        _pack_fields(library, kept, data.field_size) if joint else None,
+        _pack_points(library, usable) if joint else None,
+        _pack_fields(library, usable, data.field_size) if joint else None,
     )
 
 

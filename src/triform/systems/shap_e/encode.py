@@ -106,12 +106,12 @@ def encode_batch(
     for entry in entries:
         try:
             rows = read_points(library, entry)
-            seen = needed_views(library, entry, config)
+            object_views = needed_views(library, entry, config)
         except UserError as error:
             failed[entry.object_id] = str(error)
             continue
         points.append(torch.from_numpy(select_rows(rows, count_of(config, len(rows)), None)))
-        views += [seen] if seen is not None else []
+        views += [object_views] if object_views is not None else []
         readable.append(entry)
     if not readable:
         return []

@@ -96,8 +96,8 @@ def true_latents(trained: Trained, batches: Batches, rows: list[int]) -> Tensor:
     with torch.no_grad():
         for index in rows:
             points = batches.encoder_points([index]).to(trained.device)
-            own = generator("encode", batches.dataset.entries[index].object_id)
-            parts.append(trained.transmitter.encode(points, None, [own]))
+            random = generator("encode", batches.dataset.entries[index].object_id)
+            parts.append(trained.transmitter.encode(points, None, [random]))
     return torch.cat(parts)
 
 

@@ -293,9 +293,9 @@ def load_initial(prior: torch.nn.Module, name: str) -> None:
     """
     path = Trained.find(name)
     tensors = load_weights(path).networks.get(PRIOR, {})
-    own = prior.state_dict()
-    renamed = {_with_lora(key, own): tensor for key, tensor in tensors.items()}
-    added = [key for key in own if ".lora_" in key]
+    current = prior.state_dict()
+    renamed = {_with_lora(key, current): tensor for key, tensor in tensors.items()}
+    added = [key for key in current if ".lora_" in key]
     try:
         compare_tensors(PRIOR, prior, renamed, [f"{PRIOR}.{key}" for key in added])
     except ValueError as error:
@@ -303,11 +303,11 @@ def load_initial(prior: torch.nn.Module, name: str) -> None:
     prior.load_state_dict(renamed, strict=False)
 
 
-def _with_lora(key: str, own: dict[str, Tensor]) -> str:
+def _with_lora(key: str, names: dict[str, Tensor]) -> str:
     """The name of a tensor in a network with LoRA, whose layers are wrapped."""
     stem, _, leaf = key.rpartition(".")
     wrapped = f"{stem}.base_layer.{leaf}"
-    return wrapped if wrapped in own else key
+    return wrapped if wrapped in names else key
 
 
 def _chunks(rows: Sequence[int], size: int) -> list[list[int]]:

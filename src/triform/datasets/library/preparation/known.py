@@ -34,8 +34,8 @@ def open_or_prepare(name: str, settings: PrepareSettings) -> Library:
 
 def prepared_folder(names: list[str], settings: PrepareSettings) -> Path:
     """Folder of the library of known data sets, prepared if it is not complete."""
-    made_of = settings.model_dump_json(exclude={"meshes", "library", "download_path", "workers"})
-    digest = hashlib.sha256(f"{names} {made_of}".encode()).hexdigest()[:12]
+    recipe = settings.model_dump_json(exclude={"meshes", "library", "download_path", "workers"})
+    digest = hashlib.sha256(f"{names} {recipe}".encode()).hexdigest()[:12]
     label = "".join(letter if letter.isalnum() else "-" for letter in "-".join(names))[:60]
     folder = cache_dir() / "libraries" / f"{label}-{digest}"
     done = folder / ".complete"
