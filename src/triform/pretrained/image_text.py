@@ -176,13 +176,13 @@ class TransformersModel:
     def encode_patches(self, images: Sequence[Image.Image]) -> Tensor:
         """As in `OpenCLIPModel`."""
         vision = getattr(self._text.model, "vision_model", None)
-        if vision is None:
-            raise UserError(f"model {self.name!r}: its image tower has no patches")
+        if not hasattr(getattr(vision, "embeddings", None), "class_embedding"):
+            raise UserError(f"model {self.name!r}: its image tower is not that of a CLIP")
         rows = []
         for start in range(0, len(images), BATCH_SIZE):
             batch = [on_background(image) for image in images[start : start + BATCH_SIZE]]
             pixels = self._processor(images=batch, return_tensors="pt").to(self._text.device)
-            hidden = vision(**pixels).last_hidden_state  # transformers norms the class token alone
+            hidden = vision(**pixels).last_hidden_state  # only the class token is normed
             rows.append(hidden[:, 1:].float().cpu())
         return torch.cat(rows)
 
