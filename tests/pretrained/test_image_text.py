@@ -65,6 +65,23 @@ def test_open_clip_folder(tmp_path, sigmoid):
     assert model.bias == (-7.0 if sigmoid else None)
 
 
+def test_patches_of_open_clip_are_those_before_the_last_norm(tmp_path):
+    open_clip, original, preprocessing = open_clip_folder(tmp_path)
+    model = load_image_text_model(str(tmp_path))
+    transform = open_clip.image_transform(
+        SIDE, is_train=False, mean=preprocessing["mean"], std=preprocessing["std"]
+    )
+    visual = original.visual
+    with torch.inference_mode():
+        x = visual.conv1(torch.stack([transform(each) for each in images()]))
+        x = x.flatten(2).transpose(1, 2)
+        x = torch.cat([visual.class_embedding.expand(2, 1, -1), x], 1)
+        x = visual.transformer(visual.ln_pre(x + visual.positional_embedding))
+    patches = model.encode_patches(images())
+    assert patches.shape == (2, 4, 16)
+    torch.testing.assert_close(patches, x[:, 1:], atol=1e-5, rtol=0)
+
+
 def tokenizer(folder, size, names=("input_ids",)):
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -136,6 +153,17 @@ def test_transformers_folder(tmp_path, kind):
     assert_equal(model, *expected)
     scale, bias = (original.logit_scale.exp().item(), None) if kind == "clip" else (math.e**2, -7)
     assert model.bias == bias and model.scale == pytest.approx(scale)
+    if kind == "siglip":
+        with pytest.raises(UserError, match="not that of a CLIP"):
+            model.encode_patches(images())
+        return
+    vision = original.vision_model
+    with torch.inference_mode():
+        x = vision.pre_layrnorm(vision.embeddings(pixels["pixel_values"]))
+        for layer in vision.encoder.layers:
+            output = layer(x, attention_mask=None)
+            x = output if isinstance(output, torch.Tensor) else output[0]
+    torch.testing.assert_close(model.encode_patches(images()), x[:, 1:], atol=1e-5, rtol=0)
 
 
 def test_probabilities_are_a_softmax_or_sigmoids(tmp_path):

@@ -55,6 +55,10 @@ class ImageTextModel(Protocol):
         """N texts to (N, D) float32 of length 1, on the CPU."""
         ...
 
+    def encode_patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """N images of any size to their patches (N, P, C) float32, on the CPU."""
+        ...
+
 
 class OpenCLIPModel:
     """A model of open_clip; attributes as in `ImageTextModel`."""
@@ -85,6 +89,29 @@ class OpenCLIPModel:
             pixels = torch.stack([self._transform(on_background(image)) for image in batch])
             rows.append(self._model.encode_image(pixels.to(self._device)).float().cpu())
         return F.normalize(torch.cat(rows), dim=-1)
+
+    @torch.inference_mode()
+    def encode_patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """N images to their patches (N, P, C) by a vision transformer, before its last norm.
+
+        Raises:
+            UserError: The image tower is no vision transformer.
+        """
+        transformer = getattr(self._model.visual, "transformer", None)
+        if transformer is None:
+            raise UserError(f"model {self.name!r}: its image tower has no patches")
+        outputs: list[Tensor] = []
+        hook = transformer.register_forward_hook(lambda *values: outputs.append(values[2]))
+        rows = []
+        try:
+            for start in range(0, len(images), BATCH_SIZE):
+                batch = [on_background(image) for image in images[start : start + BATCH_SIZE]]
+                pixels = torch.stack([self._transform(image) for image in batch])
+                self._model.visual(pixels.to(self._device))
+                rows.append(outputs.pop()[:, 1:].float().cpu())  # without the class token
+        finally:
+            hook.remove()
+        return torch.cat(rows)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -144,6 +171,20 @@ class TransformersModel:
             features = output if isinstance(output, Tensor) else output.pooler_output
             rows.append(features.float().cpu())
         return F.normalize(torch.cat(rows), dim=-1)
+
+    @torch.inference_mode()
+    def encode_patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """As in `OpenCLIPModel`."""
+        vision = getattr(self._text.model, "vision_model", None)
+        if not hasattr(getattr(vision, "embeddings", None), "class_embedding"):
+            raise UserError(f"model {self.name!r}: its image tower is not that of a CLIP")
+        rows = []
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = [on_background(image) for image in images[start : start + BATCH_SIZE]]
+            pixels = self._processor(images=batch, return_tensors="pt").to(self._text.device)
+            hidden = vision(**pixels).last_hidden_state  # only the class token is normed
+            rows.append(hidden[:, 1:].float().cpu())
+        return torch.cat(rows)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """As in `ImageTextModel`."""

@@ -1,0 +1,1 @@
+"""Weights between Shap-E's own files, diffusers' and ours."""

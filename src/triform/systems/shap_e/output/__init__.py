@@ -1,0 +1,1 @@
+"""Meshes and images of decoded latents, and their files."""

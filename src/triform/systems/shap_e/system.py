@@ -1,0 +1,314 @@
+"""Wires data, conditions, prior and (joint) encoder and decoder; one function per verb."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triform.base.errors import UserError
+from triform.base.logging import NOTICE, get_logger
+from triform.base.seeding import generator, hash_seed
+from triform.engine.checkpoints.building import compare_tensors
+from triform.engine.checkpoints.checkpoint import load_weights
+from triform.engine.epoch_loader import EpochLoader
+from triform.engine.optimizers import adamw
+from triform.engine.protocol import System as EngineSystem
+from triform.engine.update import Update
+from triform.metrics.voxel import voxel_iou
+from triform.systems.shap_e.config import Config
+from triform.systems.shap_e.conversion.convert import convert
+from triform.systems.shap_e.data import (
+    Batches,
+    Conditions,
+    ShapEDataset,
+    load_conditions,
+    load_dataset,
+)
+from triform.systems.shap_e.encode import encode
+from triform.systems.shap_e.encoder_inputs import field_positions
+from triform.systems.shap_e.evaluation import evaluate
+from triform.systems.shap_e.generation import generate
+from triform.systems.shap_e.loss import color_loss, diffusion_loss, field_loss
+from triform.systems.shap_e.memory import estimate_memory
+from triform.systems.shap_e.noise_schedule import NoiseSchedule
+from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
+from triform.systems.shap_e.samplers import karras_sigmas
+from triform.systems.shap_e.show_config import config
+from triform.systems.shap_e.trained import (
+    DEFAULT_GUIDANCE,
+    PRIOR,
+    TRANSMITTER,
+    Trained,
+    build_prior,
+    metadata_of,
+    sample_latents,
+)
+from triform.systems.shap_e.transmitter.transmitter import Transmitter, saturation
+
+__all__ = ["System", "Trained", "config", "convert", "encode", "evaluate", "generate"]
+
+logger = get_logger(__name__)
+
+EVALUATED_OBJECTS = 64
+EVALUATION_BATCH_SIZE = 8
+SAMPLES, SAMPLE_STEPS, SAMPLE_GUIDANCE = 4, 12, 3.0
+
+
+class System(EngineSystem[Config]):
+    """Latent diffusion of Shap-E, with encoder and decoder where they are trained as well."""
+
+    name = "shap_e"
+    loader: EpochLoader
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: ShapEDataset | None = None,
+        conditions: Conditions | None = None,
+    ):
+        super().__init__(config)
+        self.dataset = load_dataset(config) if dataset is None else dataset
+        self.conditions = (
+            load_conditions(config, self.dataset) if conditions is None else conditions
+        )
+        self.splits = {
+            split: Batches(self.dataset, self.conditions, self.dataset.rows(split), config)
+            for split in ("train", "val", "test")
+        }
+        train, training = self.splits["train"], config.training
+        self.loader = EpochLoader(
+            len(train),
+            train,
+            batch_size=config.data.batch_size,
+            seed=config.seed,
+            num_workers=config.data.num_workers,
+            drop_last=len(train) >= config.data.batch_size,
+        )
+        self.schedule = NoiseSchedule(config.diffusion)
+        self.prior = build_prior(config, self.conditions.shape[1])
+        if config.model.init and not training.resume_from:
+            load_initial(self.prior, config.model.init)
+        if training.gradient_checkpointing:
+            self.prior.enable_gradient_checkpointing()
+        self.networks = {PRIOR: self.prior}
+        self.optimizers = {
+            PRIOR: adamw([p for p in self.prior.parameters() if p.requires_grad], training)
+        }
+        self.encoded: Tensor | None = None
+        if config.transmitter.joint:
+            self.monitor = "val/joint_error"
+            self.transmitter = Transmitter(config.transmitter)
+            self.networks[TRANSMITTER] = self.transmitter
+            self.optimizers[TRANSMITTER] = adamw(
+                self.transmitter.parameters(), training, training.transmitter_lr
+            )
+        memory = estimate_memory(config, self.networks.values(), self.conditions.shape[0])
+        logger.log(NOTICE, "%s", memory.describe())
+
+    def metadata(self) -> dict[str, Any]:
+        return metadata_of(self.conditions.shape)
+
+    @property
+    def trains_transmitter(self) -> bool:
+        """Whether this epoch trains encoder and decoder."""
+        limit = self.config.training.transmitter_epochs
+        return self.config.transmitter.joint and (not limit or self.loader.epoch < limit)
+
+    def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
+        losses: dict[str, float | Tensor] = {}
+        if self.trains_transmitter:
+            latents, losses = self._transmitter_step(batch, update)
+        elif self.config.transmitter.joint:
+            latents = self._encode_all()[batch["object"].cpu()].to(batch["object"].device)
+        else:
+            latents = batch["latents"]
+        cond = batch["cond"]
+        dropped = torch.rand(len(cond), device=cond.device) < self.config.diffusion.cond_drop_prob
+        cond = cond.masked_fill(dropped[:, None, None], 0)
+        t = torch.randint(0, len(self.schedule), (len(cond),), device=cond.device)
+        noise = torch.randn_like(latents)
+        prior_losses = self._prior_step(latents, cond, t, noise, update)
+        total = prior_losses["loss"] + losses.pop("transmitter_total", 0.0)
+        return {**prior_losses, **losses, "loss": total, "saturated": saturation(latents)}
+
+    def _transmitter_step(
+        self, batch: dict[str, Tensor], update: Update
+    ) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Update encoder and decoder; returns detached latents and losses."""
+        training, scale = self.config.training, self.config.transmitter.latent_noise
+        seeds = torch.randint(0, 2**62, (len(batch["points"]),)).tolist()
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        positions = torch.cat([batch["positions"], batch["surface"]], 1)
+        latents, field, colors = self.networks[TRANSMITTER](
+            batch["points"], generators, positions, scale
+        )
+        count = batch["positions"].shape[1]
+        losses = field_loss(field[:, :count].float(), batch["field"])
+        losses["color"] = color_loss(colors[:, count:].float(), batch["colors"])
+        total = losses["distance"] + losses["sign"] + training.color_weight * losses["color"]
+        update(total, TRANSMITTER)
+        detached = {name: value.detach() for name, value in losses.items()}
+        return latents.detach(), {**detached, "transmitter_total": total.detach()}
+
+    def _prior_step(
+        self, latents: Tensor, cond: Tensor, t: Tensor, noise: Tensor, update: Update
+    ) -> dict[str, Tensor]:
+        """Update the prior, by the gradient of the whole batch at once or of its parts in turn."""
+        size, count = self.config.training.micro_batch_size, len(latents)
+        if not size or size >= count:
+            losses = self._prior_losses(self.networks[PRIOR], latents, cond, t, noise)
+            means = {name: value.mean() for name, value in losses.items()}
+            update(means["loss"], PRIOR)
+            return {name: value.detach() for name, value in means.items()}
+        # Without the engine's wrapper: gradients are averaged over processes when they are applied.
+        parameters = self.optimizers[PRIOR].param_groups[0]["params"]
+        gradients = [torch.zeros_like(parameter) for parameter in parameters]
+        totals: dict[str, Tensor] = {}
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            losses = self._prior_losses(self.prior, latents[part], cond[part], t[part], noise[part])
+            sums = {name: value.sum() / count for name, value in losses.items()}
+            for total, gradient in zip(
+                gradients, torch.autograd.grad(sums["loss"], parameters), strict=True
+            ):
+                total += gradient
+            for name, value in sums.items():
+                totals[name] = totals.get(name, torch.zeros(())) + value.detach()
+        update.apply_gradients(gradients, PRIOR)
+        return totals
+
+    def _prior_losses(
+        self, network: Any, latents: Tensor, cond: Tensor, t: Tensor, noise: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses (B,) of latents."""
+        x_t = self.schedule.add_noise(latents, t, noise)
+        return diffusion_loss(self.schedule, network(x_t, t, cond), latents, x_t, t, noise)
+
+    def _encode_all(self) -> Tensor:
+        """Latents of all objects by the trained encoder, computed once: they no longer change."""
+        if self.encoded is None:
+            rows = list(range(len(self.dataset.entries)))
+            is_training = self.transmitter.training
+            self.transmitter.eval()
+            with torch.no_grad():
+                self.encoded = torch.cat(
+                    [self.encode(part).cpu() for part in _chunks(rows, EVALUATION_BATCH_SIZE)]
+                )
+            self.transmitter.train(is_training)
+        return self.encoded
+
+    def encode(self, objects: Sequence[int]) -> Tensor:
+        """Latents (B, V, W) of objects: from files, or by the encoder in its present state."""
+        batches = self.splits["train"]
+        if not self.config.transmitter.joint:
+            return batches.latents(objects).to(self.device)
+        generators = [generator("encode", self.dataset.entries[i].object_id) for i in objects]
+        points = batches.encoder_points(objects).to(self.device)
+        return self.transmitter.encode(points, None, generators)
+
+    def evaluate(self, split: str = "val") -> dict[str, float]:
+        """Losses at fixed steps and noise of each object, and reconstruction (joint)."""
+        objects = self.splits[split].rows[:EVALUATED_OBJECTS]
+        totals: dict[str, float] = {}
+        latents_of = []
+        for part in _chunks(objects, EVALUATION_BATCH_SIZE):
+            latents = self.encode(part)
+            latents_of.append(latents)
+            cond = self.conditions.select([self.conditions.of_object[i][0] for i in part])
+            t, noise = fixed_draws(
+                [self.dataset.entries[i].object_id for i in part], len(self.schedule), latents.shape
+            )
+            losses = self._prior_losses(
+                self.networks[PRIOR],
+                latents,
+                cond.to(self.device),
+                t.to(self.device),
+                noise.to(self.device),
+            )
+            values = {name: float(value.sum()) for name, value in losses.items()}
+            if self.config.transmitter.joint:
+                values["iou"] = float(self._reconstruction_iou(part, latents).sum())
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value
+        if not latents_of:
+            return {}
+        metrics = {name: total / len(objects) for name, total in totals.items()}
+        latents = torch.cat(latents_of)
+        variance = float(latents.var(0, unbiased=False).mean()) if len(latents) > 1 else 0.0
+        metrics["unexplained"] = metrics["mse"] / max(variance, 1e-6)
+        metrics["saturated"] = float(saturation(latents))
+        if "iou" in metrics:
+            metrics["joint_error"] = 1 - metrics["iou"] + min(metrics["unexplained"], 10.0)
+        return metrics
+
+    def _reconstruction_iou(self, objects: Sequence[int], latents: Tensor) -> Tensor:
+        """IoU (B,) of decoded latents with the voxels of the library."""
+        target = self.splits["train"].fields(objects) > 0
+        positions = field_positions(target.shape[-1]).to(latents.device)
+        field = torch.cat(
+            [self.transmitter.decoder(latent[None], positions[None])[0] for latent in latents]
+        )
+        return voxel_iou((field > 0).view(target.shape)[:, None].cpu(), target[:, None].float())
+
+    def sample(self, folder: Path, step: int) -> None:
+        """Draw what is sampled for held-out conditions: shapes, or latents without a decoder."""
+        rows = (self.splits["val"].rows or self.splits["train"].rows)[:SAMPLES]
+        cond = self.conditions.select([self.conditions.of_object[index][0] for index in rows])
+        latents = sample_latents(
+            self.prior,
+            self.schedule,
+            cond.to(self.device),
+            list(range(len(rows))),
+            (self.config.transmitter.latent_vectors, self.config.transmitter.latent_width),
+            min(SAMPLE_GUIDANCE, DEFAULT_GUIDANCE[self.config.model.model_type]),
+            karras_sigmas(SAMPLE_STEPS, 1e-3, 160.0),
+        )
+        truth, path = self.encode(rows), folder / f"step_{step:07d}.png"
+        labels = [self.conditions.captions[index] for index in rows]
+        if self.config.transmitter.joint:
+            size = self.config.data.field_size
+            draw_shapes(self.transmitter.decoder, [truth, latents], labels, size, path)
+        else:
+            draw_latents([truth, latents], labels, path)
+
+
+def fixed_draws(
+    object_ids: Sequence[str], num_steps: int, shape: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """A step (B,) and noise (B, V, W) for each object, the same in every evaluation."""
+    steps = [hash_seed("step", each) % num_steps for each in object_ids]
+    noise = [torch.randn(*shape[1:], generator=generator("noise", each)) for each in object_ids]
+    return torch.tensor(steps), torch.stack(noise)
+
+
+def load_initial(prior: torch.nn.Module, name: str) -> None:
+    """Load weights to begin from; LoRA, which they do not have, keeps its own.
+
+    Raises:
+        UserError: There are none, or they do not fit.
+    """
+    path = Trained.find(name)
+    tensors = load_weights(path).networks.get(PRIOR, {})
+    current = prior.state_dict()
+    renamed = {_with_lora(key, current): tensor for key, tensor in tensors.items()}
+    added = [key for key in current if ".lora_" in key]
+    try:
+        compare_tensors(PRIOR, prior, renamed, [f"{PRIOR}.{key}" for key in added])
+    except ValueError as error:
+        raise UserError(f"--init {name}: {error}; other sizes, or another --model_type") from error
+    prior.load_state_dict(renamed, strict=False)
+
+
+def _with_lora(key: str, names: dict[str, Tensor]) -> str:
+    """The name of a tensor in a network with LoRA, whose layers are wrapped."""
+    stem, _, leaf = key.rpartition(".")
+    wrapped = f"{stem}.base_layer.{leaf}"
+    return wrapped if wrapped in names else key
+
+
+def _chunks(rows: Sequence[int], size: int) -> list[list[int]]:
+    return [list(rows[start : start + size]) for start in range(0, len(rows), size)]

@@ -1,0 +1,1 @@
+"""Encoder and decoder of Shap-E's latents, in plain PyTorch."""
