@@ -29,6 +29,7 @@ OTHER_COMMANDS = {
     "data": "data sets: list, get, pick, clear",
     "shapes": "libraries of shapes for training and search: prepare, check, show",
     "runs": "training runs: list, compare, open, export",
+    "serve": "the web application: shapes, search, captions, training in a browser",
     "doctor": "what is installed, what works on this machine, what is missing",
 }
 FIRST_SYSTEM = "voxel_gan"
@@ -124,6 +125,8 @@ def run(arguments: list[str]) -> int:
             from triform.datasets.library.commands import main as command
         case "runs":
             from triform.engine.runs.commands import main as command
+        case "serve":
+            from triform.web.commands import main as command
         case "doctor":
             from triform.engine.diagnostics.doctor import main as command
         case _:
@@ -191,7 +194,7 @@ def verb_settings(name: str) -> Mapping[str, Any]:
             from triform.datasets.library.commands import VERBS as verbs
         case "runs":
             from triform.engine.runs.commands import VERBS as verbs
-        case "doctor":
+        case "doctor" | "serve":
             return {}
         case _:
             config_verbs: Mapping[str, Any] = systems.load(name).config.VERBS

@@ -189,9 +189,7 @@ class JobService:
             if job is None:
                 return {}
             lane = next(
-                lane
-                for lane in self._lanes.values()
-                if job in lane.waiting or job is lane.running
+                lane for lane in self._lanes.values() if job in lane.waiting or job is lane.running
             )
             order = lane.order()
             place = 0 if job is lane.running else order.index(job) + 1
@@ -352,5 +350,3 @@ def _sum(parts: Sequence[float | None]) -> float | None:
     """The sum, or None if a part of it is unknown."""
     known = [part for part in parts if part is not None]
     return sum(known) if len(known) == len(parts) else None
-
-

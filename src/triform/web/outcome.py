@@ -5,6 +5,7 @@ Runs in the worker.
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +22,13 @@ from triform.geometry.mesh import Mesh, weld
 from triform.geometry.render.views import render
 from triform.geometry.voxels.surface import is_watertight, split_components
 from triform.images.read import on_background, read_image
+from triform.search.gallery import exists, open_gallery
 from triform.web.record import KINDS
 
 THUMBNAIL = 192
 PRINT_SIZE_MM = 100.0
+TILE_KINDS = ("points", "image")
+"""Kinds of vectors of a gallery whose records hold the small image of what is found."""
 
 
 def describe_outcome(result: Any, settings: Settings, folder: Path) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def describe_outcome(result: Any, settings: Settings, folder: Path) -> dict[str,
         for row, source in zip(answer, result, strict=True):
             if isinstance(source.get("mesh"), Mesh):
                 row["shape"] = measure(source["mesh"], float(getattr(settings, "size_mm", 0) or 0))
+    if isinstance(answer, list):
+        add_tiles(answer, getattr(settings, "index", None), folder / "files")
     _save_thumbnail(result, folder)
     return {"answer": answer}
 
@@ -68,6 +74,41 @@ def measure(mesh: Mesh, size_mm: float) -> dict[str, Any]:
         "parts": len(split_components(weld(mesh)).volumes),
         "faces": len(mesh.faces),
     }
+
+
+def add_tiles(rows: list[dict[str, Any]], index: str | None, files: Path) -> None:
+    """Save the small images of what a search has found; a row names its own as `tile`.
+
+    Args:
+        rows: Rows of the answer; hits have `id` and `similarity`.
+        index: The gallery that was searched.
+        files: Folder of the files of the result.
+    """
+    hits = [row for row in rows if isinstance(row, dict) and {"id", "similarity"} <= row.keys()]
+    if not hits or not index or not exists(index):
+        return
+    gallery = open_gallery(index)
+    try:
+        names = sorted({str(row["id"]) for row in hits})
+        records = gallery.get([f"{name}#{kind}0" for name in names for kind in TILE_KINDS])
+    finally:
+        gallery.close()
+    saved: dict[str, str] = {}
+    for key, record in records.items():
+        name = key.rpartition("#")[0]
+        if name in saved or not isinstance(record.get("tile"), str):
+            continue
+        try:
+            content = base64.b64decode(str(record["tile"]), validate=True)
+            image = read_image(content, "tile", kinds=("WEBP",))
+        except (UserError, ValueError):
+            continue
+        saved[name] = f"hits/{len(saved) + 1:04d}.webp"
+        with atomic_write(files / saved[name]) as file:
+            image.convert("RGB").save(file, "WEBP", quality=90)
+    for row in hits:
+        if str(row["id"]) in saved:
+            row["tile"] = saved[str(row["id"])]
 
 
 def _without_paths(value: Any, files: Path) -> Any:

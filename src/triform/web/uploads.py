@@ -13,9 +13,6 @@ from pathlib import Path
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.printable import printable, shorten
-from triform.datasets.shape import MESH_SUFFIXES
-from triform.geometry.io.load import load_mesh
-from triform.images.read import IMAGE_SUFFIXES, read_image
 
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_NAME = 80
@@ -55,6 +52,9 @@ class Uploads:
         Raises:
             UploadRefused: Of another kind, too large, empty, or damaged.
         """
+        from triform.datasets.shape import MESH_SUFFIXES  # takes seconds
+        from triform.images.read import IMAGE_SUFFIXES
+
         shown, suffix = safe_name(name)
         if suffix not in (*IMAGE_SUFFIXES, *MESH_SUFFIXES):
             raise UploadRefused(
@@ -129,6 +129,9 @@ def check(path: Path, shown: str) -> str:
     Raises:
         UploadRefused: It cannot be read.
     """
+    from triform.geometry.io.load import load_mesh  # takes seconds
+    from triform.images.read import IMAGE_SUFFIXES, read_image
+
     try:
         if path.suffix in IMAGE_SUFFIXES:
             image = read_image(path, longest=MAX_SIDE)

@@ -111,7 +111,9 @@ def main(execute: Execute) -> None:
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logger.addHandler(ChannelHandler(channel))
-    report_bars(lambda done, total, text: channel.send("progress", done=done, total=total, text=text))
+    report_bars(
+        lambda done, total, text: channel.send("progress", done=done, total=total, text=text)
+    )
     stopper, jobs = Stopper(), queue.SimpleQueue[Mapping[str, Any]]()
     threading.Thread(target=read_input, args=(sys.stdin, jobs, stopper), daemon=True).start()
     from triform.base.malloc import keep_freed_memory
@@ -136,9 +138,7 @@ def read_input(
     os._exit(0)
 
 
-def run_job(
-    job: Mapping[str, Any], execute: Execute, channel: Channel, stopper: Stopper
-) -> None:
+def run_job(job: Mapping[str, Any], execute: Execute, channel: Channel, stopper: Stopper) -> None:
     """Run one job and report its end."""
     channel.job = job["job"]
     report: dict[str, Any] = {}
