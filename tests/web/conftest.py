@@ -1,7 +1,9 @@
+import io
 import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from triform.web.config import LimitsConfig
 from triform.web.jobs import JobService
@@ -47,3 +49,15 @@ def make_service(tmp_path):
 @pytest.fixture
 def service(make_service):
     return make_service()
+
+
+@pytest.fixture
+def png():
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def obj():
+    return b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"

@@ -59,7 +59,7 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
     const status = record.status;
     if (status.place === undefined) continue;
     if (!status.stopping) text.textContent = describeStatus(record);
-    if (first && status.wait_seconds === null && !status.progress.done) text.append(" ", t("loading"));
+    if (first && status.wait_seconds === null && !status.progress.done) text.append(". ", t("loading"));
     const { done, total } = status.progress;
     const share = done && total ? done / total : status.seconds_left ? status.elapsed / (status.elapsed + status.seconds_left) : null;
     if (share === null || status.place) bar.removeAttribute("value"); else bar.value = Math.min(0.99, share);

@@ -93,7 +93,7 @@ const TEXTS = {
   chart: ["{0}: {1} points, last value {2} at step {3}", "{0}: точек {1}, последнее значение {2} на шаге {3}"],
   load_more: ["Show more", "Показать ещё"],
   search_history: ["Search the history", "Поиск в истории"],
-  total: ["{0} results", "Результатов: {0}"],
+  total: ["Results: {0}", "Результатов: {0}"],
   training: ["Training", "Обучение"],
   keys: ["Keys", "Клавиши"],
   keys_run: ["Run, from any field", "Запустить, из любого поля"],

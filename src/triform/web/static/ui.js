@@ -104,7 +104,9 @@ function sliderControl(field, id, label, hint) {
   const get = () => (number.value === "" || !differs(Number(number.value), field) ? undefined : Number(number.value));
   const set = (value) => { number.value = range.value = value ?? field.default; };
   const element = labelled(label, hint, number);
-  number.replaceWith(h("div", { class: "range" }, range, number));
+  const both = h("div", { class: "range" }, range);
+  number.before(both);
+  both.append(number);
   return { element, input: number, get, set };
 }
 
