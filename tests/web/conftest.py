@@ -1,14 +1,19 @@
 import io
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
-from triform.web.config import LimitsConfig
+from triform.web.app import create_app
+from triform.web.config import LimitsConfig, ServeConfig
 from triform.web.jobs import JobService
 from triform.web.results import ResultStore
+from triform.web.service import Service as WebService
 
+sys.path.insert(0, str(Path(__file__).parent))
 PROGRAM = (str(Path(__file__).with_name("trial_worker.py")),)
 
 
@@ -61,3 +66,33 @@ def png():
 @pytest.fixture
 def obj():
     return b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+
+
+@pytest.fixture
+def make_client(tmp_path):
+    """A client of the application whose worker needs no model."""
+    services = []
+
+    def make(users=None, host="127.0.0.1", **limits):
+        config = ServeConfig(
+            host=host,
+            results=tmp_path / "results",
+            runs_dir=tmp_path / "runs",
+            download_path=tmp_path / "data",
+            warm_up=False,
+            limits=LimitsConfig(min_free_gb=0, **limits),
+        )
+        services.append(WebService(config, (str(Path(__file__).with_name("page_worker.py")),)))
+        app = create_app(services[-1], users or {})
+        client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+        client.service = services[-1]
+        return client
+
+    yield make
+    for service in services:
+        service.close()
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from triform.web.requests import Places, build_settings, command_line, read_requ
 from triform.web.results import ResultStore
 from triform.web.runs import list_runs
 from triform.web.uploads import Uploads
+from triform.web.worker_process import PROGRAM
 
 logger = get_logger(__name__)
 
@@ -39,12 +40,13 @@ class Service:
 
     Args:
         config: Settings of the server.
+        program: Arguments of Python that start a worker.
 
     Raises:
         UserError: The folder of the results cannot be used, or a named folder is not there.
     """
 
-    def __init__(self, config: ServeConfig):
+    def __init__(self, config: ServeConfig, program: Sequence[str] = PROGRAM):
         for folder in config.folder:
             if not folder.is_dir():
                 raise UserError(f"--folder {folder}: no such folder")
@@ -64,7 +66,7 @@ class Service:
         )
         self.access = Access(config.folder, config.runs_dir, self.uploads, self.store)
         self.pages = verbs_by_page()
-        self.jobs = JobService(self.store, limits)
+        self.jobs = JobService(self.store, limits, program)
         self._datasets: list[dict[str, Any]] | None = None
         self._lock = threading.Lock()
         if config.warm_up:
