@@ -102,7 +102,9 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page):
       const canvas = document.querySelector("canvas");
       const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
       let red = 0;
-      for (let i = 0; i < data.length; i += 4) red += data[i + 3] > 250 && data[i] > 2 * data[i + 1];
+      for (let i = 0; i < data.length; i += 4) {
+        red += data[i + 3] > 250 && data[i] > 2 * data[i + 1];
+      }
       return red > 2000;
     }""")  # the tetrahedron is red, and it is drawn
     before = page.evaluate("document.querySelector('canvas').toDataURL()")

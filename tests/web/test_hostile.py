@@ -1,5 +1,6 @@
 """Two hundred requests that nobody sends in good faith: all refused in words, the server lives."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -118,10 +119,8 @@ def ask(server, method, path, body=None, headers=None):
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders()
         if body:
-            try:
+            with contextlib.suppress(OSError):  # refused before all of it was sent
                 connection.send(body)
-            except OSError:  # refused before all of it was sent
-                pass
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (http.client.HTTPException, ConnectionError, UnicodeError, ValueError):

@@ -112,6 +112,8 @@ def test_a_resumed_run_keeps_its_settings(place, tmp_path):
         "run:a/b/c",
         "result:20260101-000000-00000000/x.png",
         "result:../x/y",
+        "input:../secret.txt",
+        "input:20260101-000000-00000000/../../secret.txt",
     ],
 )
 def test_references_lead_nowhere_else(place, reference):

@@ -1,7 +1,7 @@
 """What a user may name: uploads, results, runs, data sets and the folders of the command line.
 
 A request never holds a path. It holds references, `upload:ID`, `folder:NAME/chairs`,
-`run:SYSTEM/NAME`, `result:ID/FILE`, which are looked up here; whatever else looks like a path is
+`run:SYSTEM/NAME`, `result:ID/FILE`, `input:ID/FILE`, which are looked up here; whatever else looks like a path is
 refused before a verb sees it.
 """
 
@@ -17,7 +17,7 @@ from triform.web.results import NoSuchResult, ResultStore
 from triform.web.uploads import Uploads
 
 NAME = re.compile(r"[\w.\- ]{1,100}")
-PREFIXES = ("upload", "folder", "run", "result")
+PREFIXES = ("upload", "folder", "run", "result", "input")
 
 
 class NotAllowed(UsageError):
@@ -69,6 +69,9 @@ class Access:
             if kind == "result":
                 result, _, file = name.partition("/")
                 return self.store.file(result, file)
+            if kind == "input":
+                result, _, file = name.partition("/")
+                return self.store.input(result, file)
         except (NoSuchResult, OSError, ValueError) as error:
             raise NotAllowed(f"{shorten(text)}: {error}") from error
         known = ", ".join(f"{prefix}:..." for prefix in PREFIXES)

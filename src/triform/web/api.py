@@ -83,7 +83,7 @@ def router(service: Service) -> APIRouter:
 
     @api.get("/jobs", summary="Jobs that are not ended, those that run first")
     def queue() -> list[dict[str, Any]]:
-        return [service.show(name) for name in service.jobs.queue() if name != "warm up"]
+        return [service.show(name) for name in service.jobs.queue()]
 
     @api.delete("/jobs", summary="Stop all jobs of this user")
     def stop_all(
@@ -127,7 +127,7 @@ def router(service: Service) -> APIRouter:
     @api.get("/results/{name}/archive", summary="All files of a result as a ZIP file")
     def archive(name: Name) -> StreamingResponse:
         record = service.store.get(name)
-        packed = tempfile.TemporaryFile()
+        packed = tempfile.TemporaryFile()  # noqa: SIM115, closed when it is sent
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
             for each in record.files:
                 target.write(service.store.file(name, each.name), each.name)

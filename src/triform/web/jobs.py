@@ -26,6 +26,8 @@ from triform.web.worker_process import PROGRAM, Event, Limits, Outcome, WorkerPr
 logger = get_logger(__name__)
 
 MAX_MESSAGES = 20
+WARM_UP = "warm up"
+"""Id of the job that loads models; it has no result."""
 TRAINING_GRACE = 120.0
 """Seconds in which a training that is stopped may finish its step and save."""
 
@@ -221,8 +223,10 @@ class JobService:
     def queue(self) -> list[str]:
         """Ids of the jobs that are not ended, those that run first."""
         with self._changed:
-            running = [lane.running.id for lane in self._lanes.values() if lane.running]
-            return running + [job.id for lane in self._lanes.values() for job in lane.order()]
+            lanes = self._lanes.values()
+            names = [lane.running.id for lane in lanes if lane.running]
+            names += [job.id for lane in lanes for job in lane.order()]
+            return [name for name in names if name != WARM_UP]
 
     def stop(self, name: str) -> bool:
         """Ask a job to stop; False if it is ended already."""
@@ -239,7 +243,8 @@ class JobService:
                     break
             else:
                 return True
-        self.store.update(name, state="stopped", finished=time.time())
+        if name != WARM_UP:
+            self.store.update(name, state="stopped", finished=time.time())
         return True
 
     def stop_all(self, user: str | None = None) -> int:
@@ -258,7 +263,7 @@ class JobService:
         """Let the worker load what a first job needs, without a result that is kept."""
         lane = self._lanes["quick"]
         with self._changed:
-            job = Job("warm up", "", {**message, "job": "warm up"}, "warm up", 1, -1)
+            job = Job(WARM_UP, "", {**message, "job": WARM_UP}, WARM_UP, 1, -1)
             self._jobs[job.id] = job
             lane.waiting.append(job)
             self._changed.notify_all()
@@ -299,7 +304,7 @@ class JobService:
         lane.worker.close()
 
     def _run(self, lane: Lane, job: Job, *, training: bool) -> None:
-        is_kept = job.id != "warm up"
+        is_kept = job.id != WARM_UP
         if is_kept:
             self.store.update(job.id, state="running", started=time.time())
         limits = Limits(

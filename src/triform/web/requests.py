@@ -186,10 +186,23 @@ def _resolve(value: Any, name: str, field: Mapping[str, Any], access: Access, fo
     return resolved[0] if resolved else None
 
 
+def lasting(values: Mapping[str, Any], access: Access, name: str) -> dict[str, Any]:
+    """Values in which an upload, which is deleted some day, is the copy in the result `name`."""
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, list):
+            return [replaced(each) for each in value]
+        if isinstance(value, str) and value.startswith(("upload:", "input:")):
+            return f"input:{name}/{access.resolve(value).name}"
+        return value
+
+    return {key: replaced(value) for key, value in values.items()}
+
+
 def _resolve_one(text: str, name: str, kind: str, access: Access, folder: Path) -> str:
     if access.is_reference(text):
         path = access.resolve(text)
-        if text.startswith("upload:"):
+        if text.startswith(("upload:", "input:")):
             target = folder / "inputs" / path.name
             atomic_copy(path, target, link=True)
             return str(target)

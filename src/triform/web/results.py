@@ -163,6 +163,17 @@ class ResultStore:
             raise NoSuchResult(f"{path[:60]!r} of result {name} is gone")
         return target
 
+    def input(self, name: str, file: str) -> Path:
+        """A file that was uploaded for a job, of which its folder has a copy.
+
+        Raises:
+            NoSuchResult: There is none.
+        """
+        folder = self.folder(name) / "inputs"
+        if file not in {path.name for path in folder.iterdir() if is_regular(path)}:
+            raise NoSuchResult(f"no file {file[:60]!r} was sent for result {name}")
+        return folder / file
+
     def delete(self, name: str) -> None:
         """Delete a result that is ended.
 

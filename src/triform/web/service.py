@@ -20,7 +20,7 @@ from triform.web.forms import form
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
 from triform.web.record import Record
-from triform.web.requests import Places, build_settings, command_line, read_request
+from triform.web.requests import Places, build_settings, command_line, lasting, read_request
 from triform.web.results import ResultStore
 from triform.web.runs import list_runs
 from triform.web.uploads import Uploads
@@ -170,6 +170,7 @@ class Service:
         folder = self.store.folder(record.id)
         try:
             settings = build_settings(request, self.access, folder, self.places)
+            kept = lasting(request.values, self.access, record.id)
             write_yaml(settings, folder / "settings.yaml")
         except BaseException:
             self.store.update(record.id, state="failed", finished=time.time())
@@ -177,6 +178,7 @@ class Service:
             raise
         record = self.store.update(
             record.id,
+            settings=kept,
             command=command_line(request, settings),
             seed=getattr(settings, "seed", None),
         )

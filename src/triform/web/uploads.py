@@ -16,6 +16,7 @@ from triform.base.printable import printable, shorten
 
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_NAME = 80
+CHECKS_AT_ONCE = 2
 MAX_SIDE = 1024
 """Pixels to which a large image is reduced while it is checked."""
 
@@ -36,6 +37,7 @@ class Uploads:
     def __init__(self, root: Path, max_bytes: float, max_total_bytes: float):
         self.root, self.max_bytes, self.max_total_bytes = root, max_bytes, max_total_bytes
         self._lock = threading.Lock()
+        self._checks = threading.Semaphore(CHECKS_AT_ONCE)
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
 
@@ -64,7 +66,8 @@ class Uploads:
         path = self.root / identity / shown
         try:
             size = self._write(path, chunks, shown)
-            about = check(path, shown)
+            with self._checks:
+                about = check(path, shown)
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
@@ -104,7 +107,9 @@ class Uploads:
     def _delete_oldest(self, newest: str) -> None:
         """Delete uploads until all together are within their limit."""
         with self._lock:
-            folders = sorted(self.root.iterdir(), key=lambda path: path.stat().st_mtime)
+            # Those that are complete; others are still being written.
+            complete = [path.parent for path in self.root.glob("*/.upload.json")]
+            folders = sorted(complete, key=lambda path: path.stat().st_mtime)
             sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
             total = sum(sizes.values())
             for folder in folders:
