@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV); }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-		-e '.[dev,cad,chroma,clip,cluster,draco,heic,imagenet,meshopt,multilingual,raw,video,webdataset]'
+		-e '.[dev,cad,chroma,clip,cluster,draco,heic,imagenet,meshopt,multilingual,raw,video,web,webdataset]'
 	@touch $(STAMP)
 
 check: setup ## Lint, format, types, import contracts, spelling
@@ -55,6 +55,7 @@ demo: setup ## Eight sentences become 3D models, with the weights that ship
 			"a double bed" "a bookcase with five shelves" "a floor lamp" "a wooden door" "a bathtub" \
 		--format obj glb --output $(DEMO)/ --sheet $(DEMO)/contact_sheet.png
 	@echo "The models (OBJ, GLB) and the image contact_sheet.png are in $(CURDIR)/$(DEMO)"
+	@echo "In a browser, with your own words: $(BIN)/triform serve"
 
 clean: ## Remove what was made: environment, caches, demo
 	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache build

@@ -141,6 +141,19 @@ def test_train_an_agent(run: Run) -> None:
     assert match and 8 <= int(match[1]) <= 500 and 15 <= int(match[2]) <= 35
 
 
+def test_use_the_web_api(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "web"))
+    from live_server import LiveServer
+
+    server = LiveServer(folder, "--no_warm_up")
+    try:
+        said = run("use_the_web_api.py", server.address, "an office chair", "web.glb")
+        assert said.startswith("web.glb {'size_mm': [100, 50, 25]")
+        assert (folder / "web.glb").read_bytes()[:4] == b"glTF"
+    finally:
+        server.end()
+
+
 def test_every_example_is_short_and_run() -> None:
     """A program that is added here is tested here."""
     names = {path.name for path in EXAMPLES.iterdir() if path.suffix == ".py"}

@@ -19,7 +19,7 @@ from typing import Any
 import triform
 from triform import systems
 from triform.base.errors import Terminated, UsageError, UserError, one_line
-from triform.base.files import disk_error, write_private
+from triform.base.files import machine_error, write_private
 from triform.base.logging import set_up_console, write_output
 from triform.base.printable import printable
 from triform.base.settings.command import HELP_WORDS, Verb, run_verb, verbs_help
@@ -29,6 +29,7 @@ OTHER_COMMANDS = {
     "data": "data sets: list, get, pick, clear",
     "shapes": "libraries of shapes for training and search: prepare, check, show",
     "runs": "training runs: list, compare, open, export",
+    "serve": "the web application: shapes, search, captions, training in a browser",
     "doctor": "what is installed, what works on this machine, what is missing",
 }
 FIRST_SYSTEM = "voxel_gan"
@@ -124,6 +125,8 @@ def run(arguments: list[str]) -> int:
             from triform.datasets.library.commands import main as command
         case "runs":
             from triform.engine.runs.commands import main as command
+        case "serve":
+            from triform.web.commands import main as command
         case "doctor":
             from triform.engine.diagnostics.doctor import main as command
         case _:
@@ -191,7 +194,7 @@ def verb_settings(name: str) -> Mapping[str, Any]:
             from triform.datasets.library.commands import VERBS as verbs
         case "runs":
             from triform.engine.runs.commands import VERBS as verbs
-        case "doctor":
+        case "doctor" | "serve":
             return {}
         case _:
             config_verbs: Mapping[str, Any] = systems.load(name).config.VERBS
@@ -279,28 +282,6 @@ def print_error(message: str, status: int) -> int:
         sys.stdout.flush()
     sys.stderr.write(f"triform: {line}\n")
     return status
-
-
-def machine_error(error: Exception) -> str:
-    """Message about an error of the operating system or lack of memory; else empty.
-
-    A file that cannot be created, read or written, a full disk, or too little memory is no bug,
-    and its traceback helps nobody.
-    """
-    os_error = error if isinstance(error, OSError) else disk_error(error)
-    if os_error is not None and os_error.strerror is not None:
-        where = "" if os_error.filename is None else f"{os_error.filename}: "
-        return f"{where}{os_error.strerror[:1].lower()}{os_error.strerror[1:]}"
-    # As torch says it; its own class of error cannot be named without importing it.
-    mentions_memory = any(
-        word in str(error).lower() for word in ("of memory", "enough memory", "e memory")
-    )
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and mentions_memory):
-        return (
-            "not enough memory for this; lower what costs it (--batch_size, --num_samples, sizes "
-            "of images or grids), or use a machine with more"
-        )
-    return ""
 
 
 def report_crash(error: Exception) -> int:

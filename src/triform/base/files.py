@@ -110,6 +110,28 @@ def disk_error(error: BaseException | None) -> OSError | None:
     return None
 
 
+def machine_error(error: Exception) -> str:
+    """Message about an error of the operating system or lack of memory; else empty.
+
+    A file that cannot be created, read or written, a full disk, or too little memory is no bug,
+    and its traceback helps nobody.
+    """
+    os_error = error if isinstance(error, OSError) else disk_error(error)
+    if os_error is not None and os_error.strerror is not None:
+        where = "" if os_error.filename is None else f"{os_error.filename}: "
+        return f"{where}{os_error.strerror[:1].lower()}{os_error.strerror[1:]}"
+    # As torch says it; its own class of error cannot be named without importing it.
+    mentions_memory = any(
+        word in str(error).lower() for word in ("of memory", "enough memory", "e memory")
+    )
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and mentions_memory):
+        return (
+            "not enough memory for this; lower what costs it (--batch_size, --num_samples, sizes "
+            "of images or grids), or use a machine with more"
+        )
+    return ""
+
+
 _CHUNK = 2**16
 
 

@@ -1,0 +1,1 @@
+"""The web application: jobs with a queue, results in folders, pages made from the settings."""

@@ -1,0 +1,85 @@
+"""The pages, and which verbs of which systems each of them shows.
+
+A page stands for a task. It finds its systems by their verbs and settings, so that a system that
+is added is on its page without a word here; a page without a system does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from triform import systems
+from triform.base.settings.config import Settings
+from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.web.forms import is_usable
+
+Test = Callable[[str, type[Settings]], bool]
+
+
+def _makes_shapes(verb: str, settings: type[Settings]) -> bool:
+    return issubclass(settings, MeshOutputConfig) and "prompt" in settings.model_fields
+
+
+def _finds(verb: str, settings: type[Settings]) -> bool:
+    return verb == "search" and {"gallery", "text"} <= settings.model_fields.keys()
+
+
+def _describes(verb: str, settings: type[Settings]) -> bool:
+    return verb == "caption" and "images" in settings.model_fields
+
+
+def _trains(verb: str, settings: type[Settings]) -> bool:
+    return verb == "train"
+
+
+def _explores(verb: str, settings: type[Settings]) -> bool:
+    others = (_makes_shapes, _finds, _describes, _trains)
+    hidden = ("embed", "submit", "config", "train_classifier", "index")
+    return verb not in hidden and not any(test(verb, settings) for test in others)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        name: Its name in addresses.
+        test: Whether it shows a verb, by the verb's name and settings.
+    """
+
+    name: str
+    test: Test
+
+
+PAGES = (
+    Page("shape", _makes_shapes),
+    Page("find", _finds),
+    Page("describe", _describes),
+    Page("explore", _explores),
+    Page("train", _trains),
+)
+
+
+def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
+    """Page -> its verbs, those of systems in the order of their names.
+
+    Returns:
+        For each verb `system`, `verb`, `about` (first line of its help), `presets` of a training.
+    """
+    result: dict[str, list[dict[str, Any]]] = {page.name: [] for page in PAGES}
+    for name in systems.names():
+        entry = systems.load(name)
+        verbs: Mapping[str, type[Settings]] = entry.config.VERBS
+        for verb, settings in verbs.items():
+            if not is_usable(settings):
+                continue
+            about = (settings.__doc__ or "").strip().partition("\n")[0]
+            presets = sorted(path.stem for path in entry.presets.glob("*.yaml"))
+            row = {"system": name, "verb": verb, "about": about, "summary": entry.summary}
+            row["presets"] = presets if verb == "train" else []
+            for page in PAGES:
+                if page.test(verb, settings):
+                    result[page.name].append(row)
+    return {page: rows for page, rows in result.items() if rows}

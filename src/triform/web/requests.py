@@ -1,0 +1,289 @@
+"""From a request to a job: checks the values of a form and adds what the server decides."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from triform import systems
+from triform.base.errors import UsageError
+from triform.base.files import atomic_copy
+from triform.base.printable import printable, shorten
+from triform.base.settings.config import Settings
+from triform.base.settings.config_errors import describe_problems
+from triform.base.settings.flags import FlagTable
+from triform.base.settings.nearest import nearest
+from triform.base.settings.yaml_file import read_yaml
+from triform.web.access import Access
+from triform.web.forms import CAPS, MAX_TEXT, MAX_TEXTS, form
+
+DATASET = re.compile(r"[A-Za-z0-9][\w.\-+:]{0,80}(/\d{1,6})?")
+ENVIRONMENT = re.compile(r"[A-Za-z0-9][\w\-]{0,80}")
+MESH_FORMATS = ("glb", "obj", "stl", "ply", "3mf")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders that the server decides about.
+
+    Attributes:
+        runs: Of training runs.
+        datasets: Of data sets.
+        galleries: Of built galleries.
+    """
+
+    runs: Path
+    datasets: Path
+    galleries: Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that was checked.
+
+    Attributes:
+        system: Name of the system.
+        verb: Its verb.
+        values: Values by dotted name, references still unresolved.
+        settings_class: Class of the settings.
+        preset: File of a preset that the values change.
+    """
+
+    system: str
+    verb: str
+    values: Mapping[str, Any]
+    settings_class: type[Settings]
+    preset: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """A few words to know the result by: its first text, or what was done."""
+        for name in ("prompt", "text", "labels"):
+            texts = self.values.get(name)
+            if texts:
+                return shorten(", ".join([texts] if isinstance(texts, str) else texts), 80)
+        return f"{self.system} {self.verb}"
+
+    @property
+    def units(self) -> int:
+        """Number of shapes or images that are asked for."""
+        prompts = self.values.get("prompt") or [""]
+        count = self.values.get("num_samples") or 1
+        return int(count) * (1 if isinstance(prompts, str) else len(prompts))
+
+
+def read_request(system: str, verb: str, values: Mapping[str, Any], preset: str = "") -> Request:
+    """Check what a page or a program has sent, without looking anything up.
+
+    Raises:
+        UsageError: No such system or verb, a setting that is not offered, or a wrong value.
+    """
+    entry = systems.load(system)
+    verbs: Mapping[str, type[Settings]] = entry.config.VERBS
+    if verb not in verbs:
+        raise UsageError(f"{system} has no verb {shorten(verb)!r}{nearest(verb, verbs)}")
+    fields = {each["name"]: each for each in form(verbs[verb])}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise UsageError(f"{shorten(name)!r}: no setting of this form{nearest(name, fields)}")
+        checked[name] = _check(name, value, fields[name])
+    presets = {path.stem: path for path in entry.presets.glob("*.yaml")}
+    if preset and preset not in presets:
+        raise UsageError(f"{shorten(preset)!r}: no preset{nearest(preset, presets)}")
+    return Request(system, verb, checked, verbs[verb], presets.get(preset))
+
+
+def _check(name: str, value: Any, field: Mapping[str, Any]) -> Any:
+    """A value of the kind of its field; whether it is allowed is for the settings to say."""
+    if value is None:
+        return None
+    kind = field["kind"]
+    if kind in ("switch", "slider", "number"):
+        expected = bool if kind == "switch" else int | float
+        if not isinstance(value, expected) or (kind != "switch" and isinstance(value, bool)):
+            raise UsageError(f"{name}: {shorten(repr(value))} is not a {kind}")
+        limit = field.get("max") if name.rpartition(".")[2] in CAPS else None
+        if limit is not None and value > limit:
+            raise UsageError(f"{name}: {value} is more than {limit}, the most that a page takes")
+        return value
+    texts = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and not field.get("many"):
+        raise UsageError(f"{name}: several values, where one is expected")
+    if len(texts) > MAX_TEXTS:
+        raise UsageError(f"{name}: {len(texts)} values; at most {MAX_TEXTS} are taken")
+    for text in texts:
+        if isinstance(text, int) and kind == "choice" and text in field["choices"]:
+            continue
+        if not isinstance(text, str):
+            raise UsageError(f"{name}: {shorten(repr(text))} is not a text")
+        if len(text) > MAX_TEXT:
+            raise UsageError(f"{name}: {len(text)} characters; at most {MAX_TEXT} are taken")
+        if text != printable(text, line_breaks=kind == "text"):
+            raise UsageError(f"{name}: {shorten(printable(text))!r} holds invisible characters")
+    return texts if field.get("many") else texts[0]
+
+
+def build_settings(request: Request, access: Access, folder: Path, places: Places) -> Settings:
+    """Resolve references and add what the server decides; validate.
+
+    Args:
+        request: The checked request.
+        access: Looks references up.
+        folder: Folder of the result: uploads are copied into `inputs`, files go into `files`.
+        places: Folders of the server.
+
+    Raises:
+        UsageError: A value is not allowed, in one line.
+    """
+    table = FlagTable(request.settings_class)
+    fields = {each["name"]: each for each in form(request.settings_class)}
+    nested = _base_values(request, access)
+    for name, value in request.values.items():
+        if value is not None:
+            _set(nested, name, _resolve(value, name, fields[name], access, folder))
+    for name, value in server_values(table, folder, places, request).items():
+        _set(nested, name, value)
+    try:
+        return request.settings_class.model_validate(nested)
+    except pydantic.ValidationError as error:
+        problems = list(describe_problems(error, table, set(), None))
+        raise UsageError("; ".join(problems)) from error
+
+
+def _base_values(request: Request, access: Access) -> dict[str, Any]:
+    """Values that those of the request change: of a preset, or of the run that is resumed."""
+    source, settings_class = request.preset, request.settings_class
+    run = request.values.get("training.resume_from")
+    if isinstance(run, str) and run:
+        path = {("training", "resume_from"): str(access.resolve(run))}
+        source = settings_class.base_file(path)
+    if source is None:
+        return {}
+    values, _ = settings_class.adapt_file(read_yaml(source))
+    settings_class.check_file(values, {}, source, is_explicit=False)
+    return values
+
+
+def _resolve(value: Any, name: str, field: Mapping[str, Any], access: Access, folder: Path) -> Any:
+    """A value with its references looked up, and names checked."""
+    kind = field["kind"]
+    if kind in ("switch", "slider", "number", "choice"):
+        return value
+    texts = [value] if isinstance(value, str) else list(value)
+    if kind == "text":
+        resolved = [text for text in texts if text.strip()]
+    else:
+        resolved = [_resolve_one(text, name, kind, access, folder) for text in texts]
+    if field.get("many"):
+        return resolved
+    return resolved[0] if resolved else None
+
+
+def lasting(values: Mapping[str, Any], access: Access, name: str) -> dict[str, Any]:
+    """Values in which an upload, which is deleted some day, is the copy in the result `name`."""
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, list):
+            return [replaced(each) for each in value]
+        if isinstance(value, str) and value.startswith(("upload:", "input:")):
+            return f"input:{name}/{access.resolve(value).name}"
+        return value
+
+    return {key: replaced(value) for key, value in values.items()}
+
+
+def _resolve_one(text: str, name: str, kind: str, access: Access, folder: Path) -> str:
+    if access.is_reference(text):
+        path = access.resolve(text)
+        if text.startswith(("upload:", "input:")):
+            target = folder / "inputs" / path.name
+            atomic_copy(path, target, link=True)
+            return str(target)
+        return str(path)
+    if kind in ("dataset", "gallery") and (not text or DATASET.fullmatch(text)):
+        return text
+    if kind == "environment" and ENVIRONMENT.fullmatch(text):
+        return text
+    raise UsageError(
+        f"{name}: {shorten(text)!r} is not taken: send a file and write upload:ID, or name a "
+        "folder of the server as folder:NAME, or a run as run:SYSTEM/NAME"
+    )
+
+
+def server_values(
+    table: FlagTable, folder: Path, places: Places, request: Request
+) -> dict[str, Any]:
+    """Settings that the server decides: where files are written and data sets lie."""
+    files = folder / "files"
+    formats = {flag.path for flag in table.flags if flag.path[-1] == "format"}
+    decided: dict[str, Any] = {}
+    for flag in table.flags:
+        name = ".".join(flag.path)
+        match flag.path[-1]:
+            case "output":
+                decided[name] = str(_output(files, flag.field.get_default(), bool(formats)))
+            case "format" if "size_mm" in request.settings_class.model_fields:
+                decided[name] = list(MESH_FORMATS)
+            case "attention_maps" | "latent_map":
+                decided[name] = str(files / "maps")
+            case "index":
+                decided[name] = str(places.galleries / f"{_gallery_name(request)}.gallery")
+            case "download_path":
+                decided[name] = str(places.datasets)
+            case "runs_dir":
+                decided[name] = str(places.runs)
+            case "checkpoint_dir" | "vocab_path":
+                decided[name] = ""
+            case "checkpoint" if flag.path[0] == "training":
+                decided[name] = ""
+    return decided
+
+
+def _output(files: Path, default: Any, has_formats: bool) -> Path:
+    """Where a verb writes: a file of the name of its default, or the folder."""
+    name = Path(str(default)).name if default is not None else "output"
+    return files if has_formats or not Path(name).suffix else files / name
+
+
+def _gallery_name(request: Request) -> str:
+    """A file name for the gallery of these sources."""
+    sources = request.values.get("gallery") or []
+    texts = [sources] if isinstance(sources, str) else sorted(sources)
+    return re.sub(r"[^\w.\-]+", "_", f"{request.system} {' '.join(texts)}")[:120]
+
+
+def command_line(request: Request, settings: Settings) -> str:
+    """The command that does the same, with the settings that differ from the defaults."""
+    table = FlagTable(request.settings_class)
+    words = ["triform", request.system, request.verb]
+    if request.preset is not None:
+        words += ["--config", request.preset.stem]
+    for flag in table.flags:
+        name = ".".join(flag.path)
+        value: Any = settings
+        for part in flag.path:
+            value = getattr(value, part)
+        is_decided = flag.path[-1] in ("output", "format", "attention_maps")
+        if value is None or not (request.values.get(name) is not None or is_decided):
+            continue
+        if flag.is_switch:
+            words.append(f"--{flag.name}" if value else f"--no_{flag.name}")
+        elif isinstance(value, list | tuple):
+            words += [f"--{flag.name}", *map(str, value)] if value else []
+        else:
+            words += [f"--{flag.name}", str(value)]
+    return shlex.join(words)
+
+
+def _set(nested: dict[str, Any], name: str, value: Any) -> None:
+    *groups, leaf = name.split(".")
+    for group in groups:
+        nested = nested.setdefault(group, {})
+    nested[leaf] = value

@@ -1,0 +1,61 @@
+"""Training runs for the pages: those of the command line and those of the page Train alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from triform.engine.runs.commands import describe, find_runs
+from triform.engine.runs.tracking import read_metrics
+from triform.web.record import KINDS
+from triform.web.results import is_regular
+
+MAX_POINTS = 2000
+"""Points of a curve that are sent; of a longer one every n-th."""
+MAX_SAMPLES = 60
+
+
+def list_runs(folder: Path) -> list[dict[str, Any]]:
+    """All runs in a folder, the newest first; each with its `name` as SYSTEM/NAME."""
+    rows = []
+    for path in reversed(find_runs(folder)):
+        row = describe(path)
+        row |= {"name": f"{path.parent.name}/{path.name}", "created": path.stat().st_mtime}
+        rows.append(row)
+    return rows
+
+
+def show_run(path: Path) -> dict[str, Any]:
+    """One run: its summary, samples, and the command that resumes it."""
+    checkpoints = sorted(path.glob("checkpoints/*"))
+    return {
+        **describe(path),
+        "name": f"{path.parent.name}/{path.name}",
+        "samples": [each.name for each in sample_files(path)][-MAX_SAMPLES:],
+        "checkpoints": [each.name for each in checkpoints if each.name[0] != "."],
+        "can_resume": any(each.name.startswith("last") for each in checkpoints),
+    }
+
+
+def sample_files(path: Path) -> list[Path]:
+    """Images that the run drew, in order of their steps."""
+    return [
+        each
+        for each in sorted((path / "samples").glob("*"))
+        if KINDS.get(each.suffix.lower()) == "image" and is_regular(each)
+    ]
+
+
+def curves(path: Path) -> dict[str, list[list[float]]]:
+    """Every number that was logged, by name: points of step and value."""
+    result: dict[str, list[list[float]]] = {}
+    for line in read_metrics(path / "metrics.jsonl"):
+        for name, value in line.items():
+            if name in ("step", "epoch") or isinstance(value, str | bool) or value is None:
+                continue
+            result.setdefault(name, []).append([line["step"], value])
+    return {
+        name: points[:: max(1, len(points) // MAX_POINTS)]
+        for name, points in result.items()
+        if name not in ("time", "seconds")
+    }

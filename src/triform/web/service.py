@@ -1,0 +1,238 @@
+"""What the application can do, without a word of HTTP: the pages and the API call this."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from triform import systems
+from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.base.settings.config import write_yaml
+from triform.base.settings.yaml_file import read_yaml
+from triform.web.access import Access
+from triform.web.config import ServeConfig
+from triform.web.forms import form
+from triform.web.jobs import JobService
+from triform.web.pages import verbs_by_page
+from triform.web.record import Record
+from triform.web.requests import Places, build_settings, command_line, lasting, read_request
+from triform.web.results import ResultStore
+from triform.web.runs import list_runs
+from triform.web.uploads import Uploads
+from triform.web.worker_process import PROGRAM
+
+logger = get_logger(__name__)
+
+WARM_UP_PROMPT = "a chair"
+PER_PAGE = 60
+MEGABYTE = 1e6
+HERE = ("ready", "made here", "generated when first used")
+"""States of data sets that need no download."""
+
+
+class Service:
+    """Results, jobs, uploads and what may be read.
+
+    Args:
+        config: Settings of the server.
+        program: Arguments of Python that start a worker.
+
+    Raises:
+        UserError: The folder of the results cannot be used, or a named folder is not there.
+    """
+
+    def __init__(self, config: ServeConfig, program: Sequence[str] = PROGRAM):
+        for folder in config.folder:
+            if not folder.is_dir():
+                raise UserError(f"--folder {folder}: no such folder")
+        self.config = config
+        self.store = ResultStore(config.results)
+        self.places = Places(
+            runs=config.runs_dir.absolute(),
+            datasets=config.download_path.absolute(),
+            galleries=self.store.root / ".galleries",
+        )
+        self.places.galleries.mkdir(exist_ok=True)
+        limits = config.limits
+        self.uploads = Uploads(
+            self.store.root / ".uploads",
+            limits.max_upload_mb * MEGABYTE,
+            limits.max_uploads_mb * MEGABYTE,
+        )
+        self.access = Access(config.folder, config.runs_dir, self.uploads, self.store)
+        self.pages = verbs_by_page()
+        self.jobs = JobService(self.store, limits, program)
+        self._datasets: list[dict[str, Any]] | None = None
+        self._lock = threading.Lock()
+        if config.warm_up:
+            self._warm_up()
+
+    def close(self) -> None:
+        """Stop jobs and workers."""
+        self.jobs.close()
+        self.store.close()
+
+    def _warm_up(self) -> None:
+        """Let the worker make a first shape, so that the first of a user is quick."""
+        rows = self.pages.get("shape", [])
+        if not rows:
+            return
+        folder = self.store.root / ".warm-up"
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in ("files", "inputs"):
+            (folder / name).mkdir(parents=True)
+        row = rows[0]
+        request = read_request(row["system"], row["verb"], {"prompt": [WARM_UP_PROMPT]})
+        settings = build_settings(request, self.access, folder, self.places)
+        self.jobs.warm_up(
+            {
+                "system": row["system"],
+                "verb": row["verb"],
+                "settings": settings.model_dump(mode="json"),
+                "folder": str(folder),
+            }
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a page needs to know first: pages with their verbs, folders, limits."""
+        limits = self.config.limits
+        return {
+            "pages": self.pages,
+            "folders": list(self.access.folders),
+            "max_upload_mb": limits.max_upload_mb,
+        }
+
+    def form(self, system: str, verb: str) -> list[dict[str, Any]]:
+        """Fields of the form of a verb.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return form(read_request(system, verb, {}).settings_class)
+
+    def presets(self, system: str) -> dict[str, dict[str, Any]]:
+        """Preset -> values by dotted name, of the training of a system."""
+        entry = systems.load(system)
+        names = {each["name"] for each in form(entry.config.VERBS["train"])}
+        return {
+            path.stem: {
+                name: value for name, value in _flatten(read_yaml(path)).items() if name in names
+            }
+            for path in sorted(entry.presets.glob("*.yaml"))
+        }
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Known data sets with their state; read once."""
+        with self._lock:
+            if self._datasets is None:
+                from triform.datasets.commands import ListSettings, list_all
+
+                rows = list_all(ListSettings(download_path=self.places.datasets)).data
+                keys = ("name", "objects", "state", "about", "licence")
+                self._datasets = [
+                    {**{key: row[key] for key in keys}, "is_here": row["state"] in HERE}
+                    for row in rows
+                ]
+            return self._datasets
+
+    def submit(
+        self,
+        system: str,
+        verb: str,
+        values: Mapping[str, Any],
+        *,
+        preset: str = "",
+        page: str = "",
+        user: str = "",
+    ) -> Record:
+        """Check a request and put it into the queue.
+
+        Raises:
+            UsageError: A wrong system, verb or value.
+            Refused: The queue is full.
+        """
+        request = read_request(system, verb, values, preset)
+        seed = values.get("seed")
+        record = self.store.create(
+            system=system,
+            verb=verb,
+            page=page if page in self.pages else "",
+            settings=dict(values),
+            title=request.title,
+            seed=seed if isinstance(seed, int) else None,
+            units=request.units,
+        )
+        folder = self.store.folder(record.id)
+        try:
+            settings = build_settings(request, self.access, folder, self.places)
+            kept = lasting(request.values, self.access, record.id)
+            write_yaml(settings, folder / "settings.yaml")
+        except BaseException:
+            self.store.update(record.id, state="failed", finished=time.time())
+            self.store.delete(record.id)
+            raise
+        record = self.store.update(
+            record.id,
+            settings=kept,
+            command=command_line(request, settings),
+            seed=getattr(settings, "seed", None),
+        )
+        message = {
+            "system": system,
+            "verb": verb,
+            "settings": settings.model_dump(mode="json"),
+            "folder": str(folder),
+        }
+        return self.jobs.submit(message, record, user, training=verb.startswith("train"))
+
+    def show(self, name: str) -> dict[str, Any]:
+        """The record of a result, with its place in the queue while it is not ended."""
+        record = self.store.get(name)
+        values = record.model_dump(mode="json")
+        values |= {"seconds": record.seconds, "status": self.jobs.status(name)}
+        return values
+
+    def history(self, start: int, text: str = "", count: int = PER_PAGE) -> dict[str, Any]:
+        """Results and runs of the command line, the newest first.
+
+        Args:
+            start: Index of the first.
+            text: Only those whose title, system or verb has it.
+            count: How many.
+        """
+        entries: list[tuple[float, dict[str, Any]]] = []
+        runs_of_results = set()
+        for record in self.store.all():
+            if record.run:
+                runs_of_results.add(record.run)
+            if text.lower() in f"{record.title} {record.system} {record.verb}".lower():
+                fields = {"id", "state", "system", "verb", "page", "title", "created", "thumbnail"}
+                row = record.model_dump(mode="json", include=fields | {"seed", "run"})
+                entries.append((record.created, {**row, "kind": "result"}))
+        for run in list_runs(self.places.runs):
+            if run["name"] not in runs_of_results and text.lower() in run["name"].lower():
+                entries.append((run["created"], {**run, "kind": "run"}))
+        entries.sort(key=lambda entry: -entry[0])
+        page = [row for _, row in entries[start : start + count]]
+        return {"total": len(entries), "start": start, "entries": page}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted name -> value."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def static_folder() -> Path:
+    """Folder of the files of the pages."""
+    return Path(__file__).parent / "static"

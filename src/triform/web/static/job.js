@@ -1,0 +1,75 @@
+// Sends a job, shows its place, progress and end, and stops it.
+import { t } from "./texts.js";
+import { announce, api, h } from "./ui.js";
+
+const QUICK = 250, SLOW = 1000;
+let current = null;
+export const stopCurrent = () => { if (current) current(); };
+const seconds = (value) => Math.max(1, Math.round(value));
+
+export function describeStatus(record) {
+  const status = record.status;
+  const parts = [];
+  if (status.place) {
+    parts.push(t("waiting", status.place));
+    if (status.wait_seconds !== null) parts.push(t("begins_in", seconds(status.wait_seconds)));
+  } else {
+    const progress = status.progress;
+    parts.push(progress.text || t("running"));
+    if (progress.done && progress.total) parts.push(`${progress.done} / ${progress.total}`);
+    if (status.elapsed !== undefined) parts.push(t("elapsed", Math.round(status.elapsed)));
+    if (status.seconds_left) parts.push(t("left", seconds(status.seconds_left)));
+  }
+  return parts.join(", ");
+}
+
+export async function runJob(place, request, { onUpdate = () => {}, isTraining = false } = {}) {
+  const text = h("p", {}, t("sent"));
+  const bar = h("progress", { max: 1, ariaLabel: t("running") });
+  const messages = h("div", {});
+  const button = h("button", { type: "button" }, t("stop"), " (Esc)");
+  const card = h("div", { class: "card", ariaBusy: "true" }, text, bar, messages, button);
+  place.replaceChildren(card);
+  announce(t("sent"));
+  let record;
+  try {
+    record = await api("jobs", { method: "POST", json: request });
+  } catch (error) {
+    place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
+    return null;
+  }
+  const stop = async () => {
+    button.disabled = true;
+    text.textContent = t(isTraining ? "saving" : "stopping");
+    await api(`jobs/${record.id}`, { method: "DELETE" }).catch(() => {});
+  };
+  button.addEventListener("click", stop);
+  current = stop;
+  let said = "";
+  const first = record.status.place;
+  while (["queued", "running"].includes(record.state)) {
+    await new Promise((resolve) => setTimeout(resolve, isTraining ? SLOW : QUICK));
+    if (!place.isConnected) return null;
+    try {
+      record = await api(`results/${record.id}`);
+    } catch (error) {
+      place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
+      return null;
+    }
+    const status = record.status;
+    if (status.place === undefined) continue;
+    if (!status.stopping) text.textContent = describeStatus(record);
+    if (first && status.wait_seconds === null && !status.progress.done) text.append(". ", t("loading"));
+    const { done, total } = status.progress;
+    const share = done && total ? done / total : status.seconds_left ? status.elapsed / (status.elapsed + status.seconds_left) : null;
+    if (share === null || status.place) bar.removeAttribute("value"); else bar.value = Math.min(0.99, share);
+    messages.replaceChildren(...status.messages.map((message) => h("p", { class: "warning" }, message)));
+    const words = status.place ? t("waiting", status.place) : t("running");
+    if (words !== said) announce((said = words));
+    onUpdate(record);
+  }
+  if (current === stop) current = null;
+  announce(t(record.state));
+  place.replaceChildren();
+  return record;
+}

@@ -1,0 +1,9 @@
+import { showTask, withRuns } from "./task.js";
+import { t } from "./texts.js";
+
+export async function show(main, state, parameters) {
+  await showTask(main, await withRuns(state), {
+    page: "describe", button: t("describe"), parameters,
+    front: () => ({ images: { label: t("pictures"), hint: "" } }),
+  });
+}

@@ -1,0 +1,36 @@
+import { showResult } from "./result.js";
+import { language, t } from "./texts.js";
+import { api, h, unique } from "./ui.js";
+
+export async function show(main, state, parameters) {
+  const detail = h("div", { id: "output" });
+  const grid = h("div", { class: "grid narrow" });
+  const total = h("p", { class: "soft", role: "status" });
+  const more = h("button", { type: "button", hidden: true }, t("load_more"));
+  const id = unique("search");
+  const search = h("input", { type: "search", id, maxLength: 100 });
+  main.append(h("div", { class: "field" }, h("label", { htmlFor: id }, t("search_history")), search), detail, total, grid, more);
+  let count = 0;
+  async function load(anew) {
+    if (anew) count = 0;
+    const answer = await api(`results?start=${count}&text=${encodeURIComponent(search.value)}`);
+    const tiles = answer.entries.map(tile);
+    if (anew) grid.replaceChildren(...tiles); else grid.append(...tiles);
+    count += answer.entries.length;
+    total.textContent = answer.total ? t("total", answer.total) : "";
+    if (!answer.total) grid.replaceChildren(h("div", { class: "empty" }, t("nothing_found")));
+    more.hidden = count >= answer.total;
+  }
+  const tile = (entry) => {
+    const words = entry.kind === "run" ? entry.name : entry.title;
+    const state = entry.kind === "run" ? t("training") : t(entry.state);
+    const image = entry.thumbnail ? h("img", { src: `/api/results/${entry.id}/thumbnail`, alt: "", loading: "lazy" }) : h("span", { class: "blank", ariaHidden: "true" }, entry.system || "");
+    const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : `/history?id=${entry.id}`;
+    return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${new Date(1000 * entry.created).toLocaleString(language)}`));
+  };
+  let timer;
+  search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });
+  more.addEventListener("click", () => load(false));
+  if (parameters.get("id")) showResult(detail, await api(`results/${parameters.get("id")}`));
+  await load(true);
+}

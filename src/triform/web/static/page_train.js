@@ -1,0 +1,85 @@
+import { chart } from "./chart.js";
+import { runJob } from "./job.js";
+import { showResult } from "./result.js";
+import { withDatasets, withRuns } from "./task.js";
+import { language, t } from "./texts.js";
+import { api, buildForm, h, labelled, round } from "./ui.js";
+
+const FRONT = ["data.dataset", "data.library", "environment.name", "training.epochs", "training.max_minutes", "data.batch_size", "training.lr", "seed"];
+const LIVE = 2000;
+
+export async function show(main, state, parameters) {
+  await withDatasets(state);
+  state = await withRuns(state);
+  const rows = state.pages.train;
+  const system = h("select", {}, rows.map((row) => h("option", { value: row.system }, row.system)));
+  const preset = h("select", {});
+  const about = h("p", { class: "hint" });
+  const fields = h("div", {}), problem = h("p", { class: "error", role: "alert" });
+  const output = h("div", { id: "output" }), live = h("div", {}), list = h("div", {});
+  let form, row, shown = "";
+  async function choose() {
+    row = rows.find((each) => each.system === system.value);
+    about.textContent = row.summary;
+    preset.replaceChildren(h("option", { value: "" }, t("no_preset")), ...row.presets.map((name) => h("option", { value: name }, name)));
+    if (row.presets.includes("tiny")) preset.value = "tiny";
+    form = buildForm(await api(`forms/${row.system}/train`), { ...state, system: row.system }, Object.fromEntries(FRONT.map((name) => [name, {}])));
+    await usePreset();
+    fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
+  }
+  let presets = {};
+  async function usePreset() {
+    presets = await api(`presets/${row.system}`);
+    form.set(presets[preset.value] || {});
+  }
+  async function start(settings, name) {
+    problem.textContent = "";
+    shown = "";
+    const tail = setInterval(() => shown && showRun(shown), LIVE);
+    const request = { system: row.system, verb: "train", page: "train", settings, preset: name };
+    const record = await runJob(output, request, { isTraining: true, onUpdate: (now) => { if (now.run) shown = now.run; } });
+    clearInterval(tail);
+    if (!record) return;
+    showResult(output, record);
+    if (record.run) await showRun((shown = record.run));
+    await listRuns();
+  }
+  async function showRun(name) {
+    const [run, lines] = await Promise.all([api(`runs/${name}`), api(`runs/${name}/curves`)]);
+    const names = Object.keys(lines);
+    const sample = (each) => `/api/runs/${name}/samples/${encodeURIComponent(each)}`;
+    const lastSamples = run.samples.slice(-4).reverse();
+    live.replaceChildren(h("section", { class: "card", ariaLabel: name }, h("h2", {}, name),
+      h("p", { class: "soft" }, [run.ended, run.best === null || run.best === undefined ? null : `${run.monitor} ${round(run.best)}`, run.step === null || run.step === undefined ? null : `${t("step")} ${run.step}`].filter(Boolean).join(" · ")),
+      run.can_resume ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
+      h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve")),
+      lastSamples.length ? h("h3", {}, t("samples")) : null,
+      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each))))));
+  }
+  async function resume(run) {
+    if (system.value !== run.system) { system.value = run.system; await choose(); }
+    await start({ "training.resume_from": `run:${run.name}` }, "");
+  }
+  async function listRuns() {
+    const runs = await api("runs");
+    list.replaceChildren(h("h2", {}, t("runs")), runs.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, runs.slice(0, 50).map((run) => h("tr", {},
+      h("td", {}, h("button", { type: "button", class: "small", onclick: () => showRun(run.name) }, run.name)), h("td", {}, run.best === null ? "" : `${run.monitor ?? ""} ${run.best === undefined || run.best === null ? "" : round(run.best)}`), h("td", { class: "soft" }, run.ended), h("td", { class: "soft" }, new Date(1000 * run.created).toLocaleString(language))))))) : h("div", { class: "empty" }, t("no_runs")));
+  }
+  system.addEventListener("change", () => choose().catch((error) => { problem.textContent = error.message; }));
+  preset.addEventListener("change", usePreset);
+  const submit = (event) => {
+    event.preventDefault();
+    let settings;
+    try { settings = form.values(); } catch (error) { problem.textContent = error.message; return; }
+    const base = presets[preset.value] || {};
+    for (const [name, value] of Object.entries(base)) if (JSON.stringify(settings[name]) === JSON.stringify(value)) delete settings[name];
+    start(settings, preset.value);
+  };
+  main.append(h("div", { class: "columns" },
+    h("form", { class: "card", onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
+    h("div", {}, output, live, list)));
+  if (parameters.get("run")) system.value = parameters.get("run").split("/")[0];
+  await choose();
+  await listRuns();
+  if (parameters.get("run")) await showRun(parameters.get("run"));
+}

@@ -1,0 +1,139 @@
+// Shows a result: models, images, videos, tables; and what can be done with it.
+import { language, t } from "./texts.js";
+import { announce, api, fileAddress, h, newSeed, round } from "./ui.js";
+import { viewer } from "./viewer.js";
+
+const MAX_VIEWERS = 12;
+const base = (name) => name.split("/").pop();
+const date = (value) => new Date(1000 * value).toLocaleString(language);
+
+export function showResult(place, record, actions = {}) {
+  const parts = [heading(record), buttons(place, record, actions)];
+  if (record.error) parts.push(h("p", { class: "error", role: "alert" }, record.error));
+  for (const message of record.messages) parts.push(h("p", { class: "warning" }, message));
+  parts.push(...models(record), ...hits(record, actions), ...captions(record), ...media(record), ...table(record));
+  parts.push(otherFiles(record), h("details", {}, h("summary", {}, t("command")), h("pre", {}, record.command)));
+  place.replaceChildren(h("section", { class: "card", ariaLabel: record.title }, parts.filter(Boolean)));
+}
+
+function heading(record) {
+  const facts = [t(record.state), `${record.system} ${record.verb}`, date(record.created)];
+  if (record.seconds) facts.push(t("elapsed", round(record.seconds)));
+  if (record.seed !== null) facts.push(`${t("seed")} ${record.seed}`);
+  return h("div", {}, h("h2", {}, record.title), h("p", { class: "soft" }, facts.join(" · ")));
+}
+
+function buttons(place, record, actions) {
+  const copy = h("button", { type: "button", class: "small", onclick: async () => {
+    await navigator.clipboard?.writeText(record.command).catch(() => {});
+    copy.textContent = t("copied");
+    announce(t("copied"));
+  } }, t("copy"));
+  const list = [];
+  if (actions.again) {
+    list.push(h("button", { type: "button", class: "small", onclick: () => actions.again(record.settings) }, t("again")));
+    if (record.seed !== null) list.push(h("button", { type: "button", class: "small", onclick: () => actions.again({ ...record.settings, seed: newSeed() }) }, t("new_seed")));
+    list.push(h("button", { type: "button", class: "small", onclick: () => actions.use(record.settings) }, t("same_settings")));
+  } else if (record.page) {
+    list.push(h("a", { class: "button small", href: `/${record.page}?from=${record.id}` }, t("same_settings")));
+  }
+  list.push(copy);
+  if (record.files.length) list.push(h("a", { class: "button small", href: `/api/results/${record.id}/archive`, download: "" }, t("all_files")));
+  list.push(deleteButton(place, record));
+  return h("div", { class: "chips" }, list);
+}
+
+function deleteButton(place, record) {
+  let sure = false;
+  const button = h("button", { type: "button", class: "small", onclick: async () => {
+    if (!sure) { sure = true; button.textContent = t("remove_sure"); return; }
+    try {
+      await api(`results/${record.id}`, { method: "DELETE" });
+      place.replaceChildren(h("p", { class: "soft", role: "status" }, t("deleted")));
+    } catch (error) {
+      announce(error.message);
+      button.textContent = error.message;
+    }
+  } }, t("remove"));
+  return button;
+}
+
+function models(record) {
+  const shown = record.files.filter((file) => file.name.endsWith(".glb"));
+  const rows = Array.isArray(record.answer) ? record.answer : [];
+  if (!shown.length) return [];
+  return [h("div", { class: "grid" }, shown.slice(0, MAX_VIEWERS).map((file, index) => {
+    const stem = file.name.slice(0, -4);
+    const row = rows.find((each) => (each.files || []).includes(file.name)) || {};
+    const title = row.prompt || record.title;
+    const saves = record.files.filter((each) => each.kind === "mesh" && each.name.startsWith(`${stem}.`) && !each.name.endsWith(".mtl"));
+    return h("figure", {}, viewer(fileAddress(record.id, file.name), index + 1, title),
+      h("figcaption", {}, h("strong", {}, title), row.seed !== undefined ? ` · ${t("seed")} ${row.seed}` : "", shapeFacts(row.shape),
+        h("div", { class: "chips" }, saves.map((each) => h("a", { class: "button small", href: fileAddress(record.id, each.name), download: base(each.name) }, each.name.split(".").pop().toUpperCase())))));
+  }))];
+}
+
+function shapeFacts(shape) {
+  if (!shape) return null;
+  const pairs = [
+    [t("size"), `${shape.size_mm.map((side) => round(side)).join(" × ")} mm`],
+    [t("closed"), h("span", { class: shape.watertight ? "good" : "warning" }, t(shape.watertight ? "yes" : "no"))],
+    [t("volume"), shape.volume_cm3 === null ? "—" : `${round(shape.volume_cm3)} cm³`],
+    [t("parts"), shape.parts], [t("faces"), shape.faces],
+  ];
+  return h("dl", { class: "facts" }, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+function hits(record, actions) {
+  const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.similarity !== undefined) : [];
+  const queries = [...new Set(rows.map((row) => row.query))];
+  return queries.flatMap((query) => [
+    h("h3", {}, base(String(query))),
+    h("div", { class: "grid narrow" }, rows.filter((row) => row.query === query).map((row) => h("figure", {},
+      row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
+      h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id)}`), h("br"),
+        h("span", { class: "soft" }, [row.category, `${t("score")} ${row.similarity.toFixed(3)}`].filter(Boolean).join(" · ")),
+        row.tile && actions.similar ? h("div", {}, h("button", { type: "button", class: "small", onclick: () => actions.similar(`result:${record.id}/${row.tile}`) }, t("similar"))) : null)))),
+  ]);
+}
+
+function captions(record) {
+  const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.caption !== undefined && row.image !== undefined) : [];
+  return rows.map((row) => h("div", {},
+    h("p", {}, h("strong", {}, row.caption ?? row.problem), h("span", { class: "soft" }, ` · ${base(String(row.image))}${row.score === undefined ? "" : ` · ${round(row.score)}`}`)),
+    row.attention ? h("figure", {}, h("img", { src: fileAddress(record.id, row.attention), alt: `${t("attention")}: ${row.caption}` }), h("figcaption", {}, t("attention"))) : null));
+}
+
+function media(record) {
+  const rows = Array.isArray(record.answer) ? record.answer : [];
+  const used = new Set(rows.flatMap((row) => [row.tile, row.attention]));
+  const files = record.files.filter((file) => ["image", "video"].includes(file.kind) && !used.has(file.name) && !file.name.startsWith("hits/"));
+  if (!files.length) return [];
+  return [h("div", { class: files.length > 2 ? "grid" : "" }, files.slice(0, 60).map((file) => {
+    const address = fileAddress(record.id, file.name);
+    const shown = file.kind === "video"
+      ? h("video", { src: address, controls: true, loop: true, ariaLabel: base(file.name) })
+      : h("a", { href: address, target: "_blank", rel: "noopener" }, h("img", { src: address, alt: `${record.title}: ${base(file.name)}`, loading: "lazy" }));
+    return h("figure", {}, shown, h("figcaption", {}, h("a", { href: address, download: base(file.name) }, base(file.name))));
+  }))];
+}
+
+function table(record) {
+  const answer = record.answer;
+  if (answer === null || answer === undefined) return [];
+  const isSpecial = (row) => row && typeof row === "object" && (row.shape || row.similarity !== undefined || row.caption !== undefined);
+  if (Array.isArray(answer) ? answer.some(isSpecial) : typeof answer !== "object") return typeof answer === "object" ? [] : [h("p", {}, String(answer))];
+  const rows = Array.isArray(answer) ? answer.filter((row) => row && typeof row === "object") : Object.entries(answer).map(([name, value]) => ({ "": name, " ": value }));
+  if (!rows.length) return [];
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].slice(0, 12);
+  const cell = (value) => (typeof value === "number" ? round(value) : value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+  return [h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: record.title }, h("table", {},
+    h("thead", {}, h("tr", {}, columns.map((name) => (name.trim() ? h("th", { scope: "col" }, name.replaceAll("_", " ")) : h("td", {}))))),
+    h("tbody", {}, rows.slice(0, 200).map((row) => h("tr", {}, columns.map((name) => h("td", {}, cell(row[name]))))))))];
+}
+
+function otherFiles(record) {
+  const files = record.files.filter((file) => ["table", "other"].includes(file.kind));
+  if (!files.length) return null;
+  return h("p", {}, files.slice(0, 20).flatMap((file) => [h("a", { href: fileAddress(record.id, file.name), download: base(file.name) }, file.name), " "]));
+}

@@ -1,0 +1,70 @@
+// A page with a form beside its result: what Make a shape, Find, Describe and Explore share.
+import { runJob } from "./job.js";
+import { showResult } from "./result.js";
+import { t } from "./texts.js";
+import { api, buildForm, h } from "./ui.js";
+
+// Draws the page; `front(row)` names the settings in front, `examples` fill the form and run it.
+export async function showTask(main, state, { page, button, front, examples = () => [], parameters, pick = "system" }) {
+  const rows = state.pages[page];
+  const output = h("div", { id: "output" });
+  const place = h("div", {});
+  const fields = h("div", {});
+  const problem = h("p", { class: "error", role: "alert" });
+  const title = (row) => (pick === "system" ? row.system : `${row.system} ${row.verb}`);
+  const select = h("select", { id: "pick" }, rows.map((row, index) => h("option", { value: index }, title(row))));
+  const about = h("p", { class: "hint" });
+  const chips = h("div", {});
+  let form, row;
+  const empty = () => place.replaceChildren(h("div", { class: "empty" }, t("nothing_yet", button)));
+  async function choose(index) {
+    row = rows[index];
+    select.value = index;
+    about.textContent = row.about;
+    const all = await api(`forms/${row.system}/${row.verb}`);
+    form = buildForm(all, { ...state, system: row.system }, front(row));
+    fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
+    const list = examples(row);
+    chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => h("button", { type: "button", class: "small", onclick: () => { form.set({ ...collect(), ...values }); submit(); } }, text)))] : []));
+  }
+  const collect = () => { try { return form.values(); } catch { return {}; } };
+  async function submit(settings) {
+    problem.textContent = "";
+    try {
+      settings ??= form.values();
+    } catch (error) {
+      problem.textContent = error.message;
+      return;
+    }
+    const focused = document.activeElement;
+    place.replaceChildren();
+    const record = await runJob(output, { system: row.system, verb: row.verb, settings, page });
+    if (record) showResult(place, record, actions);
+    if (focused?.isConnected) focused.focus();
+  }
+  const actions = {
+    again: (settings) => submit(settings),
+    use: (settings) => { form.set(settings); form.controls[Object.keys(front(row))[0]]?.input?.focus(); },
+    similar: (reference) => { const settings = { ...collect(), image: [reference] }; delete settings.text; delete settings.mesh; form.set(settings); submit(settings); },
+  };
+  const chosen = rows.length > 1 ? h("div", { class: "field" }, h("label", { htmlFor: "pick" }, t(pick === "system" ? "system" : "what")), select, about) : null;
+  select.addEventListener("change", () => choose(Number(select.value)).catch((error) => { problem.textContent = error.message; }));
+  const formElement = h("form", { class: "card", onsubmit: (event) => { event.preventDefault(); submit(); } },
+    chosen, fields, problem, h("button", { class: "main", type: "submit" }, button, " (Ctrl+Enter)"), chips);
+  main.append(h("div", { class: "columns" }, formElement, h("div", {}, output, place)));
+  empty();
+  const from = parameters.get("from") ? await api(`results/${parameters.get("from")}`).catch(() => null) : null;
+  const index = from ? rows.findIndex((each) => each.system === from.system && each.verb === from.verb) : 0;
+  await choose(Math.max(0, index));
+  if (from && index >= 0) form.set(from.settings);
+}
+
+export async function withDatasets(state) {
+  if (!state.datasets) state.datasets = await api("datasets").catch(() => []);
+  return state;
+}
+
+export async function withRuns(state) {
+  const found = await api("runs").catch(() => []);
+  return { ...state, runs: found };
+}

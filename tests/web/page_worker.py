@@ -1,0 +1,84 @@
+"""A worker for the tests of pages and API: it answers as the verbs do, at once, without models."""
+
+import json
+import logging
+import struct
+import time
+from pathlib import Path
+
+from triform.base.logging import NOTICE
+from triform.web.worker import main
+
+logger = logging.getLogger("triform.engine.session")
+ESCAPES = "<img src=x onerror=document.title='hacked'><b>bold</b>"
+
+
+def glb(color):
+    """A tetrahedron as a GLB file."""
+    points = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    faces = [(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)]
+    body = b"".join(struct.pack("<3f", *point) for point in points)
+    body += b"".join(struct.pack("<3I", *face) for face in faces)
+    tree = {
+        "asset": {"version": "2.0"},
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "material": 0}]}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorFactor": [*color, 1]}}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": 4, "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5125, "count": 12, "type": "SCALAR"},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteLength": 48},
+            {"buffer": 0, "byteOffset": 48, "byteLength": 48},
+        ],
+        "buffers": [{"byteLength": len(body)}],
+    }
+    head = json.dumps(tree).encode()
+    head += b" " * (-len(head) % 4)
+    parts = struct.pack("<I4s", len(head), b"JSON") + head
+    parts += struct.pack("<I4s", len(body), b"BIN\0") + body
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts
+
+
+def execute(job):
+    """Answer as the verb would."""
+    files, settings = Path(job["folder"]) / "files", job["settings"]
+    match job["verb"]:
+        case "generate":
+            if "slow" in settings["prompt"]:
+                time.sleep(60)
+            rows = []
+            for index in range(settings["num_samples"]):
+                names = [f"{index}.{end}" for end in ("glb", "obj", "stl", "ply", "3mf")]
+                for name in names:
+                    (files / name).write_bytes(glb((0.8, 0.1, 0.1)))
+                shape = {"size_mm": [100, 50, 25], "volume_cm3": 1.5, "watertight": True}
+                shape |= {"parts": 1, "faces": 4}
+                row = {"prompt": settings["prompt"][0], "seed": settings["seed"] + index}
+                rows.append({**row, "files": names, "shape": shape})
+            logger.log(NOTICE, "far from every training caption: %s", ESCAPES)
+            return {"answer": rows}
+        case "search":
+            row = {"query": settings["text"][0], "rank": 1, "similarity": 0.5, "id": ESCAPES}
+            return {"answer": [{**row, "caption": ESCAPES, "category": "chair"}]}
+        case "caption":
+            name = settings["images"][0]
+            return {"answer": [{"image": name, "caption": ESCAPES, "score": -0.5}]}
+        case "train":
+            run = Path(settings["logging"]["runs_dir"]) / job["system"] / "run_2026-01-31_12-00-00"
+            (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (run / "config.yaml").write_text("seed: 1\n")
+            logger.log(NOTICE, "run: %s; %s", run, "100 steps")
+            try:
+                for step in range(1, 600):
+                    with (run / "metrics.jsonl").open("a") as file:
+                        file.write(json.dumps({"step": step, "train/loss": 1 / step}) + "\n")
+                    time.sleep(0.1)
+            finally:
+                (run / "checkpoints" / "last.pth").write_bytes(b"saved")
+            return {"answer": {"run": str(run)}}
+    return {"answer": {"number": 1.5}}
+
+
+if __name__ == "__main__":
+    main(execute)

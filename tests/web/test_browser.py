@@ -1,0 +1,204 @@
+"""The pages in a real browser, used by mouse and by keyboard; every other host is out of reach."""
+
+import os
+import shutil
+
+import pytest
+from live_server import LiveServer
+from PIL import Image
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+PAGES = ("shape", "find", "describe", "explore", "train", "history")
+if CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"):
+    pytestmark = pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "shapes").mkdir()
+    one = LiveServer(folder, "--no_warm_up", "--folder", "shapes")
+    yield one
+    one.process.kill()
+    one.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """A page that fails the test if it logs an error or asks for what it does not get."""
+    context = browser.new_context(
+        viewport={"width": 1100, "height": 800}, locale="en-US", base_url=server.address
+    )
+    one = context.new_page()
+    one.set_default_timeout(90_000)
+    problems = []
+    one.on("pageerror", lambda error: problems.append(str(error)))
+    one.on(
+        "console",
+        lambda message: (
+            message.type == "error"
+            and "status of 415" not in message.text  # a refused upload, as the browser logs it
+            and problems.append(message.text)
+        ),
+    )
+    one.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
+    one.on(
+        "request",
+        lambda request: (
+            request.url.startswith((server.address, "blob:", "data:"))
+            or problems.append(f"elsewhere: {request.url}")
+        ),
+    )
+    yield one
+    context.close()
+    assert problems == []
+
+
+def go(page, name):
+    page.goto(f"/{name}")
+    page.wait_for_selector(f"main[data-ready={name}]")
+
+
+def axe(page, name):
+    """No violation of the rules of accessibility."""
+    axe_core = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe_core.Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], name
+
+
+def test_every_page_is_accessible_and_narrow(page):
+    page.set_viewport_size({"width": 360, "height": 740})
+    for name in PAGES:
+        go(page, name)
+        axe(page, name)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, (name, width)
+
+
+def test_a_shape_in_three_clicks_and_again_with_another_seed(page):
+    go(page, "shape")
+    page.click("text=an office chair")
+    page.wait_for_selector("canvas[data-ready]")
+    assert page.locator("canvas").count() == 2
+    assert page.locator("text=100 × 50 × 25 mm").count() == 2
+    for end in ("GLB", "OBJ", "STL", "PLY", "3MF"):
+        assert page.locator(f"figure >> nth=0 >> text={end}").count() == 1
+    page.wait_for_function("""() => {
+      const canvas = document.querySelector("canvas");
+      const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      let red = 0;
+      for (let i = 0; i < data.length; i += 4) {
+        red += data[i + 3] > 250 && data[i] > 2 * data[i + 1];
+      }
+      return red > 2000;
+    }""")  # the tetrahedron is red, and it is drawn
+    before = page.evaluate("document.querySelector('canvas').toDataURL()")
+    page.focus("canvas")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "before => document.querySelector('canvas').toDataURL() !== before", arg=before
+    )
+    axe(page, "result")
+    assert page.title() == "Make a shape · Triform"  # what a message says is text
+    page.click("text=New seed >> nth=1")
+    page.wait_for_function("!document.body.innerText.includes('Seed 42 ')")
+    page.click("text=Command line")
+    assert "triform voxel_gan generate" in page.inner_text("pre")
+
+
+def test_a_job_by_keyboard_alone(page):
+    go(page, "shape")
+    page.focus("textarea")
+    page.keyboard.type("slow")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.wait_for_function("document.querySelector('#output').innerText.includes('Working')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=Stopped ·")
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open] >> text=Ctrl+Enter")
+    axe(page, "keys")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    page.keyboard.press("Alt+6")
+    page.wait_for_selector("main[data-ready=history]")
+    page.wait_for_selector("text=Stopped ·")
+
+
+def test_find_escapes_what_it_finds(page):
+    go(page, "find")
+    page.select_option("select", "folder:shapes")
+    page.click("text=an office chair")
+    page.wait_for_selector("text=Similarity 0.500")
+    assert "<img src=x" in page.inner_text("figcaption")
+    assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
+
+
+def test_describe_a_dropped_picture(page, tmp_path):
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (40, 30), "orange").save(path)
+    go(page, "describe")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Pictures is needed")
+    page.set_input_files("input[type=file]", path)
+    page.wait_for_selector("text=cat.png, 40 x 30")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("section >> text=cat.png")
+    path.write_bytes(b"no image")
+    page.set_input_files("input[type=file]", path)
+    page.wait_for_selector(".drop .error >> text=cat.png")
+
+
+def test_describe_says_what_a_refused_file_is(page, tmp_path):
+    go(page, "describe")
+    page.evaluate("""() => {
+      const data = new DataTransfer();
+      data.items.add(new File(["<b>x</b>"], "<b>page</b>.html"));
+      document.querySelector(".drop").dispatchEvent(
+        new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+    }""")
+    page.wait_for_selector(".drop .error >> text=neither an image nor a mesh")
+
+
+def test_train_shows_curves_and_stops_and_resumes(page):
+    go(page, "train")
+    page.select_option("select >> nth=0", "vae")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("svg.chart")
+    assert "train/loss" in page.inner_text("figcaption >> nth=0")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.click("text=Resume")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+
+
+def test_both_languages_dark_and_the_way_back(page, server):
+    go(page, "history")
+    page.click("text=Русский")
+    page.wait_for_selector("h1 >> text=История")
+    assert page.evaluate("document.documentElement.lang") == "ru"
+    page.click("[aria-label='Тёмная или светлая']")
+    axe(page, "dark")
+    page.click("nav >> text=Найти")
+    page.wait_for_selector("main[data-ready=find]")
+    page.go_back()
+    page.wait_for_selector("main[data-ready=history]")

@@ -1,0 +1,177 @@
+import os
+import time
+
+import psutil
+import pytest
+
+from triform.web.durations import Durations
+from triform.web.jobs import Refused
+from triform.web.results import ResultStore
+from triform.web.worker_process import POLL_SECONDS, Limits
+
+
+def test_a_job_writes_its_result(service):
+    record = service.wait(service.do("write"), 20)
+    assert record.state == "done" and not record.error and record.seconds > 0
+    assert [(file.name, file.kind, file.bytes) for file in record.files] == [
+        ("answer.csv", "table", 8)
+    ]
+    assert record.messages == ("written",)
+    assert service.store.file(record.id, "answer.csv").read_text() == "a,b\n1,2\n"
+    assert service.status(record.id) == {} and not service.stop(record.id)
+
+
+def test_the_worker_stays_and_works_in_an_empty_folder(service):
+    first = service.wait(service.do("write"), 20).answer
+    (service.store.root / ".work-quick" / "vae_gan_test.pth").write_text("from another job")
+    second = service.wait(service.do("write"), 20).answer
+    assert first["pid"] == second["pid"] != os.getpid()
+    assert second["seen"] == [] and second["cwd"] == str(service.store.root / ".work-quick")
+
+
+def test_progress_is_reported(service):
+    name = service.do("count", steps=200, seconds=0.01)
+    status = service.until(name, lambda status: status.get("progress", {}).get("done", 0) > 20)
+    assert status["place"] == 0 and status["progress"]["total"] == 200
+    assert status["progress"]["text"] == "counting"
+    rest = status["elapsed"] / status["progress"]["done"] * (200 - status["progress"]["done"])
+    assert status["seconds_left"] == pytest.approx(rest)
+    service.stop(name)
+
+
+def test_the_worker_is_killed_within_half_a_second():
+    """Measured times are in the log; what is asserted is what they follow from."""
+    limits = Limits(None, 1)
+    assert limits.grace + limits.kill_after + 2 * POLL_SECONDS < 0.5
+
+
+@pytest.mark.parametrize("what", ["half", "stubborn"])
+def test_a_stop_ends_any_job(service, what):
+    service.wait(service.do("write"), 20)
+    name = service.do(what)
+    service.until(name, lambda status: status["place"] == 0)
+    time.sleep(0.3)
+    assert service.stop(name)
+    record = service.wait(name, 20)
+    assert record.state == "stopped" and record.seconds < 30  # of 60
+    assert [file.name for file in record.files] == ["half.csv"] * (what == "half")
+    assert service.wait(service.do("write"), 20).state == "done"
+
+
+def test_a_cooperative_stop_keeps_the_worker(service):
+    before = service.wait(service.do("write"), 20).answer["pid"]
+    name = service.do("half")
+    service.until(name, lambda status: status["place"] == 0)
+    service.stop(name)
+    assert service.wait(name, 20).state == "stopped"
+    assert service.wait(service.do("write"), 20).answer["pid"] == before
+
+
+def test_a_training_has_time_to_save_and_blocks_nobody(service):
+    name = service.do("save", training=True, seconds=1.0)
+    service.until(name, lambda status: status["place"] == 0)
+    assert service.wait(service.do("write"), 20).state == "done"
+    assert service.status(name)["place"] == 0
+    service.stop(name)
+    assert service.until(name, lambda status: status.get("stopping", True))
+    record = service.wait(name, 20)
+    assert record.state == "stopped" and [file.name for file in record.files] == ["saved.csv"]
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("refuse", "the file is not there"),
+        ("crash", "KeyError: 'a bug'"),
+        ("die", "its process ended unexpectedly (status 3)"),
+    ],
+)
+def test_a_failure_says_why_and_the_next_job_runs(service, what, error):
+    record = service.wait(service.do(what), 20)
+    assert (record.state, record.error) == ("failed", error)
+    assert service.wait(service.do("write"), 20).state == "done"
+
+
+def test_what_a_verb_prints_is_no_event(service):
+    assert service.wait(service.do("print"), 20).answer == "printed"
+
+
+def test_limit_of_memory(make_service):
+    service = make_service(max_memory_gb=0.4)
+    record = service.wait(service.do("memory", bytes=600_000_000), 30)
+    assert record.state == "failed"
+    assert record.error.startswith("it needed 0.") and "the limit of 0.4 GB" in record.error
+
+
+def test_limit_of_time(make_service):
+    service = make_service(max_job_minutes=0.01)
+    record = service.wait(service.do("half"), 20)
+    assert record.state == "failed" and "longer than the limit of 0.01 minutes" in record.error
+
+
+def test_the_queue_is_bounded_and_fair(make_service):
+    service = make_service(max_waiting=4, max_waiting_per_user=2)
+    running = service.do("half", user="first")
+    service.until(running, lambda status: status["place"] == 0)
+    greedy = [service.do("write", user="first") for _ in range(2)]
+    with pytest.raises(Refused, match="2 jobs of yours wait already"):
+        service.do("write", user="first")
+    others = [service.do("write", user=user) for user in ("second", "third")]
+    with pytest.raises(Refused, match="4 jobs wait already"):
+        service.do("write", user="fourth")
+    assert service.queue() == [running, *others, *greedy]
+    assert [service.status(name)["place"] for name in others + greedy] == [1, 2, 3, 4]
+    assert len(service.store.all()) == 5  # what was refused left nothing
+    service.stop(greedy[0])
+    assert service.store.get(greedy[0]).state == "stopped"
+    assert service.stop_all("third") == 1 and service.stop_all() == 3
+
+
+def test_estimates_are_those_of_former_jobs(service):
+    service.durations.add("trial write", 4.0, 2)
+    running = service.do("half")
+    service.until(running, lambda status: status["place"] == 0)
+    name = service.do("write", units=3)
+    assert service.status(name)["wait_seconds"] is None  # that of the running one is not known
+    service.durations.add("trial half", 100.0, 1)
+    status = service.status(name)
+    assert status["wait_seconds"] == pytest.approx(100, abs=5)
+    assert status["seconds_left"] - status["wait_seconds"] == pytest.approx(6)
+    service.stop_all()
+
+
+def test_durations_are_read_from_former_results(service):
+    name = service.do("write", units=2)
+    seconds = service.wait(name, 20).seconds
+    assert Durations(service.store.all()).estimate("trial write", 4) == pytest.approx(2 * seconds)
+    assert Durations().estimate("trial write", 1) is None
+
+
+def test_close_ends_workers_and_marks_jobs(make_service):
+    service = make_service()
+    running, waiting = service.do("half"), service.do("write")
+    service.until(running, lambda status: status["place"] == 0)
+    worker = service._lanes["quick"].worker
+    service.until(running, lambda status: worker.pid is not None)
+    pid = worker.pid
+    service.close()
+    assert not psutil.pid_exists(pid)
+    assert {service.store.get(name).state for name in (running, waiting)} == {"stopped"}
+    with pytest.raises(Refused, match="the server is ending"):
+        service.do("write")
+
+
+def test_what_a_dead_server_left_is_marked(make_service, tmp_path):
+    service = make_service()
+    name = service.do("half")
+    service.until(name, lambda status: status["place"] == 0)
+    service.stop_all()
+    service.wait(name, 20)
+    # As it is on disk while it runs, and then nobody writes any more.
+    service.store.update(name, state="running", finished=None, files=())
+    service.store.close()
+    again = ResultStore(tmp_path / "results")
+    record = again.get(name)
+    assert record.state == "interrupted" and "the server ended before" in record.error
+    assert [file.name for file in record.files] == ["half.csv"]
+    again.close()
