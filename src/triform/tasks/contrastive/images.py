@@ -17,7 +17,7 @@ CACHE_BYTES = 2**30
 
 
 def resize(image: np.ndarray | Image.Image, size: int) -> np.ndarray:
-    """Scale an RGB image and crop its middle to (size, size, 3) uint8."""
+    """Scale an image and crop its middle to (size, size, C) uint8."""
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     if image.size == (size, size):
         return np.asarray(image)
@@ -25,21 +25,21 @@ def resize(image: np.ndarray | Image.Image, size: int) -> np.ndarray:
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
-    """(B, S, S, 3) uint8 to (B, 3, S, S) float32 in [0, 1]."""
+    """(B, S, S, C) uint8 to (B, C, S, S) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
 
 
 class ResizedImages:
     """Resized images of a table by row; kept in memory if all of them fit."""
 
-    def __init__(self, table: CaptionTable, size: int):
+    def __init__(self, table: CaptionTable, size: int, channels: int = 3):
         self.table, self.size = table, size
         self._is_cached = np.zeros(len(table), bool)
-        fits = len(table) * size * size * 3 <= CACHE_BYTES
-        self._cache = np.zeros((len(table), size, size, 3), np.uint8) if fits else None
+        shape = (len(table), size, size, channels)
+        self._cache = np.zeros(shape, np.uint8) if np.prod(shape) <= CACHE_BYTES else None
 
     def __call__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(B, size, size, 3) uint8."""
+        """(B, size, size, channels) uint8."""
         rows = np.asarray(rows, int)
         if self._cache is None:
             with ThreadPoolExecutor(4) as pool:
