@@ -20,7 +20,7 @@ from triform.engine.config import (
 
 OWN_CLIP = "own-clip"
 """Text encoder: the system `clip` of this project, its shipped weights or a checkpoint."""
-Stage = Literal["vae", "prior", "gan"]
+Stage = Literal["vae", "prior", "gan", "joint"]
 STAGES: tuple[Stage, ...] = ("vae", "prior", "gan")
 DOWNSAMPLING = 8
 """Pixels along each side of a latent cell."""
@@ -108,9 +108,10 @@ class TextToImageTrainingConfig(TrainingConfig):
     grad_clip: float = 1.0
     ema_decay: float = 0.999
     use_amp: bool = False
-    stage: Literal["all", "vae", "prior", "gan"] = Field(
+    stage: Literal["all", "vae", "prior", "gan", "joint"] = Field(
         "all",
-        description="What is trained: all stages in order, or one of them from initial_weights.",
+        description="What is trained: all stages in order, one of them from initial_weights, or "
+        "joint, all three in each step.",
     )
     stage_shares: tuple[float, float, float] = Field(
         (0.4, 0.4, 0.2), description="Shares of the epochs for VAE, prior and GAN (stage all)."

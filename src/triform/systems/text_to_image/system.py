@@ -63,6 +63,7 @@ class System(EngineSystem[Config]):
         "vae": "val/l1",
         "prior": "val/prior",
         "gan": "val/kernel_distance",
+        "joint": "val/kernel_distance",
     }
 
     def __init__(self, config: Config):
@@ -153,11 +154,14 @@ class System(EngineSystem[Config]):
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
         stage, progress = self.stage_and_progress(self.num_steps)
-        if stage == "vae":
-            return self._vae_step(batch, update)
-        if stage == "prior":
-            return self._prior_step(batch, update)
-        return self._gan_step(batch, update, progress)
+        losses: dict[str, Tensor] = {}
+        if stage in ("gan", "joint"):
+            losses |= self._gan_step(batch, update, progress)
+        if stage in ("prior", "joint"):
+            losses |= self._prior_step(batch, update)
+        if stage in ("vae", "joint"):
+            losses |= self._vae_step(batch, update)
+        return losses
 
     def _vae_step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
         shape = (len(batch["images"]), *self.prior.shape)
@@ -264,7 +268,7 @@ class System(EngineSystem[Config]):
         )
         metrics["kernel_distance"] = distance
         stage, _ = self.stage_and_progress(max(0, self.num_steps - 1))
-        return {"loss": metrics["l1" if stage == "vae" else "prior"], **metrics}
+        return {"loss": metrics["prior" if stage in ("prior", "gan") else "l1"], **metrics}
 
     def sample(self, folder: Path, step: int) -> None:
         """Save validation images, their reconstructions, and images of their captions."""
