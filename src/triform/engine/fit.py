@@ -170,7 +170,10 @@ def evaluate(session: Session) -> tuple[bool, str]:
         ", ".join(f"{name} {value:.4g}" for name, value in values.items()),
     )
     value = values[system.monitor]
-    is_best = is_better(value, session.best, system.monitor_mode)
+    best = session.best
+    if best is not None and best["monitor"] != system.monitor:
+        best = None  # the next stage of a system that trains in stages
+    is_best = is_better(value, best, system.monitor_mode)
     if is_best:
         session.best = {
             "value": value,

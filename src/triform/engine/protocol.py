@@ -86,7 +86,8 @@ class System(ABC, Generic[ConfigT]):
 
     Attributes:
         name: Name on the command line and of the folder of its runs.
-        monitor: The metric of `evaluate` that selects the best weights.
+        monitor: The metric of `evaluate` that selects the best weights. Where training has stages
+            it may change from one to the next: the best weights are then those of the last stage.
         monitor_mode: Whether lower or higher is better.
         variable_metadata: Names of metadata that may differ where a run is resumed.
         networks: Trained networks: moved to the device, saved, averaged. `step` must call them

@@ -38,7 +38,12 @@ OFFICIAL_SPLITS = {
 
 
 def load_csv(
-    images_dir: str | Path, caption_file: str | Path, *, val_split: float, seed: int
+    images_dir: str | Path,
+    caption_file: str | Path,
+    *,
+    val_split: float,
+    seed: int,
+    alpha: bool = False,
 ) -> CaptionTable:
     """Read, check and split a table of captions.
 
@@ -47,6 +52,7 @@ def load_csv(
         caption_file: CSV in UTF-8 with the header `image,caption`; a row per caption.
         val_split: Share of the images for validation.
         seed: Of the split.
+        alpha: Keep transparency.
 
     Raises:
         UsageError: No such folder or file.
@@ -70,7 +76,7 @@ def load_csv(
     names = list(captions)
     splits = _make_splits(path, names, val_split, seed)
     return make_table(
-        path.stem, FileImages(folder, names), [captions[name][1] for name in names], splits
+        path.stem, FileImages(folder, names, alpha), [captions[name][1] for name in names], splits
     )
 
 

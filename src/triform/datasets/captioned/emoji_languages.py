@@ -72,7 +72,9 @@ _MAX_BYTES = 16 * 2**20
 _GENDERED = re.compile(r"(man|woman) (.+)")
 
 
-def load_emoji_languages(languages: Sequence[str], download_path: str) -> CaptionTable:
+def load_emoji_languages(
+    languages: Sequence[str], download_path: str, *, alpha: bool = False
+) -> CaptionTable:
     """Load emoji with captions in some languages.
 
     Training rows have for each language the name, the name with a keyword, and the keywords; rows
@@ -81,6 +83,7 @@ def load_emoji_languages(languages: Sequence[str], download_path: str) -> Captio
     Args:
         languages: Codes such as "en" and "ru".
         download_path: Download folder.
+        alpha: Keep transparency, which is white otherwise.
 
     Raises:
         UsageError: Names in a language are not there.
@@ -91,7 +94,8 @@ def load_emoji_languages(languages: Sequence[str], download_path: str) -> Captio
             raise UsageError(
                 f"dataset: emoji have no names in {language!r}; languages: {', '.join(LANGUAGES)}"
             )
-    table = load_images("emoji", size=SIDE, channels=3, download_path=download_path)
+    channels = 4 if alpha else 3
+    table = load_images("emoji", size=SIDE, channels=channels, download_path=download_path)
     names = emoji.emoji_names(fetch_images("emoji", download_path))
     hexcode_of = {name: hexcode for hexcode, name in names.items()}
     annotations = [read_annotations(language, download_path) for language in languages]

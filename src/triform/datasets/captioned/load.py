@@ -26,6 +26,7 @@ def load_captioned(
     val_split: float = 0.2,
     seed: int = 42,
     download_path: str = "datasets",
+    alpha: bool = False,
 ) -> CaptionTable:
     """Read, download or generate a set of captioned images.
 
@@ -39,15 +40,22 @@ def load_captioned(
         val_split: Share of the images for validation (csv).
         seed: Of the splits (csv) or of the scenes.
         download_path: Download folder.
+        alpha: Keep transparency in sets that have it ("csv", "emoji:en"), where no other set is
+            combined with them.
 
     Raises:
         UsageError: No such set.
         UserError: It cannot be downloaded or used.
     """
 
+    names = source.split("+")
+    keep_alpha = alpha and len(names) == 1
+
     def load_one(name: str) -> CaptionTable:
         if name == "csv":
-            return load_csv(images_dir, caption_file, val_split=val_split, seed=seed)
+            return load_csv(
+                images_dir, caption_file, val_split=val_split, seed=seed, alpha=keep_alpha
+            )
         if name == "emoji":
             return load_emoji(download_path)
         if name == UNSEEN:
@@ -55,7 +63,8 @@ def load_captioned(
         if name == "furniture":
             return load_furniture(download_path)
         if name.startswith("emoji:"):
-            return load_emoji_languages(name.removeprefix("emoji:").split(","), download_path)
+            languages = name.removeprefix("emoji:").split(",")
+            return load_emoji_languages(languages, download_path, alpha=keep_alpha)
         if name.partition("/")[0] in DATASETS:
             return load_scenes(name, seed=seed, download_path=download_path)
         if Path(name).is_dir() or name in IMAGE_DATASETS:
@@ -65,5 +74,5 @@ def load_captioned(
             f"emoji:en,ru or {', '.join(IMAGE_DATASETS)}"
         )
 
-    tables = [load_one(name) for name in source.split("+")]
+    tables = [load_one(name) for name in names]
     return tables[0] if len(tables) == 1 else concat_tables(source, tables)

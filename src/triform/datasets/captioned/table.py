@@ -22,7 +22,7 @@ class Images(Protocol):
         """The number of images."""
 
     def image(self, row: int) -> np.ndarray:
-        """One image, (H, W, 3) uint8 sRGB."""
+        """One image, (H, W, 3) uint8 sRGB; with alpha (H, W, 4) where a set was loaded so."""
 
     def name(self, row: int) -> str:
         """Its file, or what it shows."""
@@ -30,7 +30,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images in memory: (N, H, W, 3) uint8 sRGB, and a name for each."""
+    """Images in memory: (N, H, W, 3 or 4) uint8 sRGB, and a name for each."""
 
     images: np.ndarray
     names: Sequence[str]
@@ -49,22 +49,23 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """Images in a folder, read on access; transparent pixels become white."""
+    """Images in a folder, read on access; transparent pixels become white, or keep their alpha."""
 
     folder: Path
     names: Sequence[str]
+    alpha: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
 
     def image(self, row: int) -> np.ndarray:
-        """One image, (H, W, 3) uint8 sRGB.
+        """One image, (H, W, 3) uint8 sRGB, or (H, W, 4) with alpha.
 
         Raises:
             UserError: The file is gone or damaged by now.
         """
-        path = self.folder / self.names[row]
-        return np.asarray(on_background(read_image(path, longest=HELD_SIDE)))
+        image = read_image(self.folder / self.names[row], longest=HELD_SIDE)
+        return np.asarray(image.convert("RGBA") if self.alpha else on_background(image))
 
     def name(self, row: int) -> str:
         """The file, relative to the folder."""

@@ -18,12 +18,12 @@ CACHE_BYTES = 2**30
 
 
 def resize(image: np.ndarray | Image.Image, size: int, *, frame: bool = False) -> np.ndarray:
-    """Scale an RGB image and crop its middle to (size, size, 3) uint8.
+    """Scale an image and crop its middle to (size, size, C) uint8.
 
     Args:
-        image: (H, W, 3) uint8 sRGB.
+        image: (H, W, C) uint8 sRGB.
         size: Rows and columns of the result.
-        frame: First crop white edges and pad to a square.
+        frame: First crop white edges and pad to a square (RGB).
     """
     if frame:
         image = frame_on_white(np.asarray(image))
@@ -34,21 +34,23 @@ def resize(image: np.ndarray | Image.Image, size: int, *, frame: bool = False) -
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
-    """(B, S, S, 3) uint8 to (B, 3, S, S) float32 in [0, 1]."""
+    """(B, S, S, C) uint8 to (B, C, S, S) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
 
 
 class ResizedImages:
     """Resized images of a table by row; kept in memory if all of them fit."""
 
-    def __init__(self, table: CaptionTable, size: int, *, frame: bool = False):
+    def __init__(
+        self, table: CaptionTable, size: int, *, channels: int = 3, frame: bool = False
+    ):
         self.table, self.size, self.frame = table, size, frame
         self._is_cached = np.zeros(len(table), bool)
-        fits = len(table) * size * size * 3 <= CACHE_BYTES
-        self._cache = np.zeros((len(table), size, size, 3), np.uint8) if fits else None
+        shape = (len(table), size, size, channels)
+        self._cache = np.zeros(shape, np.uint8) if np.prod(shape) <= CACHE_BYTES else None
 
     def __call__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(B, size, size, 3) uint8."""
+        """(B, size, size, channels) uint8."""
         rows = np.asarray(rows, int)
         if self._cache is None:
             with ThreadPoolExecutor(4) as pool:

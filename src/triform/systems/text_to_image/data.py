@@ -1,0 +1,141 @@
+"""Batches of images with text embeddings.
+
+| key | shape and type | values |
+|---|---|---|
+| `images` | (B, C, S, S) float32 | [0, 1]; RGB, or RGB times alpha and alpha |
+| `text` | (B, D) float32 | embedding of a caption, of length 1 |
+| `condition` | (B, D) float32 | that embedding, or a noisy one of the image, of length 1 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from triform.datasets.captioned.load import load_captioned
+from triform.datasets.captioned.table import CaptionTable
+from triform.images.read import on_background
+from triform.pretrained.text_encoder import TextEncoder
+from triform.systems.text_to_image.config import DataConfig, TextToImageTrainingConfig
+from triform.systems.text_to_image.text_embedding import OwnClipEncoder, embed
+from triform.tasks.contrastive.images import ResizedImages
+
+
+def load_table(data: DataConfig, seed: int) -> CaptionTable:
+    """Load the captioned images that settings name.
+
+    Raises:
+        UsageError: No such data.
+        UserError: They cannot be downloaded or used.
+    """
+    return load_captioned(
+        data.dataset,
+        images_dir=data.images_dir,
+        caption_file=data.caption_file,
+        val_split=data.val_split,
+        seed=seed,
+        download_path=data.download_path,
+        alpha=data.alpha,
+    )
+
+
+class CaptionedImages:
+    """Images of a table with embeddings of their captions.
+
+    Attributes:
+        table: The table.
+        channels: 3, or 4 with transparency.
+        texts: Distinct captions.
+        text_embeddings: (T, D) float32 of length 1.
+
+    Args:
+        table: Captioned images.
+        size: Pixels along each side.
+        encoder: Of the captions.
+    """
+
+    def __init__(self, table: CaptionTable, size: int, encoder: TextEncoder):
+        self.table = table
+        self.channels = int(table.images.image(0).shape[2])
+        self._pixels = ResizedImages(table, size, channels=self.channels)
+        self.texts = tuple(dict.fromkeys(text for texts in table.captions for text in texts))
+        self.text_embeddings = torch.from_numpy(embed(encoder, self.texts))
+        self._text_index = {text: index for index, text in enumerate(self.texts)}
+
+    def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images (N, S, S, C) uint8."""
+        return self._pixels(rows)
+
+    def images(self, rows: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """Images (N, C, S, S) float32 in [0, 1], colours times alpha."""
+        floats = torch.from_numpy(self.pixels(rows)).permute(0, 3, 1, 2).float() / 255
+        if self.channels == 4:
+            floats[:, :3] *= floats[:, 3:]
+        return floats.contiguous()
+
+    def embeddings(self, captions: Sequence[str]) -> Tensor:
+        """Embeddings (N, D) of captions of the table."""
+        return self.text_embeddings[[self._text_index[caption] for caption in captions]]
+
+    def first_captions(self, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
+        """The first caption of each row."""
+        return [self.table.captions[row][0] for row in rows]
+
+    def encode_images(self, encoder: OwnClipEncoder, rows: NDArray[np.int64]) -> Tensor:
+        """CLIP embeddings (N, D) of images on white."""
+        images = [on_background(Image.fromarray(image)) for image in self.pixels(rows)]
+        return torch.from_numpy(encoder.encode_images(images))
+
+
+class TrainingBatches:
+    """Batches of training rows, for the engine's loader.
+
+    Args:
+        data: Images and captions.
+        training: How conditions are made.
+        encoder: Embeds images as well where it is a CLIP.
+    """
+
+    def __init__(
+        self, data: CaptionedImages, training: TextToImageTrainingConfig, encoder: TextEncoder
+    ):
+        self.data, self.training = data, training
+        self.rows = data.table.rows("train")
+        self.image_embeddings: Tensor | None = None
+        if isinstance(encoder, OwnClipEncoder) and training.image_condition > 0:
+            self.image_embeddings = data.encode_images(encoder, self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __call__(self, indices: Sequence[int], random: torch.Generator) -> dict[str, Tensor]:
+        """A batch of the rows at these indices, each with a random one of its captions."""
+        rows = self.rows[list(indices)]
+        draws = torch.rand(len(rows), generator=random).tolist()
+        known = [self.data.table.captions[row] for row in rows]
+        captions = [each[int(draw * len(each))] for each, draw in zip(known, draws, strict=True)]
+        text = self.data.embeddings(captions)
+        condition = text.clone()
+        if self.image_embeddings is not None:
+            is_image = torch.rand(len(rows), generator=random) < self.training.image_condition
+            noise = torch.randn(text.shape, generator=random)
+            noisy = perturb(
+                self.image_embeddings[list(indices)], noise, self.training.image_condition_noise
+            )
+            condition[is_image] = noisy[is_image]
+        return {"images": self.data.images(rows), "text": text, "condition": condition}
+
+
+def perturb(embeddings: Tensor, noise: Tensor, share: float) -> Tensor:
+    """Embeddings (N, D) of length 1 with a share of noise, as pseudo texts.
+
+    arXiv:2111.13792 section 3.1: image embeddings are not where text embeddings are.
+    """
+    mixed = (1 - share) * embeddings + share * F.normalize(noise, dim=1)
+    return F.normalize(mixed, dim=1)

@@ -1,0 +1,143 @@
+"""A trained text-to-image model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from triform.base.errors import UserError
+from triform.base.seeding import generator
+from triform.engine.checkpoints.checkpoint import StateDicts
+from triform.engine.checkpoints.trained import TrainedModel
+from triform.engine.device import pick_device
+from triform.pretrained.text_encoder import TextEncoder
+from triform.systems.text_to_image.autoencoder import Autoencoder
+from triform.systems.text_to_image.compositing import as_bytes
+from triform.systems.text_to_image.config import DOWNSAMPLING, Config, SamplingConfig
+from triform.systems.text_to_image.gan import Generator
+from triform.systems.text_to_image.prior import FlowPrior, Prior, build_prior
+from triform.systems.text_to_image.text_embedding import embed, load_trained_encoder
+
+
+class Trained(TrainedModel[Config]):
+    """A trained model in evaluation mode.
+
+    Attributes:
+        channels: 3, or 4 with transparency.
+        vae: Encoder and decoder.
+        prior: From text embedding to latent.
+        generator: Refines decoded images.
+        encoder: Text encoder.
+    """
+
+    system, config_class = "text_to_image", Config
+
+    def __init__(self, path: Path, device: torch.device, settings: SamplingConfig | None = None):
+        super().__init__(path, device)
+        self._settings = settings
+        self._encoder: TextEncoder | None = None
+
+    @classmethod
+    def from_settings(cls, settings: SamplingConfig) -> Trained:
+        """Load the model that the settings of a verb name.
+
+        Raises:
+            UserError: There is none, or it does not fit.
+        """
+        return cls(cls.find(settings.checkpoint), pick_device(settings.device), settings)
+
+    def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
+        model, cells = self.config.model, self.config.data.image_size // DOWNSAMPLING
+        self.channels, text_dim = int(self.metadata["channels"]), int(self.metadata["text_dim"])
+        self.vae = Autoencoder(self.channels, model)
+        self.prior: Prior = build_prior(model, cells, text_dim)
+        self.generator = Generator(self.channels, model, text_dim)
+        return {"vae": self.vae, "prior": self.prior, "generator": self.generator}
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The text encoder; loaded when it is needed.
+
+        Raises:
+            UserError: It is not that of the training, or cannot be read.
+        """
+        if self._encoder is None:
+            model, settings = self.config.model, self._settings
+            self._encoder = load_trained_encoder(
+                settings.text_encoder if settings else "",
+                settings.clip if settings else "",
+                model.text_encoder,
+                model.clip,
+                str(self.metadata["text_encoder"]),
+                self.source,
+            )
+        return self._encoder
+
+    def embed(self, prompts: Sequence[str]) -> Tensor:
+        """Embeddings (N, D) of length 1.
+
+        Raises:
+            UserError: A prompt is empty.
+        """
+        if any(not prompt.strip() for prompt in prompts):
+            raise UserError("--prompt: an empty text; describe what the image shows")
+        return torch.from_numpy(embed(self.encoder, prompts)).to(self.device)
+
+    @torch.inference_mode()
+    def generate(
+        self, text: Tensor, settings: SamplingConfig, *, noise_seeds: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Images of text embeddings.
+
+        Args:
+            text: (N, D) of length 1.
+            settings: Sampler and refinement.
+            noise_seeds: Number of the latent noise of each image; by default 0 to N - 1.
+
+        Returns:
+            Decoded and refined images, both (N, C, S, S) uint8.
+        """
+        seeds = range(len(text)) if noise_seeds is None else noise_seeds
+        noise = torch.stack(
+            [
+                torch.randn(self.prior.shape, generator=generator("image", settings.seed, seed))
+                for seed in seeds
+            ]
+        )
+        base, refined = [], []
+        for start in range(0, len(text), settings.batch_size):
+            part = slice(start, start + settings.batch_size)
+            condition = text[part]
+            latents = latents_of(
+                self.prior,
+                condition,
+                noise[part].to(self.device),
+                steps=settings.steps,
+                guidance=settings.guidance,
+            )
+            decoded = self.vae.decode(latents)
+            output = decoded
+            if settings.refine:
+                output = decoded.lerp(self.generator(decoded, condition), settings.refine)
+            base.append(as_bytes(decoded))
+            refined.append(as_bytes(output))
+        return torch.cat(base), torch.cat(refined)
+
+
+def latents_of(prior: Prior, text: Tensor, noise: Tensor, *, steps: int, guidance: float) -> Tensor:
+    """Normalized latents (B, L, H, W) of texts (B, D), by a flow from noise or by regression."""
+    if isinstance(prior, FlowPrior):
+        return prior.sample(text, noise, steps=steps, guidance=guidance)
+    latents: Tensor = prior(text)
+    return latents
+
+
+def sample_latents(
+    prior: Prior, text: Tensor, random: torch.Generator, *, steps: int, guidance: float
+) -> Tensor:
+    """Normalized latents (B, L, H, W) of texts (B, D), with noise of a generator."""
+    noise = torch.randn((len(text), *prior.shape), generator=random).to(text.device)
+    return latents_of(prior, text, noise, steps=steps, guidance=guidance)

@@ -1,0 +1,104 @@
+"""The networks of text to image: shapes, identities, and the sampler on a known flow."""
+
+import pytest
+import torch
+
+from triform.systems.text_to_image.autoencoder import Autoencoder
+from triform.systems.text_to_image.config import ModelConfig
+from triform.systems.text_to_image.gan import Discriminator, Generator
+from triform.systems.text_to_image.prior import FlowPrior, RegressionPrior, build_prior
+
+MODEL = ModelConfig(
+    latent_channels=4, vae_width=8, prior_width=32, prior_layers=2, prior_heads=2, gan_width=8
+)
+TEXT_DIM = 12
+
+
+def unit(count: int, seed: int = 0) -> torch.Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn(count, TEXT_DIM, generator=random), dim=1)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 16), (4, 48)])
+def test_shapes_of_the_autoencoder(channels, size):
+    torch.manual_seed(0)
+    vae, images = Autoencoder(channels, MODEL), torch.rand(2, channels, size, size)
+    cells = size // 8
+    output, mean, logvar = vae(images, torch.zeros(2, 4, cells, cells))
+    assert output.shape == images.shape and mean.shape == logvar.shape == (2, 4, cells, cells)
+    torch.testing.assert_close(output, vae.decoder(mean))
+    noise = torch.randn(2, 4, cells, cells)
+    sampled = vae.decoder(mean + noise * (logvar / 2).exp())
+    torch.testing.assert_close(vae(images, noise)[0], sampled)
+
+
+def test_statistics_normalize_latents():
+    torch.manual_seed(0)
+    vae = Autoencoder(3, MODEL)
+    offsets, scales = torch.tensor([1.0, -2.0, 0.0, 5.0]), torch.tensor([0.5, 1.0, 2.0, 4.0])
+    latents = torch.randn(400, 4, 2, 2) * scales[:, None, None] + offsets[:, None, None]
+    vae.update_statistics(latents, momentum=1.0)
+    normalized = vae.normalize(latents)
+    torch.testing.assert_close(normalized.mean((0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
+    std = normalized.square().mean((0, 2, 3)).sqrt()
+    torch.testing.assert_close(std, torch.ones(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(vae.decode(normalized), vae.decoder(latents), atol=1e-4, rtol=1e-4)
+
+
+def test_generator_starts_as_the_identity():
+    torch.manual_seed(0)
+    generator, images = Generator(4, MODEL, TEXT_DIM), torch.rand(2, 4, 24, 24)
+    torch.testing.assert_close(generator(images, unit(2)), images)
+
+
+def test_discriminator_sees_the_text_by_its_weight():
+    torch.manual_seed(0)
+    discriminator, images = Discriminator(MODEL, TEXT_DIM).eval(), torch.rand(3, 3, 16, 16)
+    without = discriminator(images, unit(3, 1), 0.0)
+    assert torch.equal(without, discriminator(images, unit(3, 2), 0.0))
+    whole, half = (discriminator(images, unit(3, 1), weight) for weight in (1.0, 0.5))
+    assert whole.shape == (3,) and not torch.equal(whole, without)
+    torch.testing.assert_close(half, (whole + without) / 2)
+
+
+def test_prior_starts_with_no_velocity_and_depends_on_time_text_and_place():
+    torch.manual_seed(0)
+    prior = FlowPrior(MODEL, 3, TEXT_DIM)
+    x, t = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7])
+    assert not prior(x, t, unit(2)).any()
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    first = prior(x, t, unit(2))
+    assert first.shape == x.shape
+    assert not torch.allclose(first, prior(x, t + 0.1, unit(2)))
+    assert not torch.allclose(first, prior(x, t, unit(2, 5)))
+    # Positions are learned: exchanged cells do not give exchanged velocities.
+    assert not torch.allclose(prior(x.flip(3), t, unit(2)), first.flip(3))
+
+
+class StraightFlow(FlowPrior):
+    """The exact velocity of a flow to one point: the first numbers of the text."""
+
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        target = text[:, :4, None, None].expand_as(x_t)
+        return (target - x_t) / (1 - t)[:, None, None, None]
+
+
+def test_euler_follows_a_straight_flow_to_its_end():
+    prior, text = StraightFlow(MODEL, 2, TEXT_DIM), unit(3)
+    latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=5, guidance=1)
+    torch.testing.assert_close(latents, text[:, :4, None, None].expand(3, 4, 2, 2))
+
+
+def test_guidance_goes_beyond_the_text():
+    """Both velocities are straight, so one step ends at guidance times the point."""
+    prior, text = StraightFlow(MODEL, 2, TEXT_DIM), unit(3)
+    latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=1, guidance=3)
+    torch.testing.assert_close(latents, 3 * text[:, :4, None, None].expand(3, 4, 2, 2))
+
+
+def test_settings_choose_the_prior():
+    assert isinstance(build_prior(MODEL, 2, TEXT_DIM), FlowPrior)
+    without = build_prior(MODEL.model_copy(update={"prior": "none"}), 2, TEXT_DIM)
+    assert isinstance(without, RegressionPrior)
+    assert without(unit(5)).shape == (5, 4, 2, 2)
