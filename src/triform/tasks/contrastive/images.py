@@ -41,9 +41,7 @@ def to_tensor(images: np.ndarray) -> Tensor:
 class ResizedImages:
     """Resized images of a table by row; kept in memory if all of them fit."""
 
-    def __init__(
-        self, table: CaptionTable, size: int, *, channels: int = 3, frame: bool = False
-    ):
+    def __init__(self, table: CaptionTable, size: int, *, channels: int = 3, frame: bool = False):
         self.table, self.size, self.frame = table, size, frame
         self._is_cached = np.zeros(len(table), bool)
         shape = (len(table), size, size, channels)
