@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from triform.systems.text_to_image.config import ModelConfig
 
-NUM_GROUPS = 8
+GROUP_CHANNELS = 8
+"""Channels of a group of a norm: groups of one channel would take away its mean, the colour."""
 LEVELS = 3
 """Halvings, the patches included."""
 
@@ -27,7 +28,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, condition_dim: int = 0):
         super().__init__()
-        self.norm1, self.norm2 = (nn.GroupNorm(NUM_GROUPS, width) for _ in range(2))
+        self.norm1, self.norm2 = (group_norm(width) for _ in range(2))
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.modulation = nn.Linear(condition_dim, 2 * width) if condition_dim else None
@@ -52,7 +53,7 @@ class Encoder(nn.Module):
             if level:
                 layers.append(nn.Conv2d(widths[level - 1], width, 2, stride=2))
             layers.append(ResidualBlock(width))
-        self.layers = nn.Sequential(*layers, nn.GroupNorm(NUM_GROUPS, widths[-1]), nn.SiLU())
+        self.layers = nn.Sequential(*layers, group_norm(widths[-1]), nn.SiLU())
         self.head = nn.Conv2d(widths[-1], 2 * model.latent_channels, 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +74,7 @@ class Decoder(nn.Module):
             if level:
                 layers.append(nn.ConvTranspose2d(widths[level - 1], width, 2, stride=2))
             layers += [ResidualBlock(width), ResidualBlock(width)]
-        self.layers = nn.Sequential(*layers, nn.GroupNorm(NUM_GROUPS, widths[-1]), nn.SiLU())
+        self.layers = nn.Sequential(*layers, group_norm(widths[-1]), nn.SiLU())
         self.head = nn.Sequential(
             nn.Conv2d(widths[-1], 4 * channels, 3, padding=1), nn.PixelShuffle(2)
         )
@@ -132,6 +133,11 @@ class Autoencoder(nn.Module):
         deviations = latents - self.latent_mean[:, None, None]
         std = deviations.square().mean((0, 2, 3)).sqrt()
         self.latent_std.lerp_(std.clamp(min=1e-3), momentum)
+
+
+def group_norm(width: int) -> nn.GroupNorm:
+    """Group norm of a number of channels that is a multiple of 8."""
+    return nn.GroupNorm(width // GROUP_CHANNELS, width)
 
 
 def level_widths(width: int) -> list[int]:

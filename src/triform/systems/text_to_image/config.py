@@ -75,7 +75,9 @@ class ModelConfig(Group):
         "ship, or else those of the newest run here.",
     )
     latent_channels: int = Field(8, ge=1, le=64, description="Numbers in each latent cell.")
-    vae_width: int = Field(32, ge=8, le=512, description="Channels of the VAE at half the size.")
+    vae_width: int = Field(
+        32, ge=8, le=512, multiple_of=8, description="Channels of the VAE at half the size."
+    )
     prior: Literal["flow", "none"] = Field(
         "flow",
         description="From text embedding to latent: a rectified flow, which gives many images of "
@@ -85,7 +87,11 @@ class ModelConfig(Group):
     prior_layers: int = Field(6, ge=1, le=48, description="Blocks of the prior's transformer.")
     prior_heads: int = Field(6, ge=1, le=64, description="Attention heads of the prior.")
     gan_width: int = Field(
-        32, ge=8, le=512, description="Channels of generator and discriminator at half the size."
+        32,
+        ge=8,
+        le=512,
+        multiple_of=8,
+        description="Channels of generator and discriminator at half the size.",
     )
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from triform.systems.text_to_image.autoencoder import NUM_GROUPS, ResidualBlock, level_widths
+from triform.systems.text_to_image.autoencoder import ResidualBlock, group_norm, level_widths
 from triform.systems.text_to_image.config import ModelConfig
 
 CONDITION_DIM = 128
@@ -42,7 +42,7 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairwise(widths)
         )
         self.up_blocks = nn.ModuleList(ResidualBlock(width, CONDITION_DIM) for width in widths[:-1])
-        self.norm = nn.GroupNorm(NUM_GROUPS, widths[0])
+        self.norm = group_norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)  # the generator starts as the identity
         nn.init.zeros_(self.conv_out.bias)
