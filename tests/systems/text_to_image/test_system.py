@@ -117,8 +117,8 @@ def system_encoder(settings: Config):
 
 def test_learns_to_draw_two_discs(csv):
     """A prompt decides the colour, the noise does not; refined or not."""
-    flags = ["--stage", "all", "--epochs", "100", "--lr", "0.003", "--sample_every", "0"]
-    flags += ["--stage_shares", "0.4", "0.5", "0.1", "--evaluate_every", "100"]
+    flags = ["--stage", "all", "--epochs", "120", "--lr", "0.003", "--sample_every", "0"]
+    flags += ["--vae_width", "16", "--stage_shares", "0.4", "0.5", "0.1", "--evaluate_every", "120"]
     run = fit(System(config(*csv, *flags, "--ema_decay", "0.9"))).run_dir
     model = Trained.from_checkpoint(run / "checkpoints" / "best.pth", "cpu")
     text = model.embed(["a red disc", "a blue disc"]).repeat_interleave(3, 0)
@@ -159,7 +159,8 @@ def test_verbs_from_the_command_line(csv, capsys):
     Path("captions.csv").write_text("\n".join(numbered))
     report = answer("evaluate", *flags, "--split", "val", "--output", "nearest.png")
     assert report["prompts"] == 10 and "agreement" not in report
-    assert main(["text_to_image", "evaluate", *flags, "--classifier", str(judge)]) == 1
+    evaluate = ["text_to_image", "evaluate", *flags, "--split", "val"]
+    assert main([*evaluate, "--classifier", str(judge)]) == 1
     assert "was not trained on" in capsys.readouterr().err
 
 
