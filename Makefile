@@ -45,8 +45,9 @@ test-slow: setup ## Run the tests that take long
 SAMPLE ?= 0
 SEED ?= 0
 AREAS ?= metrics losses evaluation engine split
+FILES ?= *
 mutants: setup ## Change the source, count what tests notice: docs/mutants.md (SAMPLE=100 SEED=1; hours without)
-	@$(BIN)/python scripts/mutants.py --sample $(SAMPLE) --seed $(SEED) --areas $(AREAS)
+	@$(BIN)/python scripts/mutants.py --sample $(SAMPLE) --seed $(SEED) --areas $(AREAS) --files '$(FILES)'
 
 DEMO := demo
 demo: setup ## Eight sentences become 3D models, with the weights that ship

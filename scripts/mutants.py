@@ -118,23 +118,25 @@ def tried(
     changes: list[MutationSpec], area_of: dict[Path, str], durations: Path
 ) -> Iterator[Outcome]:
     """Run the tests of each change; those of an unchanged source have to pass before."""
-    known: set[frozenset[str]] = set()
+    passed: set[str] = set()
     for number, change in enumerate(changes, 1):
         path = change.module_path
         source = path.read_text(encoding="utf-8").splitlines()[change.start_pos[0] - 1].strip()
-        parts = tests_of(path)
-        tests = [test for part in parts for test in part]
-        if frozenset(tests) not in known:
-            if not passes(tests, LONGEST, durations, quiet=False):
-                sys.exit(f"{' '.join(tests)}: the tests fail before anything is changed")
-            known.add(frozenset(tests))
         operator = get_operator(change.operator_name)()
-        with use_mutation(path, operator, change.occurrence) as (before, after):
-            if after is None or changes_nothing(before, after):
-                continue
-            killed = not all(
-                passes(part, 60 + 4 * seconds_of(part, durations), durations) for part in parts
-            )
+        killed = False
+        for tests in tests_of(path):
+            missing = [test for test in tests if test not in passed]
+            if not passes(missing, LONGEST, durations, quiet=False):
+                sys.exit(f"{' '.join(missing)}: the tests fail before anything is changed")
+            passed.update(missing)
+            with use_mutation(path, operator, change.occurrence) as (before, after):
+                if after is None or changes_nothing(before, after):
+                    break
+                killed = not passes(tests, 60 + 4 * seconds_of(tests, durations), durations)
+            if killed:
+                break
+        if after is None or changes_nothing(before, after):
+            continue
         pairs = zip(before.splitlines(), after.splitlines(), strict=False)
         line = next((new.strip() for old, new in pairs if old != new), "")
         kind = change.operator_name.partition("/")[2]

@@ -1,6 +1,8 @@
 """Orders of batches."""
 
+import gc
 import itertools
+import multiprocessing
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -130,6 +132,30 @@ def test_what_a_worker_complains_of_is_one_line():
         with pytest.raises(UsageError) as caught:
             next(iter(loader))
         assert str(caught.value) == "sample 0: broken; repair it"
+
+
+def crash(indices, random):
+    return {}["nothing"]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "error", "text"),
+    [(complain, UsageError, "broken; repair it"), (crash, KeyError, "in crash")],
+)
+def test_workers_end_where_one_of_them_fails(fetch, error, text):
+    """Else the program would wait for them at its end, for ever. Without a collection of garbage.
+
+    The worker's own traceback stays in the text of an unexpected error.
+    """
+    before = set(multiprocessing.active_children())
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(error, match=text):
+            next(iter(EpochLoader(8, fetch, batch_size=2, seed=0, num_workers=2)))
+        assert set(multiprocessing.active_children()) <= before
+    finally:
+        gc.enable()
 
 
 def fail_as(text: str) -> list[Any]:

@@ -64,8 +64,9 @@ class TrainingConfig(Group):
     )
     precision: Precision = Field(
         "auto",
-        description="Number format of the forward pass; auto lets use_amp and the device "
-        "decide (bf16 where the processor or GPU has it, else fp16 on a GPU, else float32).",
+        description="Number format of the forward pass; auto is float32 where use_amp is off, else "
+        "bf16 on a GPU that has it or fp16, and on a processor that has bf16 the faster of it and "
+        "float32, by a short measurement at the start that the machine and the run keep.",
     )
     ema_decay: float = Field(
         0.0,

@@ -121,14 +121,19 @@ class EpochLoader:
 def _without_traceback(loader: Iterable[Any]) -> Iterator[Any]:
     """Iterate over batches; raises errors of workers without the traceback in their text.
 
-    torch puts the worker's whole traceback into the text of the error.
+    torch puts the worker's whole traceback into the text of the error. Its own frames hold the
+    error and the loader's iterator in a circle: with them the workers would live on, and a program
+    waits for its workers when it ends.
     """
     try:
         yield from loader
-    except UserError as error:
-        message = str(error.args[0]).strip()  # with the traceback of the worker
+    except Exception as error:
+        message = str(error.args[0]).strip() if error.args else ""  # with the worker's traceback
         if not message.startswith("Caught "):
             raise
+        if not isinstance(error, UserError):
+            raise error.with_traceback(None) from None
+        error.__traceback__ = None
         raise type(error)(message.splitlines()[-1].partition(": ")[2]) from None
 
 

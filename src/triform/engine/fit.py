@@ -70,6 +70,7 @@ def fit(system: System[Any]) -> Result:
                 finished,
             )
             return result(session, finished)
+        session.settle_precision()
         if session.step == 0:
             draw_samples(session)
             session.save(*["best"] * session.starts_from_best, "last")

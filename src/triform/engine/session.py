@@ -15,7 +15,8 @@ from triform.base.logging import NOTICE, add_log_file, get_logger, remove_log_fi
 from triform.base.seeding import hash_seed, random_state, seed_everything, set_random_state
 from triform.engine.checkpoints import checkpoint
 from triform.engine.checkpoints.building import compare_tensors
-from triform.engine.device import autocast, describe_device, pick_device, pick_precision
+from triform.engine.device import NumberFormat, autocast, describe_device, pick_device
+from triform.engine.diagnostics.step_time import choose_precision, initial_precision, is_measured
 from triform.engine.early_stopping import EarlyStopping, patience_warning
 from triform.engine.ema import ExponentialMovingAverage
 from triform.engine.machine import describe_machine
@@ -44,6 +45,8 @@ class Session:
         step: Steps done.
         epoch: Epochs done.
         best: Best value of the monitored metric, with its epoch and step; or None.
+        precision: Number format of the forward pass.
+        precision_is_open: Whether a measurement has to choose it before the first step.
         starts_from_best: Whether the initial weights are the best ones of another run.
         metrics: Last value of every metric.
         stopped: Reason of early stopping; empty otherwise.
@@ -58,7 +61,6 @@ class Session:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         self.processes = Processes(pick_device(config.device))
         self.device = self.processes.device
-        self.precision = pick_precision(training, self.device)
         self.step, self.epoch, self.stopped = 0, 0, ""
         self.best: dict[str, Any] | None = None
         self.starts_from_best = False
@@ -67,6 +69,8 @@ class Session:
         self._trackers: list[Tracker] = []
         self.seconds_before = 0.0
         state = self._find_run()
+        self.precision = initial_precision(training, self.device, state)
+        self.precision_is_open = state is None and is_measured(training, self.device)
         self._set_up()
         if state is not None:
             try:
@@ -92,7 +96,7 @@ class Session:
             logger.info(
                 "device: %s; %s; %d process(es)",
                 describe_device(self.device),
-                self.precision,
+                "precision by measurement" if self.precision_is_open else self.precision,
                 self.processes.count,
             )
             warning = patience_warning(self.config.scheduler, self.config.early_stopping)
@@ -109,6 +113,13 @@ class Session:
             for tracker in self._trackers:
                 tracker.close()
             remove_log_file(self._log_file)
+
+    def settle_precision(self) -> None:
+        """Measure which precision is faster, where that is open; nothing else changes."""
+        if self.precision_is_open:
+            arguments = self.system, self.networks, self._make_update, self.processes
+            self.precision, self.precision_is_open = choose_precision(*arguments), False
+            self.update = self._make_update(self.precision)
 
     @property
     def total_steps(self) -> int:
@@ -229,6 +240,7 @@ class Session:
             "schedule": self.schedule.state_dict(),
             "stopping": self.stopping.state_dict(),
             "update": self.update.state_dict(),
+            "precision": self.precision,
             "random": random_states,
             "step": self.step,
             "epoch": self.epoch,
@@ -348,15 +360,13 @@ class Session:
         )
         self.stopping = EarlyStopping(config.early_stopping, system.monitor_mode)
         self.ema = ExponentialMovingAverage(self.networks, config.training.ema_decay)
-        self.update = Update(
-            self.networks,
-            system.optimizers,
-            self.schedule,
-            config.training,
-            self.precision,
-            self.processes,
-        )
+        self.update = self._make_update(self.precision)
         self._set_mode(training=True)
+
+    def _make_update(self, precision: NumberFormat) -> Update:
+        networks, optimizers = self.networks, self.system.optimizers
+        training, processes = self.config.training, self.processes
+        return Update(networks, optimizers, self.schedule, training, precision, processes)
 
     def _set_mode(self, *, training: bool) -> None:
         for network in self.system.networks.values():
