@@ -159,4 +159,18 @@ def test_ranking_is_bm25_of_the_tokens():
     connection.executemany("INSERT INTO groups VALUES (?, ?, ?)", rows)
     names = WordIndex(connection).search("pin", 9, None, "here")
     # one occurrence each (tokens stand once), so the shorter document is first
-    assert names == ["pin", "pin header", "pin pin socket long name"]
+    assert list(names) == ["pin", "pin header", "pin pin socket long name"]
+    assert set(names.values()) == {1.0}
+
+
+def test_all_words_come_before_some():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE groups (number INTEGER PRIMARY KEY, name TEXT, words TEXT)")
+    texts = ["diode", "light emitting diode of a very long name", "light", "lamp"]
+    rows = [(n, text, text) for n, text in enumerate(texts)]
+    connection.executemany("INSERT INTO groups VALUES (?, ?, ?)", rows)
+    index = WordIndex(connection)
+    found = index.search("a light diode", 9, None, "here")
+    assert found == {texts[1]: 1.0, "diode": 0.5, "light": 0.5} and next(iter(found)) == texts[1]
+    assert list(index.search("light diode", 1, None, "here")) == [texts[1]]
+    assert list(index.search("light diode", 9, np.array([0, 3]), "here")) == ["diode"]

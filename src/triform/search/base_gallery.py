@@ -220,8 +220,8 @@ class Gallery(ABC):
         """Search with queries of length 1, as wide as the stored vectors."""
 
     @abstractmethod
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
-        """The k groups that match the words of a text best, best first."""
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, float]:
+        """The k groups that match a text best, best first; the share of its words they have."""
 
     @abstractmethod
     def _compare(
@@ -309,7 +309,10 @@ class Gallery(ABC):
 
 
 def fuse_hits(
-    hits: Mapping[str, Hit], by_similarity: Sequence[str], by_words: Sequence[str], weight: float
+    hits: Mapping[str, Hit],
+    by_similarity: Sequence[str],
+    by_words: Mapping[str, float],
+    weight: float,
 ) -> list[Hit]:
     """Hits in the order of both rankings' fusion, each with its place by the words."""
     places = {name: place for place, name in enumerate(by_words, start=1)}

@@ -192,7 +192,7 @@ class ChromaGallery(Gallery):
             answers.append(list(hits.values()))
         return answers
 
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, float]:
         raise UserError(
             f"{self.location}: Chroma has no ranking by words; "
             "for that use an exact gallery (a file NAME.gallery)"

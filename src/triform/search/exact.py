@@ -224,7 +224,7 @@ class ExactGallery(Gallery):
                 answers = self._compare_all(queries, k, numbers, allowed, aggregate)
             return self._hits(answers)
 
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, float]:
         with self._lock:
             allowed = self._rows_that_meet(conditions)
             groups = None if allowed is None else np.unique(self._groups()[0][allowed])

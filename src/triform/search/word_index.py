@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triform.base.errors import UserError
-from triform.search.words import TOKENIZER, index_tokens, match_expression
+from triform.search.words import TOKENIZER, index_tokens, query_words
 
 _CREATE = f'CREATE VIRTUAL TABLE temp.words USING fts5(tokens, tokenize = "{TOKENIZER}")'
+_FIND = "SELECT rowid, tokens FROM temp.words WHERE words MATCH ? ORDER BY bm25(words), rowid"
 
 
 class WordIndex:
@@ -35,8 +36,11 @@ class WordIndex:
 
     def search(
         self, text: str, k: int, groups: NDArray[np.int32] | None, location: str
-    ) -> list[str]:
-        """Names of the k groups that match a text best, the earlier of two equals first.
+    ) -> dict[str, float]:
+        """The k groups that match a text best, best first, and the share of its words they have.
+
+        Groups that have all of the words come first, by BM25, then others by BM25; the earlier of
+        two equals first.
 
         Args:
             text: What somebody typed.
@@ -47,20 +51,25 @@ class WordIndex:
         Raises:
             UserError: This SQLite has no FTS5.
         """
-        expression = match_expression(text)
-        if not expression:
-            return []
+        words = query_words(text)
+        if not words:
+            return {}
         self._update(location)
-        find = "SELECT rowid FROM temp.words WHERE words MATCH ? ORDER BY bm25(words), rowid"
         allowed = None if groups is None else set(groups.tolist())
-        found: list[int] = []
-        for (number,) in self._connection.execute(find, (expression,)):
-            if allowed is None or number in allowed:
-                found.append(number)
-            if len(found) == k:
-                break
-        read = "SELECT name FROM groups WHERE number = ?"
-        return [self._connection.execute(read, (number,)).fetchone()[0] for number in found]
+        found: dict[str, float] = {}
+        for joint in (" AND ", " OR ") if len(words) > 1 else (" OR ",):
+            expression = joint.join(word.expression() for word in words)
+            for number, tokens in self._connection.execute(_FIND, (expression,)):
+                if len(found) >= k:
+                    break
+                if allowed is not None and number not in allowed:
+                    continue
+                read = "SELECT name FROM groups WHERE number = ?"
+                name = self._connection.execute(read, (number,)).fetchone()[0]
+                if name not in found:
+                    own = set(tokens.split(" "))
+                    found[name] = sum(word.is_met(own) for word in words) / len(words)
+        return found
 
     def _update(self, location: str) -> None:
         """Create the index, or read again the groups that have changed."""
