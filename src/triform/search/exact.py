@@ -406,7 +406,8 @@ def _sql_test(condition: Any) -> tuple[str, list[Any]]:
     field = "json_extract(record, ?)"
     if isinstance(condition, StartsWith):
         # LIKE and GLOB have stars of their own.
-        return f"substr({field}, 1, ?) = ?", [_FIELD, len(condition.text), condition.text]
+        test = f"typeof({field}) = 'text' AND substr({field}, 1, ?) = ?"
+        return test, [_FIELD, _FIELD, len(condition.text), condition.text]
     if isinstance(condition, Range):
         ends = [(">=", condition.start), ("<", condition.stop)]
         ends = [(sign, end) for sign, end in ends if end is not None]
