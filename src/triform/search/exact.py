@@ -16,7 +16,7 @@ from triform.base.errors import UserError
 from triform.search import gallery_file
 from triform.search.base_gallery import Aggregate, Gallery, Hit, Metric, Record, Vectors
 from triform.search.blocks import Blocks, Rows
-from triform.search.conditions import Conditions, Range, StartsWith
+from triform.search.conditions import Conditions, sql_test
 from triform.search.word_index import WordIndex
 
 CACHED_FILTERS = 16
@@ -310,15 +310,8 @@ class ExactGallery(Gallery):
 
     def _select(self, columns: str, conditions: Conditions) -> sqlite3.Cursor:
         """Columns of the rows whose records meet the conditions."""
-        tests, values = ["1"], []
-        for field, condition in conditions.items():
-            test, some = _sql_test(condition)
-            # A stranger's record may be no JSON, which SQLite takes for an error of the query.
-            tests.append(f"CASE WHEN json_valid(record) THEN {test} END")
-            values += [f'$."{field}"' if one is _FIELD else one for one in some]
-        return self._rows.execute(
-            f"SELECT {columns} FROM rows WHERE {' AND '.join(tests)} ORDER BY n", values
-        )
+        test, values = sql_test(conditions)
+        return self._rows.execute(f"SELECT {columns} FROM rows WHERE {test} ORDER BY n", values)
 
     def _hits(self, answers: list[list[tuple[float, int]]]) -> list[list[Hit]]:
         """Answers with the ids and records of their rows."""
@@ -395,26 +388,6 @@ class ExactGallery(Gallery):
         """Let go of the memory and of the private file."""
         self._rows.close()
         self._blocks = Blocks(self._blocks.dim)
-
-
-_FIELD = object()
-"""Where a test of SQL has the path of its field."""
-
-
-def _sql_test(condition: Any) -> tuple[str, list[Any]]:
-    """A test of a record in SQL, and its values."""
-    field = "json_extract(record, ?)"
-    if isinstance(condition, StartsWith):
-        # LIKE and GLOB have stars of their own.
-        test = f"typeof({field}) = 'text' AND substr({field}, 1, ?) = ?"
-        return test, [_FIELD, _FIELD, len(condition.text), condition.text]
-    if isinstance(condition, Range):
-        ends = [(">=", condition.start), ("<", condition.stop)]
-        ends = [(sign, end) for sign, end in ends if end is not None]
-        kinds = "('text')" if isinstance(ends[0][1], str) else "('integer', 'real')"
-        tests = [f"typeof({field}) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in ends)]
-        return " AND ".join(tests), [_FIELD, *(one for _, end in ends for one in (_FIELD, end))]
-    return f"{field} IN ({', '.join('?' * len(condition))})", [_FIELD, *condition]
 
 
 def _first_of_each_group(
