@@ -43,7 +43,7 @@ def inside(value, condition):
         return isinstance(value, str) and value.startswith(condition.text)
     ends = [end for end in (condition.start, condition.stop) if end is not None]
     kind = str if isinstance(ends[0], str) else (int, float)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         return False
     after = condition.start is None or value >= condition.start
     return after and (condition.stop is None or value < condition.stop)

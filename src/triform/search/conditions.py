@@ -94,12 +94,12 @@ def _test_of_field(condition: Condition, path: str) -> tuple[str, list[Scalar]]:
     field = "json_extract(record, ?)"
     if isinstance(condition, StartsWith):
         # LIKE and GLOB have stars of their own.
-        test = f"typeof({field}) = 'text' AND substr({field}, 1, ?) = ?"
+        test = f"json_type(record, ?) = 'text' AND substr({field}, 1, ?) = ?"
         return test, [path, path, len(condition.text), condition.text]
     if isinstance(condition, Range):
         ends = [(">=", condition.start), ("<", condition.stop)]
         given = [(sign, end) for sign, end in ends if end is not None]
         kinds = "('text')" if isinstance(given[0][1], str) else "('integer', 'real')"
-        tests = [f"typeof({field}) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in given)]
+        tests = [f"json_type(record, ?) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in given)]
         return " AND ".join(tests), [path, *(one for _, end in given for one in (path, end))]
     return f"{field} IN ({', '.join('?' * len(condition))})", [path, *condition]

@@ -116,7 +116,7 @@ class ExactGallery(Gallery):
             self._rows.execute("BEGIN")
             try:
                 numbers = self._group_numbers(groups)
-                changed = self._add_words(numbers, words)
+                changed = self._words.add(numbers, words)
                 self._rows.executemany(
                     "INSERT INTO rows VALUES (?, ?, ?, ?)",
                     zip(range(first, first + len(ids)), ids, numbers, texts, strict=True),
@@ -147,25 +147,6 @@ class ExactGallery(Gallery):
         find = "SELECT number FROM groups WHERE name = ?"
         numbers = {name: self._rows.execute(find, (name,)).fetchone()[0] for (name,) in distinct}
         return [numbers[name] for name in names]
-
-    def _add_words(self, numbers: Sequence[int], words: Sequence[str]) -> list[int]:
-        """Add texts to those of their groups; returns the groups whose words have changed."""
-        texts: dict[int, dict[str, None]] = {}
-        for number, text in zip(numbers, words, strict=True):
-            texts.setdefault(number, {})[text.replace("\0", " ")] = None
-        changed = []
-        for number, more in texts.items():
-            find = "SELECT words FROM groups WHERE number = ?"
-            old = self._rows.execute(find, (number,)).fetchone()[0]
-            lines = dict.fromkeys(old.splitlines())
-            for text in more:
-                lines |= dict.fromkeys(text.splitlines())
-            new = "\n".join(filter(None, lines))
-            if new != old:
-                update = "UPDATE groups SET words = ? WHERE number = ?"
-                self._rows.execute(update, (new, number))
-                changed.append(number)
-        return changed
 
     def _duplicate(self, ids: Sequence[str]) -> str:
         """A message that names the id which is there already."""

@@ -8,7 +8,7 @@ its file, have none.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,25 @@ class WordIndex:
         self._connection = connection
         self._is_there = False
         self._outdated: set[int] = set()
+
+    def add(self, numbers: Sequence[int], words: Sequence[str]) -> list[int]:
+        """Add texts to those of their groups; returns the groups whose words have changed."""
+        texts: dict[int, dict[str, None]] = {}
+        for number, text in zip(numbers, words, strict=True):
+            texts.setdefault(number, {})[text.replace("\0", " ")] = None
+        changed = []
+        for number, more in texts.items():
+            find = "SELECT words FROM groups WHERE number = ?"
+            old = self._connection.execute(find, (number,)).fetchone()[0]
+            lines = dict.fromkeys(old.splitlines())
+            for text in more:
+                lines |= dict.fromkeys(text.splitlines())
+            new = "\n".join(filter(None, lines))
+            if new != old:
+                update = "UPDATE groups SET words = ? WHERE number = ?"
+                self._connection.execute(update, (new, number))
+                changed.append(number)
+        return changed
 
     def outdated(self, groups: Iterable[int]) -> None:
         """Note groups whose words have changed, or that are gone."""
