@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ Condition = list[Scalar] | Range | StartsWith
 """Values of which a field must have one, or what its value must be in."""
 Conditions = Mapping[str, Condition]
 """Field -> its condition; a record has to meet all of them."""
-Where = Mapping[str, "Scalar | list[Scalar] | Range | StartsWith"]
+Where = Mapping[str, "Scalar | Sequence[Scalar] | Range | StartsWith"]
 """What a caller asks for: a single value stands for a list of one."""
 
 
@@ -70,7 +70,9 @@ def _condition(name: str, value: object, location: str) -> Condition:
                 "name one end at least, and two numbers or two texts"
             )
         return value
-    values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    values: list[Any] = [value]
+    if isinstance(value, list | tuple | set | frozenset):
+        values = list(value)
     if not values:
         raise UserError(f"{location}: where {name!r} = {value!r} is not possible")
     if not all(isinstance(one, _SCALARS) for one in values):

@@ -106,8 +106,9 @@ def fold(text: str) -> str:
 def _fold_letter(letter: str) -> str:
     if letter.isascii() or letter in _UNDECOMPOSED:
         return letter
-    first, *marks = unicodedata.normalize("NFD", letter)
-    if marks and (first.isascii() or "\u0400" <= first <= "\u04ff"):
+    decomposed = unicodedata.normalize("NFD", letter)
+    first = decomposed[0]
+    if len(decomposed) > 1 and (first.isascii() or "\u0400" <= first <= "\u04ff"):
         return first
     return letter
 
