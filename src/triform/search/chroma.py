@@ -28,6 +28,7 @@ from triform.search.base_gallery import (
     read_metric,
 )
 from triform.search.conditions import Conditions, Range, StartsWith
+from triform.search.fusion import WordMatch
 
 ADDRESS_PREFIX = "chroma://"
 COLLECTION = "gallery"
@@ -192,7 +193,7 @@ class ChromaGallery(Gallery):
             answers.append(list(hits.values()))
         return answers
 
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, float]:
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, WordMatch]:
         raise UserError(
             f"{self.location}: Chroma has no ranking by words; "
             "for that use an exact gallery (a file NAME.gallery)"

@@ -17,6 +17,7 @@ from triform.search import gallery_file
 from triform.search.base_gallery import Aggregate, Gallery, Hit, Metric, Record, Vectors
 from triform.search.blocks import Blocks, Rows
 from triform.search.conditions import Conditions, sql_test
+from triform.search.fusion import WordMatch
 from triform.search.word_index import WordIndex
 
 CACHED_FILTERS = 16
@@ -205,7 +206,7 @@ class ExactGallery(Gallery):
                 answers = self._compare_all(queries, k, numbers, allowed, aggregate)
             return self._hits(answers)
 
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, float]:
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, WordMatch]:
         with self._lock:
             allowed = self._rows_that_meet(conditions)
             groups = None if allowed is None else np.unique(self._groups()[0][allowed])

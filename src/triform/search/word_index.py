@@ -14,10 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triform.base.errors import UserError
+from triform.search.fusion import WordMatch
 from triform.search.words import TOKENIZER, index_tokens, query_words
 
 _CREATE = f'CREATE VIRTUAL TABLE temp.words USING fts5(tokens, tokenize = "{TOKENIZER}")'
-_FIND = "SELECT rowid, tokens FROM temp.words WHERE words MATCH ? ORDER BY bm25(words), rowid"
+_FIND = (
+    "SELECT rowid, tokens, bm25(words) AS score FROM temp.words WHERE words MATCH ? "
+    "ORDER BY score, rowid"
+)
+MAX_EQUALS = 1000
 
 
 class WordIndex:
@@ -55,11 +60,12 @@ class WordIndex:
 
     def search(
         self, text: str, k: int, groups: NDArray[np.int32] | None, location: str
-    ) -> dict[str, float]:
-        """The k groups that match a text best, best first, and the share of its words they have.
+    ) -> dict[str, WordMatch]:
+        """The k groups that match a text best, best first.
 
-        Groups that have all of the words come first, by BM25, then others by BM25; the earlier of
-        two equals first.
+        Groups that have all of the words come first, by BM25, then others by BM25. More than k
+        where the last of them are equals (the files of one folder), up to `MAX_EQUALS`: which of
+        those comes first is for the similarities to say.
 
         Args:
             text: What somebody typed.
@@ -75,19 +81,23 @@ class WordIndex:
             return {}
         self._update(location)
         allowed = None if groups is None else set(groups.tolist())
-        found: dict[str, float] = {}
+        found: dict[str, WordMatch] = {}
         for joint in (" AND ", " OR ") if len(words) > 1 else (" OR ",):
             expression = joint.join(word.expression() for word in words)
-            for number, tokens in self._connection.execute(_FIND, (expression,)):
-                if len(found) >= k:
+            place, last = 0, np.nan
+            for number, tokens, score in self._connection.execute(_FIND, (expression,)):
+                if (len(found) >= k and score != last) or len(found) >= k + MAX_EQUALS:
                     break
                 if allowed is not None and number not in allowed:
                     continue
                 read = "SELECT name FROM groups WHERE number = ?"
                 name = self._connection.execute(read, (number,)).fetchone()[0]
                 if name not in found:
+                    place = place if score == last else len(found) + 1
+                    last = score
                     own = set(tokens.split(" "))
-                    found[name] = sum(word.is_met(own) for word in words) / len(words)
+                    share = sum(word.is_met(own) for word in words) / len(words)
+                    found[name] = WordMatch(place, share)
         return found
 
     def _update(self, location: str) -> None:
