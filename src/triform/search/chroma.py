@@ -214,9 +214,10 @@ class ChromaGallery(Gallery):
             UserError: An id is not there.
         """
         found: dict[str, Any] = {}
+        distinct = list(dict.fromkeys(ids))
         with _one_line_errors(self.location):
-            for start in range(0, len(ids), _READ_AT_ONCE):
-                some = list(ids[start : start + _READ_AT_ONCE])
+            for start in range(0, len(distinct), _READ_AT_ONCE):
+                some = distinct[start : start + _READ_AT_ONCE]
                 page = self._collection.get(ids=some, include=["embeddings"])
                 found |= dict(zip(page["ids"], page["embeddings"], strict=True))
         if missing := [one for one in ids if one not in found]:
