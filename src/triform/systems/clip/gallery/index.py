@@ -19,6 +19,7 @@ from triform.base.printable import printable
 from triform.datasets.images.photos.changes import Changes, KnownPhoto, find_changes
 from triform.datasets.images.photos.scan import PhotoFile, Scan, is_below, scan_photos
 from triform.search.base_gallery import Gallery
+from triform.search.chroma import is_chroma
 from triform.search.gallery import create_gallery, exists, open_gallery, updating
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.failures import (
@@ -84,27 +85,28 @@ def index(settings: IndexConfig) -> dict[str, Any]:
 
 def _update(
     gallery: Gallery,
-    location: Path,
+    location: str,
     encoder: str,
     scan: Scan,
     settings: IndexConfig,
     started: float,
 ) -> dict[str, Any]:
+    local = index_file.local_path(location)
     records = gallery.records()
     known = index_file.known_photos(records)
     _keep_unplugged(scan, known, settings)
     changes = find_changes(scan, known)
-    failed = read_failures(failures_path(location))
+    failed = read_failures(failures_path(local))
     retried = set() if settings.retry_failed else set(failed)
     files = [file for file in changes.new if failure_key(file) not in retried]
     _report_left_out(scan)
-    run = _embed(files, location, encoder, settings) if files else _Run()
+    run = _embed(files, local, encoder, settings) if files else _Run()
     gone = {entry.path for entry in run.entries if not os.path.lexists(_path(entry))}
     failures = _failures(run, changes, failed, scan, gone)
     entries = [each for each in run.entries if each.records and each.path not in gone]
     num_other = sum(not scan.covers(path) for path in known)
     counts = {
-        "index": str(location),
+        "index": location,
         "files": num_other
         + changes.unchanged
         + len(changes.touched)
@@ -119,18 +121,18 @@ def _update(
         "embedded": run.embedded,
     }
     if not counts["files"]:
-        journal_path(location).unlink(missing_ok=True)
+        journal_path(local).unlink(missing_ok=True)
         _refuse_empty(scan, failures)
     if apply_changes(gallery, records, changes, entries, scan.roots, encoder):
         gallery.save()
-    write_failures(failures_path(location), failures)
-    journal_path(location).unlink(missing_ok=True)
+    write_failures(failures_path(local), failures)
+    journal_path(local).unlink(missing_ok=True)
     new_failures = [each for each in failures if each.key not in retried]
     if new_failures:
         logger.warning(
             "%s cannot be read, %s says why; the first: %s: %s",
             "1 file" if len(new_failures) == 1 else f"{len(new_failures)} files",
-            failures_path(location),
+            failures_path(local),
             new_failures[0].file,
             new_failures[0].reason,
         )
@@ -139,12 +141,14 @@ def _update(
     return {**counts, "seconds": round(seconds, 2), "files_per_second": round(speed, 2)}
 
 
-def _open(location: Path, encoder: str, settings: IndexConfig) -> Gallery:
+def _open(location: str, encoder: str, settings: IndexConfig) -> Gallery:
     if settings.rebuild or not exists(location):
         return create_gallery(location, encoder=encoder)
     try:
         gallery = open_gallery(location)
     except UserError as error:
+        if is_chroma(location) and "has no collection" in str(error):
+            return create_gallery(location, encoder=encoder)
         raise UserError(f"{error}; --rebuild does") from None
     index_file.check_encoder(gallery, encoder, settings)
     return gallery
@@ -190,7 +194,7 @@ def _report_left_out(scan: Scan) -> None:
         logger.info("left out %s", ", ".join(parts))
 
 
-def _embed(files: Sequence[PhotoFile], location: Path, encoder: str, settings: IndexConfig) -> _Run:
+def _embed(files: Sequence[PhotoFile], local: Path, encoder: str, settings: IndexConfig) -> _Run:
     """Read and embed files; what a killed run has done already is read from its journal.
 
     Raises:
@@ -200,7 +204,7 @@ def _embed(files: Sequence[PhotoFile], location: Path, encoder: str, settings: I
     run, order = _Run(), {stored_path(file.path): file for file in files}
     # A model that cannot be read must not leave files behind.
     embedded = _embedder(settings)
-    journal = Journal(journal_path(location), header)
+    journal = Journal(journal_path(local), header)
     try:
         done = {
             path: entry

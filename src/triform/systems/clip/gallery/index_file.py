@@ -27,7 +27,8 @@ from triform.base.errors import UsageError, UserError
 from triform.base.printable import printable
 from triform.datasets.images.photos.changes import KnownPhoto
 from triform.search.base_gallery import Gallery, Record
-from triform.search.gallery import SUFFIX
+from triform.search.chroma import is_chroma
+from triform.search.gallery import SUFFIX, exists, open_gallery
 from triform.systems.clip.model_choice import SYSTEM, model_path
 from triform.systems.clip.verb_config import ModelChoice
 
@@ -55,15 +56,37 @@ def encoder_id(settings: ModelChoice) -> str:
     return f"{SYSTEM} weights {digest.hexdigest()[:32]}"
 
 
-def check_location(name: str) -> Path:
-    """The file that `--index_file` names.
+def check_location(name: str) -> str:
+    """The file, or the address of a server, that `--index_file` names.
 
     Raises:
         UsageError: It has another suffix.
     """
+    if is_chroma(name):
+        return name
     if not name.endswith(SUFFIX):
-        raise UsageError(f"--index_file {name}: must end in {SUFFIX}")
-    return Path(name).expanduser()
+        raise UsageError(
+            f"--index_file {name}: must end in {SUFFIX}, or be chroma://HOST:PORT/NAME"
+        )
+    return str(Path(name).expanduser())
+
+
+def local_path(location: str) -> Path:
+    """The file of an index; for one on a server, the name here of what lies beside a file."""
+    return Path(location.rpartition("/")[2] + SUFFIX if is_chroma(location) else location)
+
+
+def open_index(location: str, encoder: str, settings: ModelChoice) -> Gallery:
+    """Open an index.
+
+    Raises:
+        UserError: There is none, it is damaged, or another model's.
+    """
+    if not exists(location):
+        raise UserError(f"{location}: not there; make it by `triform clip index FOLDER`")
+    gallery = open_gallery(location)
+    check_encoder(gallery, encoder, settings)
+    return gallery
 
 
 def check_encoder(gallery: Gallery, encoder: str, settings: ModelChoice) -> None:
