@@ -18,9 +18,8 @@ from triform.base.logging import NOTICE, get_logger
 from triform.base.printable import printable
 from triform.datasets.images.photos.changes import Changes, KnownPhoto, find_changes
 from triform.datasets.images.photos.scan import PhotoFile, Scan, is_below, scan_photos
-from triform.search.base_gallery import Gallery
+from triform.search import gallery_file
 from triform.search.chroma import is_chroma
-from triform.search.gallery import create_gallery, exists, open_gallery, updating
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.failures import (
     Failure,
@@ -75,24 +74,16 @@ def index(settings: IndexConfig) -> dict[str, Any]:
     scan = scan_photos(
         settings.folders, exclude=settings.exclude, follow_links=settings.follow_links
     )
-    with updating(location):
-        gallery = _open(location, encoder, settings)
-        try:
-            return _update(gallery, location, encoder, scan, settings, started)
-        finally:
-            gallery.close()
+    # Two runs must not use one journal, wherever the index is.
+    with gallery_file.exclusive(index_file.local_path(location)):
+        return _update(location, encoder, scan, settings, started)
 
 
 def _update(
-    gallery: Gallery,
-    location: str,
-    encoder: str,
-    scan: Scan,
-    settings: IndexConfig,
-    started: float,
+    location: str, encoder: str, scan: Scan, settings: IndexConfig, started: float
 ) -> dict[str, Any]:
     local = index_file.local_path(location)
-    records = gallery.records()
+    records = _read_records(location, encoder, settings)
     known = index_file.known_photos(records)
     _keep_unplugged(scan, known, settings)
     changes = find_changes(scan, known)
@@ -123,8 +114,15 @@ def _update(
     if not counts["files"]:
         journal_path(local).unlink(missing_ok=True)
         _refuse_empty(scan, failures)
-    if apply_changes(gallery, records, changes, entries, scan.roots, encoder):
-        gallery.save()
+    if entries or changes.touched or changes.moved or changes.removed or changes.changed:
+        from triform.systems.clip.gallery.opening import open_or_create
+
+        gallery = open_or_create(location, encoder, settings, rebuild=settings.rebuild)
+        try:
+            apply_changes(gallery, records, changes, entries, scan.roots, encoder)
+            gallery.save()
+        finally:
+            gallery.close()
     write_failures(failures_path(local), failures)
     journal_path(local).unlink(missing_ok=True)
     new_failures = [each for each in failures if each.key not in retried]
@@ -141,17 +139,32 @@ def _update(
     return {**counts, "seconds": round(seconds, 2), "files_per_second": round(speed, 2)}
 
 
-def _open(location: str, encoder: str, settings: IndexConfig) -> Gallery:
-    if settings.rebuild or not exists(location):
-        return create_gallery(location, encoder=encoder)
+def _read_records(
+    location: str, encoder: str, settings: IndexConfig
+) -> dict[str, index_file.Record]:
+    """Vector id -> record of an index; of a file without its vectors.
+
+    Raises:
+        UserError: It is damaged, or another model's.
+    """
+    if is_chroma(location):
+        from triform.systems.clip.gallery.opening import open_or_create
+
+        gallery = open_or_create(location, encoder, settings, rebuild=settings.rebuild)
+        try:
+            return gallery.records()
+        finally:
+            gallery.close()
+    if settings.rebuild or not Path(location).exists():
+        return {}
     try:
-        gallery = open_gallery(location)
+        with gallery_file.reading(Path(location)) as (header, rows, _):
+            made_by = header.encoder
+            records = {row[1]: gallery_file.record(row[5], location) for row in rows}
     except UserError as error:
-        if is_chroma(location) and "has no collection" in str(error):
-            return create_gallery(location, encoder=encoder)
         raise UserError(f"{error}; --rebuild does") from None
-    index_file.check_encoder(gallery, encoder, settings)
-    return gallery
+    index_file.check_encoder(location, made_by, encoder, settings)
+    return records
 
 
 def _keep_unplugged(scan: Scan, known: dict[str, KnownPhoto], settings: IndexConfig) -> None:

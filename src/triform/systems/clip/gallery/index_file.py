@@ -26,12 +26,13 @@ from triform.base.checksum import file_sha256
 from triform.base.errors import UsageError, UserError
 from triform.base.printable import printable
 from triform.datasets.images.photos.changes import KnownPhoto
-from triform.search.base_gallery import Gallery, Record
+from triform.search.base_gallery import Record
 from triform.search.chroma import is_chroma
-from triform.search.gallery import SUFFIX, exists, open_gallery
 from triform.systems.clip.model_choice import SYSTEM, model_path
 from triform.systems.clip.verb_config import ModelChoice
 
+SUFFIX = ".gallery"
+"""As `search.gallery` has it, whose search need not be loaded to see that nothing has changed."""
 VERSION = 1
 """Raised when the same photo would get another record or vector."""
 _BYTES = "bytes:"
@@ -76,30 +77,17 @@ def local_path(location: str) -> Path:
     return Path(location.rpartition("/")[2] + SUFFIX if is_chroma(location) else location)
 
 
-def open_index(location: str, encoder: str, settings: ModelChoice) -> Gallery:
-    """Open an index.
-
-    Raises:
-        UserError: There is none, it is damaged, or another model's.
-    """
-    if not exists(location):
-        raise UserError(f"{location}: not there; make it by `triform clip index FOLDER`")
-    gallery = open_gallery(location)
-    check_encoder(gallery, encoder, settings)
-    return gallery
-
-
-def check_encoder(gallery: Gallery, encoder: str, settings: ModelChoice) -> None:
+def check_encoder(location: str, made_by: str, encoder: str, settings: ModelChoice) -> None:
     """Refuse a model that the index was not made with.
 
     Raises:
         UserError: It was not.
     """
-    if gallery.encoder != encoder:
-        made_by = gallery.encoder.removeprefix(f"{SYSTEM} ")
+    if made_by != encoder:
         raise UserError(
-            f"{gallery.location}: made with {made_by}, not with {model_path(settings)}; name that "
-            "one by --checkpoint or --model, or build the index anew by `index --rebuild`"
+            f"{location}: made with {made_by.removeprefix(SYSTEM).strip()}, not with "
+            f"{model_path(settings)}; name that one by --checkpoint or --model, or build the "
+            "index anew by `index --rebuild`"
         )
 
 

@@ -18,6 +18,7 @@ from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.filters import conditions
 from triform.systems.clip.gallery.index_file import original_path
 from triform.systems.clip.gallery.journal import journal_path
+from triform.systems.clip.gallery.opening import open_index
 from triform.systems.clip.gallery.query import Term, parse_query
 from triform.systems.clip.gallery.query_vector import query_vector
 from triform.systems.clip.gallery.thumbnails import thumbnail
@@ -51,8 +52,9 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
     location = index_file.check_location(settings.index_file)
     encoder = index_file.encoder_id(settings)
     model = load_model(settings)
-    gallery = index_file.open_index(location, encoder, settings)
+    gallery = open_index(location)
     try:
+        index_file.check_encoder(location, gallery.encoder, encoder, settings)
         _warn_of_journal(location)
         vector = query_vector(terms, model)
         words = " ".join(term.text for term in terms if not (term.is_image or term.is_negative))
