@@ -139,7 +139,9 @@ class IndexConfig(ModelChoice):
 
     folders: Texts = Field(min_length=1, description="Folders of photos and videos.")
     index_file: str = Field(
-        INDEX_FILE, min_length=1, description="The index: a file that ends in .gallery."
+        INDEX_FILE,
+        min_length=1,
+        description="The index: a file that ends in .gallery, or chroma://HOST:PORT/NAME.",
     )
     exclude: Texts = Field(
         (),

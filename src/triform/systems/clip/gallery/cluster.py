@@ -9,17 +9,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from pathlib import Path
 
 from triform.base.errors import UserError
 from triform.datasets.images.photos.read import readable
 from triform.datasets.images.photos.scan import PhotoFile
 from triform.datasets.library.preparation.worker_pool import Job, WorkerPool
 from triform.pretrained.image_text import ImageTextModel
-from triform.systems.clip.gallery.embed import LONGEST_SIDE, batches, embed_photos
+from triform.systems.clip.gallery.embed import LONGEST_SIDE, NO_VECTORS, batches, embed_photos
 from triform.systems.clip.gallery.index_file import stored_path
 from triform.systems.clip.gallery.journal import Entry
+from triform.systems.clip.model_choice import model_path
 from triform.systems.clip.trained import load_model
 from triform.systems.clip.verb_config import IndexConfig, ModelChoice
 
@@ -56,7 +56,14 @@ def embed_on_cluster(
     Raises:
         UserError: The weights cannot be read.
     """
-    model = ModelChoice(**{name: getattr(settings, name) for name in ModelChoice.model_fields})
+    path = model_path(settings)
+    model = ModelChoice(
+        checkpoint=str(path.absolute()) if isinstance(path, Path) else None,
+        model="" if isinstance(path, Path) else path,
+        text_encoder=settings.text_encoder,
+        batch_size=settings.batch_size,
+        device=settings.device,
+    )
     tasks = [
         EmbedTask(tuple(batch), model, settings.frames)
         for batch in batches(files, settings.batch_size)
@@ -75,9 +82,8 @@ def embed_task(task: EmbedTask) -> list[Entry]:
 
 def failed_task(task: EmbedTask, reason: str) -> list[Entry]:
     """Entries of a batch whose worker died."""
-    empty = np.zeros((0, 0), np.float32)
     return [
-        Entry(stored_path(file.path), file.size, file.modified, (), empty, reason)
+        Entry(stored_path(file.path), file.size, file.modified, (), NO_VECTORS, reason)
         for file in task.files
     ]
 

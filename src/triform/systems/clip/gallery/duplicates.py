@@ -22,9 +22,9 @@ from triform.base.files import atomic_write
 from triform.images.perceptual_hash import PerceptualHash, same_image_pairs
 from triform.search.base_gallery import Gallery, Record, Vectors
 from triform.search.conditions import StartsWith
-from triform.search.gallery import exists, open_gallery
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.index_file import folder_prefix, original_path
+from triform.systems.clip.gallery.opening import open_index
 from triform.systems.clip.verb_config import DuplicatesConfig
 
 COLUMNS = ("list", "group", "file", "similarity", "width", "height", "bytes", "taken")
@@ -71,9 +71,7 @@ def duplicates(settings: DuplicatesConfig) -> dict[str, Any]:
         UserError: There is no index, or no photo in it.
     """
     location = index_file.check_location(settings.index_file)
-    if not exists(location):
-        raise UserError(f"{location}: not there; make it by `triform clip index FOLDER`")
-    gallery = open_gallery(location)
+    gallery = open_index(location)
     try:
         files = read_files(gallery, settings.folder)
     finally:

@@ -18,8 +18,8 @@ from triform.base.logging import NOTICE, get_logger
 from triform.base.printable import printable
 from triform.datasets.images.photos.changes import Changes, KnownPhoto, find_changes
 from triform.datasets.images.photos.scan import PhotoFile, Scan, is_below, scan_photos
-from triform.search.base_gallery import Gallery
-from triform.search.gallery import create_gallery, exists, open_gallery, updating
+from triform.search import gallery_file
+from triform.search.chroma import is_chroma
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.failures import (
     Failure,
@@ -74,37 +74,30 @@ def index(settings: IndexConfig) -> dict[str, Any]:
     scan = scan_photos(
         settings.folders, exclude=settings.exclude, follow_links=settings.follow_links
     )
-    with updating(location):
-        gallery = _open(location, encoder, settings)
-        try:
-            return _update(gallery, location, encoder, scan, settings, started)
-        finally:
-            gallery.close()
+    # Two runs must not use one journal, wherever the index is.
+    with gallery_file.exclusive(index_file.local_path(location)):
+        return _update(location, encoder, scan, settings, started)
 
 
 def _update(
-    gallery: Gallery,
-    location: Path,
-    encoder: str,
-    scan: Scan,
-    settings: IndexConfig,
-    started: float,
+    location: str, encoder: str, scan: Scan, settings: IndexConfig, started: float
 ) -> dict[str, Any]:
-    records = gallery.records()
+    local = index_file.local_path(location)
+    records = _read_records(location, encoder, settings)
     known = index_file.known_photos(records)
     _keep_unplugged(scan, known, settings)
     changes = find_changes(scan, known)
-    failed = read_failures(failures_path(location))
+    failed = read_failures(failures_path(local))
     retried = set() if settings.retry_failed else set(failed)
     files = [file for file in changes.new if failure_key(file) not in retried]
     _report_left_out(scan)
-    run = _embed(files, location, encoder, settings) if files else _Run()
+    run = _embed(files, local, encoder, settings) if files else _Run()
     gone = {entry.path for entry in run.entries if not os.path.lexists(_path(entry))}
     failures = _failures(run, changes, failed, scan, gone)
     entries = [each for each in run.entries if each.records and each.path not in gone]
     num_other = sum(not scan.covers(path) for path in known)
     counts = {
-        "index": str(location),
+        "index": location,
         "files": num_other
         + changes.unchanged
         + len(changes.touched)
@@ -119,18 +112,25 @@ def _update(
         "embedded": run.embedded,
     }
     if not counts["files"]:
-        journal_path(location).unlink(missing_ok=True)
+        journal_path(local).unlink(missing_ok=True)
         _refuse_empty(scan, failures)
-    if apply_changes(gallery, records, changes, entries, scan.roots, encoder):
-        gallery.save()
-    write_failures(failures_path(location), failures)
-    journal_path(location).unlink(missing_ok=True)
+    if entries or changes.touched or changes.moved or changes.removed or changes.changed:
+        from triform.systems.clip.gallery.opening import open_or_create
+
+        gallery = open_or_create(location, encoder, settings, rebuild=settings.rebuild)
+        try:
+            apply_changes(gallery, records, changes, entries, scan.roots, encoder)
+            gallery.save()
+        finally:
+            gallery.close()
+    write_failures(failures_path(local), failures)
+    journal_path(local).unlink(missing_ok=True)
     new_failures = [each for each in failures if each.key not in retried]
     if new_failures:
         logger.warning(
             "%s cannot be read, %s says why; the first: %s: %s",
             "1 file" if len(new_failures) == 1 else f"{len(new_failures)} files",
-            failures_path(location),
+            failures_path(local),
             new_failures[0].file,
             new_failures[0].reason,
         )
@@ -139,15 +139,32 @@ def _update(
     return {**counts, "seconds": round(seconds, 2), "files_per_second": round(speed, 2)}
 
 
-def _open(location: Path, encoder: str, settings: IndexConfig) -> Gallery:
-    if settings.rebuild or not exists(location):
-        return create_gallery(location, encoder=encoder)
+def _read_records(
+    location: str, encoder: str, settings: IndexConfig
+) -> dict[str, index_file.Record]:
+    """Vector id -> record of an index; of a file without its vectors.
+
+    Raises:
+        UserError: It is damaged, or another model's.
+    """
+    if is_chroma(location):
+        from triform.systems.clip.gallery.opening import open_or_create
+
+        gallery = open_or_create(location, encoder, settings, rebuild=settings.rebuild)
+        try:
+            return gallery.records()
+        finally:
+            gallery.close()
+    if settings.rebuild or not Path(location).exists():
+        return {}
     try:
-        gallery = open_gallery(location)
+        with gallery_file.reading(Path(location)) as (header, rows, _):
+            made_by = header.encoder
+            records = {row[1]: gallery_file.record(row[5], location) for row in rows}
     except UserError as error:
         raise UserError(f"{error}; --rebuild does") from None
-    index_file.check_encoder(gallery, encoder, settings)
-    return gallery
+    index_file.check_encoder(location, made_by, encoder, settings)
+    return records
 
 
 def _keep_unplugged(scan: Scan, known: dict[str, KnownPhoto], settings: IndexConfig) -> None:
@@ -190,7 +207,7 @@ def _report_left_out(scan: Scan) -> None:
         logger.info("left out %s", ", ".join(parts))
 
 
-def _embed(files: Sequence[PhotoFile], location: Path, encoder: str, settings: IndexConfig) -> _Run:
+def _embed(files: Sequence[PhotoFile], local: Path, encoder: str, settings: IndexConfig) -> _Run:
     """Read and embed files; what a killed run has done already is read from its journal.
 
     Raises:
@@ -200,7 +217,7 @@ def _embed(files: Sequence[PhotoFile], location: Path, encoder: str, settings: I
     run, order = _Run(), {stored_path(file.path): file for file in files}
     # A model that cannot be read must not leave files behind.
     embedded = _embedder(settings)
-    journal = Journal(journal_path(location), header)
+    journal = Journal(journal_path(local), header)
     try:
         done = {
             path: entry

@@ -26,11 +26,13 @@ from triform.base.checksum import file_sha256
 from triform.base.errors import UsageError, UserError
 from triform.base.printable import printable
 from triform.datasets.images.photos.changes import KnownPhoto
-from triform.search.base_gallery import Gallery, Record
-from triform.search.gallery import SUFFIX
+from triform.search.base_gallery import Record
+from triform.search.chroma import is_chroma
 from triform.systems.clip.model_choice import SYSTEM, model_path
 from triform.systems.clip.verb_config import ModelChoice
 
+SUFFIX = ".gallery"
+"""As `search.gallery` has it, whose search need not be loaded to see that nothing has changed."""
 VERSION = 1
 """Raised when the same photo would get another record or vector."""
 _BYTES = "bytes:"
@@ -55,28 +57,37 @@ def encoder_id(settings: ModelChoice) -> str:
     return f"{SYSTEM} weights {digest.hexdigest()[:32]}"
 
 
-def check_location(name: str) -> Path:
-    """The file that `--index_file` names.
+def check_location(name: str) -> str:
+    """The file, or the address of a server, that `--index_file` names.
 
     Raises:
         UsageError: It has another suffix.
     """
+    if is_chroma(name):
+        return name
     if not name.endswith(SUFFIX):
-        raise UsageError(f"--index_file {name}: must end in {SUFFIX}")
-    return Path(name).expanduser()
+        raise UsageError(
+            f"--index_file {name}: must end in {SUFFIX}, or be chroma://HOST:PORT/NAME"
+        )
+    return str(Path(name).expanduser())
 
 
-def check_encoder(gallery: Gallery, encoder: str, settings: ModelChoice) -> None:
+def local_path(location: str) -> Path:
+    """The file of an index; for one on a server, the name here of what lies beside a file."""
+    return Path(location.rpartition("/")[2] + SUFFIX if is_chroma(location) else location)
+
+
+def check_encoder(location: str, made_by: str, encoder: str, settings: ModelChoice) -> None:
     """Refuse a model that the index was not made with.
 
     Raises:
         UserError: It was not.
     """
-    if gallery.encoder != encoder:
-        made_by = gallery.encoder.removeprefix(f"{SYSTEM} ")
+    if made_by != encoder:
         raise UserError(
-            f"{gallery.location}: made with {made_by}, not with {model_path(settings)}; name that "
-            "one by --checkpoint or --model, or build the index anew by `index --rebuild`"
+            f"{location}: made with {made_by.removeprefix(SYSTEM).strip()}, not with "
+            f"{model_path(settings)}; name that one by --checkpoint or --model, or build the "
+            "index anew by `index --rebuild`"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ from triform.base.logging import get_logger
 from triform.base.printable import printable
 from triform.images.contact_sheet import save_contact_sheet
 from triform.search.base_gallery import Gallery, Hit, Vectors
-from triform.search.gallery import exists, open_gallery
 from triform.search.words import index_tokens
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.filters import conditions
 from triform.systems.clip.gallery.index_file import original_path
 from triform.systems.clip.gallery.journal import journal_path
+from triform.systems.clip.gallery.opening import open_index
 from triform.systems.clip.gallery.query import Term, parse_query
 from triform.systems.clip.gallery.query_vector import query_vector
 from triform.systems.clip.gallery.thumbnails import thumbnail
@@ -53,11 +52,9 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
     location = index_file.check_location(settings.index_file)
     encoder = index_file.encoder_id(settings)
     model = load_model(settings)
-    if not exists(location):
-        raise UserError(f"{location}: not there; make it by `triform clip index FOLDER`")
-    gallery = open_gallery(location)
+    gallery = open_index(location)
     try:
-        index_file.check_encoder(gallery, encoder, settings)
+        index_file.check_encoder(location, gallery.encoder, encoder, settings)
         _warn_of_journal(location)
         vector = query_vector(terms, model)
         words = " ".join(term.text for term in terms if not (term.is_image or term.is_negative))
@@ -90,8 +87,8 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def _warn_of_journal(location: Path) -> None:
-    if journal_path(location).exists():
+def _warn_of_journal(location: str) -> None:
+    if journal_path(index_file.local_path(location)).exists():
         logger.warning(
             "%s: an index run is under way or was stopped; what it did is searched after "
             "`triform clip index` has ended",

@@ -28,7 +28,7 @@ def apply_changes(
     entries: Sequence[Entry],
     roots: tuple[str, ...],
     encoder: str,
-) -> bool:
+) -> None:
     """Bring a gallery up to date; in memory, until it is saved.
 
     What is in it afterwards, and in which order, depends on the gallery, the changes and the
@@ -41,9 +41,6 @@ def apply_changes(
         entries: Files that were embedded, in the order of their paths.
         roots: Folders that were listed.
         encoder: Of the entries.
-
-    Returns:
-        Whether anything has changed.
     """
     renewed = _renewed_entries(gallery, records, changes)
     removed = [
@@ -55,7 +52,6 @@ def apply_changes(
     added = [*renewed, *entries]
     for start in range(0, len(added), FILES_AT_ONCE):
         _add(gallery, added[start : start + FILES_AT_ONCE], roots, encoder)
-    return bool(removed or added)
 
 
 def vector_id(path: str, number: int) -> str:

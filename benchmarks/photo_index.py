@@ -1,0 +1,85 @@
+"""Indexing photos from disk, against the encoder alone on photos that are in memory.
+
+    python benchmarks/photo_index.py --images 128 --model ViT-B-32
+
+JPEGs of 1600 x 1200 pixels are written to a temporary folder. The encoder is open_clip's, with
+random weights, which are as fast as others. Both ways take turns, each with one thread for the
+encoder; the reader has its own. The ratio is images per second of the index by those of the
+encoder alone (medians of wall time); beside it processor seconds, since on a busy machine reading
+and encoding compete for the same cores.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+
+from triform.datasets.images.photos.scan import scan_photos
+from triform.images.read import read_image
+from triform.pretrained.image_text import OpenCLIPModel
+from triform.systems.clip.gallery.embed import LONGEST_SIDE, embed_files
+
+
+def write_photos(folder: Path, count: int) -> None:
+    """Smooth colours with some grain, of about the size of a photo's file."""
+    for number in range(count):
+        random = np.random.default_rng(number)
+        small = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))
+        pixels = np.asarray(small.resize((1600, 1200), Image.Resampling.BICUBIC), np.int16)
+        grain = random.integers(-12, 13, (1200, 1600, 1), np.int16)
+        image = Image.fromarray(np.clip(pixels + grain, 0, 255).astype(np.uint8))
+        image.save(folder / f"{number:04d}.jpg", quality=88)
+
+
+def main() -> None:
+    """Print images per second of both ways, and their ratio."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--model", default="ViT-B-32")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    network = open_clip.create_model(arguments.model, pretrained=None).eval()
+    model = OpenCLIPModel(arguments.model, network, open_clip.get_tokenizer(arguments.model))
+    size = arguments.batch_size
+    seconds: dict[str, list[float]] = {"encoder": [], "index": []}
+    processor: dict[str, list[float]] = {"encoder": [], "index": []}
+    with tempfile.TemporaryDirectory() as name:
+        write_photos(Path(name), arguments.images)
+        files = scan_photos([name]).files
+        images = [read_image(file.path, longest=LONGEST_SIDE) for file in files]
+        model.encode_images(images[:size])
+
+        def encoder() -> None:
+            for start in range(0, len(images), size):
+                model.encode_images(images[start : start + size])
+
+        def index() -> None:
+            threads = os.cpu_count() or 1
+            for _ in embed_files(files, model, batch_size=size, frames=1, threads=threads):
+                pass
+
+        for _ in range(arguments.repeats):
+            for way, function in (("encoder", encoder), ("index", index)):
+                started, used = time.perf_counter(), time.process_time()
+                function()
+                seconds[way].append(time.perf_counter() - started)
+                processor[way].append(time.process_time() - used)
+    for way, values in seconds.items():
+        speed = arguments.images / statistics.median(values)
+        cost = 1000 * statistics.median(processor[way]) / arguments.images
+        print(f"{way}: {speed:.1f} images per second, {cost:.1f} ms of a core per image")
+    ratio = statistics.median(seconds["encoder"]) / statistics.median(seconds["index"])
+    print(f"ratio: {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()
