@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from triform.base.paths import cache_dir
 from triform.datasets.parametric.varied.finishes import COLORS, MATERIALS
 from triform.datasets.shape import Shape
 from triform.geometry.mesh import Mesh, MeshError
@@ -20,7 +21,7 @@ from triform.geometry.voxels.voxelize import voxelize
 from triform.metrics.furniture_structure import count_fronts, count_shelves, top_form
 from triform.metrics.intervals import mcnemar_exact, share_interval
 from triform.metrics.shape_structure import count_legs
-from triform.pretrained.text_encoder import TextEncoder
+from triform.pretrained.text_encoder import TextEncoder, embed_texts
 from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import group_of
@@ -121,7 +122,7 @@ class CaptionLookup:
                 index_of.setdefault(caption, index)
         self.shapes, self.encoder = shapes, encoder
         self._indices = np.array(list(index_of.values()), dtype=np.int64)
-        self._embeddings = _unit(encoder.encode(list(index_of)))
+        self._embeddings = _unit(embed_texts(encoder, list(index_of), cache_dir() / "embeddings"))
 
     def nearest(self, prompts: Sequence[str]) -> list[int]:
         """Index of the shape with the nearest caption of each prompt."""
