@@ -26,7 +26,7 @@ from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import group_of
 from triform.tasks.shape_generation.mesh_classifier import MeshClassifier
-from triform.tasks.shape_generation.prompt_sets import SETS, TestPrompt
+from triform.tasks.shape_generation.prompt_sets import SETS, EvaluationPrompt
 from triform.tasks.shape_generation.surface_color import LOOKS, surface_color
 
 Generate = Callable[[Sequence[str]], Sequence[Mesh | None]]
@@ -61,7 +61,7 @@ class PromptScore:
 
 def score_prompts(
     generate: Generate,
-    prompts: Sequence[TestPrompt],
+    prompts: Sequence[EvaluationPrompt],
     classifier: MeshClassifier,
     language: str = "en",
 ) -> list[PromptScore]:
@@ -84,7 +84,7 @@ def score_prompts(
     return scores
 
 
-def has_attributes(mesh: Mesh, prompt: TestPrompt) -> bool:
+def has_attributes(mesh: Mesh, prompt: EvaluationPrompt) -> bool:
     """Whether a shape has all tested attributes of its prompt, by its geometry and colours."""
     expected = prompt.attributes
     if prompt.set == "colors":
@@ -138,7 +138,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def report_scores(
-    prompts: Sequence[TestPrompt],
+    prompts: Sequence[EvaluationPrompt],
     scores: Sequence[PromptScore],
     baseline: Sequence[PromptScore] = (),
 ) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _share(values: Sequence[bool]) -> dict[str, Any]:
 
 def measure_prompt_sets(
     generate: Generate,
-    prompts: Sequence[TestPrompt],
+    prompts: Sequence[EvaluationPrompt],
     classifier: MeshClassifier,
     lookup: CaptionLookup | None,
 ) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def measure_real(shapes: Sequence[Shape], classifier: MeshClassifier) -> dict[st
 
 
 def never_together(
-    prompts: Sequence[TestPrompt], training: Sequence[Attributes]
-) -> list[TestPrompt]:
+    prompts: Sequence[EvaluationPrompt], training: Sequence[Attributes]
+) -> list[EvaluationPrompt]:
     """The prompts whose tested attributes no training shape has all together."""
     return [
         item for item in prompts if not any(_includes(known, item.attributes) for known in training)
