@@ -69,4 +69,4 @@ def is_thin(
             index = np.clip(index, 0, size - 1)
             inside &= in_grid & occupancy[index[:, 0], index[:, 1], index[:, 2]]
             run += inside * STEP
-    return run < limit
+    return np.asarray(run < limit)
