@@ -51,6 +51,14 @@ class VoxelDataset:
         rows = [row for row, i in enumerate(self.shape_index) if self.splits[i] == split]
         return np.asarray(rows, dtype=np.int64)
 
+    def training_shapes(self) -> list[Shape]:
+        """The original shapes of the training split."""
+        return [
+            shape
+            for shape, split in zip(self.table.shapes, self.splits, strict=False)
+            if split == "train"
+        ]
+
     def voxels(self, rows: Sequence[int] | np.ndarray) -> Tensor:
         """Occupancy (N, 1, R, R, R) float32 of rows of the table."""
         return torch.from_numpy(self.table.unpack(rows)).unsqueeze(1).float()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from triform.base.files import atomic_write
+from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
@@ -32,7 +33,14 @@ from triform.systems.voxel_gan.generation import (
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
 from triform.tasks.shape_generation.categories import GROUPS, PROMPTS_FILE, read_prompts
+from triform.tasks.shape_generation.mesh_classifier import load_mesh_classifier
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
+from triform.tasks.shape_generation.prompt_scores import (
+    CaptionLookup,
+    measure_prompt_sets,
+)
+from triform.tasks.shape_generation.prompt_scores import measure_real as measure_real_shapes
+from triform.tasks.shape_generation.prompt_sets import select_prompts
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 from triform.tasks.shape_generation.voxel_classifier import (
     VoxelClassifier,
@@ -77,10 +85,42 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         "generation": measure_generation(generator, settings, prompts, classifier, training),
         "real_held_out": measure_real(dataset, classifier, training),
     }
+    if settings.prompt_sets:
+        report["prompt_sets"] = measure_sets(generator, settings, training_dataset)
     if settings.output is not None:
         with atomic_write(settings.output / "report.json", "w") as file:
             json.dump(report, file, indent=2)
     return report
+
+
+def measure_sets(
+    generator: ShapeGenerator, settings: EvaluateConfig, training_dataset: VoxelDataset
+) -> dict[str, Any]:
+    """Score the prompt sets by a classifier of other objects; see `prompt_scores`.
+
+    Args:
+        generator: the model.
+        settings: names of the sets, their size, the classifier and the seed.
+        training_dataset: the training shapes; the classifier saw none of them.
+    """
+    classifier = load_mesh_classifier(settings.shape_classifier)
+    prompts = select_prompts(settings.prompt_sets, settings.max_prompts)
+    shapes = training_dataset.training_shapes()
+
+    def generate(texts: Sequence[str]) -> list[Mesh | None]:
+        requests = [Request(text, settings.seed + index) for index, text in enumerate(texts)]
+        return [
+            None if is_empty(generator.occupancy(voxels)) else _mesh_or_none(generator, voxels)
+            for voxels in generator.generate(requests)
+        ]
+
+    lookup = CaptionLookup(shapes, generator.encoder)
+    return {
+        "real_training_shapes": measure_real_shapes(
+            [shape for shape in shapes if shape.source not in PARAMETRIC_SOURCES], classifier
+        ),
+        **measure_prompt_sets(generate, prompts, classifier, lookup),
+    }
 
 
 def measure_reconstruction(
