@@ -56,3 +56,22 @@ class GenerateMeshesConfig(MeshOutputConfig):
     show: bool = Field(
         False, description="Show the shapes in a browser, by a page beside the first file."
     )
+
+
+PromptSet = Literal["groups", "structure", "colors", "materials", "words"]
+
+
+class PromptSetsConfig(Settings):
+    """Prompt sets that `evaluate` measures."""
+
+    prompt_sets: tuple[PromptSet, ...] = Field(
+        (), description="Measure these prompts as well, in English and Russian."
+    )
+    max_prompts: int = Field(
+        0, ge=0, description="At most so many prompts of each of prompt_sets; 0 = all."
+    )
+    shape_classifier: str | None = Field(
+        None,
+        description="Classifier for prompt_sets, of `train_classifier --held_out`; where not "
+        "given, the weights that come with the project.",
+    )
