@@ -182,9 +182,7 @@ def measure_sets(
     real = [shape for shape in training if shape.source not in PARAMETRIC_SOURCES]
     return {
         "real_training_shapes": measure_real_shapes(real, classifier),
-        **measure_prompt_sets(
-            generate, prompts, classifier, CaptionLookup(training, shapes.encoder)
-        ),
+        **measure_prompt_sets(generate, prompts, classifier, lookup),
     }
 
 
