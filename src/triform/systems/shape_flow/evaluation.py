@@ -114,7 +114,10 @@ def _mesh_or_none(shapes: ShapeGenerator, field: Field) -> Mesh | None:
 
 
 def _own_grid(iou: torch.Tensor) -> dict[str, Any]:
-    report = {"iou_mean": round(float(iou.mean()), 4), "iou_median": round(float(iou.median()), 4)}
+    report: dict[str, Any] = {
+        "iou_mean": round(float(iou.mean()), 4),
+        "iou_median": round(float(iou.median()), 4),
+    }
     if len(iou) > 1:
         mean, half_width = mean_and_interval(iou)
         report["iou_interval"] = [round(mean - half_width, 4), round(mean + half_width, 4)]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from triform.base.settings.config import Settings
 from triform.engine.config import Texts as AnyTexts
+from triform.engine.config import TrainedVerbConfig
 
 
 def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ class MeshOutputConfig(Settings):
     )
 
 
-class GenerateMeshesConfig(MeshOutputConfig):
+class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):
     """Prompts, and the files of the meshes that are generated from them."""
 
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
