@@ -21,6 +21,7 @@ from triform.systems.shape_flow.config import CELL, GenerateConfig, SamplingConf
 from triform.systems.shape_flow.surface import field_to_mesh, is_empty
 from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
 from triform.systems.shape_flow.trained import Trained
+from triform.tasks.shape_generation.caption_distance import warn_of_unknown
 from triform.tasks.shape_generation.mesh_output import (
     GeneratedMesh,
     Request,
@@ -127,7 +128,8 @@ def soundness(distance: np.ndarray) -> float:
     main = labels == 1 + int(sizes.argmax())
     lowest = np.flatnonzero(inside.any(axis=(0, 2)))[0]
     stands = main[:, : int(lowest + FLOOR_BAND) + 1].any()
-    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * (count - 1)
+    num_floating = int(count) - 1
+    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * num_floating
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
@@ -143,6 +145,10 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
     requests = read_requests(settings)
     paths = output_paths(settings, requests)
     shapes = ShapeGenerator(settings)
+    captions = shapes.trained.metadata.get("captions")
+    prompts = [request.prompt for request in requests if request.prompt.strip()]
+    if captions and prompts:
+        warn_of_unknown(prompts, shapes.encoder, captions, shapes.trained.source)
     return write_meshes(settings, requests, paths, _meshes(shapes, requests, settings.candidates))
 
 

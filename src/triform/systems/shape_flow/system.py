@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.metrics.voxel import voxel_iou
+from triform.pretrained.text_encoder import TokenTextEncoder
 from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.condition import Condition, drop_conditions
 from triform.systems.shape_flow.config import CELL, Config
@@ -38,6 +39,7 @@ from triform.systems.shape_flow.reconstruction import interpolate, reconstruct
 from triform.systems.shape_flow.sample_images import draw_generated, draw_reconstructions
 from triform.systems.shape_flow.texts import load_token_encoder
 from triform.systems.shape_flow.trained import Trained
+from triform.tasks.shape_generation.caption_distance import training_captions
 
 __all__ = ["System", "Trained", "evaluate", "generate", "interpolate", "reconstruct"]
 
@@ -63,6 +65,7 @@ class System(EngineSystem[Config]):
 
     name = "shape_flow"
     loader: EpochLoader
+    variable_metadata = ("captions",)
 
     def __init__(self, config: Config, dataset: ShapeDataset | None = None):
         super().__init__(config)
@@ -76,6 +79,7 @@ class System(EngineSystem[Config]):
         texts = ShapeTexts(self.dataset, encoder, model.max_tokens) if encoder else None
         self.splits = {split: self._batches(split, texts) for split in ("train", "val", "test")}
         train = self.splits["train"]
+        self.captions = _known_captions(train, encoder)
         self.loader = EpochLoader(
             len(train),
             train,
@@ -88,6 +92,9 @@ class System(EngineSystem[Config]):
             self.layout.fit(train.latents.flatten(0, 1).float())
         self.monitor = "val/iou" if "autoencoder" in self.optimizers else "val/loss"
         self.monitor_mode = "max" if "autoencoder" in self.optimizers else "min"
+
+    def metadata(self) -> dict[str, Any]:
+        return {"captions": self.captions} if self.captions else {}
 
     @property
     def has_flows(self) -> bool:
@@ -294,6 +301,17 @@ class System(EngineSystem[Config]):
                 [batches.texts.captions[shape][0] for shape in shapes],
                 path.with_stem(f"{path.stem}_generated"),
             )
+
+
+def _known_captions(batches: ShapeBatches, encoder: TokenTextEncoder | None) -> dict[str, Any]:
+    """The captions of training shapes by which `generate` knows what it cannot know."""
+    if encoder is None or batches.texts is None:
+        return {}
+    shapes = batches.dataset.shape_index[batches.rows]
+    texts = list(
+        dict.fromkeys(caption for shape in shapes for caption in batches.texts.captions[shape])
+    )
+    return training_captions(encoder, texts, batches.texts.table.sentences(texts))
 
 
 def _condition(batch: dict[str, Tensor]) -> Condition:

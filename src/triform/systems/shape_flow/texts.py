@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from triform.base.errors import UserError
@@ -48,6 +49,11 @@ class TextTable:
     def attributes(self, text: str) -> Attributes:
         """What a text says."""
         return self._attributes[self.index_of[text]]
+
+    def sentences(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings (N, D) of texts of this table."""
+        indices = [self.index_of[text] for text in texts]
+        return np.asarray(self._table.embeddings[indices].numpy())
 
     def condition(self, texts: Sequence[str], attributes: Tensor | None = None) -> Condition:
         """Conditions of texts of this table.
