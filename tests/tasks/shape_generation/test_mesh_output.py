@@ -20,14 +20,8 @@ from triform.tasks.shape_generation.mesh_output import (
 )
 
 
-class Settings(GenerateMeshesConfig):
-    """As a verb has them, with a seed."""
-
-    seed: int = 42
-
-
-def settings(**changes: object) -> Settings:
-    return Settings.model_validate(changes)
+def settings(**changes: object) -> GenerateMeshesConfig:
+    return GenerateMeshesConfig.model_validate(changes)
 
 
 def test_names_of_files(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from triform.engine.config import (
 from triform.tasks.shape_generation.config import (
     GenerateMeshesConfig,
     MeshOutputConfig,
+    PromptSetsConfig,
     Texts,
 )
 
@@ -218,7 +219,7 @@ class InterpolateConfig(SamplingConfig, MeshOutputConfig):
     )
 
 
-class EvaluateConfig(SamplingConfig):
+class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     """Measure reconstruction of held-out shapes, and shapes generated from prompts."""
 
     dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")

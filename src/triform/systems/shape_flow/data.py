@@ -26,7 +26,7 @@ from triform.base.errors import UserError
 from triform.base.paths import cache_dir
 from triform.datasets.distances import ColoredDistanceTable, compute_colored_distances
 from triform.datasets.listing import list_shapes
-from triform.datasets.load import load_dataset
+from triform.datasets.load import PARAMETRIC_SOURCES, load_dataset
 from triform.datasets.shape import Shape
 from triform.datasets.split import assign_splits
 from triform.datasets.stretching import stretch
@@ -41,8 +41,6 @@ SPLIT_RESOLUTION = 64
 NUM_SYMMETRIES = 48
 ENGLISH_ENCODERS = ("minilm",)
 """Encoders that would read names in other languages as noise."""
-PARAMETRIC = ("testdataset", "parametric")
-"""Sources whose captions are exact, so that their shapes are not stretched."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,11 @@ class ShapeDataset:
         """Rows of a split; stretched copies belong to the training split."""
         rows = [row for row, i in enumerate(self.shape_index) if self.splits[i] == split]
         return np.asarray(rows, dtype=np.int64)
+
+    def training_shapes(self) -> list[Shape]:
+        """The original shapes of the training split."""
+        pairs = zip(self.shapes, self.splits, strict=True)
+        return [shape for shape, split in pairs if split == "train"]
 
     def fields(self, rows: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor]:
         """Distances (N, 1, R, R, R) and colours (N, 4, R/2, R/2, R/2) of rows of the table."""
@@ -98,7 +101,7 @@ def load_shape_dataset(data: DataConfig) -> ShapeDataset:
             (index, stretch(shape, copy, data.stretch_by))
             for index, shape in enumerate(originals)
             # Captions of parametric furniture are exact; a stretched "square table" is not square.
-            if splits[index] == "train" and shape.source not in PARAMETRIC
+            if splits[index] == "train" and shape.source not in PARAMETRIC_SOURCES
             for copy in range(data.stretches)
         ]
         index_of = {shape.object_id: index for index, shape in copies}

@@ -14,7 +14,7 @@ from triform.metrics.voxel import voxel_iou
 from triform.systems.shape_flow.config import DataConfig, EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset, load_shape_dataset
 from triform.systems.shape_flow.generation import Field, ShapeGenerator
-from triform.systems.shape_flow.prompt_evaluation import measure_generation
+from triform.systems.shape_flow.prompt_evaluation import measure_generation, measure_sets
 from triform.tasks.shape_generation.categories import PROMPTS_FILE, read_prompts
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 from triform.tasks.shape_generation.voxel_classifier import load_classifier
@@ -46,6 +46,8 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         report["generation"] = measure_generation(
             shapes, settings, prompts, load_classifier(), dataset
         )
+        if settings.prompt_sets:
+            report["prompt_sets"] = measure_sets(shapes, settings, dataset)
     if settings.output is not None:
         with atomic_write(settings.output / "report.json", "w") as file:
             json.dump(report, file, indent=2)
@@ -112,7 +114,10 @@ def _mesh_or_none(shapes: ShapeGenerator, field: Field) -> Mesh | None:
 
 
 def _own_grid(iou: torch.Tensor) -> dict[str, Any]:
-    report = {"iou_mean": round(float(iou.mean()), 4), "iou_median": round(float(iou.median()), 4)}
+    report: dict[str, Any] = {
+        "iou_mean": round(float(iou.mean()), 4),
+        "iou_median": round(float(iou.median()), 4),
+    }
     if len(iou) > 1:
         mean, half_width = mean_and_interval(iou)
         report["iou_interval"] = [round(mean - half_width, 4), round(mean + half_width, 4)]

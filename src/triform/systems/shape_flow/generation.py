@@ -128,7 +128,8 @@ def soundness(distance: np.ndarray) -> float:
     main = labels == 1 + int(sizes.argmax())
     lowest = np.flatnonzero(inside.any(axis=(0, 2)))[0]
     stands = main[:, : int(lowest + FLOOR_BAND) + 1].any()
-    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * (count - 1)
+    num_floating = int(count) - 1
+    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * num_floating
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:

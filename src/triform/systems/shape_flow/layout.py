@@ -58,7 +58,8 @@ class Layout(nn.Module):
     @property
     def code_scale(self) -> Tensor:
         """What codes are divided by, (K,)."""
-        return (self.code_std * self.code_std.max()).sqrt()
+        scale: Tensor = (self.code_std * self.code_std.max()).sqrt()
+        return scale
 
     def normalize_code(self, code: Tensor) -> Tensor:
         """Codes (B, K) to zero mean and at most unit variance."""
@@ -67,7 +68,8 @@ class Layout(nn.Module):
     def decode(self, normalized_code: Tensor) -> Tensor:
         """Normalized codes (B, K) to normalized latents (B, C, G, G, G)."""
         code = normalized_code * self.code_scale + self.code_mean
-        return self.decode_layer(code).reshape(-1, *self.shape)
+        decoded: Tensor = self.decode_layer(code).reshape(-1, *self.shape)
+        return decoded
 
     @torch.no_grad()
     def update_latent_statistics(self, z: Tensor, momentum: float) -> None:

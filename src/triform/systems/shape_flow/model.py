@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from torch import nn
 
@@ -36,7 +36,7 @@ def build_networks(config: Config, names: Collection[str], text_dim: int) -> dic
         text_dim: Width of the text encoder's vectors; of no use to the autoencoder.
     """
     model, cells = config.model, config.data.resolution // CELL
-    builders = {
+    builders: dict[str, Callable[[], nn.Module]] = {
         "autoencoder": lambda: Autoencoder(model),
         "layout": lambda: Layout(model, cells),
         "layout_flow": lambda: LayoutFlow(model, VOCABULARY.sizes, text_dim),

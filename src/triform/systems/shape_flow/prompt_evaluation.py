@@ -15,17 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triform.geometry.mesh import MeshError
+from triform.datasets.load import PARAMETRIC_SOURCES
+from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.intervals import mcnemar_exact, share_interval
 from triform.metrics.voxel import diversity
 from triform.systems.shape_flow.config import EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset
-from triform.systems.shape_flow.generation import ShapeGenerator
+from triform.systems.shape_flow.generation import Field, ShapeGenerator
 from triform.systems.shape_flow.surface import is_empty
 from triform.tasks.shape_generation.categories import GROUPS, group_of
+from triform.tasks.shape_generation.mesh_classifier import load_mesh_classifier
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
+from triform.tasks.shape_generation.prompt_scores import CaptionLookup, measure_prompt_sets
+from triform.tasks.shape_generation.prompt_scores import measure_real as measure_real_shapes
+from triform.tasks.shape_generation.prompt_sets import select_prompts
 from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier, classifier_input
 
 MAX_SHEET_SHAPES = 60
@@ -57,9 +62,7 @@ def measure_generation(
     fields = shapes.generate(requests, settings.candidates)
     for index, ((prompt, _), field) in enumerate(zip(prompts, fields, strict=True)):
         inputs.append(_input(field[0]))
-        mesh = None
-        with contextlib.suppress(MeshError):
-            mesh = None if is_empty(field[0]) else shapes.mesh(field)
+        mesh = _mesh_or_none(shapes, field)
         if mesh is None:
             empty += 1
         else:
@@ -154,6 +157,40 @@ def measure_real(classifier: VoxelClassifier, dataset: ShapeDataset) -> dict[str
                 **agreement(predicted, [group for _, group in named]),
             }
     return report
+
+
+def measure_sets(
+    shapes: ShapeGenerator, settings: EvaluateConfig, dataset: ShapeDataset
+) -> dict[str, Any]:
+    """Scores of the prompt sets; see `tasks.shape_generation.prompt_scores`.
+
+    Args:
+        shapes: generator of the shapes.
+        settings: names of the sets, their size, the classifier and the seed.
+        dataset: shapes whose training part gives the baseline and real shapes.
+    """
+    classifier = load_mesh_classifier(settings.shape_classifier)
+    prompts = select_prompts(settings.prompt_sets, settings.max_prompts)
+    training = dataset.training_shapes()
+
+    def generate(texts: Sequence[str]) -> list[Mesh | None]:
+        requests = [Request(text, settings.seed + index) for index, text in enumerate(texts)]
+        fields = shapes.generate(requests, settings.candidates)
+        return [_mesh_or_none(shapes, field) for field in fields]
+
+    lookup = CaptionLookup(training, shapes.encoder)
+    real = [shape for shape in training if shape.source not in PARAMETRIC_SOURCES]
+    return {
+        "real_training_shapes": measure_real_shapes(real, classifier),
+        **measure_prompt_sets(generate, prompts, classifier, lookup),
+    }
+
+
+def _mesh_or_none(shapes: ShapeGenerator, field: Field) -> Mesh | None:
+    """The surface of a field; None where it has none."""
+    with contextlib.suppress(MeshError):
+        return None if is_empty(field[0]) else shapes.mesh(field)
+    return None
 
 
 def agreement(predicted: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:

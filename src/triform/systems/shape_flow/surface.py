@@ -79,4 +79,5 @@ def face_colors(mesh: Mesh, colors: Float[np.ndarray, "c u v w"]) -> np.ndarray:
     centers = (mesh.triangles.mean(axis=1) + 0.5) * size - 0.5
     values = [map_coordinates(channel, centers.T, order=1, mode="nearest") for channel in colors]
     rgb = np.rint(np.clip((np.stack(values, axis=1) + 1) / 2, 0, 1) * WHITE).astype(np.uint8)
-    return np.asarray(Image.fromarray(rgb[None]).quantize(PALETTE_SIZE).convert("RGB"))[0]
+    palette_image = Image.fromarray(rgb[None]).quantize(PALETTE_SIZE)
+    return np.array(palette_image.convert("RGB")).reshape(-1, 3)

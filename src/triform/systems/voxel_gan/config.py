@@ -14,7 +14,7 @@ from triform.engine.config import (
     TrainingConfig,
     at_most_cores,
 )
-from triform.tasks.shape_generation.config import GenerateMeshesConfig, Texts
+from triform.tasks.shape_generation.config import GenerateMeshesConfig, PromptSetsConfig, Texts
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -195,10 +195,7 @@ class AnalyzeConfig(Settings):
     )
 
 
-PromptSet = Literal["groups", "structure", "colors", "materials", "words"]
-
-
-class EvaluateConfig(SamplingConfig):
+class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     """Measure reconstruction, agreement with the text, diversity and closedness."""
 
     dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
@@ -215,17 +212,6 @@ class EvaluateConfig(SamplingConfig):
     output: Path | None = Field(None, description="Folder for report.json and an image.")
     fine_truth: bool = Field(
         False, description="Also compare reconstructions with the true meshes, seconds for each."
-    )
-    prompt_sets: tuple[PromptSet, ...] = Field(
-        (), description="Measure these prompts as well, in English and Russian."
-    )
-    max_prompts: int = Field(
-        0, ge=0, description="At most so many prompts of each of prompt_sets; 0 = all."
-    )
-    shape_classifier: str | None = Field(
-        None,
-        description="Classifier for prompt_sets, of `train_classifier --held_out`; where not "
-        "given, the weights that come with the project.",
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from triform.base.settings.config import Settings
 from triform.engine.config import Texts as AnyTexts
+from triform.engine.config import TrainedVerbConfig
 
 
 def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ class MeshOutputConfig(Settings):
     )
 
 
-class GenerateMeshesConfig(MeshOutputConfig):
+class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):
     """Prompts, and the files of the meshes that are generated from them."""
 
     prompt: Texts = Field((), description="Sentences; none means the zero condition.")
@@ -55,4 +56,23 @@ class GenerateMeshesConfig(MeshOutputConfig):
     sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
     show: bool = Field(
         False, description="Show the shapes in a browser, by a page beside the first file."
+    )
+
+
+PromptSet = Literal["groups", "structure", "colors", "materials", "words"]
+
+
+class PromptSetsConfig(Settings):
+    """Prompt sets that `evaluate` measures."""
+
+    prompt_sets: tuple[PromptSet, ...] = Field(
+        (), description="Measure these prompts as well, in English and Russian."
+    )
+    max_prompts: int = Field(
+        0, ge=0, description="At most so many prompts of each of prompt_sets; 0 = all."
+    )
+    shape_classifier: str | None = Field(
+        None,
+        description="Classifier for prompt_sets, of `train_classifier --held_out`; where not "
+        "given, the weights that come with the project.",
     )
