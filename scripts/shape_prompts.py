@@ -13,6 +13,7 @@ from io import StringIO
 from triform.base.files import atomic_write
 from triform.datasets.parametric.varied import held_out
 from triform.tasks.shape_generation.attribute_captions import describe
+from triform.tasks.shape_generation.attribute_parser import parse_attributes
 from triform.tasks.shape_generation.attributes import (
     COLORS,
     KINDS_BY_GROUP,
@@ -24,6 +25,7 @@ from triform.tasks.shape_generation.prompt_sets import COLUMNS, FILE
 from triform.text.prompts import with_article
 
 PROMPTS_PER_GROUP = 50
+TEXTS = ("prompt", "prompt_ru")
 TEMPLATES = ("{}", "3d model of {}", "a picture of {}")
 SOLID_COLORS = ("red", "white", "black", "blue", "green", "brown", "grey", "yellow")
 
@@ -66,7 +68,11 @@ def group_rows(rng: random.Random) -> Iterator[dict[str, object]]:
                 )
             )
             template = rng.choice(TEMPLATES)
-            entry = row("groups", Attributes(kind=kind, **fields), group)
+            attributes = Attributes(kind=kind, **fields)
+            entry = row("groups", attributes, group)
+            # "a low table" is another kind, and some kinds have no Russian noun.
+            if any(parse_attributes(str(entry[key])) != attributes for key in TEXTS):
+                continue
             entry["prompt"] = template.format(entry["prompt"])
             seen.setdefault(str(entry["prompt"]), entry)
         yield from seen.values()
@@ -106,10 +112,11 @@ def color_rows() -> Iterator[dict[str, object]]:
                 entry["prompt"] = describe(attributes, noun=noun)
                 yield {**entry, "legs": "", "height": ""}
     for kind, material in held_out.MATERIALS.items():
-        attributes = Attributes(kind=kind, material=material)
-        yield row("materials", attributes, group_of_kind[kind])
-        tall = Attributes(kind=kind, material=material, height="low")
-        yield {**row("materials", tall, group_of_kind[kind]), "height": ""}
+        noun = {"wardrobe": "closet"}.get(kind, "")
+        for fields in ({}, {"height": "low"}):
+            attributes = Attributes(kind=kind, material=material, **fields)
+            entry = row("materials", attributes, group_of_kind[kind])
+            yield {**entry, "prompt": describe(attributes, noun=noun), "height": ""}
 
 
 def main() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
+from triform.metrics.voxel import diversity, novelty, pairwise_iou, voxel_iou
 
 
 def test_iou_against_counting() -> None:
@@ -33,3 +33,17 @@ def test_half_is_empty_and_a_little_more_is_occupied() -> None:
     b = torch.tensor([[True, False, True]]).view(1, 1, 3, 1)
     assert voxel_iou(a, b).tolist() == pytest.approx([1 / 3])
     assert pairwise_iou(a, torch.cat([b, ~b])).tolist() == [pytest.approx([1 / 3, 1 / 2])]
+
+
+def test_novelty_by_hand() -> None:
+    """Half of a training bar: 1/2; a mirrored training shape is none; what is nowhere is new."""
+    bar, corner, new = (torch.zeros(4, 4, 4) for _ in range(3))
+    bar[:, 0, 0] = 1
+    corner[0, 3, :2] = corner[0, 2, 0] = 1
+    new[1, 1, 3] = 1
+    half = bar.clone()
+    half[2:] = 0
+    shapes = torch.stack([half, corner.flip(0), new])
+    training = torch.stack([bar, corner])
+    for chunk_size in (1, 256):
+        assert novelty(shapes, training, chunk_size).tolist() == [0.5, 0.0, 1.0]

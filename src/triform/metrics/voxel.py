@@ -38,6 +38,26 @@ def diversity(voxels: Tensor) -> float:
     return float((1 - iou).sum() / (count * (count - 1)))
 
 
+def novelty(voxels: Tensor, training: Tensor, chunk_size: int = 256) -> Tensor:
+    """1 - IoU of each shape with the nearest training shape or its mirror image.
+
+    The same of held-out real shapes says how far a new shape usually is.
+
+    Args:
+        voxels: Occupancy (M, X, Y, Z).
+        training: Occupancy (N, X, Y, Z) of the training shapes, N > 0.
+        chunk_size: Training shapes that are compared at a time.
+
+    Returns:
+        (M,) float32 in [0, 1].
+    """
+    nearest = torch.zeros(len(voxels))
+    for chunk in torch.split(training, chunk_size):
+        for candidates in (chunk, chunk.flip(1)):  # axis 1 is x
+            nearest = torch.maximum(nearest, pairwise_iou(voxels, candidates).max(1).values)
+    return 1 - nearest
+
+
 def _occupied(voxels: Tensor) -> Tensor:
     flat = voxels.flatten(1)
     return flat if flat.dtype == torch.bool else flat > 0.5

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triform.metrics.voxel import pairwise_iou
+from triform.metrics.voxel import novelty
 from triform.systems.voxel_gan.conditioning import caption_variants
 from triform.systems.voxel_gan.data import VoxelDataset
 from triform.tasks.shape_generation.voxel_classifier import classifier_input
@@ -62,11 +62,7 @@ class TrainingShapes:
 
     def distances(self, voxels: Tensor) -> Tensor:
         """1 - IoU (M,) of occupancy (M, 32, 32, 32) with the nearest training shape."""
-        nearest = torch.zeros(len(voxels))
-        for chunk in torch.split(self.voxels, CHUNK_SIZE):
-            for candidates in (chunk, chunk.flip(1)):  # axis 1 is x
-                nearest = torch.maximum(nearest, pairwise_iou(voxels, candidates).max(1).values)
-        return 1 - nearest
+        return novelty(voxels, self.voxels)
 
     def count_verbatim(self, prompts: Sequence[str]) -> tuple[int, int]:
         """Numbers of prompts that are captions, and that are training texts, word for word."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from triform.base.paths import cache_dir
 from triform.datasets.parametric.varied.finishes import COLORS, MATERIALS
 from triform.datasets.shape import Shape
 from triform.geometry.mesh import Mesh, MeshError
@@ -20,12 +21,12 @@ from triform.geometry.voxels.voxelize import voxelize
 from triform.metrics.furniture_structure import count_fronts, count_shelves, top_form
 from triform.metrics.intervals import mcnemar_exact, share_interval
 from triform.metrics.shape_structure import count_legs
-from triform.pretrained.text_encoder import TextEncoder
+from triform.pretrained.text_encoder import TextEncoder, embed_texts
 from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import group_of
 from triform.tasks.shape_generation.mesh_classifier import MeshClassifier
-from triform.tasks.shape_generation.prompt_sets import SETS, TestPrompt
+from triform.tasks.shape_generation.prompt_sets import SETS, EvaluationPrompt
 from triform.tasks.shape_generation.surface_color import LOOKS, surface_color
 
 Generate = Callable[[Sequence[str]], Sequence[Mesh | None]]
@@ -60,7 +61,7 @@ class PromptScore:
 
 def score_prompts(
     generate: Generate,
-    prompts: Sequence[TestPrompt],
+    prompts: Sequence[EvaluationPrompt],
     classifier: MeshClassifier,
     language: str = "en",
 ) -> list[PromptScore]:
@@ -83,7 +84,7 @@ def score_prompts(
     return scores
 
 
-def has_attributes(mesh: Mesh, prompt: TestPrompt) -> bool:
+def has_attributes(mesh: Mesh, prompt: EvaluationPrompt) -> bool:
     """Whether a shape has all tested attributes of its prompt, by its geometry and colours."""
     expected = prompt.attributes
     if prompt.set == "colors":
@@ -121,7 +122,7 @@ class CaptionLookup:
                 index_of.setdefault(caption, index)
         self.shapes, self.encoder = shapes, encoder
         self._indices = np.array(list(index_of.values()), dtype=np.int64)
-        self._embeddings = _unit(encoder.encode(list(index_of)))
+        self._embeddings = _unit(embed_texts(encoder, list(index_of), cache_dir() / "embeddings"))
 
     def nearest(self, prompts: Sequence[str]) -> list[int]:
         """Index of the shape with the nearest caption of each prompt."""
@@ -137,7 +138,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def report_scores(
-    prompts: Sequence[TestPrompt],
+    prompts: Sequence[EvaluationPrompt],
     scores: Sequence[PromptScore],
     baseline: Sequence[PromptScore] = (),
 ) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def _share(values: Sequence[bool]) -> dict[str, Any]:
 
 def measure_prompt_sets(
     generate: Generate,
-    prompts: Sequence[TestPrompt],
+    prompts: Sequence[EvaluationPrompt],
     classifier: MeshClassifier,
     lookup: CaptionLookup | None,
 ) -> dict[str, Any]:
@@ -246,8 +247,8 @@ def measure_real(shapes: Sequence[Shape], classifier: MeshClassifier) -> dict[st
 
 
 def never_together(
-    prompts: Sequence[TestPrompt], training: Sequence[Attributes]
-) -> list[TestPrompt]:
+    prompts: Sequence[EvaluationPrompt], training: Sequence[Attributes]
+) -> list[EvaluationPrompt]:
     """The prompts whose tested attributes no training shape has all together."""
     return [
         item for item in prompts if not any(_includes(known, item.attributes) for known in training)

@@ -31,7 +31,7 @@ COUNTED = ("legs", "shelves", "doors", "drawers")
 
 
 @dataclass(frozen=True)
-class TestPrompt:
+class EvaluationPrompt:
     """A prompt and what its shape should be.
 
     Attributes:
@@ -52,13 +52,13 @@ class TestPrompt:
 
 
 @functools.cache
-def read_prompt_sets() -> tuple[TestPrompt, ...]:
+def read_prompt_sets() -> tuple[EvaluationPrompt, ...]:
     """All prompts of the file."""
     with FILE.open(encoding="utf-8", newline="") as file:
         return tuple(_prompt(row) for row in csv.DictReader(file))
 
 
-def _prompt(row: dict[str, str]) -> TestPrompt:
+def _prompt(row: dict[str, str]) -> EvaluationPrompt:
     counts = {name: int(row[name]) for name in COUNTED if row[name]}
     attributes = Attributes(
         kind=row["kind"],
@@ -67,19 +67,19 @@ def _prompt(row: dict[str, str]) -> TestPrompt:
         material=row["material"],
         **counts,  # type: ignore[arg-type]  # integers for the counts
     )
-    return TestPrompt(
+    return EvaluationPrompt(
         row["set"], row["prompt"], row["prompt_ru"], row["group"], attributes, row["word"]
     )
 
 
-def select_prompts(names: Sequence[str], max_prompts: int = 0) -> list[TestPrompt]:
+def select_prompts(names: Sequence[str], max_prompts: int = 0) -> list[EvaluationPrompt]:
     """Prompts of the named sets, evenly chosen from each.
 
     Args:
         names: names of sets.
         max_prompts: at most so many of each set; 0 for all.
     """
-    selected: list[TestPrompt] = []
+    selected: list[EvaluationPrompt] = []
     for name in names:
         prompts = [item for item in read_prompt_sets() if item.set == name]
         stride = max(1, -(-len(prompts) // max_prompts)) if max_prompts else 1

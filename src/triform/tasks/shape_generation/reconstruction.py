@@ -13,6 +13,7 @@ from triform.geometry.mesh import Mesh, normalize
 from triform.geometry.voxels.signed_distance import signed_distance, visible_surface
 from triform.metrics.intervals import mean_and_interval
 from triform.metrics.surface_distance import VOXEL, SurfaceDistance, surface_distance
+from triform.metrics.thin_parts import thin_part_recall
 
 FINE_RESOLUTION = 96
 NUM_POINTS = 10_000
@@ -37,13 +38,20 @@ def score_reconstruction(prediction: Mesh | None, target: Mesh) -> dict[str, flo
         target: the true mesh.
 
     Returns:
-        The scores of `SurfaceDistance` against the visible surface, and `fine_iou`, the IoU of the
-        solids at 96^3, where a part of the target has a thickness of at least 1.1 of these voxels.
+        The scores of `SurfaceDistance` against the visible surface; `fine_iou`, the IoU of the
+        solids at 96^3, where a part of the target has a thickness of at least 1.1 of these voxels;
+        `thin_recall`, the share of the surface of parts thinner than 3/64 that is there, NaN where
+        nothing is thin.
     """
     if prediction is None:
-        return {**dataclasses.asdict(EMPTY), "fine_iou": 0.0}
-    scores = surface_distance(prediction, visible_surface(target), count=NUM_POINTS)
-    return {**dataclasses.asdict(scores), "fine_iou": fine_iou(prediction, target)}
+        return {**dataclasses.asdict(EMPTY), "fine_iou": 0.0, "thin_recall": 0.0}
+    visible = visible_surface(target)
+    scores = surface_distance(prediction, visible, count=NUM_POINTS)
+    return {
+        **dataclasses.asdict(scores),
+        "fine_iou": fine_iou(prediction, target),
+        "thin_recall": thin_part_recall(prediction, visible)[0],
+    }
 
 
 def fine_iou(prediction: Mesh, target: Mesh, resolution: int = FINE_RESOLUTION) -> float:
@@ -55,12 +63,17 @@ def fine_iou(prediction: Mesh, target: Mesh, resolution: int = FINE_RESOLUTION) 
 
 
 def summarize(scores: Iterable[dict[str, float]]) -> dict[str, Any]:
-    """Mean of each score with its 95 % interval, and the median of `fine_iou`; NaN is left out."""
+    """Mean of each score with its 95 % interval, and the median of `fine_iou`.
+
+    NaN is left out; where there is any, `NAME_objects` is the number of the others.
+    """
     rows = list(scores)
     report: dict[str, Any] = {"objects": len(rows)}
     for name in rows[0] if rows else ():
         values = torch.tensor([row[name] for row in rows], dtype=torch.float64)
         values = values[~values.isnan()]
+        if len(values) < len(rows):
+            report[f"{name}_objects"] = len(values)
         if len(values) < 2:
             continue
         mean, half_width = mean_and_interval(values)
