@@ -129,7 +129,7 @@ def unpack_patches(x: Tensor, size: int) -> Tensor:
     """Channels (B, C size^3, X, Y, Z) to places (B, C, X size, Y size, Z size)."""
     batch, channels, *sides = x.shape
     parts = x.permute(0, 2, 3, 4, 1).reshape(batch, *sides, channels // size**3, size, size, size)
-    places = parts.permute(0, 1, 5, 2, 6, 3, 7, 4)
+    samples = parts.permute(0, 1, 5, 2, 6, 3, 7, 4)
     # Channels stay the last axis in memory, as the convolutions want them.
-    merged = places.reshape(batch, *(side * size for side in sides), channels // size**3)
+    merged = samples.reshape(batch, *(side * size for side in sides), channels // size**3)
     return merged.permute(0, 4, 1, 2, 3)

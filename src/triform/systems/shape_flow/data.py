@@ -15,7 +15,7 @@ The stage `autoencoder` has the first two alone. The stages `layout` and `flow` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,10 @@ from triform.pretrained.text_encoder import TokenTextEncoder
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import DataConfig
 from triform.systems.shape_flow.texts import TextTable, shape_attributes
+from triform.tasks.shape_generation.multilingual_captions import (
+    ALL_LANGUAGES,
+    captions_by_language,
+)
 
 SPLIT_RESOLUTION = 64
 """Of the voxels by which near copies are found, as in `voxel_gan`: the splits are the same."""
@@ -192,11 +196,8 @@ class ShapeTexts:
     """
 
     def __init__(self, dataset: ShapeDataset, encoder: TokenTextEncoder, max_tokens: int):
-        english_only = encoder.name in ENGLISH_ENCODERS
-        self.captions = [
-            (shape.english if english_only and shape.english else shape.captions) or ("",)
-            for shape in dataset.shapes
-        ]
+        languages = ("en",) if encoder.name in ENGLISH_ENCODERS else (ALL_LANGUAGES,)
+        self.captions = [_captions(shape, languages) for shape in dataset.shapes]
         self.table = TextTable(
             encoder, [caption for captions in self.captions for caption in captions], max_tokens
         )
@@ -223,6 +224,12 @@ class ShapeTexts:
             for shape, position in zip(shapes, caption, strict=True)
         ]
         return self.table.condition(selected, self.attributes[torch.as_tensor(rows)])
+
+
+def _captions(shape: Shape, languages: Collection[str]) -> tuple[str, ...]:
+    """Captions of a shape in some languages, without words held out for tests; "" if none."""
+    found = captions_by_language(shape, languages).values()
+    return tuple(caption for captions in found for caption in captions) or ("",)
 
 
 def _extents(dataset: ShapeDataset, row: int) -> list[float]:

@@ -64,7 +64,7 @@ def measure_reconstruction(shapes: ShapeGenerator, dataset: ShapeDataset) -> dic
     test, train = dataset.rows("test"), dataset.rows("train")
     if not len(test):
         return {}
-    own, fine, nearest_own, nearest_fine = [], [], [], []
+    iou, fine, nearest_iou, nearest_fine = [], [], [], []
     solids = _Solids(dataset, train)
     for start in range(0, len(test), BATCH_SIZE):
         rows = test[start : start + BATCH_SIZE]
@@ -73,18 +73,18 @@ def measure_reconstruction(shapes: ShapeGenerator, dataset: ShapeDataset) -> dic
         fields = shapes.decode(shapes.trained.encode(distance.to(device), colors.to(device)))
         for row, truth, field in zip(rows, distance[:, 0], fields, strict=True):
             inside = (truth < 0)[None]
-            own.append(voxel_iou(torch.from_numpy(field[0] < 0)[None], inside))
+            iou.append(voxel_iou(torch.from_numpy(field[0] < 0)[None], inside))
             target = dataset.table.shapes[row].load()
             fine.append(score_reconstruction(_mesh_or_none(shapes, field), target))
             if len(train):
                 nearest = dataset.table.distances([train[solids.nearest(inside)]])[0]
-                nearest_own.append(voxel_iou(torch.from_numpy(nearest < 0)[None], inside))
+                nearest_iou.append(voxel_iou(torch.from_numpy(nearest < 0)[None], inside))
                 mesh = _mesh_or_none(shapes, (nearest, field[1]))
                 nearest_fine.append(score_reconstruction(mesh, target))
-    report = {"own_grid": _own_grid(torch.cat(own)), "fine_truth": summarize(fine)}
-    if nearest_own:
+    report = {"own_grid_iou": _summarize_iou(torch.cat(iou)), "fine_truth": summarize(fine)}
+    if nearest_iou:
         report["nearest_training_shape"] = {
-            "own_grid": _own_grid(torch.cat(nearest_own)),
+            "own_grid_iou": _summarize_iou(torch.cat(nearest_iou)),
             "fine_truth": summarize(nearest_fine),
         }
     return report
@@ -113,7 +113,7 @@ def _mesh_or_none(shapes: ShapeGenerator, field: Field) -> Mesh | None:
         return None
 
 
-def _own_grid(iou: torch.Tensor) -> dict[str, Any]:
+def _summarize_iou(iou: torch.Tensor) -> dict[str, Any]:
     report: dict[str, Any] = {
         "iou_mean": round(float(iou.mean()), 4),
         "iou_median": round(float(iou.median()), 4),

@@ -82,7 +82,7 @@ class Layout(nn.Module):
     @torch.no_grad()
     def update_code_statistics(self, x: Tensor, momentum: float) -> None:
         """Move the statistics of codes and residuals towards those of normalized latents."""
-        code = self.encode_layer(x.flatten(1))
+        code = self.encode_layer(x.flatten(1)).float()
         self.code_mean.lerp_(code.mean(0), momentum)
         std = (code - self.code_mean).square().mean(0).sqrt()
         self.code_std.lerp_(std.clamp(min=MIN_STD), momentum)

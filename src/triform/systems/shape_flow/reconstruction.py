@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,10 @@ def reconstruct(settings: ReconstructConfig) -> list[dict[str, Any]]:
                 "mesh": name,
                 "file": str(file),
                 "watertight": is_watertight(mesh),
-                **{key: round(value, 4) for key, value in scores.items()},
+                **{
+                    key: None if math.isnan(value) else round(value, 4)
+                    for key, value in scores.items()
+                },
             }
         )
         images += [draw_mesh(original), draw_mesh(mesh)]
