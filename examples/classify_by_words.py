@@ -1,6 +1,6 @@
-"""The words that fit each image best, in any of 16 languages, by the CLIP whose weights ship.
+"""The words that fit each image best, by a CLIP that was trained here.
 
-python examples/classify_by_words.py drawings dog кошка Auto
+python examples/classify_by_words.py RUN drawings/*.png -- "red heart" star house
 """
 
 import sys
@@ -8,6 +8,8 @@ import sys
 from triform.systems.clip.config import ClassifyConfig
 from triform.systems.clip.system import classify
 
-images, *classes = sys.argv[1:]
-for row in classify(ClassifyConfig(images=(images,), classes=tuple(classes), templates=("{}",))):
+run, *words = sys.argv[1:]
+images, classes = words[: words.index("--")], words[words.index("--") + 1 :]
+settings = {"checkpoint": run, "images": images, "classes": classes, "templates": ("{}",)}
+for row in classify(ClassifyConfig.model_validate(settings)):
     print(f"{row['file']}: {row['class']} ({row['probability']:.0%}); {row['others']}")

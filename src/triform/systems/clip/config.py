@@ -88,6 +88,11 @@ class ModelConfig(Group):
         description="First weights of EfficientNet-Lite0: of ImageNet (extra imagenet), or as the "
         "captioner that ships tuned them on emoji and furniture.",
     )
+    train_image_encoder: bool = Field(
+        True,
+        description="Train EfficientNet-Lite0 too; without it, images are encoded once, without "
+        "augmentation, and the projection of their features alone is trained.",
+    )
     frozen_stages: int = Field(
         0,
         ge=0,
@@ -191,6 +196,11 @@ class Config(SystemConfig):
         model, size = self.model, self.data.image_size
         if model.image_encoder == "vit" and size % model.patch_size:
             raise ValueError(f"patch_size: {model.patch_size} does not divide image_size {size}")
+        if not model.train_image_encoder:
+            if model.image_encoder != LITE:
+                raise ValueError(f"train_image_encoder: off needs image_encoder {LITE}")
+            if self.data.jitter or self.data.erase:
+                raise ValueError("train_image_encoder: off needs jitter 0 and erase 0")
         return self
 
 

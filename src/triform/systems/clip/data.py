@@ -2,7 +2,7 @@
 
 | key | shape and type | values |
 |---|---|---|
-| `images` | (B, 3, S, S) float32 | RGB in [0, 1] |
+| `images` | (B, 3, S, S) float32 | RGB in [0, 1]; or features (B, F) of a frozen encoder |
 | `texts` | (B, K, T) int64 | token ids, then padding 0; embeddings (float32) of a frozen encoder |
 | `group` | (B) int64 | equal for images that show the same |
 | `text_id` | (B, K) int64 | equal for equal captions |
@@ -25,6 +25,7 @@ from triform.datasets.captioned.table import CaptionTable
 from triform.images.erasing import random_erase
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.clip.config import TRANSFORMER, DataConfig, ModelConfig
+from triform.systems.clip.encoded_images import EncodedImages
 from triform.tasks.contrastive.augmentation import jitter
 from triform.tasks.contrastive.images import ResizedImages, to_tensor
 from triform.tasks.contrastive.text_inputs import EmbeddingInputs, TextInputs, TokenInputs
@@ -71,7 +72,7 @@ class PairBatches:
     Args:
         table: Captioned images.
         rows: Rows to use.
-        images: Resized images of the table.
+        images: Resized images of the table, or their features.
         text_inputs: Of the text encoder.
         data: Preprocessing and augmentation.
         training: Augment, and sample captions; otherwise the first ones are taken.
@@ -81,7 +82,7 @@ class PairBatches:
         self,
         table: CaptionTable,
         rows: np.ndarray,
-        images: ResizedImages,
+        images: ResizedImages | EncodedImages,
         text_inputs: TextInputs,
         data: DataConfig,
         *,
@@ -97,7 +98,7 @@ class PairBatches:
         rows = self.rows[list(indices)]
         count = self.data.captions_per_image
         captions = [text for row in rows for text in self._captions(row, count, random)]
-        images = to_tensor(self.images(rows))
+        images = self.inputs(rows)
         if self.training and self.data.jitter:
             images = jitter(images, self.data.jitter, random)
         if self.training and self.data.erase:
@@ -107,6 +108,11 @@ class PairBatches:
             "group": torch.from_numpy(self.group[rows]),
             **self._texts(captions, random),
         }
+
+    def inputs(self, rows: np.ndarray) -> Tensor:
+        """Images (B, 3, S, S) in [0, 1], or their features (B, F) if they were encoded."""
+        images = self.images(rows)
+        return images if isinstance(images, Tensor) else to_tensor(images)
 
     def _texts(self, captions: list[str], random: torch.Generator) -> dict[str, Tensor]:
         """Inputs and numbers of captions, and of captions of further contents in training."""

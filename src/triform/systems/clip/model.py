@@ -106,15 +106,22 @@ class PretrainedEncoder(nn.Module):
     Args:
         maps: The network, a convolutional one with the parts of EfficientNet.
         frozen_stages: Stages that are not trained; the first has the first convolution as well.
+        trained: Train any of it.
         train_depthwise: Train the depthwise convolutions.
         dropout: Of the features.
     """
 
     def __init__(
-        self, maps: FeatureMaps, frozen_stages: int, *, train_depthwise: bool, dropout: float
+        self,
+        maps: FeatureMaps,
+        frozen_stages: int,
+        *,
+        trained: bool = True,
+        train_depthwise: bool = True,
+        dropout: float = 0.0,
     ):
         super().__init__()
-        self.maps = maps
+        self.maps = maps if trained else maps.requires_grad_(False)
         self.dropout = nn.Dropout(dropout)
         network: Any = maps.model
         frozen = [*network.blocks[:frozen_stages]]
@@ -129,8 +136,13 @@ class PretrainedEncoder(nn.Module):
             module.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) in [-1, 1] to (B, F)."""
-        features: Tensor = self.dropout(self.maps((images + 1) / 2).mean((2, 3)))
+        """(B, 3, S, S) in [-1, 1], or features (B, F) of `encode`, to (B, F)."""
+        output: Tensor = self.dropout(images if images.ndim == 2 else self.encode(images))
+        return output
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] to features (B, F), without dropout."""
+        features: Tensor = self.maps((images + 1) / 2).mean((2, 3))
         return features
 
 
@@ -176,7 +188,7 @@ class CLIP(nn.Module):
         """Encode a batch.
 
         Args:
-            images: (B, 3, S, S) RGB in [0, 1].
+            images: (B, 3, S, S) RGB in [0, 1], or features (B, F) of a pretrained encoder.
             texts: Token ids (N, T), or features (N, F) of the frozen encoder.
 
         Returns:
@@ -191,8 +203,11 @@ class CLIP(nn.Module):
         return outputs if self.logit_bias is None else {**outputs, "bias": self.logit_bias}
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) RGB in [0, 1] to (B, D) float32 of length 1."""
-        features = self.image_projection(self.image_encoder(images * 2 - 1))
+        """(B, 3, S, S) RGB in [0, 1], or features (B, F), to (B, D) float32 of length 1."""
+        is_encoded = images.ndim == 2
+        features = self.image_projection(
+            self.image_encoder(images if is_encoded else images * 2 - 1)
+        )
         return F.normalize(features.float(), dim=-1)
 
     def encode_texts(self, texts: Tensor) -> Tensor:
@@ -268,6 +283,7 @@ def build_image_encoder(
         encoder = PretrainedEncoder(
             maps,
             model.frozen_stages,
+            trained=model.train_image_encoder,
             train_depthwise=model.train_depthwise,
             dropout=model.image_dropout,
         )

@@ -31,9 +31,10 @@ from triform.systems.clip.analysis import analyze
 from triform.systems.clip.classification import classify
 from triform.systems.clip.config import LITE, Config
 from triform.systems.clip.data import PairBatches, load_table, make_text_inputs
+from triform.systems.clip.encoded_images import EncodedImages
 from triform.systems.clip.evaluation import evaluate
 from triform.systems.clip.initial_weights import CAPTIONER, load_captioner_encoder
-from triform.systems.clip.model import CLIP
+from triform.systems.clip.model import CLIP, PretrainedEncoder
 from triform.systems.clip.shard_loader import ShardLoader, first_captions, shard_table
 from triform.systems.clip.trained import Trained
 from triform.tasks.contrastive.images import ResizedImages, resize
@@ -80,8 +81,6 @@ class System(EngineSystem[Config]):
         if is_shards(data.dataset):
             self.stream = ShardLoader(shards, self.text_inputs, data, config.seed)
             self.stateful["stream"] = self.stream
-        if self.table is not None:
-            self._set_table(self.table)
         self.clip = CLIP(
             model,
             data.image_size,
@@ -95,11 +94,23 @@ class System(EngineSystem[Config]):
         self.clip.chunk_size = training.chunk_size
         self.networks = {"clip": self.clip}
         self.optimizers = {"main": self._optimizer()}
+        if self.table is not None:
+            self._set_table(self.table)
 
     def _set_table(self, table: CaptionTable) -> None:
         """Batches of the splits of a table."""
         data = self.config.data
+        images: ResizedImages | EncodedImages
         images = ResizedImages(table, data.image_size, frame=data.frame)
+        encoder = self.clip.image_encoder
+        if isinstance(encoder, PretrainedEncoder) and not self.config.model.train_image_encoder:
+            width = self.clip.image_projection.in_features
+            images = EncodedImages(
+                images,
+                lambda each: encoder.encode(each.to(self.device) * 2 - 1),
+                width,
+                encoder.maps.state_dict(),
+            )
         inputs = (images, self.text_inputs, data)
         self.evaluated = {
             split: PairBatches(table, self._sample(rows), *inputs, training=False)
