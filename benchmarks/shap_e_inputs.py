@@ -134,6 +134,8 @@ FULL_TRANSMITTER = TransmitterConfig(
     data_tokens=256,
     inner_points=1024,
     inner_views=2,
+    view_size=64,
     coarse_samples=16,
     fine_samples=32,
 )
+"""At the published width; with fewer layers and smaller views, since both programs hold it."""

@@ -1,7 +1,7 @@
 """Compare our Shap-E with the original program, run beside it with the same random weights.
 
     git clone https://github.com/openai/shap-e && git -C shap-e checkout 50131012
-    python benchmarks/shap_e_parity.py shap-e [--full] [--record tests/systems/shap_e/recorded.json]
+    python benchmarks/shap_e_parity.py shap-e [--full] [--record FILE]
 
 Nothing of the original is part of this project. Its packages `clip` and `blobfile`, which it
 imports and this comparison does not need, are replaced by empty modules. `--full` compares at the
@@ -348,6 +348,7 @@ def main() -> int:
     parser.add_argument("original", type=Path)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--record", type=Path)
+    parser.add_argument("--only", help="One part: text300M, image300M or transmitter.")
     arguments = parser.parse_args()
     import_original(arguments.original)
     torch.manual_seed(0)
@@ -375,6 +376,8 @@ def main() -> int:
         )
         jobs.append(("with point conv", lambda: compare_transmitter(conv, {})))
     for name, job in jobs:
+        if arguments.only not in (None, name):
+            continue
         for what, difference in job().items():
             print(f"{name:16} {what:16} {difference:.2e}", flush=True)
             worst = max(worst, difference)
