@@ -68,7 +68,8 @@ def test_generate_writes_meshes_and_previews(run, tmp_path, monkeypatch, capsys,
     )
     pixels = np.asarray(preview.convert("RGB"))
     assert pixels[0, 0].min() > 230  # background
-    upper, lower = pixels[12, 16].astype(int), pixels[20, 16].astype(int)
+    lowest = 27 if render == "mesh" else 20  # the mesh fills its preview, seen from above
+    upper, lower = pixels[12, 16].astype(int), pixels[lowest, 16].astype(int)
     assert upper[0] > upper[2] + 50 and lower[2] > lower[0] + 50
 
 

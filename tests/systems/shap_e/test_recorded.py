@@ -33,9 +33,9 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def parity() -> ModuleType:
-    """The benchmark as a module: its sizes, weights and inputs."""
-    path = ROOT / "benchmarks" / "shap_e_parity.py"
-    spec = importlib.util.spec_from_file_location("shap_e_parity", path)
+    """The inputs of the benchmark: its sizes, weights and conditions."""
+    path = ROOT / "benchmarks" / "shap_e_inputs.py"
+    spec = importlib.util.spec_from_file_location("shap_e_inputs", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

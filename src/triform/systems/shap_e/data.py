@@ -354,4 +354,4 @@ def field_at(fields: Tensor, positions: Tensor) -> Tensor:
     # grid_sample calls the last axis of a volume x.
     grid = positions.flip(-1)[:, :, None, None]
     values = F.grid_sample(fields[:, None], grid, padding_mode="border", align_corners=False)
-    return values[:, 0, :, 0, 0]
+    return values[:, 0, :, 0, 0].clamp(-1, 1)  # rounding goes a little beyond

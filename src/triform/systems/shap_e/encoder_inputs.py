@@ -51,8 +51,9 @@ def read_points(library: Library, entry: LibraryObject) -> np.ndarray:
             raise UserError(
                 f"{library.root}: {entry.colors} has {len(stored)} rows for {len(points)} points"
             )
-        colors = stored.astype(np.float32) / (1 if stored.dtype.kind == "f" else 255)
-    return np.concatenate([SCENE_SCALE * points, colors.clip(0, 1)], 1)
+        scale = np.float32(1 if stored.dtype.kind == "f" else 1 / 255)
+        colors = stored.astype(np.float32) * scale
+    return np.concatenate([np.float32(SCENE_SCALE) * points, colors.clip(0, 1)], 1)
 
 
 def select_rows(points: np.ndarray, count: int, random: torch.Generator | None) -> np.ndarray:

@@ -45,7 +45,7 @@ class MemoryEstimate:
         """One line."""
         return (
             f"{self.parameters / 1e6:,.1f} M parameters, {self.trained / 1e6:,.1f} M trained; "
-            f"memory about {self.total / GIB:.1f} GiB: weights {self.weights / GIB:.1f}, gradients "
+            f"memory at least {self.total / GIB:.1f} GiB: weights {self.weights / GIB:.1f}, gradients "
             f"and moments {self.optimizer / GIB:.1f}, activations {self.activations / GIB:.1f}"
         )
 

@@ -87,7 +87,7 @@ def make_betas(config: DiffusionConfig) -> np.ndarray:
 
 def _betas(count: int, alpha_bar: Callable[[float], float]) -> np.ndarray:
     ratios = [alpha_bar((step + 1) / count) / alpha_bar(step / count) for step in range(count)]
-    return np.minimum(1 - np.array(ratios), MAX_BETA)
+    return np.asarray(np.minimum(1 - np.array(ratios), MAX_BETA))
 
 
 def at(values: np.ndarray, t: Tensor, like: Tensor) -> Tensor:

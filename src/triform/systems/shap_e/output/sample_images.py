@@ -50,4 +50,4 @@ def latent_image(latent: Tensor) -> np.ndarray:
     values = values[:: stride[0], :: stride[1]].clip(-1, 1)
     red, blue = 1 - np.maximum(-values, 0), 1 - np.maximum(values, 0)
     green = 1 - np.abs(values)
-    return np.rint(np.stack([red, green, blue], -1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.stack([red, green, blue], -1) * 255), np.uint8)

@@ -77,14 +77,13 @@ class Decoder(nn.Module):
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(hidden)) for _ in range(generated))
         outputs = [*[hidden] * config.hidden_layers, OUTPUTS][generated:]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(inputs[generated:], outputs, strict=True)
-        )
-        for layer in self.layers:
+        layers = [nn.Linear(a, b) for a, b in zip(inputs[generated:], outputs, strict=True)]
+        for layer in layers:
             nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.in_features))
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
-            self.layers[-1].bias[0] = INITIAL_FIELD
+            layers[-1].bias[0] = INITIAL_FIELD
+        self.layers = nn.ModuleList(layers)
 
     def weights(self, latents: Tensor) -> list[Tensor]:
         """Generated weight matrices (B, hidden, inputs) of latents (B, V, W)."""

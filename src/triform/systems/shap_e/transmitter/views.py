@@ -46,7 +46,8 @@ def pixel_rays(views: Views) -> Tensor:
     extent = torch.tan(views.fov.float() / 2)[..., None, None, None]
     x, y, z = (axis.float()[..., None, None] for axis in views.axes.unbind(2))
     rays = z + x * (steps * extent) + y * (steps[:, None] * extent)
-    return rays / rays.norm(dim=2, keepdim=True)
+    unit: Tensor = rays / rays.norm(dim=2, keepdim=True)
+    return unit
 
 
 def pixel_positions(views: Views) -> Tensor:
@@ -73,7 +74,8 @@ class ViewEmbedding(nn.Conv2d):
             for values in (views.colors, origin, position)
         ]
         features = torch.where(views.mask, torch.cat(parts, 2), self.unk_token.view(1, 1, -1, 1, 1))
-        return self(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        embedded: Tensor = self(features.flatten(0, 1))
+        return embedded.unflatten(0, features.shape[:2])
 
 
 class ViewTokens(nn.Module):
@@ -88,5 +90,5 @@ class ViewTokens(nn.Module):
     def forward(self, views: Views) -> Tensor:
         """Tokens (B, N, P, W) of N views."""
         features = self.mv_pcl_embed.embed(views)
-        patches = self.patch_emb(features.flatten(0, 1)).flatten(2).transpose(1, 2)
+        patches: Tensor = self.patch_emb(features.flatten(0, 1)).flatten(2).transpose(1, 2)
         return patches.unflatten(0, features.shape[:2])
