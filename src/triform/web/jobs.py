@@ -182,9 +182,9 @@ class JobService:
         """Place, progress and estimates of a job; empty once it is ended.
 
         Returns:
-            `position` (0 runs, 1 is next), `wait_seconds` until it begins and `seconds_left` until it
-            ends, both None if such a job was never measured, `elapsed`, `progress`, `messages`,
-            `stopping`.
+            `position` (0 runs, 1 is next), `wait_seconds` until it begins and `seconds_left` until
+            it ends, both None if such a job was never measured, `elapsed`, `progress`,
+            `messages`, `stopping`.
         """
         with self._changed:
             job = self._jobs.get(name)
