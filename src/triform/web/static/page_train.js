@@ -76,7 +76,7 @@ export async function show(main, state, parameters) {
     start(settings, preset.value);
   };
   main.append(h("div", { class: "columns" },
-    h("form", { class: "card", onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
+    h("form", { class: "card", noValidate: true, onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
     h("div", {}, output, live, list)));
   if (parameters.get("run")) system.value = parameters.get("run").split("/")[0];
   await choose();
