@@ -6,6 +6,7 @@ Runs in the worker.
 from __future__ import annotations
 
 import base64
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,7 +113,11 @@ def add_tiles(rows: list[dict[str, Any]], index: str | None, files: Path) -> Non
 
 
 def _without_paths(value: Any, files: Path) -> Any:
-    """Plain data in which no text is an absolute path."""
+    """Plain data in which no text is an absolute path and every number is finite."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()  # a number of numpy or torch
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, Mapping):
         return {str(name): _without_paths(each, files) for name, each in value.items()}
     if isinstance(value, list | tuple):
