@@ -70,6 +70,7 @@ class Stopper:
     def __init__(self) -> None:
         self._job: str | None = None
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._main = threading.main_thread()
         signal.signal(signal.SIGINT, self._interrupt)
 
@@ -77,11 +78,17 @@ class Stopper:
         """A job begins."""
         with self._lock:
             self._job = job
+            self._ended.clear()
 
     def end(self) -> None:
         """The job has ended: a stop that comes now is too late."""
         with self._lock:
             self._job = None
+            self._ended.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the job has ended, at most for some time."""
+        self._ended.wait(seconds)
 
     def stop(self, job: str | None = None) -> bool:
         """Stop a job, or any; False if it does not run."""
@@ -134,7 +141,7 @@ def read_input(
         else:
             jobs.put(message)
     if stopper.stop():
-        threading.Event().wait(SAVING_SECONDS)
+        stopper.wait(SAVING_SECONDS)
     os._exit(0)
 
 
