@@ -16,7 +16,7 @@ def test_a_job_writes_its_result(service):
     assert [(file.name, file.kind, file.bytes) for file in record.files] == [
         ("answer.csv", "table", 8)
     ]
-    assert record.messages == ("written",)
+    assert record.messages == ("written into answer.csv",)
     assert service.store.file(record.id, "answer.csv").read_text() == "a,b\n1,2\n"
     assert service.status(record.id) == {} and not service.stop(record.id)
 

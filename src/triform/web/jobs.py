@@ -326,7 +326,7 @@ class JobService:
         match event.get("event"):
             case "progress":
                 job.progress = {key: event.get(key) for key in ("done", "total", "text")}
-            case "message" if event.get("notice"):
+            case "message":
                 job.messages = [*job.messages, str(event.get("text"))][-MAX_MESSAGES:]
             case "run" if job.id in self._jobs:
                 path = Path(str(event.get("path")))

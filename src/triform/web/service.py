@@ -163,6 +163,7 @@ class Service:
             verb=verb,
             page=page if page in self.pages else "",
             settings=dict(values),
+            preset=preset,
             title=request.title,
             seed=seed if isinstance(seed, int) else None,
             units=request.units,

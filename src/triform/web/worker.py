@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -23,13 +24,13 @@ from typing import IO, Any
 
 from triform.base.errors import UserError, one_line
 from triform.base.files import machine_error
-from triform.base.logging import NOTICE
 from triform.base.printable import printable
 from triform.web.progress_bar import report_bars
 
 SAVING_SECONDS = 60.0
 """Time in which a job may save what it has after the server is gone."""
 MAX_ANSWER_BYTES = 1_000_000
+FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/;,:'\"]+/)+")
 Execute = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -49,19 +50,24 @@ class Channel:
 
 
 class ChannelHandler(logging.Handler):
-    """Sends the program's messages to the server."""
+    """Sends the program's warnings to the server."""
 
     def __init__(self, channel: Channel):
         super().__init__(logging.INFO)
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one message; the run directory of a training apart."""
+        """Send a warning, or the run directory that a training announces."""
         if str(record.msg).startswith("run: ") and isinstance(record.args, tuple):
             self._channel.send("run", path=str(record.args[0]))
-        text = printable(one_line(record.getMessage()))
-        level = "warning" if record.levelno >= logging.WARNING else "info"
-        self._channel.send("message", level=level, text=text, notice=record.levelno >= NOTICE)
+        if record.levelno >= logging.WARNING:
+            text = without_folders(printable(one_line(record.getMessage())))
+            self._channel.send("message", text=text)
+
+
+def without_folders(text: str) -> str:
+    """A message in which a path is its last part: where a file lies is not for all users."""
+    return FOLDERS.sub("", text)
 
 
 class Stopper:
@@ -156,12 +162,13 @@ def run_job(job: Mapping[str, Any], execute: Execute, channel: Channel, stopper:
     except KeyboardInterrupt:
         event = "stopped"
     except UserError as error:
-        report = {"error": str(error)}
+        report = {"error": without_folders(str(error))}
     except SystemExit:
         report = {"error": "it ended without a result"}
     except Exception as error:
         reason = machine_error(error)
-        report = {"error": reason or one_line(printable(f"{type(error).__name__}: {error}"))}
+        text = reason or one_line(printable(f"{type(error).__name__}: {error}"))
+        report = {"error": without_folders(text)}
         if not reason:
             traceback.print_exc(file=sys.stderr)
     finally:

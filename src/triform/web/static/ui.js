@@ -43,7 +43,10 @@ export async function api(path, { method = "GET", json, body } = {}) {
 }
 
 export const fileAddress = (id, name) => `/api/results/${id}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
-export const round = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
+export function round(value) {
+  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);
+  return Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString();
+}
 
 export function labelled(label, hint, control, ...others) {
   const id = control.id || (control.id = unique("field"));
