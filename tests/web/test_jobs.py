@@ -58,6 +58,15 @@ def test_a_stop_ends_any_job(service, what):
     assert service.wait(service.do("write"), 20).state == "done"
 
 
+def test_a_stop_before_the_worker_has_started(service):
+    """It must not be lost: a training would go on for as long as it may save."""
+    name = service.do("save", training=True, seconds=0)
+    service.until(name, lambda status: status["position"] == 0)
+    service.stop(name)
+    record = service.wait(name, 60)
+    assert record.state == "stopped" and record.seconds < 60
+
+
 def test_a_cooperative_stop_keeps_the_worker(service):
     before = service.wait(service.do("write"), 20).answer["pid"]
     name = service.do("half")

@@ -6,7 +6,9 @@ from PIL import Image
 
 from triform.base.settings.config import Settings
 from triform.geometry.mesh import Mesh
-from triform.web.outcome import describe_outcome, measure
+from triform.search.gallery import create_gallery
+from triform.systems.retrieval.gallery.entries import encode_tile
+from triform.web.outcome import add_tiles, describe_outcome, measure
 
 CORNERS = np.array([(x, y, z) for x in (0, 2) for y in (0, 1) for z in (0, 1)], float)
 FACES = np.array(
@@ -60,3 +62,20 @@ def test_without_an_image_there_is_no_thumbnail(folder):
     (folder / "files" / "broken.png").write_bytes(b"no image")
     assert describe_outcome(None, Settings(), folder) == {"answer": None}
     assert not (folder / "thumbnail.webp").exists()
+
+
+def test_hits_have_their_images_in_the_order_of_their_ranks(folder):
+    gallery = create_gallery(folder / "g.gallery", encoder="e", metric="inner_product")
+    names = ("z", "a", "m")
+    for name, color in zip(names, ("red", "lime", "blue"), strict=True):
+        tile = encode_tile(Image.new("RGB", (128, 128), color))
+        gallery.add([f"{name}#points0"], np.ones((1, 2), np.float32), [{"tile": tile}], encoder="e")
+    gallery.add(["bad#points0"], np.ones((1, 2), np.float32), [{"tile": "bad"}], encoder="e")
+    gallery.save()
+    gallery.close()
+    rows = [{"id": name, "similarity": 0.5} for name in (*names, "bad", "gone", "z")]
+    add_tiles(rows, str(folder / "g.gallery"), folder / "files")
+    tiles = ["hits/0001.webp", "hits/0002.webp", "hits/0003.webp", None, None, "hits/0001.webp"]
+    assert [row.get("tile") for row in rows] == tiles
+    with Image.open(folder / "files" / "hits" / "0002.webp") as image:
+        assert np.abs(np.asarray(image, int) - (0, 255, 0)).max() < 8

@@ -90,14 +90,15 @@ def add_tiles(rows: list[dict[str, Any]], index: str | None, files: Path) -> Non
         return
     gallery = open_gallery(index)
     try:
-        names = sorted({str(row["id"]) for row in hits})
-        records = gallery.get([f"{name}#{kind}0" for name in names for kind in TILE_KINDS])
+        names = list(dict.fromkeys(str(row["id"]) for row in hits))
+        found = gallery.get([f"{name}#{kind}0" for name in names for kind in TILE_KINDS])
     finally:
         gallery.close()
     saved: dict[str, str] = {}
-    for key, record in records.items():
-        name = key.rpartition("#")[0]
-        if name in saved or not isinstance(record.get("tile"), str):
+    for name in names:
+        records = [found.get(f"{name}#{kind}0", {}) for kind in TILE_KINDS]
+        record = next((each for each in records if isinstance(each.get("tile"), str)), None)
+        if record is None:
             continue
         try:
             content = base64.b64decode(str(record["tile"]), validate=True)

@@ -75,14 +75,21 @@ class Stopper:
 
     def __init__(self) -> None:
         self._job: str | None = None
+        self._early: set[str] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._main = threading.main_thread()
         signal.signal(signal.SIGINT, self._interrupt)
 
     def begin(self, job: str) -> None:
-        """A job begins."""
+        """A job begins.
+
+        Raises:
+            KeyboardInterrupt: It was stopped before.
+        """
         with self._lock:
+            if job in self._early:
+                raise KeyboardInterrupt
             self._job = job
             self._ended.clear()
 
@@ -97,9 +104,11 @@ class Stopper:
         self._ended.wait(seconds)
 
     def stop(self, job: str | None = None) -> bool:
-        """Stop a job, or any; False if it does not run."""
+        """Stop a job, or any; False if it does not run, or not yet."""
         with self._lock:
             if self._job is None or job not in (None, self._job):
+                if job is not None:
+                    self._early.add(job)
                 return False
             # To the thread, not the process: it has to wake up a call that waits.
             assert self._main.ident is not None
