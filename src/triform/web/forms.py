@@ -12,6 +12,7 @@ import typing
 from typing import Any, Literal
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from triform.base.settings.flags import Flag, FlagTable
 
@@ -139,7 +140,7 @@ def _default(settings: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
         if not isinstance(value, type):
             value = getattr(value, name)
             continue
-        info = value.model_fields[name]
+        info: FieldInfo = getattr(value, "model_fields")[name]  # noqa: B009, known by no type
         if not info.is_required():
             value = info.get_default(call_default_factory=True)
         elif isinstance(info.annotation, type) and name != path[-1]:
