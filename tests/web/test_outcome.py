@@ -18,6 +18,7 @@ FACES = np.array(
     ]
 )
 BOX = Mesh(CORNERS, FACES)
+VECTOR = np.eye(1, 2, dtype=np.float32)
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def test_hits_have_their_images_in_the_order_of_their_ranks(folder):
     names = ("z", "a", "m")
     for name, color in zip(names, ("red", "lime", "blue"), strict=True):
         tile = encode_tile(Image.new("RGB", (128, 128), color))
-        gallery.add([f"{name}#points0"], np.ones((1, 2), np.float32), [{"tile": tile}], encoder="e")
-    gallery.add(["bad#points0"], np.ones((1, 2), np.float32), [{"tile": "bad"}], encoder="e")
+        gallery.add([f"{name}#points0"], VECTOR, [{"tile": tile}], encoder="e")
+    gallery.add(["bad#points0"], VECTOR, [{"tile": "bad"}], encoder="e")
     gallery.save()
     gallery.close()
     rows = [{"id": name, "similarity": 0.5} for name in (*names, "bad", "gone", "z")]
