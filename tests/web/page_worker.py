@@ -6,7 +6,6 @@ import struct
 import time
 from pathlib import Path
 
-from triform.base.logging import NOTICE
 from triform.web.worker import main
 
 logger = logging.getLogger("triform.engine.session")
@@ -56,7 +55,7 @@ def execute(job):
                 shape |= {"parts": 1, "faces": 4}
                 row = {"prompt": settings["prompt"][0], "seed": settings["seed"] + index}
                 rows.append({**row, "files": names, "shape": shape})
-            logger.log(NOTICE, "far from every training caption: %s", ESCAPES)
+            logger.warning("far from every training caption: %s", ESCAPES)
             return {"answer": rows}
         case "search":
             row = {"query": settings["text"][0], "rank": 1, "similarity": 0.5, "id": ESCAPES}
@@ -68,7 +67,7 @@ def execute(job):
             run = Path(settings["logging"]["runs_dir"]) / job["system"] / "run_2026-01-31_12-00-00"
             (run / "checkpoints").mkdir(parents=True, exist_ok=True)
             (run / "config.yaml").write_text("seed: 1\n")
-            logger.log(NOTICE, "run: %s; %s", run, "100 steps")
+            logger.info("run: %s; %s", run, "100 steps")
             try:
                 for step in range(1, 600):
                     with (run / "metrics.jsonl").open("a") as file:

@@ -185,7 +185,7 @@ def test_train_shows_curves_and_stops_and_resumes(page):
     assert "train/loss" in page.inner_text("figcaption >> nth=0")
     page.keyboard.press("Escape")
     page.wait_for_selector("#output >> text=Stopped ·")
-    page.click("text=Resume")
+    page.get_by_role("button", name="Resume").click()
     page.wait_for_selector("text=Stop (Esc)")
     page.keyboard.press("Escape")
     page.wait_for_selector("#output >> text=Stopped ·")

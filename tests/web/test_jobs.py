@@ -16,7 +16,7 @@ def test_a_job_writes_its_result(service):
     assert [(file.name, file.kind, file.bytes) for file in record.files] == [
         ("answer.csv", "table", 8)
     ]
-    assert record.messages == ("written",)
+    assert record.messages == ("written into answer.csv",)
     assert service.store.file(record.id, "answer.csv").read_text() == "a,b\n1,2\n"
     assert service.status(record.id) == {} and not service.stop(record.id)
 
@@ -32,7 +32,7 @@ def test_the_worker_stays_and_works_in_an_empty_folder(service):
 def test_progress_is_reported(service):
     name = service.do("count", steps=200, seconds=0.01)
     status = service.until(name, lambda status: status.get("progress", {}).get("done", 0) > 20)
-    assert status["place"] == 0 and status["progress"]["total"] == 200
+    assert status["position"] == 0 and status["progress"]["total"] == 200
     assert status["progress"]["text"] == "counting"
     rest = status["elapsed"] / status["progress"]["done"] * (200 - status["progress"]["done"])
     assert status["seconds_left"] == pytest.approx(rest)
@@ -49,7 +49,7 @@ def test_the_worker_is_killed_within_half_a_second():
 def test_a_stop_ends_any_job(service, what):
     service.wait(service.do("write"), 20)
     name = service.do(what)
-    service.until(name, lambda status: status["place"] == 0)
+    service.until(name, lambda status: status["position"] == 0)
     time.sleep(0.3)
     assert service.stop(name)
     record = service.wait(name, 20)
@@ -58,10 +58,19 @@ def test_a_stop_ends_any_job(service, what):
     assert service.wait(service.do("write"), 20).state == "done"
 
 
+def test_a_stop_before_the_worker_has_started(service):
+    """It must not be lost: a training would go on for as long as it may save."""
+    name = service.do("save", training=True, seconds=0)
+    service.until(name, lambda status: status["position"] == 0)
+    service.stop(name)
+    record = service.wait(name, 60)
+    assert record.state == "stopped" and record.seconds < 60
+
+
 def test_a_cooperative_stop_keeps_the_worker(service):
     before = service.wait(service.do("write"), 20).answer["pid"]
     name = service.do("half")
-    service.until(name, lambda status: status["place"] == 0)
+    service.until(name, lambda status: status["position"] == 0)
     service.stop(name)
     assert service.wait(name, 20).state == "stopped"
     assert service.wait(service.do("write"), 20).answer["pid"] == before
@@ -69,9 +78,9 @@ def test_a_cooperative_stop_keeps_the_worker(service):
 
 def test_a_training_has_time_to_save_and_blocks_nobody(service):
     name = service.do("save", training=True, seconds=1.0)
-    service.until(name, lambda status: status["place"] == 0)
+    service.until(name, lambda status: status["position"] == 0)
     assert service.wait(service.do("write"), 20).state == "done"
-    assert service.status(name)["place"] == 0
+    assert service.status(name)["position"] == 0
     service.stop(name)
     assert service.until(name, lambda status: status.get("stopping", True))
     record = service.wait(name, 20)
@@ -112,7 +121,7 @@ def test_limit_of_time(make_service):
 def test_the_queue_is_bounded_and_fair(make_service):
     service = make_service(max_waiting=4, max_waiting_per_user=2)
     running = service.do("half", user="first")
-    service.until(running, lambda status: status["place"] == 0)
+    service.until(running, lambda status: status["position"] == 0)
     greedy = [service.do("write", user="first") for _ in range(2)]
     with pytest.raises(Refused, match="2 jobs of yours wait already"):
         service.do("write", user="first")
@@ -120,7 +129,7 @@ def test_the_queue_is_bounded_and_fair(make_service):
     with pytest.raises(Refused, match="4 jobs wait already"):
         service.do("write", user="fourth")
     assert service.queue() == [running, *others, *greedy]
-    assert [service.status(name)["place"] for name in others + greedy] == [1, 2, 3, 4]
+    assert [service.status(name)["position"] for name in others + greedy] == [1, 2, 3, 4]
     assert len(service.store.all()) == 5  # what was refused left nothing
     service.stop(greedy[0])
     assert service.store.get(greedy[0]).state == "stopped"
@@ -130,7 +139,7 @@ def test_the_queue_is_bounded_and_fair(make_service):
 def test_estimates_are_those_of_former_jobs(service):
     service.durations.add("trial write", 4.0, 2)
     running = service.do("half")
-    service.until(running, lambda status: status["place"] == 0)
+    service.until(running, lambda status: status["position"] == 0)
     name = service.do("write", units=3)
     assert service.status(name)["wait_seconds"] is None  # that of the running one is not known
     service.durations.add("trial half", 100.0, 1)
@@ -150,7 +159,7 @@ def test_durations_are_read_from_former_results(service):
 def test_close_ends_workers_and_marks_jobs(make_service):
     service = make_service()
     running, waiting = service.do("half"), service.do("write")
-    service.until(running, lambda status: status["place"] == 0)
+    service.until(running, lambda status: status["position"] == 0)
     worker = service._lanes["quick"].worker
     service.until(running, lambda status: worker.pid is not None)
     pid = worker.pid
@@ -164,7 +173,7 @@ def test_close_ends_workers_and_marks_jobs(make_service):
 def test_what_a_dead_server_left_is_marked(make_service, tmp_path):
     service = make_service()
     name = service.do("half")
-    service.until(name, lambda status: status["place"] == 0)
+    service.until(name, lambda status: status["position"] == 0)
     service.stop_all()
     service.wait(name, 20)
     # As it is on disk while it runs, and then nobody writes any more.

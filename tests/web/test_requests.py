@@ -8,7 +8,7 @@ from triform.base.settings.config import parse
 from triform.systems.captioner.config import CaptionConfig
 from triform.systems.voxel_gan.config import GenerateConfig
 from triform.web.access import Access, NotAllowed
-from triform.web.requests import Places, build_settings, command_line, read_request
+from triform.web.requests import ServerFolders, build_settings, command_line, read_request
 from triform.web.results import ResultStore
 from triform.web.uploads import Uploads
 
@@ -27,7 +27,9 @@ def place(tmp_path, png):
     uploads = Uploads(tmp_path / "uploads", 1e6, 1e7)
     access = Access([tmp_path / "shapes"], tmp_path / "runs", uploads, store)
     access.upload = uploads.add("../../Фото.PNG", [png])["id"]
-    access.places = Places(tmp_path / "runs", tmp_path / "data", tmp_path / "galleries")
+    access.server_folders = ServerFolders(
+        tmp_path / "runs", tmp_path / "data", tmp_path / "galleries"
+    )
     folder = tmp_path / "job"
     for name in ("inputs", "files"):
         (folder / name).mkdir(parents=True)
@@ -38,7 +40,7 @@ def place(tmp_path, png):
 
 def build(place, system, verb, values, preset=""):
     request = read_request(system, verb, values, preset)
-    return request, build_settings(request, place, place.folder, place.places)
+    return request, build_settings(request, place, place.folder, place.server_folders)
 
 
 def test_shapes_are_written_into_the_result_in_all_formats(place):

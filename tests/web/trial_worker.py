@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm as _  # noqa: F401  imported before, as a library might
 
 from triform.base.errors import UserError
-from triform.base.logging import NOTICE, get_logger
+from triform.base.logging import get_logger
 from triform.web.worker import main
 
 
@@ -19,7 +19,7 @@ def execute(job):
         case "write":
             time.sleep(job.get("seconds", 0))
             (files / "answer.csv").write_text("a,b\n1,2\n")
-            get_logger("trial").log(NOTICE, "written")
+            get_logger("trial").warning("written into %s", files / "answer.csv")
             return {"answer": {"pid": os.getpid(), "cwd": os.getcwd(), "seen": os.listdir()}}
         case "count":
             import tqdm

@@ -1,8 +1,8 @@
 """What a user may name: uploads, results, runs, data sets and the folders of the command line.
 
 A request never holds a path. It holds references, `upload:ID`, `folder:NAME/chairs`,
-`run:SYSTEM/NAME`, `result:ID/FILE`, `input:ID/FILE`, which are looked up here; whatever else looks like a path is
-refused before a verb sees it.
+`run:SYSTEM/NAME`, `result:ID/FILE`, `input:ID/FILE`, which are looked up here; whatever else looks
+like a path is refused before a verb sees it.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def router(service: Service) -> APIRouter:
 
     @api.get("/runs", summary="Training runs, the newest first")
     def runs() -> list[dict[str, Any]]:
-        return list_runs(service.places.runs)
+        return list_runs(service.server_folders.runs)
 
     @api.get("/runs/{system}/{run}", summary="A training run")
     def run(system: str, run: str) -> dict[str, Any]:

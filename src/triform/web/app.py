@@ -16,7 +16,7 @@ from triform.base.logging import get_logger
 from triform.base.printable import printable
 from triform.web.access import NotAllowed
 from triform.web.api import router
-from triform.web.guard import Guard, allowed_hosts
+from triform.web.guard import BodyTooLarge, Guard, allowed_hosts
 from triform.web.jobs import Refused
 from triform.web.results import NoSuchResult
 from triform.web.service import Service, static_folder
@@ -35,6 +35,7 @@ STATUS: dict[type[Exception], int] = {
     NotAllowed: 404,
     Refused: 429,
     UploadRefused: 415,
+    BodyTooLarge: 413,
 }
 PAGES = ("shape", "find", "describe", "explore", "train", "history")
 ABOUT = "Everything that the pages do. Nothing is called at any other host."

@@ -11,9 +11,8 @@ import math
 import typing
 from typing import Any, Literal
 
-import annotated_types
 import pydantic
-from pydantic_core import PydanticUndefined
+from pydantic.fields import FieldInfo
 
 from triform.base.settings.flags import Flag, FlagTable
 
@@ -82,7 +81,7 @@ def field(flag: Flag, default: Any) -> dict[str, Any] | None:
         "label": leaf.replace("_", " "),
         "hint": flag.field.description or "",
         "group": ".".join(flag.path[:-1]),
-        "default": default if default is not PydanticUndefined else None,
+        "default": default,
         "required": flag.field.is_required(),
         "optional": kind is not flag.field.annotation,
     }
@@ -121,31 +120,33 @@ def _bounds(metadata: list[Any], *, whole: bool) -> tuple[float | None, float | 
     """Least and largest value."""
     low: float | None = None
     high: float | None = None
-    for bound in metadata:
-        if isinstance(bound, annotated_types.Ge):
-            low = typing.cast(float, bound.ge)
-        elif isinstance(bound, annotated_types.Gt):
-            low = typing.cast(float, bound.gt) + (1 if whole else 0)
-        elif isinstance(bound, annotated_types.Le):
-            high = typing.cast(float, bound.le)
-        elif isinstance(bound, annotated_types.Lt):
-            high = typing.cast(float, bound.lt) - (1 if whole else 0)
+    unit = 1 if whole else 0
+    for bound in metadata:  # pydantic keeps each bound as an object with one of these names
+        if (value := getattr(bound, "ge", None)) is not None:
+            low = value
+        elif (value := getattr(bound, "gt", None)) is not None:
+            low = value + unit
+        elif (value := getattr(bound, "le", None)) is not None:
+            high = value
+        elif (value := getattr(bound, "lt", None)) is not None:
+            high = value - unit
     return low, high
 
 
 def _default(settings: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
-    """Default of a setting, that of the group's default if it sets another."""
+    """Default of a setting, that of the group's default if it sets another; None without one."""
     value: Any = settings
-    for index, name in enumerate(path):
-        if isinstance(value, type):
-            info = value.model_fields[name]
-            if info.is_required():
-                return PydanticUndefined
-            value = info.get_default(call_default_factory=True)
-            if value is PydanticUndefined and index < len(path) - 1:
-                value = info.annotation
-        else:
+    for name in path:
+        if not isinstance(value, type):
             value = getattr(value, name)
+            continue
+        info: FieldInfo = getattr(value, "model_fields")[name]  # noqa: B009, known by no type
+        if not info.is_required():
+            value = info.get_default(call_default_factory=True)
+        elif isinstance(info.annotation, type) and name != path[-1]:
+            value = info.annotation  # a group without a default of its own
+        else:
+            return None
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -47,6 +47,10 @@ HEADERS = {
 }
 
 
+class BodyTooLarge(UserError):
+    """A body that goes on beyond its limit."""
+
+
 class Guard:
     """Middleware that answers a request itself unless all about it is right.
 
@@ -90,7 +94,9 @@ class Guard:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if received > limit else message
+            if received > limit:
+                raise BodyTooLarge(f"more than the limit of {limit / 1e6:g} MB")
+            return message
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -182,9 +182,9 @@ class JobService:
         """Place, progress and estimates of a job; empty once it is ended.
 
         Returns:
-            `place` (0 runs, 1 is next), `wait_seconds` until it begins and `seconds_left` until it
-            ends, both None if such a job was never measured, `elapsed`, `progress`, `messages`,
-            `stopping`.
+            `position` (0 runs, 1 is next), `wait_seconds` until it begins and `seconds_left` until
+            it ends, both None if such a job was never measured, `elapsed`, `progress`,
+            `messages`, `stopping`.
         """
         with self._changed:
             job = self._jobs.get(name)
@@ -194,15 +194,15 @@ class JobService:
                 lane for lane in self._lanes.values() if job in lane.waiting or job is lane.running
             )
             order = lane.order()
-            place = 0 if job is lane.running else order.index(job) + 1
-            before = order[: place - 1] if place else []
+            position = 0 if job is lane.running else order.index(job) + 1
+            before = order[: position - 1] if position else []
             now = time.monotonic()
             wait: float | None = 0.0
-            if place:
+            if position:
                 first = [self._left(lane.running, now)] if lane.running else []
                 wait = _sum([*first, *(self._left(each, now) for each in before)])
             return {
-                "place": place,
+                "position": position,
                 "wait_seconds": wait,
                 "seconds_left": _sum([wait, self._left(job, now)]),
                 "elapsed": 0.0 if job.started is None else now - job.started,
@@ -304,8 +304,8 @@ class JobService:
         lane.worker.close()
 
     def _run(self, lane: Lane, job: Job, *, training: bool) -> None:
-        is_kept = job.id != WARM_UP
-        if is_kept:
+        has_result = job.id != WARM_UP
+        if has_result:
             self.store.update(job.id, state="running", started=time.time())
         limits = Limits(
             seconds=None if training else 60 * self.limits.max_job_minutes,
@@ -315,7 +315,7 @@ class JobService:
         outcome = lane.worker.run(
             job.message, limits, stop=job.stop, on_event=lambda event: self._on_event(job, event)
         )
-        if not is_kept:
+        if not has_result:
             return
         self._keep(job, outcome)
         if not training and not lane.worker.is_alive:
@@ -326,7 +326,7 @@ class JobService:
         match event.get("event"):
             case "progress":
                 job.progress = {key: event.get(key) for key in ("done", "total", "text")}
-            case "message" if event.get("notice"):
+            case "message":
                 job.messages = [*job.messages, str(event.get("text"))][-MAX_MESSAGES:]
             case "run" if job.id in self._jobs:
                 path = Path(str(event.get("path")))

@@ -6,6 +6,7 @@ Runs in the worker.
 from __future__ import annotations
 
 import base64
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,14 +90,15 @@ def add_tiles(rows: list[dict[str, Any]], index: str | None, files: Path) -> Non
         return
     gallery = open_gallery(index)
     try:
-        names = sorted({str(row["id"]) for row in hits})
-        records = gallery.get([f"{name}#{kind}0" for name in names for kind in TILE_KINDS])
+        names = list(dict.fromkeys(str(row["id"]) for row in hits))
+        found = gallery.get([f"{name}#{kind}0" for name in names for kind in TILE_KINDS])
     finally:
         gallery.close()
     saved: dict[str, str] = {}
-    for key, record in records.items():
-        name = key.rpartition("#")[0]
-        if name in saved or not isinstance(record.get("tile"), str):
+    for name in names:
+        records = [found.get(f"{name}#{kind}0", {}) for kind in TILE_KINDS]
+        record = next((each for each in records if isinstance(each.get("tile"), str)), None)
+        if record is None:
             continue
         try:
             content = base64.b64decode(str(record["tile"]), validate=True)
@@ -112,7 +114,11 @@ def add_tiles(rows: list[dict[str, Any]], index: str | None, files: Path) -> Non
 
 
 def _without_paths(value: Any, files: Path) -> Any:
-    """Plain data in which no text is an absolute path."""
+    """Plain data in which no text is an absolute path and every number is finite."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()  # a number of numpy or torch
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, Mapping):
         return {str(name): _without_paths(each, files) for name, each in value.items()}
     if isinstance(value, list | tuple):

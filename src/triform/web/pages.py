@@ -77,7 +77,12 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
                 continue
             about = (settings.__doc__ or "").strip().partition("\n")[0]
             presets = sorted(path.stem for path in entry.presets.glob("*.yaml"))
-            row = {"system": name, "verb": verb, "about": about, "summary": entry.summary}
+            row: dict[str, Any] = {
+                "system": name,
+                "verb": verb,
+                "about": about,
+                "summary": entry.summary,
+            }
             row["presets"] = presets if verb == "train" else []
             for page in PAGES:
                 if page.test(verb, settings):

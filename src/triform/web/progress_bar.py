@@ -20,7 +20,7 @@ SECONDS_BETWEEN_REPORTS = 0.2
 def report_bars(report: Report) -> None:
     """Let every bar that is created from now on report (done, total or None, description)."""
 
-    class ReportingBar(tqdm_package.tqdm):  # type: ignore[type-arg]
+    class ReportingBar(tqdm_package.tqdm):  # type: ignore[misc]
         """A bar that draws nothing."""
 
         def __init__(self, *args: Any, **kwargs: Any):
@@ -47,7 +47,7 @@ def report_bars(report: Report) -> None:
             """Draw nothing."""
             return True
 
-    tqdm_package.tqdm = ReportingBar  # type: ignore[misc]
+    tqdm_package.tqdm = ReportingBar
 
 
 _NOWHERE = open(os.devnull, "w")  # noqa: SIM115

@@ -42,6 +42,7 @@ class Record(BaseModel):
         verb: What the system does.
         page: Page of the application that it was sent from.
         settings: Settings that differ from the defaults, as the user gave them.
+        preset: Preset of a training, which the settings change.
         title: A few words to know it by.
         seed: Seed of everything random; None where the verb has none.
         command: The command line that does the same.
@@ -63,6 +64,7 @@ class Record(BaseModel):
     verb: str
     page: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
+    preset: str = ""
     title: str = ""
     seed: int | None = None
     command: str = ""

@@ -29,7 +29,7 @@ MESH_FORMATS = ("glb", "obj", "stl", "ply", "3mf")
 
 
 @dataclass(frozen=True)
-class Places:
+class ServerFolders:
     """Folders that the server decides about.
 
     Attributes:
@@ -130,14 +130,16 @@ def _check(name: str, value: Any, field: Mapping[str, Any]) -> Any:
     return texts if field.get("many") else texts[0]
 
 
-def build_settings(request: Request, access: Access, folder: Path, places: Places) -> Settings:
+def build_settings(
+    request: Request, access: Access, folder: Path, server_folders: ServerFolders
+) -> Settings:
     """Resolve references and add what the server decides; validate.
 
     Args:
         request: The checked request.
         access: Looks references up.
         folder: Folder of the result: uploads are copied into `inputs`, files go into `files`.
-        places: Folders of the server.
+        server_folders: Folders of the server.
 
     Raises:
         UsageError: A value is not allowed, in one line.
@@ -148,7 +150,7 @@ def build_settings(request: Request, access: Access, folder: Path, places: Place
     for name, value in request.values.items():
         if value is not None:
             _set(nested, name, _resolve(value, name, fields[name], access, folder))
-    for name, value in server_values(table, folder, places, request).items():
+    for name, value in server_values(table, folder, server_folders, request).items():
         _set(nested, name, value)
     try:
         return request.settings_class.model_validate(nested)
@@ -218,7 +220,7 @@ def _resolve_one(text: str, name: str, kind: str, access: Access, folder: Path) 
 
 
 def server_values(
-    table: FlagTable, folder: Path, places: Places, request: Request
+    table: FlagTable, folder: Path, server_folders: ServerFolders, request: Request
 ) -> dict[str, Any]:
     """Settings that the server decides: where files are written and data sets lie."""
     files = folder / "files"
@@ -234,11 +236,11 @@ def server_values(
             case "attention_maps" | "latent_map":
                 decided[name] = str(files / "maps")
             case "index":
-                decided[name] = str(places.galleries / f"{_gallery_name(request)}.gallery")
+                decided[name] = str(server_folders.galleries / f"{_gallery_name(request)}.gallery")
             case "download_path":
-                decided[name] = str(places.datasets)
+                decided[name] = str(server_folders.datasets)
             case "runs_dir":
-                decided[name] = str(places.runs)
+                decided[name] = str(server_folders.runs)
             case "checkpoint_dir" | "vocab_path":
                 decided[name] = ""
             case "checkpoint" if flag.path[0] == "training":

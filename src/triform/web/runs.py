@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def curves(path: Path) -> dict[str, list[list[float]]]:
     result: dict[str, list[list[float]]] = {}
     for line in read_metrics(path / "metrics.jsonl"):
         for name, value in line.items():
-            if name in ("step", "epoch") or isinstance(value, str | bool) or value is None:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if name in ("step", "epoch") or not is_number or not math.isfinite(value):
                 continue
             result.setdefault(name, []).append([line["step"], value])
     return {

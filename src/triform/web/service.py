@@ -20,7 +20,7 @@ from triform.web.forms import form
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
 from triform.web.record import Record
-from triform.web.requests import Places, build_settings, command_line, lasting, read_request
+from triform.web.requests import ServerFolders, build_settings, command_line, lasting, read_request
 from triform.web.results import ResultStore
 from triform.web.runs import list_runs
 from triform.web.uploads import Uploads
@@ -52,12 +52,12 @@ class Service:
                 raise UserError(f"--folder {folder}: no such folder")
         self.config = config
         self.store = ResultStore(config.results)
-        self.places = Places(
+        self.server_folders = ServerFolders(
             runs=config.runs_dir.absolute(),
             datasets=config.download_path.absolute(),
             galleries=self.store.root / ".galleries",
         )
-        self.places.galleries.mkdir(exist_ok=True)
+        self.server_folders.galleries.mkdir(exist_ok=True)
         limits = config.limits
         self.uploads = Uploads(
             self.store.root / ".uploads",
@@ -88,7 +88,7 @@ class Service:
             (folder / name).mkdir(parents=True)
         row = rows[0]
         request = read_request(row["system"], row["verb"], {"prompt": [WARM_UP_PROMPT]})
-        settings = build_settings(request, self.access, folder, self.places)
+        settings = build_settings(request, self.access, folder, self.server_folders)
         self.jobs.warm_up(
             {
                 "system": row["system"],
@@ -132,7 +132,7 @@ class Service:
             if self._datasets is None:
                 from triform.datasets.commands import ListSettings, list_all
 
-                rows = list_all(ListSettings(download_path=self.places.datasets)).data
+                rows = list_all(ListSettings(download_path=self.server_folders.datasets)).data
                 keys = ("name", "objects", "state", "about", "licence")
                 self._datasets = [
                     {**{key: row[key] for key in keys}, "is_here": row["state"] in HERE}
@@ -163,14 +163,15 @@ class Service:
             verb=verb,
             page=page if page in self.pages else "",
             settings=dict(values),
+            preset=preset,
             title=request.title,
             seed=seed if isinstance(seed, int) else None,
             units=request.units,
         )
         folder = self.store.folder(record.id)
         try:
-            settings = build_settings(request, self.access, folder, self.places)
-            kept = lasting(request.values, self.access, record.id)
+            settings = build_settings(request, self.access, folder, self.server_folders)
+            lasting_values = lasting(request.values, self.access, record.id)
             write_yaml(settings, folder / "settings.yaml")
         except BaseException:
             self.store.update(record.id, state="failed", finished=time.time())
@@ -178,7 +179,7 @@ class Service:
             raise
         record = self.store.update(
             record.id,
-            settings=kept,
+            settings=lasting_values,
             command=command_line(request, settings),
             seed=getattr(settings, "seed", None),
         )
@@ -214,7 +215,7 @@ class Service:
                 fields = {"id", "state", "system", "verb", "page", "title", "created", "thumbnail"}
                 row = record.model_dump(mode="json", include=fields | {"seed", "run"})
                 entries.append((record.created, {**row, "kind": "result"}))
-        for run in list_runs(self.places.runs):
+        for run in list_runs(self.server_folders.runs):
             if run["name"] not in runs_of_results and text.lower() in run["name"].lower():
                 entries.append((run["created"], {**run, "kind": "run"}))
         entries.sort(key=lambda entry: -entry[0])

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -23,13 +24,13 @@ from typing import IO, Any
 
 from triform.base.errors import UserError, one_line
 from triform.base.files import machine_error
-from triform.base.logging import NOTICE
 from triform.base.printable import printable
 from triform.web.progress_bar import report_bars
 
 SAVING_SECONDS = 60.0
 """Time in which a job may save what it has after the server is gone."""
 MAX_ANSWER_BYTES = 1_000_000
+FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/;,:'\"]+/)+")
 Execute = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -49,19 +50,24 @@ class Channel:
 
 
 class ChannelHandler(logging.Handler):
-    """Sends the program's messages to the server."""
+    """Sends the program's warnings to the server."""
 
     def __init__(self, channel: Channel):
         super().__init__(logging.INFO)
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one message; the run directory of a training apart."""
+        """Send a warning, or the run directory that a training announces."""
         if str(record.msg).startswith("run: ") and isinstance(record.args, tuple):
             self._channel.send("run", path=str(record.args[0]))
-        text = printable(one_line(record.getMessage()))
-        level = "warning" if record.levelno >= logging.WARNING else "info"
-        self._channel.send("message", level=level, text=text, notice=record.levelno >= NOTICE)
+        if record.levelno >= logging.WARNING:
+            text = without_folders(printable(one_line(record.getMessage())))
+            self._channel.send("message", text=text)
+
+
+def without_folders(text: str) -> str:
+    """A message in which a path is its last part: where a file lies is not for all users."""
+    return FOLDERS.sub("", text)
 
 
 class Stopper:
@@ -69,24 +75,40 @@ class Stopper:
 
     def __init__(self) -> None:
         self._job: str | None = None
+        self._early: set[str] = set()
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._main = threading.main_thread()
         signal.signal(signal.SIGINT, self._interrupt)
 
     def begin(self, job: str) -> None:
-        """A job begins."""
+        """A job begins.
+
+        Raises:
+            KeyboardInterrupt: It was stopped before.
+        """
         with self._lock:
+            if job in self._early:
+                raise KeyboardInterrupt
             self._job = job
+            self._ended.clear()
 
     def end(self) -> None:
         """The job has ended: a stop that comes now is too late."""
         with self._lock:
             self._job = None
+            self._ended.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the job has ended, at most for some time."""
+        self._ended.wait(seconds)
 
     def stop(self, job: str | None = None) -> bool:
-        """Stop a job, or any; False if it does not run."""
+        """Stop a job, or any; False if it does not run, or not yet."""
         with self._lock:
             if self._job is None or job not in (None, self._job):
+                if job is not None:
+                    self._early.add(job)
                 return False
             # To the thread, not the process: it has to wake up a call that waits.
             assert self._main.ident is not None
@@ -134,7 +156,7 @@ def read_input(
         else:
             jobs.put(message)
     if stopper.stop():
-        threading.Event().wait(SAVING_SECONDS)
+        stopper.wait(SAVING_SECONDS)
     os._exit(0)
 
 
@@ -149,12 +171,13 @@ def run_job(job: Mapping[str, Any], execute: Execute, channel: Channel, stopper:
     except KeyboardInterrupt:
         event = "stopped"
     except UserError as error:
-        report = {"error": str(error)}
+        report = {"error": without_folders(str(error))}
     except SystemExit:
         report = {"error": "it ended without a result"}
     except Exception as error:
         reason = machine_error(error)
-        report = {"error": reason or one_line(printable(f"{type(error).__name__}: {error}"))}
+        text = reason or one_line(printable(f"{type(error).__name__}: {error}"))
+        report = {"error": without_folders(text)}
         if not reason:
             traceback.print_exc(file=sys.stderr)
     finally:

@@ -130,7 +130,7 @@ class WorkerProcess:
         self._empty_folder()
         self.start()
         started = last_memory = time.monotonic()
-        reason, asked = "", 0.0
+        reason, stop_time = "", 0.0
         if not self._send(job):
             return self._died("")
         while True:
@@ -146,11 +146,11 @@ class WorkerProcess:
                     case "stopped":
                         return self._stopped(stop, reason)
                     case "died":
-                        return self._stopped(stop, reason) if asked else self._died(reason)
+                        return self._stopped(stop, reason) if stop_time else self._died(reason)
                     case _:
                         on_event(event)
             now = time.monotonic()
-            if not asked:
+            if not stop_time:
                 if now - last_memory > MEMORY_SECONDS:
                     last_memory = now
                     if (used := self.memory()) > limits.memory_bytes:
@@ -164,11 +164,11 @@ class WorkerProcess:
                         "make it smaller, or raise --max_job_minutes"
                     )
                 if stop.is_set() or reason:
-                    asked = now
+                    stop_time = now
                     self._send({"stop": job["job"]})
-            elif now - asked > limits.grace + limits.kill_after:
+            elif now - stop_time > limits.grace + limits.kill_after:
                 self._signal(signal.SIGKILL)
-            elif now - asked > limits.grace:
+            elif now - stop_time > limits.grace:
                 self._signal(signal.SIGTERM)
 
     def memory(self) -> int:

@@ -1,7 +1,7 @@
 import { t } from "./texts.js";
 import { round } from "./ui.js";
 
-const SVG = "http://www.w3.org/2000/svg", WIDTH = 320, HEIGHT = 170, LEFT = 44, BOTTOM = 22, TOP = 12, RIGHT = 8;
+const SVG = "http://www.w3.org/2000/svg", WIDTH = 320, HEIGHT = 170, LEFT = 50, BOTTOM = 22, TOP = 12, RIGHT = 8;
 
 function element(tag, properties, text) {
   const one = document.createElementNS(SVG, tag);

@@ -10,8 +10,8 @@ const seconds = (value) => Math.max(1, Math.round(value));
 export function describeStatus(record) {
   const status = record.status;
   const parts = [];
-  if (status.place) {
-    parts.push(t("waiting", status.place));
+  if (status.position) {
+    parts.push(t("waiting", status.position));
     if (status.wait_seconds !== null) parts.push(t("begins_in", seconds(status.wait_seconds)));
   } else {
     const progress = status.progress;
@@ -46,7 +46,7 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
   button.addEventListener("click", stop);
   current = stop;
   let said = "";
-  const first = record.status.place;
+  const first = record.status.position;
   while (["queued", "running"].includes(record.state)) {
     await new Promise((resolve) => setTimeout(resolve, isTraining ? SLOW : QUICK));
     if (!place.isConnected) return null;
@@ -57,14 +57,14 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
       return null;
     }
     const status = record.status;
-    if (status.place === undefined) continue;
+    if (status.position === undefined) continue;
     if (!status.stopping) text.textContent = describeStatus(record);
     if (first && status.wait_seconds === null && !status.progress.done) text.append(". ", t("loading"));
     const { done, total } = status.progress;
     const share = done && total ? done / total : status.seconds_left ? status.elapsed / (status.elapsed + status.seconds_left) : null;
-    if (share === null || status.place) bar.removeAttribute("value"); else bar.value = Math.min(0.99, share);
+    if (share === null || status.position) bar.removeAttribute("value"); else bar.value = Math.min(0.99, share);
     messages.replaceChildren(...status.messages.map((message) => h("p", { class: "warning" }, message)));
-    const words = status.place ? t("waiting", status.place) : t("running");
+    const words = status.position ? t("waiting", status.position) : t("running");
     if (words !== said) announce((said = words));
     onUpdate(record);
   }

@@ -17,13 +17,14 @@ export async function show(main, state, parameters) {
   const about = h("p", { class: "hint" });
   const fields = h("div", {}), problem = h("p", { class: "error", role: "alert" });
   const output = h("div", { id: "output" }), live = h("div", {}), list = h("div", {});
-  let form, row, shown = "";
+  let form, row, shown = "", fieldsOf = [];
   async function choose() {
     row = rows.find((each) => each.system === system.value);
     about.textContent = row.summary;
     preset.replaceChildren(h("option", { value: "" }, t("no_preset")), ...row.presets.map((name) => h("option", { value: name }, name)));
     if (row.presets.includes("tiny")) preset.value = "tiny";
-    form = buildForm(await api(`forms/${row.system}/train`), { ...state, system: row.system }, Object.fromEntries(FRONT.map((name) => [name, {}])));
+    fieldsOf = await api(`forms/${row.system}/train`);
+    form = buildForm(fieldsOf, { ...state, system: row.system }, Object.fromEntries(FRONT.map((name) => [name, {}])));
     await usePreset();
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
   }
@@ -72,14 +73,21 @@ export async function show(main, state, parameters) {
     let settings;
     try { settings = form.values(); } catch (error) { problem.textContent = error.message; return; }
     const base = presets[preset.value] || {};
-    for (const [name, value] of Object.entries(base)) if (JSON.stringify(settings[name]) === JSON.stringify(value)) delete settings[name];
+    for (const [name, value] of Object.entries(base)) {
+      const plain = fieldsOf.find((each) => each.name === name)?.default;
+      if (JSON.stringify(settings[name]) === JSON.stringify(value)) delete settings[name];
+      else if (settings[name] === undefined && plain !== undefined && plain !== null && JSON.stringify(plain) !== JSON.stringify(value)) settings[name] = plain;
+    }
     start(settings, preset.value);
   };
   main.append(h("div", { class: "columns" },
-    h("form", { class: "card", onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
+    h("form", { class: "card", noValidate: true, onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
     h("div", {}, output, live, list)));
   if (parameters.get("run")) system.value = parameters.get("run").split("/")[0];
+  const from = parameters.get("from") ? await api(`results/${parameters.get("from")}`).catch(() => null) : null;
+  if (from && rows.some((each) => each.system === from.system)) system.value = from.system;
   await choose();
+  if (from) { preset.value = from.preset; form.set({ ...presets[from.preset], ...from.settings }); }
   await listRuns();
   if (parameters.get("run")) await showRun(parameters.get("run"));
 }

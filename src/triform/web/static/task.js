@@ -49,7 +49,7 @@ export async function showTask(main, state, { page, button, front, examples = ()
   };
   const chosen = rows.length > 1 ? h("div", { class: "field" }, h("label", { htmlFor: "pick" }, t(pick === "system" ? "system" : "what")), select, about) : null;
   select.addEventListener("change", () => choose(Number(select.value)).catch((error) => { problem.textContent = error.message; }));
-  const formElement = h("form", { class: "card", onsubmit: (event) => { event.preventDefault(); submit(); } },
+  const formElement = h("form", { class: "card", noValidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } },
     chosen, fields, problem, h("button", { class: "main", type: "submit" }, button, " (Ctrl+Enter)"), chips);
   main.append(h("div", { class: "columns" }, formElement, h("div", {}, output, place)));
   empty();

@@ -43,7 +43,10 @@ export async function api(path, { method = "GET", json, body } = {}) {
 }
 
 export const fileAddress = (id, name) => `/api/results/${id}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
-export const round = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
+export function round(value) {
+  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);
+  return Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString();
+}
 
 export function labelled(label, hint, control, ...others) {
   const id = control.id || (control.id = unique("field"));
@@ -97,7 +100,7 @@ function choiceControl(field, id, label, hint) {
 
 function sliderControl(field, id, label, hint) {
   const values = { min: field.min, max: field.max, step: field.step };
-  const number = h("input", { type: "number", id, ...values, value: field.default });
+  const number = h("input", { type: "number", id, ...values, step: field.whole ? 1 : "any", value: field.default });
   const range = h("input", { type: "range", ...values, value: field.default, ariaLabel: label, tabIndex: -1 });
   range.addEventListener("input", () => { number.value = range.value; });
   number.addEventListener("input", () => { range.value = number.value; });
@@ -111,7 +114,7 @@ function sliderControl(field, id, label, hint) {
 }
 
 function numberControl(field, id, label, hint) {
-  const input = h("input", { type: "number", id, min: field.min ?? undefined, max: field.max ?? undefined, step: field.step ?? "any", value: field.default ?? "" });
+  const input = h("input", { type: "number", id, min: field.min ?? undefined, max: field.max ?? undefined, step: field.whole ? 1 : "any", value: field.default ?? "" });
   const get = () => (input.value === "" || !differs(Number(input.value), field) ? undefined : Number(input.value));
   return { element: labelled(label, hint, input), input, get, set: (value) => { input.value = value ?? field.default ?? ""; } };
 }
