@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 RANK_CONSTANT = 60
 """k of the paper: how little the first places of a ranking differ."""
-WORD_WEIGHT = 2.0
+WORD_WEIGHT = 1.5
 """Weight of the ranking by words, where that of the similarities has 1: what has all of the words
-comes before what is only similar."""
+comes before what is only similar (docs/log.md, 2026-11-30)."""
 SHARE_POWER = 3
 """How much less a place by words counts where a group has only a share of the words."""
 FUSION_DEPTH = 100
