@@ -103,7 +103,7 @@ def test_by_name(tmp_path: Path) -> None:
     assert {"parametric", "testdataset"} == PARAMETRIC_SOURCES
 
 
-@pytest.mark.parametrize(("form", "count"), itertools.product(["round", "square"], [3, 4, 5, 6]))
+@pytest.mark.parametrize(("form", "count"), [*itertools.product(["round", "square"], [3, 4, 5, 6])])
 def test_legs_stand_apart_under_the_top(form: str, count: int) -> None:
     positions = leg_positions(form, count)
     assert len(positions) == count and np.abs(positions).max() < 1

@@ -27,8 +27,8 @@ from triform.text.vocabulary import Vocabulary
 
 LARGEST = 12 * 2**20
 _LIBRARY_MODELS = 3
-# Read by the metrics, which take no file of a user.
-_OTHER_WEIGHTS = ("image_features", "voxel_classifier")
+# Read by the metrics, which take no file of a user or read it as every checkpoint.
+_OTHER_WEIGHTS = ("image_features", "shape_classifier", "voxel_classifier")
 
 
 @dataclass(frozen=True)

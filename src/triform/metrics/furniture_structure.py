@@ -96,27 +96,28 @@ def count_fronts(occupancy: Bool[np.ndarray, "x y z"]) -> tuple[int, int]:
     # The face lies behind the panels by little; what is far behind is open space.
     limit = nearest + 5 * size // 64
     candidates = depth[visible & (depth < limit)]
+    width, height = visible.any(axis=1).sum(), visible.any(axis=0).sum()
+    min_area = MIN_PANEL_SHARE * float(width * height)  # larger than a handle
     best = (0, 0)
     for level in range(int(candidates.min()), min(int(candidates.max()), limit)):
         panels = visible & (depth <= level)
         behind = visible & (depth > level) & (depth <= level + 4 * step)
         if not behind.any():
             continue
-        counted = _panels(panels)
+        counted = _panels(panels, min_area)
         if sum(counted) > sum(best):
             best = counted
     return best
 
 
-def _panels(front: np.ndarray) -> tuple[int, int]:
+def _panels(front: np.ndarray, min_area: float) -> tuple[int, int]:
     """Doors and drawers among the connected parts of a front view (x, y)."""
     labels, _ = label(front)
-    minimum = MIN_PANEL_SHARE * max(front.any(axis=1).sum() * front.any(axis=0).sum(), 1)
     doors = drawers = 0
     for number, box in enumerate(find_objects(labels), start=1):
         width, height = (side.stop - side.start for side in box)
         area = int((labels[box] == number).sum())
-        if area < minimum or area < 0.6 * width * height:
+        if area < min_area or area < 0.6 * width * height:
             continue
         if height > width:
             doors += 1

@@ -19,7 +19,7 @@ _SEPARATORS = frozenset(",;:()")
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
+class Phrase:
     """A phrase of a text with its meanings: slot -> value; none for an unknown word."""
 
     words: tuple[str, ...]
@@ -105,20 +105,20 @@ class Lexicon:
             return [word[:-1] + "ies"]
         return [word + ending for ending in self._plurals]
 
-    def items(self, text: str) -> list[Item]:
+    def phrases(self, text: str) -> list[Phrase]:
         """The phrases of a text, each as long as possible."""
         tokens = tokenize(text)
-        items: list[Item] = []
+        phrases: list[Phrase] = []
         index = 0
         while index < len(tokens):
             length, slots = self._longest(tokens, index)
             if slots:
-                items.append(Item(tuple(tokens[index : index + length]), slots))
+                phrases.append(Phrase(tuple(tokens[index : index + length]), slots))
                 index += length
                 continue
-            items += self._compound(tokens[index])
+            phrases += self._compound(tokens[index])
             index += 1
-        return items
+        return phrases
 
     def _longest(self, tokens: list[str], index: int) -> tuple[int, dict[str, str]]:
         """Length in tokens of the longest phrase at an index, and its meanings."""
@@ -144,15 +144,15 @@ class Lexicon:
         stem = pattern[:-1]
         return word.startswith(stem) and word[len(stem) :] in self._endings
 
-    def _compound(self, token: str) -> list[Item]:
-        """A word with a number in front of a part, "трехдверный", as two items."""
+    def _compound(self, token: str) -> list[Phrase]:
+        """A word with a number in front of a part, "трехдверный", as two phrases."""
         for prefix, value in self._prefixes:
             rest = token.removeprefix(prefix)
             if rest and rest != token:
                 slots = self._longest([rest], 0)[1]
                 if "part" in slots:
-                    return [Item((prefix,), {"number": value}), Item((rest,), slots)]
-        return [Item((token,), {})]
+                    return [Phrase((prefix,), {"number": value}), Phrase((rest,), slots)]
+        return [Phrase((token,), {})]
 
 
 @functools.cache
@@ -164,5 +164,5 @@ def load_lexicon(language: str) -> Lexicon:
 @functools.cache
 def languages() -> tuple[str, ...]:
     """Codes of the languages that have a lexicon, English first."""
-    codes = sorted(path.stem for path in FOLDER.glob("*.csv"))
-    return tuple(sorted(codes, key=lambda code: code != "en"))
+    names = sorted(path.stem for path in FOLDER.glob("*.csv"))
+    return tuple(sorted(names, key=lambda code: code != "en"))

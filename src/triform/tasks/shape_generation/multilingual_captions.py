@@ -39,11 +39,11 @@ def captions_by_language(
     if {*shape.languages} == {"en"}:
         known = merge_attributes(shape.english)
         captions["ru"] = dict.fromkeys(filter(None, russian_captions(known)))
-    wants_all = ALL_LANGUAGES in languages
+    has_all = ALL_LANGUAGES in languages
     return {
         language: tuple(texts)
         for language, texts in captions.items()
-        if texts and (wants_all or language in languages)
+        if texts and (has_all or language in languages)
     }
 
 

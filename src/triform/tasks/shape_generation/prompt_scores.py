@@ -27,7 +27,7 @@ from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import group_of
 from triform.tasks.shape_generation.mesh_classifier import MeshClassifier
 from triform.tasks.shape_generation.prompt_sets import SETS, EvaluationPrompt
-from triform.tasks.shape_generation.surface_color import LOOKS, surface_color
+from triform.tasks.shape_generation.surface_color import APPARENT_COLORS, surface_color
 
 Generate = Callable[[Sequence[str]], Sequence[Mesh | None]]
 """Prompts to one mesh each; None for an empty shape."""
@@ -76,11 +76,11 @@ def score_prompts(
     scores: list[PromptScore] = []
     for start in range(0, len(prompts), CHUNK_SIZE):
         chunk = prompts[start : start + CHUNK_SIZE]
-        texts = [item.prompt_ru if language == "ru" else item.prompt for item in chunk]
+        texts = [case.prompt_ru if language == "ru" else case.prompt for case in chunk]
         meshes = generate(texts)
-        for item, mesh, group in zip(chunk, meshes, classifier.groups(meshes), strict=True):
-            right = mesh is not None and has_attributes(mesh, item)
-            scores.append(PromptScore(group == item.group, right, group))
+        for case, mesh, group in zip(chunk, meshes, classifier.groups(meshes), strict=True):
+            right = mesh is not None and has_attributes(mesh, case)
+            scores.append(PromptScore(group == case.group, right, group))
     return scores
 
 
@@ -90,7 +90,7 @@ def has_attributes(mesh: Mesh, prompt: EvaluationPrompt) -> bool:
     if prompt.set == "colors":
         return surface_color(mesh, COLORS) == expected.color
     if prompt.set == "materials":
-        return surface_color(mesh, PALETTE) in LOOKS[expected.material]
+        return surface_color(mesh, PALETTE) in APPARENT_COLORS[expected.material]
     if prompt.set != "structure":
         return True
     try:
@@ -151,7 +151,7 @@ def report_scores(
     """
     report: dict[str, Any] = {}
     for name in SETS:
-        rows = [i for i, item in enumerate(prompts) if item.set == name]
+        rows = [i for i, case in enumerate(prompts) if case.set == name]
         if not rows:
             continue
         report[name] = _shares([scores[i] for i in rows], has_attributes=name != "groups")
@@ -162,7 +162,7 @@ def report_scores(
             base = [baseline[i] for i in rows]
             report[name]["nearest_caption"] = _shares(base, has_attributes=name != "groups")
             first, second, p_value = mcnemar_exact(
-                [scores[i].both for i in rows], [item.both for item in base]
+                [scores[i].both for i in rows], [case.both for case in base]
             )
             report[name] |= {
                 "generator_alone_right": first,
@@ -211,7 +211,7 @@ def measure_prompt_sets(
     """
     scores = score_prompts(generate, prompts, classifier)
     base = score_prompts(lookup, prompts, classifier) if lookup else []
-    translated = [i for i, item in enumerate(prompts) if item.prompt_ru]
+    translated = [i for i, case in enumerate(prompts) if case.prompt_ru]
     report: dict[str, Any] = {"english": report_scores(prompts, scores, base)}
     if not translated:
         return report
@@ -251,7 +251,7 @@ def never_together(
 ) -> list[EvaluationPrompt]:
     """The prompts whose tested attributes no training shape has all together."""
     return [
-        item for item in prompts if not any(_includes(known, item.attributes) for known in training)
+        case for case in prompts if not any(_includes(known, case.attributes) for known in training)
     ]
 
 

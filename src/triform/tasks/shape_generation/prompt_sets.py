@@ -81,7 +81,7 @@ def select_prompts(names: Sequence[str], max_prompts: int = 0) -> list[Evaluatio
     """
     selected: list[EvaluationPrompt] = []
     for name in names:
-        prompts = [item for item in read_prompt_sets() if item.set == name]
+        prompts = [case for case in read_prompt_sets() if case.set == name]
         stride = max(1, -(-len(prompts) // max_prompts)) if max_prompts else 1
         selected += prompts[::stride]
     return selected

@@ -9,7 +9,7 @@ from skimage.color import rgb2lab
 
 from triform.geometry.mesh import Mesh
 
-LOOKS: Mapping[str, frozenset[str]] = {
+APPARENT_COLORS: Mapping[str, frozenset[str]] = {
     "wood": frozenset({"wood", "brown", "beige", "orange"}),
     "metal": frozenset({"grey", "white"}),
     "glass": frozenset({"glass", "blue", "white", "grey"}),
