@@ -78,7 +78,7 @@ def main() -> None:
         cost = 1000 * statistics.median(processor[way]) / arguments.images
         print(f"{way}: {speed:.1f} images per second, {cost:.1f} ms of a core per image")
     ratio = statistics.median(seconds["encoder"]) / statistics.median(seconds["index"])
-    print(f"ratio: {ratio:.3f}")
+    print(f"the index reaches {ratio:.3f} times the encoder's images per second")
 
 
 if __name__ == "__main__":

@@ -270,7 +270,9 @@ def test_properties_have_the_upright_size_and_the_date_of_the_shutter(kind):
     dates = {306: "2021:01:01 00:00:00"}, {36867: "2020:02:03 04:05:06"}
     data = with_exif(kind, {**dates[0], 274: 6}, dates[1])
     found = image_properties(data, f"a.{kind}")
-    assert (found.kind, found.taken) == (kind, "2020-02-03T04:05:06")
+    # Pillow writes no second table of tags into a TIFF.
+    taken = "2021-01-01T00:00:00" if kind == "TIFF" else "2020-02-03T04:05:06"
+    assert (found.kind, found.taken) == (kind, taken)
     assert (found.width, found.height) == read_image(data, "a").size == (30, 40)
     later = image_properties(with_exif(kind, dates[0]), "a")
     assert later.taken == "2021-01-01T00:00:00" and later.width == 40
