@@ -129,13 +129,26 @@ TINY_TRANSMITTER = TransmitterConfig(
 )
 
 
-FULL_TRANSMITTER = TransmitterConfig(
+FULL_ENCODER = TransmitterConfig(
     encoder_layers=3,
     data_tokens=256,
     inner_points=1024,
     inner_views=2,
-    view_size=64,
+    view_size=32,
+    view_patch=8,
+    hidden=32,
     coarse_samples=16,
     fine_samples=32,
 )
-"""At the published width; with fewer layers and smaller views, since both programs hold it."""
+"""At the published width; fewer layers, smaller views and patches, since both programs hold it."""
+FULL_DECODER = TransmitterConfig(
+    encoder_width=32,
+    encoder_layers=2,
+    encoder_heads=4,
+    data_tokens=24,
+    inner_points=60,
+    inner_views=2,
+    view_size=16,
+    view_patch=4,
+)
+"""At the published width, with a small encoder."""

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 from shap_e_inputs import (
+    FULL_DECODER,
+    FULL_ENCODER,
     FULL_PRIOR,
-    FULL_TRANSMITTER,
     TINY_PRIOR,
     TINY_TRANSMITTER,
     digest,
@@ -348,14 +349,14 @@ def main() -> int:
     parser.add_argument("original", type=Path)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--record", type=Path)
-    parser.add_argument("--only", help="One part: text300M, image300M or transmitter.")
+    parser.add_argument("--only", help="One part: text300M, image300M, transmitter or decoder.")
     arguments = parser.parse_args()
     import_original(arguments.original)
     torch.manual_seed(0)
     record: dict[str, Any] = {}
     worst = 0.0
     sizes = FULL_PRIOR if arguments.full else TINY_PRIOR
-    transmitter = FULL_TRANSMITTER if arguments.full else TINY_TRANSMITTER
+    transmitter = FULL_ENCODER if arguments.full else TINY_TRANSMITTER
     jobs: list[tuple[str, Any]] = [
         ("text300M", lambda: compare_prior("text300M", sizes, record)),
         (
@@ -364,7 +365,9 @@ def main() -> int:
         ),
         ("transmitter", lambda: compare_transmitter(transmitter, record)),
     ]
-    if not arguments.full:
+    if arguments.full:
+        jobs.append(("decoder", lambda: compare_transmitter(FULL_DECODER, {})))
+    else:
         conv = transmitter.model_copy(
             update={
                 "use_point_conv": True,

@@ -175,7 +175,7 @@ class TransformersModel:
     @torch.inference_mode()
     def encode_patches(self, images: Sequence[Image.Image]) -> Tensor:
         """As in `OpenCLIPModel`."""
-        vision = getattr(self._text.model, "vision_model", None)
+        vision: Any = getattr(self._text.model, "vision_model", None)
         if not hasattr(getattr(vision, "embeddings", None), "class_embedding"):
             raise UserError(f"model {self.name!r}: its image tower is not that of a CLIP")
         rows = []

@@ -88,8 +88,8 @@ class ModelConfig(Group):
         "diffusers, or a run; empty = random.",
     )
     lora_rank: int = Field(0, ge=0, le=1024, description="Rank of LoRA; 0 trains all weights.")
-    lora_alpha: float = Field(
-        0.0, ge=0, description="Scale of LoRA times its rank; 0 = the rank, which is a scale of 1."
+    lora_alpha: int = Field(
+        0, ge=0, description="Scale of LoRA times its rank; 0 = the rank, which is a scale of 1."
     )
 
     @property

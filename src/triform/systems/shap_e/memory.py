@@ -43,10 +43,13 @@ class MemoryEstimate:
 
     def describe(self) -> str:
         """One line."""
+        parts = (
+            f"weights {self.weights / GIB:.1f}, gradients and moments {self.optimizer / GIB:.1f}, "
+            f"activations {self.activations / GIB:.1f}"
+        )
         return (
             f"{self.parameters / 1e6:,.1f} M parameters, {self.trained / 1e6:,.1f} M trained; "
-            f"memory at least {self.total / GIB:.1f} GiB: weights {self.weights / GIB:.1f}, gradients "
-            f"and moments {self.optimizer / GIB:.1f}, activations {self.activations / GIB:.1f}"
+            f"memory at least {self.total / GIB:.1f} GiB: {parts}"
         )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
+import torch.utils.checkpoint
 from diffusers import PriorTransformer
 from torch import Tensor, nn
 
@@ -28,7 +31,7 @@ class Prior(nn.Module):
         heads = model.num_heads
         self.is_image = model.model_type == "image300M"
         self.cond_dim = cond_dim
-        self.transformer = PriorTransformer(
+        self.transformer: Any = PriorTransformer(
             num_attention_heads=heads,
             attention_head_dim=model.prior_width // heads,
             num_layers=model.prior_layers,
@@ -66,25 +69,29 @@ class Prior(nn.Module):
         """
         if not self.is_image:
             cond = cond * math.sqrt(self.cond_dim)  # unit variance
-        (output,) = self.transformer(x, t, cond, return_dict=False)
+        output: Tensor = self.transformer(x, t, cond, return_dict=False)[0]
         return output
 
     def enable_gradient_checkpointing(self) -> None:
         """Compute the activations of each block again in the backward pass."""
         for block in self.transformer.transformer_blocks:
-            forward = block.forward
+            block.forward = _checkpointed(block.forward)
 
-            def checkpointed(hidden: Tensor, _forward=forward, **options: object) -> Tensor:
-                output: Tensor = torch.utils.checkpoint.checkpoint(
-                    _forward, hidden, use_reentrant=False, **options
-                )
-                return output
 
-            block.forward = checkpointed
+def _checkpointed(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A forward pass whose activations are computed again in the backward pass."""
+
+    def run(hidden: Tensor, **options: Any) -> Tensor:
+        output: Tensor = torch.utils.checkpoint.checkpoint(
+            forward, hidden, use_reentrant=False, **options
+        )
+        return output
+
+    return run
 
 
 @torch.no_grad()
-def initialize(transformer: nn.Module, width: int) -> None:
+def initialize(transformer: Any, width: int) -> None:
     """Initialize as Shap-E does: small normal weights, no biases, an output of zero."""
     scale = INIT_SCALE / math.sqrt(width)
     for name, module in transformer.named_modules():
@@ -100,7 +107,7 @@ LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
 """Layers with an update of low rank; the output layer stays trainable as a whole."""
 
 
-def add_lora(transformer: nn.Module, rank: int, alpha: float) -> None:
+def add_lora(transformer: Any, rank: int, alpha: int) -> None:
     """Freeze a transformer but for its output layer, and add LoRA (arXiv:2106.09685) by PEFT."""
     from peft import LoraConfig
 
