@@ -139,7 +139,7 @@ def test_no_answer_prints_nothing(run):
     [
         (["toysystem"], 2, "perhaps you meant toy_system"),
         (["Doctor"], 2, "perhaps you meant doctor"),
-        (["zzz"], 2, "known: toy_system, data, shapes, runs, doctor"),
+        (["zzz"], 2, "known: toy_system, data, shapes, runs, serve, doctor"),
         (["--toy"], 2, "unknown command '--toy'"),
         (["toy_system", "shuot"], 2, "perhaps you meant shout"),
         (["toy_system", "shout", "--wrod", "x"], 2, "--wrod; perhaps you meant --word"),
@@ -301,7 +301,7 @@ SETTINGS_PACKAGES = {
 def light_commands() -> list[list[str]]:
     """Screens of the house and of every verb."""
     verbs = [(name, verb) for name in systems.names() for verb in systems.load(name).config.VERBS]
-    house = [[], ["--version"], ["data", "--help"], ["runs", "--help"], ["doctor", "--help"]]
+    house = [[], ["--version"], *([name, "--help"] for name in ("data", "runs", "serve", "doctor"))]
     return [*house, *([name] for name in systems.names()), *([*pair, "--help"] for pair in verbs)]
 
 

@@ -27,6 +27,7 @@ from triform.datasets.commands import VERBS as DATA_VERBS
 from triform.datasets.library.commands import VERBS as SHAPES_VERBS
 from triform.engine.diagnostics.doctor import DoctorSettings
 from triform.engine.runs.commands import VERBS as RUNS_VERBS
+from triform.web.config import ServeConfig
 
 FILES = ("__init__.py", "README.md", "config.py", "model.py", "system.py")
 PAPER = re.compile(r"arxiv|doi\.org|openreview", re.IGNORECASE)
@@ -80,6 +81,7 @@ def all_verbs() -> Iterator[SettingsOfVerb]:
         for verb, each in verbs.items():
             yield SettingsOfVerb(f"{command} {verb}", each.settings)
     yield SettingsOfVerb("doctor", DoctorSettings)
+    yield SettingsOfVerb("serve", ServeConfig)
 
 
 each_verb = pytest.mark.parametrize("verb", list(all_verbs()), ids=lambda verb: verb.name)

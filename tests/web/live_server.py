@@ -45,7 +45,7 @@ class LiveServer:
         return self.log.read_text()
 
     def _address(self):
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while time.monotonic() < end and self.process.poll() is None:
             found = re.search(r"open (http://\S+) in", self.output)
             if found:

@@ -45,7 +45,7 @@ def page(browser, server):
         viewport={"width": 1100, "height": 800}, locale="en-US", base_url=server.address
     )
     one = context.new_page()
-    one.set_default_timeout(90_000)
+    one.set_default_timeout(180_000)
     problems = []
     one.on("pageerror", lambda error: problems.append(str(error)))
     one.on(
