@@ -3,9 +3,10 @@
     python benchmarks/photo_index.py --images 128 --model ViT-B-32
 
 JPEGs of 1600 x 1200 pixels are written to a temporary folder. The encoder is open_clip's, with
-random weights, which are as fast as others. Both ways take turns; reading has threads of its own. The ratio is images per second of the index by those of the
-encoder alone (medians of wall time); beside it processor seconds, since on a busy machine reading
-and encoding compete for the same cores.
+random weights, which are as fast as others. Both ways take turns; reading has threads of its own.
+The ratio is images per second of the index by those of the encoder alone (medians of wall time);
+beside it processor seconds, since on a busy machine reading and encoding compete for the same
+cores.
 """
 
 import argparse
