@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from search import clustered, numpy_search
 
 DIM, CATEGORIES, K, ADDED = 512, 12, 10, 1000

@@ -195,7 +195,7 @@ def rows_with(record: str, evil: Path) -> None:
     change(evil, ("UPDATE rows SET record = ?", (record,)))
     checksum = 0
     for n, name in enumerate("abc"):
-        checksum = gallery_file._add_row(checksum, n, name, name, record)
+        checksum = gallery_file._add_row(checksum, (n, name, n, name, "", record))
     change(evil, ("UPDATE facts SET value = ? WHERE name = 'rows'", (str(checksum),)))
 
 

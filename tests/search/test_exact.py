@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triform.base.errors import UserError
-from triform.search import blocks
+from triform.search import blocks, gallery_file
 from triform.search.exact import ExactGallery
 from triform.search.gallery import open_gallery
 
@@ -221,6 +221,15 @@ def test_facts_that_lie(saved, fact, value, message):
     database.commit()
     database.close()
     assert message in refused(saved)
+
+
+def test_a_file_of_before_words_is_refused(tmp_path):
+    """Format 1 (before 2026-11-30)."""
+    path = tmp_path / "old.gallery"
+    database = sqlite3.connect(path)
+    database.executescript(gallery_file._FILE_SCHEMA + gallery_file.ROWS_SCHEMA_1)
+    database.close()
+    assert "earlier Triform (format 1); build the gallery anew" in refused(path)
 
 
 def test_a_file_that_names_no_metric_holds_cosines(saved):

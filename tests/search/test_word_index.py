@@ -71,6 +71,18 @@ def test_a_group_has_the_words_of_all_its_vectors():
     ]
 
 
+def test_equals_by_words_are_ordered_by_similarity():
+    """A folder of 300 photos: their names say the same, the best of them is not the first."""
+    gallery = ExactGallery(encoder="toy")
+    angles = np.linspace(1.5, 0.2, 300)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], 1)
+    ids = [str(n) for n in range(300)]
+    words = [f"beach/photo{n + 100}" for n in range(300)]
+    gallery.add(ids, vectors, [{}] * 300, encoder="toy", words=words)
+    gallery.add(["z"], QUERY, [{}], encoder="toy", words=["mountain"])
+    assert ask(gallery, "beach", 3) == [("299", 1), ("298", 1), ("297", 1)]
+
+
 def test_conditions_hold_for_both_rankings(gallery):
     assert ask(gallery, "pin", where={"size": Range(100)}) == [
         ("b", 1),
@@ -159,4 +171,18 @@ def test_ranking_is_bm25_of_the_tokens():
     connection.executemany("INSERT INTO groups VALUES (?, ?, ?)", rows)
     names = WordIndex(connection).search("pin", 9, None, "here")
     # one occurrence each (tokens stand once), so the shorter document is first
-    assert names == ["pin", "pin header", "pin pin socket long name"]
+    assert list(names) == ["pin", "pin header", "pin pin socket long name"]
+    assert list(names.values()) == [(1, 1.0), (2, 1.0), (3, 1.0)]
+
+
+def test_all_words_come_before_some():
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE groups (number INTEGER PRIMARY KEY, name TEXT, words TEXT)")
+    texts = ["diode", "light emitting diode of a very long name", "light", "lamp"]
+    rows = [(n, text, text) for n, text in enumerate(texts)]
+    connection.executemany("INSERT INTO groups VALUES (?, ?, ?)", rows)
+    index = WordIndex(connection)
+    found = index.search("a light diode", 9, None, "here")
+    assert list(found.items()) == [(texts[1], (1, 1.0)), ("diode", (2, 0.5)), ("light", (2, 0.5))]
+    assert list(index.search("light diode", 1, None, "here")) == [texts[1]]
+    assert list(index.search("light diode", 9, np.array([0, 3]), "here")) == ["diode"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from triform.search.words import TOKENIZER, fold, index_tokens, match_expression
+from triform.search.words import TOKENIZER, fold, index_tokens, query_words
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,18 @@ def test_tokens(text, tokens):
 
 
 def test_words_of_a_query():
-    assert match_expression("the Pins") == '"pins" OR "pins" * OR "pin" *'
-    assert match_expression("pin header") == (
-        '"pin" OR "pin" * OR "header" OR "header" * OR "pinheader" OR "pinheader" *'
-    )
-    assert match_expression("5 mm") == '"5mm" OR "5mm" *'
-    assert match_expression("of the") == '"of" OR "the" OR "the" *'  # nothing else was said
-    assert match_expression(" *\"' ") == ""
+    def expressions(text):
+        return [word.expression() for word in query_words(text)]
+
+    assert expressions("the Pins") == ['("pins" OR "pins" * OR "pin" *)']
+    assert expressions("pin header") == [
+        '("pin" OR "pinheader" OR "pin" * OR "pinheader" *)',
+        '("header" OR "pinheader" OR "header" * OR "pinheader" *)',
+    ]
+    assert expressions("5.0 mm") == ['("5.0mm" OR "5mm" OR "5.0mm" * OR "5mm" *)']
+    assert expressions("SOT-23") == ['("sot-23" OR "sot-23" * OR (("sot" OR "sot" *) AND ("23")))']
+    assert len(expressions("of the")) == 2  # nothing else was said
+    assert expressions(" *\"' ") == []
 
 
 def database(texts):
@@ -65,10 +70,15 @@ def database(texts):
 
 
 def found(connection, text):
-    if not (expression := match_expression(text)):
+    words = query_words(text)
+    if not words:
         return []
     find = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY bm25(words), rowid"
-    return [row[0] for row in connection.execute(find, (expression,))]
+    expression = " AND ".join(word.expression() for word in words)
+    rows = [row[0] for row in connection.execute(find, (expression,))]
+    for row, tokens in connection.execute("SELECT rowid, tokens FROM words"):
+        assert all(word.is_met(tokens.split(" ")) for word in words) == (row in rows)
+    return rows
 
 
 @settings(max_examples=150, deadline=None)

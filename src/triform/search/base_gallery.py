@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from triform.base.errors import UserError
 from triform.search.conditions import Conditions, Where, read_conditions
-from triform.search.fusion import FUSION_DEPTH, WORD_WEIGHT, fuse_ranks
+from triform.search.fusion import FUSION_DEPTH, WORD_WEIGHT, WordMatch, fuse_ranks
 
 Vectors = NDArray[np.float32]
 Record = dict[str, Any]
@@ -54,8 +54,8 @@ class Hit:
         similarity: Cosine or inner product, in [-1, 1], whatever found the group.
         record: Of the group's best vector; with `mean`, of its first.
         vector_id: The id of that vector.
-        word_rank: Place of the group by the words of the query, from 1; 0 where none of them is
-            among its own or the query has none.
+        word_rank: Place of the group by the words of the query, from 1, the same for equals; 0
+            where none of them is among its own or the query has none.
     """
 
     id: str
@@ -141,8 +141,8 @@ class Gallery(ABC):
             where: Conditions on the records of the vectors that take part; a group whose vectors
                 all fail them is not found by its words either.
             aggregate: A group's similarity is that of its best vector, or the mean of all.
-            word_weight: Weight of the words' ranking; that of the similarities has 1. The default
-                was chosen on validation data (`fusion.py`); 0 leaves the words out.
+            word_weight: Weight of the words' ranking; that of the similarities has 1; 0 leaves
+                the words out.
 
         Raises:
             UserError: The gallery is empty, the queries are another encoder's, or the texts are
@@ -220,8 +220,8 @@ class Gallery(ABC):
         """Search with queries of length 1, as wide as the stored vectors."""
 
     @abstractmethod
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
-        """The k groups that match the words of a text best, best first."""
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, WordMatch]:
+        """The k groups that match a text best, best first; more where the last ones are equals."""
 
     @abstractmethod
     def _compare(
@@ -309,13 +309,16 @@ class Gallery(ABC):
 
 
 def fuse_hits(
-    hits: Mapping[str, Hit], by_similarity: Sequence[str], by_words: Sequence[str], weight: float
+    hits: Mapping[str, Hit],
+    by_similarity: Sequence[str],
+    by_words: Mapping[str, float],
+    weight: float,
 ) -> list[Hit]:
     """Hits in the order of both rankings' fusion, each with its place by the words."""
-    places = {name: place for place, name in enumerate(by_words, start=1)}
     scores = fuse_ranks(by_similarity, by_words, weight)
     order = sorted(hits, key=lambda name: (-scores[name], -hits[name].similarity))
-    return [replace(hits[name], word_rank=places.get(name, 0)) for name in order]
+    nothing = WordMatch(0, 0.0)
+    return [replace(hits[name], word_rank=by_words.get(name, nothing).place) for name in order]
 
 
 def pad_to_unit_norm(vectors: NDArray[np.floating[Any]]) -> Vectors:

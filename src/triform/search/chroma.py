@@ -28,6 +28,7 @@ from triform.search.base_gallery import (
     read_metric,
 )
 from triform.search.conditions import Conditions, Range, StartsWith
+from triform.search.fusion import WordMatch
 
 ADDRESS_PREFIX = "chroma://"
 COLLECTION = "gallery"
@@ -192,7 +193,7 @@ class ChromaGallery(Gallery):
             answers.append(list(hits.values()))
         return answers
 
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, WordMatch]:
         raise UserError(
             f"{self.location}: Chroma has no ranking by words; "
             "for that use an exact gallery (a file NAME.gallery)"
@@ -213,9 +214,10 @@ class ChromaGallery(Gallery):
             UserError: An id is not there.
         """
         found: dict[str, Any] = {}
+        distinct = list(dict.fromkeys(ids))
         with _one_line_errors(self.location):
-            for start in range(0, len(ids), _READ_AT_ONCE):
-                some = list(ids[start : start + _READ_AT_ONCE])
+            for start in range(0, len(distinct), _READ_AT_ONCE):
+                some = distinct[start : start + _READ_AT_ONCE]
                 page = self._collection.get(ids=some, include=["embeddings"])
                 found |= dict(zip(page["ids"], page["embeddings"], strict=True))
         if missing := [one for one in ids if one not in found]:

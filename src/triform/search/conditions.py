@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ Condition = list[Scalar] | Range | StartsWith
 """Values of which a field must have one, or what its value must be in."""
 Conditions = Mapping[str, Condition]
 """Field -> its condition; a record has to meet all of them."""
-Where = Mapping[str, "Scalar | list[Scalar] | Range | StartsWith"]
+Where = Mapping[str, "Scalar | Sequence[Scalar] | Range | StartsWith"]
 """What a caller asks for: a single value stands for a list of one."""
 
 
@@ -70,9 +70,38 @@ def _condition(name: str, value: object, location: str) -> Condition:
                 "name one end at least, and two numbers or two texts"
             )
         return value
-    values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    values: list[Any] = [value]
+    if isinstance(value, list | tuple | set | frozenset):
+        values = list(value)
     if not values:
         raise UserError(f"{location}: where {name!r} = {value!r} is not possible")
     if not all(isinstance(one, _SCALARS) for one in values):
         raise UserError(f"{location}: where {name!r} must be text or numbers, not {value!r}")
     return values
+
+
+def sql_test(conditions: Conditions) -> tuple[str, list[Scalar]]:
+    """What a column `record` with JSON has to meet, in SQLite's SQL, and the values in it."""
+    tests, values = ["1"], list[Scalar]()
+    for name, condition in conditions.items():
+        test, some = _test_of_field(condition, f'$."{name}"')
+        # A stranger's record may be no JSON, which SQLite takes for an error of the query.
+        tests.append(f"CASE WHEN json_valid(record) THEN {test} END")
+        values += some
+    return " AND ".join(tests), values
+
+
+def _test_of_field(condition: Condition, path: str) -> tuple[str, list[Scalar]]:
+    """A test of one field in SQL, and its values."""
+    field = "json_extract(record, ?)"
+    if isinstance(condition, StartsWith):
+        # LIKE and GLOB have stars of their own.
+        test = f"json_type(record, ?) = 'text' AND substr({field}, 1, ?) = ?"
+        return test, [path, path, len(condition.text), condition.text]
+    if isinstance(condition, Range):
+        ends = [(">=", condition.start), ("<", condition.stop)]
+        given = [(sign, end) for sign, end in ends if end is not None]
+        kinds = "('text')" if isinstance(given[0][1], str) else "('integer', 'real')"
+        tests = [f"json_type(record, ?) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in given)]
+        return " AND ".join(tests), [path, *(one for _, end in given for one in (path, end))]
+    return f"{field} IN ({', '.join('?' * len(condition))})", [path, *condition]

@@ -16,7 +16,8 @@ from triform.base.errors import UserError
 from triform.search import gallery_file
 from triform.search.base_gallery import Aggregate, Gallery, Hit, Metric, Record, Vectors
 from triform.search.blocks import Blocks, Rows
-from triform.search.conditions import Conditions, Range, StartsWith
+from triform.search.conditions import Conditions, sql_test
+from triform.search.fusion import WordMatch
 from triform.search.word_index import WordIndex
 
 CACHED_FILTERS = 16
@@ -116,7 +117,7 @@ class ExactGallery(Gallery):
             self._rows.execute("BEGIN")
             try:
                 numbers = self._group_numbers(groups)
-                changed = self._add_words(numbers, words)
+                changed = self._words.add(numbers, words)
                 self._rows.executemany(
                     "INSERT INTO rows VALUES (?, ?, ?, ?)",
                     zip(range(first, first + len(ids)), ids, numbers, texts, strict=True),
@@ -147,25 +148,6 @@ class ExactGallery(Gallery):
         find = "SELECT number FROM groups WHERE name = ?"
         numbers = {name: self._rows.execute(find, (name,)).fetchone()[0] for (name,) in distinct}
         return [numbers[name] for name in names]
-
-    def _add_words(self, numbers: Sequence[int], words: Sequence[str]) -> list[int]:
-        """Add texts to those of their groups; returns the groups whose words have changed."""
-        texts: dict[int, dict[str, None]] = {}
-        for number, text in zip(numbers, words, strict=True):
-            texts.setdefault(number, {})[text.replace("\0", " ")] = None
-        changed = []
-        for number, more in texts.items():
-            find = "SELECT words FROM groups WHERE number = ?"
-            old = self._rows.execute(find, (number,)).fetchone()[0]
-            lines = dict.fromkeys(old.splitlines())
-            for text in more:
-                lines |= dict.fromkeys(text.splitlines())
-            new = "\n".join(filter(None, lines))
-            if new != old:
-                update = "UPDATE groups SET words = ? WHERE number = ?"
-                self._rows.execute(update, (new, number))
-                changed.append(number)
-        return changed
 
     def _duplicate(self, ids: Sequence[str]) -> str:
         """A message that names the id which is there already."""
@@ -224,7 +206,7 @@ class ExactGallery(Gallery):
                 answers = self._compare_all(queries, k, numbers, allowed, aggregate)
             return self._hits(answers)
 
-    def _search_words(self, text: str, k: int, conditions: Conditions) -> list[str]:
+    def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, WordMatch]:
         with self._lock:
             allowed = self._rows_that_meet(conditions)
             groups = None if allowed is None else np.unique(self._groups()[0][allowed])
@@ -310,15 +292,8 @@ class ExactGallery(Gallery):
 
     def _select(self, columns: str, conditions: Conditions) -> sqlite3.Cursor:
         """Columns of the rows whose records meet the conditions."""
-        tests, values = ["1"], []
-        for field, condition in conditions.items():
-            test, some = _sql_test(condition)
-            # A stranger's record may be no JSON, which SQLite takes for an error of the query.
-            tests.append(f"CASE WHEN json_valid(record) THEN {test} END")
-            values += [f'$."{field}"' if one is _FIELD else one for one in some]
-        return self._rows.execute(
-            f"SELECT {columns} FROM rows WHERE {' AND '.join(tests)} ORDER BY n", values
-        )
+        test, values = sql_test(conditions)
+        return self._rows.execute(f"SELECT {columns} FROM rows WHERE {test} ORDER BY n", values)
 
     def _hits(self, answers: list[list[tuple[float, int]]]) -> list[list[Hit]]:
         """Answers with the ids and records of their rows."""
@@ -395,25 +370,6 @@ class ExactGallery(Gallery):
         """Let go of the memory and of the private file."""
         self._rows.close()
         self._blocks = Blocks(self._blocks.dim)
-
-
-_FIELD = object()
-"""Where a test of SQL has the path of its field."""
-
-
-def _sql_test(condition: Any) -> tuple[str, list[Any]]:
-    """A test of a record in SQL, and its values."""
-    field = "json_extract(record, ?)"
-    if isinstance(condition, StartsWith):
-        # LIKE and GLOB have stars of their own.
-        return f"substr({field}, 1, ?) = ?", [_FIELD, len(condition.text), condition.text]
-    if isinstance(condition, Range):
-        ends = [(">=", condition.start), ("<", condition.stop)]
-        ends = [(sign, end) for sign, end in ends if end is not None]
-        kinds = "('text')" if isinstance(ends[0][1], str) else "('integer', 'real')"
-        tests = [f"typeof({field}) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in ends)]
-        return " AND ".join(tests), [_FIELD, *(one for _, end in ends for one in (_FIELD, end))]
-    return f"{field} IN ({', '.join('?' * len(condition))})", [_FIELD, *condition]
 
 
 def _first_of_each_group(

@@ -8,15 +8,21 @@ its file, have none.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triform.base.errors import UserError
-from triform.search.words import TOKENIZER, index_tokens, match_expression
+from triform.search.fusion import WordMatch
+from triform.search.words import TOKENIZER, index_tokens, query_words
 
 _CREATE = f'CREATE VIRTUAL TABLE temp.words USING fts5(tokens, tokenize = "{TOKENIZER}")'
+_FIND = (
+    "SELECT rowid, tokens, bm25(words) AS score FROM temp.words WHERE words MATCH ? "
+    "ORDER BY score, rowid"
+)
+MAX_EQUALS = 1000
 
 
 class WordIndex:
@@ -28,6 +34,25 @@ class WordIndex:
         self._is_there = False
         self._outdated: set[int] = set()
 
+    def add(self, numbers: Sequence[int], words: Sequence[str]) -> list[int]:
+        """Add texts to those of their groups; returns the groups whose words have changed."""
+        texts: dict[int, dict[str, None]] = {}
+        for number, text in zip(numbers, words, strict=True):
+            texts.setdefault(number, {})[text.replace("\0", " ")] = None
+        changed = []
+        for number, more in texts.items():
+            find = "SELECT words FROM groups WHERE number = ?"
+            old = self._connection.execute(find, (number,)).fetchone()[0]
+            lines = dict.fromkeys(old.splitlines())
+            for text in more:
+                lines |= dict.fromkeys(text.splitlines())
+            new = "\n".join(filter(None, lines))
+            if new != old:
+                update = "UPDATE groups SET words = ? WHERE number = ?"
+                self._connection.execute(update, (new, number))
+                changed.append(number)
+        return changed
+
     def outdated(self, groups: Iterable[int]) -> None:
         """Note groups whose words have changed, or that are gone."""
         if self._is_there:
@@ -35,8 +60,12 @@ class WordIndex:
 
     def search(
         self, text: str, k: int, groups: NDArray[np.int32] | None, location: str
-    ) -> list[str]:
-        """Names of the k groups that match a text best, the earlier of two equals first.
+    ) -> dict[str, WordMatch]:
+        """The k groups that match a text best, best first.
+
+        Groups that have all of the words come first, by BM25, then others by BM25. More than k
+        where the last of them are equals (the files of one folder), up to `MAX_EQUALS`: which of
+        those comes first is for the similarities to say.
 
         Args:
             text: What somebody typed.
@@ -47,20 +76,29 @@ class WordIndex:
         Raises:
             UserError: This SQLite has no FTS5.
         """
-        expression = match_expression(text)
-        if not expression:
-            return []
+        words = query_words(text)
+        if not words:
+            return {}
         self._update(location)
-        find = "SELECT rowid FROM temp.words WHERE words MATCH ? ORDER BY bm25(words), rowid"
         allowed = None if groups is None else set(groups.tolist())
-        found: list[int] = []
-        for (number,) in self._connection.execute(find, (expression,)):
-            if allowed is None or number in allowed:
-                found.append(number)
-            if len(found) == k:
-                break
-        read = "SELECT name FROM groups WHERE number = ?"
-        return [self._connection.execute(read, (number,)).fetchone()[0] for number in found]
+        found: dict[str, WordMatch] = {}
+        for joint in (" AND ", " OR ") if len(words) > 1 else (" OR ",):
+            expression = joint.join(word.expression() for word in words)
+            place, last = 0, np.nan
+            for number, tokens, score in self._connection.execute(_FIND, (expression,)):
+                if (len(found) >= k and score != last) or len(found) >= k + MAX_EQUALS:
+                    break
+                if allowed is not None and number not in allowed:
+                    continue
+                read = "SELECT name FROM groups WHERE number = ?"
+                name = self._connection.execute(read, (number,)).fetchone()[0]
+                if name not in found:
+                    place = place if score == last else len(found) + 1
+                    last = score
+                    own = set(tokens.split(" "))
+                    share = sum(word.is_met(own) for word in words) / len(words)
+                    found[name] = WordMatch(place, share)
+        return found
 
     def _update(self, location: str) -> None:
         """Create the index, or read again the groups that have changed."""

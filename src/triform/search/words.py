@@ -8,10 +8,10 @@ the dots of the Russian letter yo make no difference, in any alphabet.
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 TOKENIZER = "ascii tokenchars '.-+#&'"
 """FTS5's tokenizer that leaves every token of `index_tokens` as it is: all that is not ASCII is
@@ -48,26 +48,54 @@ def index_tokens(text: str) -> list[str]:
     return list(tokens)
 
 
-def match_expression(text: str) -> str:
-    """The FTS5 expression that finds texts with some of the words of a query; "" for none.
+@dataclass(frozen=True)
+class QueryWord:
+    """A word of a query: met by one of its forms as a whole, or by all of its parts.
 
-    Every token is quoted, so that nothing in a user's text is read as an operator. A whole word
-    stands in the expression twice, as itself and as a prefix, and so counts more than the
-    beginning of a longer one.
+    Attributes:
+        forms: Ways to write it.
+        parts: Ways to write each of its parts; empty where it has none.
     """
+
+    forms: tuple[str, ...]
+    parts: tuple[tuple[str, ...], ...] = ()
+
+    def expression(self) -> str:
+        """What FTS5 looks for. Every token is quoted: nothing typed is read as an operator.
+
+        A whole word stands in it twice, as itself and as a prefix, and so counts more than the
+        beginning of a longer one.
+        """
+        whole = " OR ".join(_terms(self.forms))
+        if not self.parts:
+            return f"({whole})"
+        parts = " AND ".join(f"({' OR '.join(_terms(forms))})" for forms in self.parts)
+        return f"({whole} OR ({parts}))"
+
+    def is_met(self, tokens: Collection[str]) -> bool:
+        """Whether a text with these tokens has the word."""
+
+        def has(forms: tuple[str, ...]) -> bool:
+            beginnings = tuple(prefix for form in forms for prefix in _prefixes(form))
+            return any(one in forms or one.startswith(beginnings) for one in tokens)
+
+        return has(self.forms) or (bool(self.parts) and all(map(has, self.parts)))
+
+
+def query_words(text: str) -> list[QueryWord]:
+    """The words of what somebody typed; function words count only where there is nothing else."""
     pieces = list(_pieces(text))
-    told = [piece for piece in pieces if fold(piece) not in _STOP_WORDS]
-    tokens: dict[str, None] = {}
-    for piece in told or pieces:
-        tokens |= dict.fromkeys(_tokens_of(piece))
-    for first, second in itertools.pairwise(told):
-        if first.isalpha() and second.isalpha():  # "pin header" finds "pinheader"
-            tokens |= dict.fromkeys([fold(first + second)])
-    terms = []
-    for token in tokens:
-        terms.append(f'"{token}"')
-        terms += [f'"{prefix}" *' for prefix in _prefixes(token)]
-    return " OR ".join(terms)
+    told = [piece for piece in pieces if fold(piece) not in _STOP_WORDS] or pieces
+    words = []
+    for number, piece in enumerate(told):
+        parts = _parts_of(piece)
+        forms = [_whole(piece), *_plain_sizes(_whole(piece))]
+        for start in range(max(number - 1, 0), min(number + 1, len(told) - 1)):
+            if all(one.isalpha() for one in told[start : start + 2]):
+                forms.append(fold("".join(told[start : start + 2])))  # "pinheader"
+        inner = tuple((part, *_plain_sizes(part)) for part in parts) if len(parts) > 1 else ()
+        words.append(QueryWord(tuple(dict.fromkeys(forms)), inner))
+    return words
 
 
 def fold(text: str) -> str:
@@ -78,8 +106,9 @@ def fold(text: str) -> str:
 def _fold_letter(letter: str) -> str:
     if letter.isascii() or letter in _UNDECOMPOSED:
         return letter
-    first, *marks = unicodedata.normalize("NFD", letter)
-    if marks and (first.isascii() or "\u0400" <= first <= "\u04ff"):
+    decomposed = unicodedata.normalize("NFD", letter)
+    first = decomposed[0]
+    if len(decomposed) > 1 and (first.isascii() or "\u0400" <= first <= "\u04ff"):
         return first
     return letter
 
@@ -91,10 +120,20 @@ def _pieces(text: str) -> Iterator[str]:
     return (match[0] for match in _PIECE.finditer(text))
 
 
+def _whole(piece: str) -> str:
+    """A piece as one token."""
+    return fold(piece).replace("\u2019", "'").replace("'", "").replace(",", ".")
+
+
+def _parts_of(piece: str) -> list[str]:
+    """The smallest words of a piece."""
+    parts = filter(None, _JOINT.split(piece))
+    return [fold(word) for part in parts for word in _CAMEL.split(part)]
+
+
 def _tokens_of(piece: str) -> Iterator[str]:
     """A piece as it is, its parts, and sizes in their plainest form."""
-    whole = fold(piece).replace("\u2019", "'").replace("'", "").replace(",", ".")
-    yield whole
+    yield _whole(piece)
     for part in filter(None, _JOINT.split(piece)):
         words = _CAMEL.split(part)
         for word in [part, *words] if len(words) > 1 else [part]:
@@ -118,6 +157,12 @@ def _plain_sizes(token: str) -> Iterator[str]:
     elif match := _LETTERS_AND_NUMBER.fullmatch(token):  # "pin1", "usb3"
         yield match[1]
         yield match[2]
+
+
+def _terms(forms: Sequence[str]) -> list[str]:
+    """Forms of a word, and beginnings of longer words, as FTS5's terms."""
+    prefixes = dict.fromkeys(prefix for form in forms for prefix in _prefixes(form))
+    return [*(f'"{form}"' for form in forms), *(f'"{prefix}" *' for prefix in prefixes)]
 
 
 def _prefixes(token: str) -> list[str]:

@@ -120,7 +120,7 @@ def test_answers_are_those_of_the_fusion(ask, meshes, checkpoint, tmp_path):
     mean = views.mean(1)
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     expected = (text @ (mean + points).T)[0] / 2
-    rows = ask(text="a round table", top_k=5)
+    rows = ask(text="a round table", top_k=5, words=False)
     assert [row["path"] for row in rows] == [names[n] for n in np.argsort(-expected)]
     np.testing.assert_allclose([r["similarity"] for r in rows], -np.sort(-expected), atol=1e-3)
     expected = (image @ points.T)[0]
@@ -239,6 +239,32 @@ def test_a_library_is_a_gallery(ask, meshes, tmp_path):
     np.save(folder / "points" / "thing-1.npy", points)
     metadata = ask(gallery=str(folder), rebuild=True)
     assert (metadata["added"], metadata["skipped"]) == (4, 1)
+
+
+def test_texts_find_names(ask, meshes, tmp_path):
+    """Random networks know nothing: what is called so is found by its name alone."""
+    folder = tmp_path / "parts"
+    (folder / "Connector_JST.3dshapes").mkdir(parents=True)
+    names = ["PinHeader_1x02_P2.54mm", "LED_D5.0mm", "Connector_JST.3dshapes/JST_PH_S6B"]
+    for name, path in zip(names, files(meshes), strict=False):
+        mesh = load_mesh(path)
+        save_mesh(Mesh(mesh.vertices, mesh.faces), folder / f"{name}.obj")
+    for text, name in (
+        ("pin header", names[0]),
+        ("2.54 mm", names[0]),
+        ("5mm led", names[1]),
+        ("connector jst", names[2]),
+    ):
+        rows = ask(gallery=str(folder), index="a.gallery", text=text, top_k=3)
+        assert rows[0]["path"] == str(folder / f"{name}.obj") and rows[0]["word_rank"] == 1
+        plain = ask(gallery="a.gallery", text=text, top_k=3, words=False)
+        assert {row["id"]: row["similarity"] for row in plain} == {
+            row["id"]: row["similarity"] for row in rows
+        }
+        assert [row["word_rank"] for row in plain] == [0, 0, 0]
+    assert ask(gallery="a.gallery", text="violin") == ask(
+        gallery="a.gallery", text="violin", words=False
+    )
 
 
 def test_folders_are_queries(ask, meshes, tmp_path):
