@@ -3,10 +3,10 @@
     python benchmarks/photo_index.py --images 128 --model ViT-B-32
 
 JPEGs of 1600 x 1200 pixels are written to a temporary folder. The encoder is open_clip's, with
-random weights, which are as fast as others. Both ways take turns, each with one thread for the
-encoder; the reader has its own. The ratio is images per second of the index by those of the
-encoder alone (medians of wall time); beside it processor seconds, since on a busy machine reading
-and encoding compete for the same cores.
+random weights, which are as fast as others. Both ways take turns; reading has threads of its own.
+The ratio is images per second of the index by those of the encoder alone (medians of wall time);
+beside it processor seconds, since on a busy machine reading and encoding compete for the same
+cores.
 """
 
 import argparse
@@ -45,8 +45,9 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="of the encoder")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     network = open_clip.create_model(arguments.model, pretrained=None).eval()
     model = OpenCLIPModel(arguments.model, network, open_clip.get_tokenizer(arguments.model))
     size = arguments.batch_size

@@ -16,6 +16,7 @@ from triform import cli
         ("caption_features.py", "--images 10 --repeats 1 --encoder random:resnet10t"),
         ("diffusion_step.py", "--dataset digits --repeats 1 --steps 1"),
         ("maml_step.py", "--preset tiny --repeats 1"),
+        ("photo_index.py", "--images 4 --batch_size 2 --repeats 1 --model ViT-S-32-alt"),
     ],
 )
 def test_it_prints_a_ratio(name, words, tmp_path):
