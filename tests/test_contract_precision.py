@@ -38,7 +38,8 @@ def trained(tiny: Tiny, *flags: str) -> tuple[dict[str, Any], int]:
 
     system.step = counting
     run: Path = fit(system).run_dir
-    state = checkpoint.load(run / "checkpoints" / "last.pth")
+    last = system.config.training.checkpoint_file("last")
+    state = checkpoint.load(run / "checkpoints" / last)
     names = ("networks", "optimizers", "stateful", "random", "update", "step")
     return {name: state[name] for name in names}, steps
 
