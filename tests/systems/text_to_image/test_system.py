@@ -177,7 +177,7 @@ def test_another_text_encoder_is_refused(csv, capsys):
     assert "other weights of the text encoder minilm" in err and err.count("\n") == 1
 
 
-def test_own_clip_gives_conditions_of_both_kinds(csv, capsys):
+def test_a_clip_of_this_project_gives_conditions_of_both_kinds(csv, capsys):
     """A CLIP of this project, trained here, embeds texts and images of the prior's conditions."""
     clip = [
         *(csv[:8]),
@@ -187,7 +187,7 @@ def test_own_clip_gives_conditions_of_both_kinds(csv, capsys):
     ]
     assert main(["clip", "train", *clip]) == 0
     (clip_run,) = Path("runs/clip").glob("run_*")
-    flags = ["--text_encoder", "own-clip", "--clip", str(clip_run), "--image_condition", "0.5"]
+    flags = ["--text_encoder", "triform-clip", "--clip", str(clip_run), "--image_condition", "0.5"]
     system = System(config(*csv, *flags, "--image_condition_noise", "0"))
     assert system.text_dim == 16
     batches = system.loader.fetch

@@ -18,7 +18,7 @@ from triform.engine.config import (
     TrainingConfig,
 )
 
-OWN_CLIP = "own-clip"
+TRIFORM_CLIP = "triform-clip"
 """Text encoder: the system `clip` of this project, its shipped weights or a checkpoint."""
 Stage = Literal["vae", "prior", "gan", "joint"]
 STAGES: tuple[Stage, ...] = ("vae", "prior", "gan")
@@ -64,14 +64,14 @@ class ModelConfig(Group):
     """Architecture of the three networks."""
 
     text_encoder: str = Field(
-        OWN_CLIP,
+        TRIFORM_CLIP,
         min_length=1,
-        description=f"{OWN_CLIP} (this project's CLIP), or a frozen text encoder: "
+        description=f"{TRIFORM_CLIP} (this project's CLIP), or a frozen text encoder: "
         "use-multilingual, minilm, clip, a name or a folder.",
     )
     clip: str = Field(
         "",
-        description=f"Checkpoint or run of the system clip ({OWN_CLIP}); empty = the weights that "
+        description=f"Checkpoint or run of the system clip ({TRIFORM_CLIP}); empty = the weights that "
         "ship, or else those of the newest run here.",
     )
     latent_channels: int = Field(8, ge=1, le=64, description="Numbers in each latent cell.")
@@ -143,7 +143,7 @@ class TextToImageTrainingConfig(TrainingConfig):
         ge=0,
         le=1,
         description="Share of conditions that are noisy CLIP embeddings of the image instead of "
-        f"the text's ({OWN_CLIP}).",
+        f"the text's ({TRIFORM_CLIP}).",
     )
     image_condition_noise: float = Field(
         0.75, ge=0, lt=1, description="Share of noise in those embeddings (arXiv:2111.13792)."

@@ -23,7 +23,7 @@ from triform.datasets.captioned.table import CaptionTable
 from triform.images.read import on_background
 from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.text_to_image.config import DataConfig, TextToImageTrainingConfig
-from triform.systems.text_to_image.text_embedding import OwnClipEncoder, embed
+from triform.systems.text_to_image.text_embedding import ClipRunEncoder, embed
 from triform.tasks.contrastive.images import ResizedImages
 
 
@@ -87,7 +87,7 @@ class CaptionedImages:
         """The first caption of each row."""
         return [self.table.captions[row][0] for row in rows]
 
-    def encode_images(self, encoder: OwnClipEncoder, rows: NDArray[np.int64]) -> Tensor:
+    def encode_images(self, encoder: ClipRunEncoder, rows: NDArray[np.int64]) -> Tensor:
         """CLIP embeddings (N, D) of images on white."""
         images = [on_background(Image.fromarray(image)) for image in self.pixels(rows)]
         return torch.from_numpy(encoder.encode_images(images))
@@ -108,7 +108,7 @@ class TrainingBatches:
         self.data, self.training = data, training
         self.rows = data.table.rows("train")
         self.image_embeddings: Tensor | None = None
-        if isinstance(encoder, OwnClipEncoder) and training.image_condition > 0:
+        if isinstance(encoder, ClipRunEncoder) and training.image_condition > 0:
             self.image_embeddings = data.encode_images(encoder, self.rows)
 
     def __len__(self) -> int:

@@ -21,13 +21,11 @@ from triform.losses.gan import R1_INTERVAL, generator_loss, lazy_r1
 from triform.losses.gan_monitor import GanMonitor
 from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.image_features import image_features
-from triform.systems.text_to_image.autoencoder import Autoencoder
 from triform.systems.text_to_image.classifier import train_classifier
 from triform.systems.text_to_image.compositing import composite, random_backgrounds
-from triform.systems.text_to_image.config import DOWNSAMPLING, STAGES, Config, Stage
+from triform.systems.text_to_image.config import STAGES, Config, Stage
 from triform.systems.text_to_image.data import CaptionedImages, TrainingBatches, load_table
 from triform.systems.text_to_image.evaluation import evaluate
-from triform.systems.text_to_image.gan import Discriminator, Generator
 from triform.systems.text_to_image.generation import generate, interpolate
 from triform.systems.text_to_image.loss import (
     flow_loss,
@@ -35,7 +33,8 @@ from triform.systems.text_to_image.loss import (
     regression_loss,
     vae_loss,
 )
-from triform.systems.text_to_image.prior import FlowPrior, build_prior
+from triform.systems.text_to_image.model import build_discriminator, build_networks
+from triform.systems.text_to_image.prior import FlowPrior
 from triform.systems.text_to_image.text_embedding import load_encoder
 from triform.systems.text_to_image.trained import Trained, sample_latents
 from triform.tasks.contrastive.augmentation import jitter
@@ -81,16 +80,15 @@ class System(EngineSystem[Config]):
             num_workers=data.num_workers,
             drop_last=len(batches) >= data.batch_size,
         )
-        channels = self.data.channels
-        self.vae = Autoencoder(channels, model)
-        self.prior = build_prior(model, data.image_size // DOWNSAMPLING, self.text_dim)
-        self.generator = Generator(channels, model, self.text_dim)
-        self.networks = {
-            "vae": self.vae,
-            "prior": self.prior,
-            "generator": self.generator,
-            "discriminator": Discriminator(model, self.text_dim),
-        }
+        networks = build_networks(
+            model,
+            channels=self.data.channels,
+            image_size=data.image_size,
+            text_dim=self.text_dim,
+        )
+        self.vae, self.prior, self.generator = networks.vae, networks.prior, networks.generator
+        discriminator = build_discriminator(model, self.text_dim)
+        self.networks = {**networks.by_name(), "discriminator": discriminator}
         if training.initial_weights and not training.resume_from:
             self._load_initial_weights(training.initial_weights)
         self.optimizers = {
@@ -182,10 +180,10 @@ class System(EngineSystem[Config]):
         latents, condition = self._latents(batch["images"]), batch["condition"]
         if isinstance(self.prior, FlowPrior):
             dropped = torch.rand(len(condition), device=self.device)
-            is_kept = dropped >= self.config.training.condition_dropout
+            has_text = dropped >= self.config.training.condition_dropout
             t = torch.randn(len(latents), device=self.device).sigmoid()
             noise = torch.randn_like(latents)
-            loss = self._flow_loss(latents, condition * is_kept[:, None], t, noise)
+            loss = self._flow_loss(latents, condition * has_text[:, None], t, noise)
         else:
             loss = regression_loss(self.networks["prior"](condition), latents)
         update(loss, "prior")

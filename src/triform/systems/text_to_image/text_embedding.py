@@ -18,20 +18,20 @@ from triform.pretrained import shipped_weights
 from triform.pretrained.image_text import ImageTextModel
 from triform.pretrained.named_models import TEXT_ENCODER, check_named_file, select_model
 from triform.pretrained.text_encoder import TextEncoder, embed_texts, load_text_encoder
-from triform.systems.text_to_image.config import OWN_CLIP
+from triform.systems.text_to_image.config import TRIFORM_CLIP
 
 CLIP_SYSTEM = "clip"
 BATCH_SIZE = 256
 
 
-class OwnClipEncoder:
+class ClipRunEncoder:
     """The project's CLIP as a text encoder; attributes as in `TextEncoder`.
 
     Attributes:
         model: Encodes images as well.
     """
 
-    name = OWN_CLIP
+    name = TRIFORM_CLIP
 
     def __init__(self, path: Path, device: str = "auto"):
         self.model: ImageTextModel = systems.from_checkpoint(path, device)
@@ -57,18 +57,18 @@ def load_encoder(name: str, clip: str, device: str = "auto") -> TextEncoder:
     """Load the text encoder that the settings of a training name.
 
     Args:
-        name: `own-clip` or a name of `load_text_encoder`.
+        name: `triform-clip` or a name of `load_text_encoder`.
         clip: Checkpoint or run of the own CLIP; empty = shipped, or else the newest run here.
         device: Device of the own CLIP.
 
     Raises:
         UserError: It is not there or cannot be read.
     """
-    if name != OWN_CLIP:
+    if name != TRIFORM_CLIP:
         return load_text_encoder(name)
     shipped = CLIP_SYSTEM if CLIP_SYSTEM in shipped_weights.names() else None
     path = find_checkpoint(clip or None, CLIP_SYSTEM, shipped=shipped, flag="--clip")
-    return OwnClipEncoder(path, device)
+    return ClipRunEncoder(path, device)
 
 
 def load_trained_encoder(
@@ -87,7 +87,7 @@ def load_trained_encoder(
     Raises:
         UserError: It is another one than that of the training, or cannot be read.
     """
-    if not encoder_choice and name == OWN_CLIP:
+    if not encoder_choice and name == TRIFORM_CLIP:
         if clip and not clip_choice:
             check_named_file(clip, source=source, flag="--clip")
         encoder = load_encoder(name, clip_choice or clip)
@@ -95,7 +95,7 @@ def load_trained_encoder(
         selected = select_model(encoder_choice, name, TEXT_ENCODER, source=source)
         encoder = load_encoder(selected, clip_choice)
     if encoder.fingerprint != digest:
-        flag = "--clip" if encoder.name == OWN_CLIP else "--text_encoder"
+        flag = "--clip" if encoder.name == TRIFORM_CLIP else "--text_encoder"
         raise UserError(
             f"{source}: trained with other weights of the text encoder {name} than those found "
             f"here; name the right ones with {flag}"

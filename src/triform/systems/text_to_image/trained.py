@@ -14,11 +14,10 @@ from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
 from triform.pretrained.text_encoder import TextEncoder
-from triform.systems.text_to_image.autoencoder import Autoencoder
 from triform.systems.text_to_image.compositing import as_bytes
-from triform.systems.text_to_image.config import DOWNSAMPLING, Config, SamplingConfig
-from triform.systems.text_to_image.gan import Generator
-from triform.systems.text_to_image.prior import FlowPrior, Prior, build_prior
+from triform.systems.text_to_image.config import Config, SamplingConfig
+from triform.systems.text_to_image.model import build_networks
+from triform.systems.text_to_image.prior import FlowPrior, Prior
 from triform.systems.text_to_image.text_embedding import embed, load_trained_encoder
 
 
@@ -50,12 +49,15 @@ class Trained(TrainedModel[Config]):
         return cls(cls.find(settings.checkpoint), pick_device(settings.device), settings)
 
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        model, cells = self.config.model, self.config.data.image_size // DOWNSAMPLING
-        self.channels, text_dim = int(self.metadata["channels"]), int(self.metadata["text_dim"])
-        self.vae = Autoencoder(self.channels, model)
-        self.prior: Prior = build_prior(model, cells, text_dim)
-        self.generator = Generator(self.channels, model, text_dim)
-        return {"vae": self.vae, "prior": self.prior, "generator": self.generator}
+        self.channels = int(self.metadata["channels"])
+        networks = build_networks(
+            self.config.model,
+            channels=self.channels,
+            image_size=self.config.data.image_size,
+            text_dim=int(self.metadata["text_dim"]),
+        )
+        self.vae, self.prior, self.generator = networks.vae, networks.prior, networks.generator
+        return networks.by_name()
 
     @property
     def encoder(self) -> TextEncoder:
