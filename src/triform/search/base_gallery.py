@@ -311,7 +311,7 @@ class Gallery(ABC):
 def fuse_hits(
     hits: Mapping[str, Hit],
     by_similarity: Sequence[str],
-    by_words: Mapping[str, float],
+    by_words: Mapping[str, WordMatch],
     weight: float,
 ) -> list[Hit]:
     """Hits in the order of both rankings' fusion, each with its place by the words."""
