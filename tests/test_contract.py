@@ -261,6 +261,7 @@ def inputs(folder: Path) -> dict[str, list[str]]:
         "examples": [str(images)],
         "prompts": [str(folder / "prompts.csv")],
         "gallery": [str(folder / "meshes")],
+        "meshes": [str(next((folder / "meshes").rglob("*.obj")))],
         "text": ["a chair"],
         "classes": ["chair", "table"],
         "folders": [str(images)],
