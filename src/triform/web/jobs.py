@@ -216,7 +216,7 @@ class JobService:
         elapsed = 0.0 if job.started is None else now - job.started
         done, total = job.progress.get("done"), job.progress.get("total")
         if job.started is not None and done and total:
-            return max(0.0, elapsed / done * (total - done))
+            return max(0.0, elapsed / float(done) * (float(total) - float(done)))
         expected = self.durations.estimate(job.key, job.units)
         return None if expected is None else max(0.0, expected - elapsed)
 

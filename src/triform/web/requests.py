@@ -164,8 +164,10 @@ def _base_values(request: Request, access: Access) -> dict[str, Any]:
     source, settings_class = request.preset, request.settings_class
     run = request.values.get("training.resume_from")
     if isinstance(run, str) and run:
-        path = {("training", "resume_from"): str(access.resolve(run))}
-        source = settings_class.base_file(path)
+        flag_values: dict[tuple[str, ...], Any] = {
+            ("training", "resume_from"): str(access.resolve(run))
+        }
+        source = settings_class.base_file(flag_values)
     if source is None:
         return {}
     values, _ = settings_class.adapt_file(read_yaml(source))
