@@ -75,14 +75,18 @@ def read_video(path: str | os.PathLike[str], count: int, *, longest: int = HELD_
         hours, minutes, seconds = map(float, length.groups())
         duration = 3600 * hours + 60 * minutes + seconds
     count = max(1, min(count, int(duration)))
-    wanted = [(index + 0.5) * duration / count for index in range(count)]
+    seconds = [(index + 0.5) * duration / count for index in range(count)]
     frames, times = [], []
-    for second in wanted:
+    for second in seconds:
         frame = _frame(name, source, second, longest)
         if frame is not None:
             frames.append(frame)
             times.append(round(second, 2))
-    if not frames and wanted != [0.0] and (frame := _frame(name, source, 0.0, longest)) is not None:
+    if (
+        not frames
+        and seconds != [0.0]
+        and (frame := _frame(name, source, 0.0, longest)) is not None
+    ):
         frames, times = [frame], [0.0]
     if not frames:
         raise UserError(f"{name}: no frame of it can be decoded")

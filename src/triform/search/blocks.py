@@ -37,10 +37,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Block:
-    """Vectors (BLOCK, D), and their codes, scales and errors as `quantize` writes them."""
+    """Vectors (BLOCK, D), and as 8 bits with scales and errors, as `quantize` writes them."""
 
     vectors: Vectors
-    codes: NDArray[np.int8]
+    quantized: NDArray[np.int8]
     scales: NDArray[np.float32]
     errors: NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class _Block:
         """Put vectors at the rows from `start` on."""
         rows = slice(start, start + len(vectors))
         self.vectors[rows] = vectors
-        quantize(self.vectors[rows], self.codes[rows], self.scales[rows], self.errors[rows])
+        quantize(self.vectors[rows], self.quantized[rows], self.scales[rows], self.errors[rows])
 
 
 class Blocks:
@@ -171,7 +171,7 @@ class Blocks:
         self, queries: Vectors, rows: Rows | None, count: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Bounds (2, Q, R) of the products with the rows, and their peaks (Q, C)."""
-        levels, facts = quantize_queries(queries)
+        levels, query_stats = quantize_queries(queries)
         bounds = np.empty((2, len(queries), count), np.float32)
         everything = np.arange(BLOCK, dtype=np.int32)
         parts: list[tuple[_Block, NDArray[np.int32], int, int]] = []
@@ -194,7 +194,7 @@ class Blocks:
             where = bounds[:, :, first : first + len(some)]
             peak = peaks[:, chunk : chunk - (-len(some) // CHUNK)]
             bound_products(
-                block.codes, block.scales, block.errors, some, levels, facts, where, peak
+                block.quantized, block.scales, block.errors, some, levels, query_stats, where, peak
             )
 
         _for_each(bound, parts)
@@ -235,8 +235,12 @@ class Blocks:
 def num_threads() -> int:
     """Threads of a search: those of OMP_NUM_THREADS, at most the cores that are there."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(int(wanted), cores or 1) if wanted.isdigit() and int(wanted) else cores or 1
+    num_threads = os.environ.get("OMP_NUM_THREADS", "")
+    return (
+        min(int(num_threads), cores or 1)
+        if num_threads.isdigit() and int(num_threads)
+        else cores or 1
+    )
 
 
 def _for_each(function: Callable[[Any], None], parts: list[Any]) -> None:

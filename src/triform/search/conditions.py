@@ -100,8 +100,8 @@ def _test_of_field(condition: Condition, path: str) -> tuple[str, list[Scalar]]:
         return test, [path, path, len(condition.text), condition.text]
     if isinstance(condition, Range):
         ends = [(">=", condition.start), ("<", condition.stop)]
-        given = [(sign, end) for sign, end in ends if end is not None]
-        kinds = "('text')" if isinstance(given[0][1], str) else "('integer', 'real')"
-        tests = [f"json_type(record, ?) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in given)]
-        return " AND ".join(tests), [path, *(one for _, end in given for one in (path, end))]
+        bounds = [(sign, end) for sign, end in ends if end is not None]
+        kinds = "('text')" if isinstance(bounds[0][1], str) else "('integer', 'real')"
+        tests = [f"json_type(record, ?) IN {kinds}", *(f"{field} {sign} ?" for sign, _ in bounds)]
+        return " AND ".join(tests), [path, *(one for _, end in bounds for one in (path, end))]
     return f"{field} IN ({', '.join('?' * len(condition))})", [path, *condition]

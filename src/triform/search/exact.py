@@ -219,21 +219,25 @@ class ExactGallery(Gallery):
             return {}
         find = "SELECT number FROM groups WHERE name = ?"
         with self._lock:
-            wanted = [self._rows.execute(find, (name,)).fetchone()[0] for name in groups]
+            group_numbers = [self._rows.execute(find, (name,)).fetchone()[0] for name in groups]
             numbers, _ = self._groups()
-            is_wanted = np.zeros(int(numbers.max()) + 1, dtype=bool)
-            is_wanted[wanted] = True
-            rows = np.flatnonzero(is_wanted[numbers])
+            is_selected = np.zeros(int(numbers.max()) + 1, dtype=bool)
+            is_selected[group_numbers] = True
+            rows = np.flatnonzero(is_selected[numbers])
             allowed = self._rows_that_meet(conditions)
             if allowed is not None:
                 rows = np.intersect1d(rows, allowed, assume_unique=True)
             similarities = self._blocks.similarities(query, rows)
             answer = []
-            for number in wanted:
-                own = numbers[rows] == number
-                best = similarities[own].argmax() if aggregate == "max" else 0
-                value = similarities[own].max() if aggregate == "max" else similarities[own].mean()
-                answer.append((float(value), int(rows[own][best])))
+            for number in group_numbers:
+                in_group = numbers[rows] == number
+                best = similarities[in_group].argmax() if aggregate == "max" else 0
+                value = (
+                    similarities[in_group].max()
+                    if aggregate == "max"
+                    else similarities[in_group].mean()
+                )
+                answer.append((float(value), int(rows[in_group][best])))
             return {hit.id: hit for hit in self._hits([answer])[0]}
 
     def _groups(self) -> tuple[NDArray[np.int32], int]:

@@ -25,11 +25,11 @@ class WordMatch(NamedTuple):
     """How a group matches the words of a query.
 
     Attributes:
-        place: Its place by BM25, from 1; equals share the first of their places.
+        position: Its position by BM25, from 1; equals share the first of their places.
         share: Share of the words that it has, in (0, 1].
     """
 
-    place: int
+    position: int
     share: float
 
 
@@ -48,8 +48,8 @@ def fuse_ranks(
         weight of a place by words is `word_weight` * share^`SHARE_POWER`.
     """
     scores: dict[str, float] = defaultdict(float)
-    for place, name in enumerate(by_similarity, start=1):
-        scores[name] += 1 / (RANK_CONSTANT + place)
+    for position, name in enumerate(by_similarity, start=1):
+        scores[name] += 1 / (RANK_CONSTANT + position)
     for name, match in by_words.items():
-        scores[name] += word_weight * match.share**SHARE_POWER / (RANK_CONSTANT + match.place)
+        scores[name] += word_weight * match.share**SHARE_POWER / (RANK_CONSTANT + match.position)
     return dict(scores)

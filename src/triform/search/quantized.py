@@ -27,17 +27,17 @@ SLACK = 1e-6
 _MAX_SUM = (2**31 - 1) // LEVELS
 _MAX_LEVEL = 2**15 - 1
 
-Codes = NDArray[np.int8]
+Quantized = NDArray[np.int8]
 Floats = NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True)
-def quantize(vectors: Floats, codes: Codes, scales: Floats, errors: Floats) -> None:
-    """Write the codes, scales and lengths of the errors of vectors.
+def quantize(vectors: Floats, quantized: Quantized, scales: Floats, errors: Floats) -> None:
+    """Write the quantized vectors, scales and lengths of the errors of vectors.
 
     Args:
         vectors: (N, D), finite.
-        codes: (N, D), written.
+        quantized: (N, D), written.
         scales: (N,), written; value of one level.
         errors: (N,), written; at least the length of vector - scale * code.
     """
@@ -53,7 +53,7 @@ def quantize(vectors: Floats, codes: Codes, scales: Floats, errors: Floats) -> N
             if scale > 0:
                 level = np.rint(np.float64(vectors[i, j]) / np.float64(scale))
                 level = min(max(level, -LEVELS), LEVELS)
-            codes[i, j] = np.int8(level)
+            quantized[i, j] = np.int8(level)
             rest = np.float64(vectors[i, j]) - np.float64(scale) * level
             error += rest * rest
         errors[i] = np.float32(np.sqrt(error) * (1 + 1e-6))
@@ -71,30 +71,30 @@ def quantize_queries(queries: Floats) -> tuple[NDArray[np.int16], NDArray[np.flo
     room = np.minimum(_MAX_LEVEL / largest, (_MAX_SUM - queries.shape[1]) / sums)
     levels = np.rint(exact * room[:, None])
     errors = np.linalg.norm(exact - levels / room[:, None], axis=1)
-    facts = np.stack([1 / room, np.linalg.norm(exact, axis=1), errors], axis=1)
-    return levels.astype(np.int16), facts
+    query_stats = np.stack([1 / room, np.linalg.norm(exact, axis=1), errors], axis=1)
+    return levels.astype(np.int16), query_stats
 
 
 @njit(cache=True, nogil=True)
 def bound_products(
-    codes: Codes,
+    quantized: Quantized,
     scales: Floats,
     errors: Floats,
     rows: NDArray[np.int32],
     queries: NDArray[np.int16],
-    facts: NDArray[np.float64],
+    query_stats: NDArray[np.float64],
     bounds: Floats,
     peaks: Floats,
 ) -> None:
     """Write lower and upper bounds of the inner products of rows and queries.
 
     Args:
-        codes: (N, D) of `quantize`, as the scales (N,) and errors (N,).
+        quantized: (N, D) of `quantize`, as the scales (N,) and errors (N,).
         scales: Value of one level.
         errors: Lengths of the errors.
         rows: (R,) rows to look at.
         queries: (Q, D) of `quantize_queries`.
-        facts: (Q, 3) of `quantize_queries`.
+        query_stats: (Q, 3) of `quantize_queries`.
         bounds: (2, Q, R), written; lower, then upper bounds.
         peaks: (Q, ceil(R / CHUNK)), written; the largest lower bound of each chunk of rows.
     """
@@ -103,12 +103,16 @@ def bound_products(
         row = rows[i]
         for number in range(len(queries)):
             total = np.int32(0)
-            for j in range(codes.shape[1]):
+            for j in range(quantized.shape[1]):
                 total = np.int32(
-                    total + np.int32(np.int32(codes[row, j]) * np.int32(queries[number, j]))
+                    total + np.int32(np.int32(quantized[row, j]) * np.int32(queries[number, j]))
                 )
-            middle = np.float64(total) * scales[row] * facts[number, 0]
-            width = errors[row] * facts[number, 1] + (1 + errors[row]) * facts[number, 2] + SLACK
+            middle = np.float64(total) * scales[row] * query_stats[number, 0]
+            width = (
+                errors[row] * query_stats[number, 1]
+                + (1 + errors[row]) * query_stats[number, 2]
+                + SLACK
+            )
             bounds[0, number, i] = middle - width
             bounds[1, number, i] = middle + width
             peak = max(peaks[number, i // CHUNK], bounds[0, number, i])

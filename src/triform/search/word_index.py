@@ -84,7 +84,7 @@ class WordIndex:
         found: dict[str, WordMatch] = {}
         for joint in (" AND ", " OR ") if len(words) > 1 else (" OR ",):
             expression = joint.join(word.expression() for word in words)
-            place, last = 0, np.nan
+            position, last = 0, np.nan
             for number, tokens, score in self._connection.execute(_FIND, (expression,)):
                 if (len(found) >= k and score != last) or len(found) >= k + MAX_EQUALS:
                     break
@@ -93,11 +93,11 @@ class WordIndex:
                 read = "SELECT name FROM groups WHERE number = ?"
                 name = self._connection.execute(read, (number,)).fetchone()[0]
                 if name not in found:
-                    place = place if score == last else len(found) + 1
+                    position = position if score == last else len(found) + 1
                     last = score
-                    own = set(tokens.split(" "))
-                    share = sum(word.is_met(own) for word in words) / len(words)
-                    found[name] = WordMatch(place, share)
+                    group_tokens = set(tokens.split(" "))
+                    share = sum(word.is_met(group_tokens) for word in words) / len(words)
+                    found[name] = WordMatch(position, share)
         return found
 
     def _update(self, location: str) -> None:

@@ -25,7 +25,7 @@ _CAMEL = re.compile(r"(?<=[a-zа-яё])(?=[A-ZА-ЯЁ])|(?<=[A-ZА-ЯЁ])(?=[A-Z
 _UNITS = (
     r"mm|cm|m|km|um|nm|in|inch|mil|deg|px|mpx|kg|g|mg|l|ml|w|kw|v|kv|mv|a|ma|ohm|hz|khz|mhz|ghz"
 )
-_APART = re.compile(rf"(?<![\w.,])(\d+(?:[.,]\d+)?)[ \u00a0]+({_UNITS})(?!\w)", re.IGNORECASE)
+_SPACED_UNIT = re.compile(rf"(?<![\w.,])(\d+(?:[.,]\d+)?)[ \u00a0]+({_UNITS})(?!\w)", re.IGNORECASE)
 """A number and its unit with a space between them, which are one token."""
 _SIZE = re.compile(rf"([a-z]{{0,2}})(\d+)(?:\.(\d+))?({_UNITS})?")
 _COUNTS = re.compile(r"\d+(?:\.\d+)?(?:x\d+(?:\.\d+)?)+(?:[a-z]{1,3})?")
@@ -85,14 +85,14 @@ class QueryWord:
 def query_words(text: str) -> list[QueryWord]:
     """The words of what somebody typed; function words count only where there is nothing else."""
     pieces = list(_pieces(text))
-    told = [piece for piece in pieces if fold(piece) not in _STOP_WORDS] or pieces
+    content_words = [piece for piece in pieces if fold(piece) not in _STOP_WORDS] or pieces
     words = []
-    for number, piece in enumerate(told):
+    for number, piece in enumerate(content_words):
         parts = _parts_of(piece)
         forms = [_whole(piece), *_plain_sizes(_whole(piece))]
-        for start in range(max(number - 1, 0), min(number + 1, len(told) - 1)):
-            if all(one.isalpha() for one in told[start : start + 2]):
-                forms.append(fold("".join(told[start : start + 2])))  # "pinheader"
+        for start in range(max(number - 1, 0), min(number + 1, len(content_words) - 1)):
+            if all(one.isalpha() for one in content_words[start : start + 2]):
+                forms.append(fold("".join(content_words[start : start + 2])))  # "pinheader"
         inner = tuple((part, *_plain_sizes(part)) for part in parts) if len(parts) > 1 else ()
         words.append(QueryWord(tuple(dict.fromkeys(forms)), inner))
     return words
@@ -116,7 +116,7 @@ def _fold_letter(letter: str) -> str:
 def _pieces(text: str) -> Iterator[str]:
     """Runs of letters, digits and what joins them within one word."""
     text = unicodedata.normalize("NFKC", text).replace("\0", " ")
-    text = _APART.sub(r"\1\2", text.replace("\u00d7", "x"))
+    text = _SPACED_UNIT.sub(r"\1\2", text.replace("\u00d7", "x"))
     return (match[0] for match in _PIECE.finditer(text))
 
 

@@ -170,9 +170,9 @@ class System(EngineSystem[Config]):
         texts = batch["texts"].flatten(0, 1)
         extra = batch.get("extra_texts", texts[:0])
         output = self.networks["clip"](batch["images"], torch.cat([texts, extra]))
-        own, extra = output["texts"].split([len(texts), len(extra)])
+        paired, extra = output["texts"].split([len(texts), len(extra)])
         output["images"] = gather_with_gradient(output["images"])
-        output["texts"] = torch.cat([gather_with_gradient(own), gather_with_gradient(extra)])
+        output["texts"] = torch.cat([gather_with_gradient(paired), gather_with_gradient(extra)])
         names = ("group", "text_id", "extra_group", "extra_text_id")
         losses = self._losses(
             output, {name: gather(batch[name]) for name in names if name in batch}

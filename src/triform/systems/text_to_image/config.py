@@ -71,8 +71,8 @@ class ModelConfig(Group):
     )
     clip: str = Field(
         "",
-        description=f"Checkpoint or run of the system clip ({TRIFORM_CLIP}); empty = the weights that "
-        "ship, or else those of the newest run here.",
+        description=f"Checkpoint or run of the system clip ({TRIFORM_CLIP}); empty = the weights "
+        "that ship, or else those of the newest run here.",
     )
     latent_channels: int = Field(8, ge=1, le=64, description="Numbers in each latent cell.")
     vae_width: int = Field(

@@ -170,11 +170,11 @@ def _same_videos(files: Sequence[IndexedFile]) -> Iterator[tuple[int, int]]:
     """Videos of one length with the same frames, not counting those of one colour alone."""
     videos = [index for index, file in enumerate(files) if file.is_video]
     owner = [index for index in videos for _ in files[index].hashes]
-    place = [number for index in videos for number in range(len(files[index].hashes))]
+    frame_number = [number for index in videos for number in range(len(files[index].hashes))]
     frames = [each for index in videos for each in files[index].hashes]
     matches: dict[tuple[int, int], int] = defaultdict(int)
     for first, second in same_image_pairs(frames):
-        if place[first] == place[second] and frames[first].bits.any():
+        if frame_number[first] == frame_number[second] and frames[first].bits.any():
             matches[owner[first], owner[second]] += 1
     for (first, second), count in matches.items():
         lengths = [float(files[each].record.get("duration", 0)) for each in (first, second)]
@@ -186,9 +186,9 @@ def _same_videos(files: Sequence[IndexedFile]) -> Iterator[tuple[int, int]]:
 
 def _equal_files(files: Sequence[IndexedFile]) -> Iterator[tuple[int, int]]:
     """Files with the same bytes."""
-    seen: dict[str, int] = {}
+    first_by_digest: dict[str, int] = {}
     for index, file in enumerate(files):
-        first = seen.setdefault(str(file.record.get("digest", index)), index)
+        first = first_by_digest.setdefault(str(file.record.get("digest", index)), index)
         if first != index:
             yield first, index
 

@@ -159,11 +159,11 @@ def _read_records(
         return {}
     try:
         with gallery_file.reading(Path(location)) as (header, rows, _):
-            made_by = header.encoder
+            index_encoder = header.encoder
             records = {row[1]: gallery_file.record(row[5], location) for row in rows}
     except UserError as error:
         raise UserError(f"{error}; --rebuild does") from None
-    index_file.check_encoder(location, made_by, encoder, settings)
+    index_file.check_encoder(location, index_encoder, encoder, settings)
     return records
 
 

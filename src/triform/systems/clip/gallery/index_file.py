@@ -77,15 +77,15 @@ def local_path(location: str) -> Path:
     return Path(location.rpartition("/")[2] + SUFFIX if is_chroma(location) else location)
 
 
-def check_encoder(location: str, made_by: str, encoder: str, settings: ModelChoice) -> None:
+def check_encoder(location: str, index_encoder: str, encoder: str, settings: ModelChoice) -> None:
     """Refuse a model that the index was not made with.
 
     Raises:
         UserError: It was not.
     """
-    if made_by != encoder:
+    if index_encoder != encoder:
         raise UserError(
-            f"{location}: made with {made_by.removeprefix(SYSTEM).strip()}, not with "
+            f"{location}: made with {index_encoder.removeprefix(SYSTEM).strip()}, not with "
             f"{model_path(settings)}; name that one by --checkpoint or --model, or build the "
             "index anew by `index --rebuild`"
         )

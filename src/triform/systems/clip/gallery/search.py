@@ -59,8 +59,8 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
         vector = query_vector(terms, model)
         words = " ".join(term.text for term in terms if not (term.is_image or term.is_negative))
         refused = _refused_tokens(terms)
-        own = {os.path.abspath(term.text) for term in terms if term.is_image}
-        k = settings.top_k + len(own) + (3 * settings.top_k if refused else 0)
+        query_files = {os.path.abspath(term.text) for term in terms if term.is_image}
+        k = settings.top_k + len(query_files) + (3 * settings.top_k if refused else 0)
         (hits,) = gallery.search(
             vector[None],
             k,
@@ -70,7 +70,7 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
         )
         if not hits:
             raise UserError(f"{location}: no photo in it has what the filters ask for")
-        hits = [hit for hit in hits if original_path(hit.id) not in own]
+        hits = [hit for hit in hits if original_path(hit.id) not in query_files]
         hits = [hit for hit in hits if not _has_refused(hit, refused)]
         hits = _cut(hits, settings.cutoff)[: settings.top_k]
         percentiles = _percentiles(gallery, vector, encoder, [hit.similarity for hit in hits])
