@@ -29,6 +29,8 @@ from triform.systems.text_to_image.trained import Trained
 from triform.tasks.image_generation.image_splits import to_float, to_uint8
 from triform.tasks.image_generation.nearest_neighbors import save_nearest_neighbors
 
+MIN_PROMPTS = 4
+"""Fewest images of a split whose distribution can be compared."""
 DIVERSITY_PROMPTS = 50
 """Prompts of which several images are compared with each other."""
 
@@ -90,16 +92,12 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
 
 
 def _prompt_rows(data: CaptionedImages, split: str, limit: int) -> list[int]:
-    """Rows of a split with distinct first captions, at most so many, in random order."""
+    """Rows of a split whose first captions are the prompts, at most so many, in random order."""
     rows = data.table.rows(split)
-    order = torch.randperm(len(rows), generator=generator("prompts")).tolist()
-    by_caption: dict[str, int] = {}
-    for index in order:
-        row = int(rows[index])
-        by_caption.setdefault(data.table.captions[row][0], row)
-    selected = list(by_caption.values())[:limit]
-    if len(selected) < 4:
-        raise UserError(f"split {split!r}: {len(selected)} different captions are too few, need 4")
+    if len(rows) < MIN_PROMPTS:
+        raise UserError(f"split {split!r}: {len(rows)} images are too few, need {MIN_PROMPTS}")
+    order = torch.randperm(len(rows), generator=generator("prompts"))[:limit]
+    selected: list[int] = rows[order.numpy()].tolist()
     return selected
 
 
