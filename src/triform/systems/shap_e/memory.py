@@ -49,7 +49,7 @@ class MemoryEstimate:
         )
         return (
             f"{self.parameters / 1e6:,.1f} M parameters, {self.trained / 1e6:,.1f} M trained; "
-            f"memory at least {self.total / GIB:.1f} GiB: {parts}"
+            f"memory about {self.total / GIB:.1f} GiB: {parts}"
         )
 
 
