@@ -160,7 +160,7 @@ def _diversity(
 ) -> float | None:
     """Mean distance of features of images of one prompt, by that of real images of one content.
 
-    None where no content has two real images.
+    None where no content has two different real images.
     """
     labels = image_labels(data.table)
     by_label: dict[str, list[int]] = {}
@@ -175,6 +175,8 @@ def _diversity(
     generated = image_features(_on_white(final)).view(len(selected), count, -1)
     real = [image_features(_real(data, by_label[labels[row]])) for row in selected]
     mean_real = sum(mean_distance(each) for each in real) / len(real)
+    if not mean_real:
+        return None
     return sum(mean_distance(each) for each in generated) / len(selected) / mean_real
 
 
