@@ -75,16 +75,16 @@ def read_video(path: str | os.PathLike[str], count: int, *, longest: int = HELD_
         hours, minutes, seconds = map(float, length.groups())
         duration = 3600 * hours + 60 * minutes + seconds
     count = max(1, min(count, int(duration)))
-    seconds = [(index + 0.5) * duration / count for index in range(count)]
+    middles = [(index + 0.5) * duration / count for index in range(count)]
     frames, times = [], []
-    for second in seconds:
+    for second in middles:
         frame = _frame(name, source, second, longest)
         if frame is not None:
             frames.append(frame)
             times.append(round(second, 2))
     if (
         not frames
-        and seconds != [0.0]
+        and middles != [0.0]
         and (frame := _frame(name, source, 0.0, longest)) is not None
     ):
         frames, times = [frame], [0.0]

@@ -318,7 +318,7 @@ def fuse_hits(
     scores = fuse_ranks(by_similarity, by_words, weight)
     order = sorted(hits, key=lambda name: (-scores[name], -hits[name].similarity))
     nothing = WordMatch(0, 0.0)
-    return [replace(hits[name], word_rank=by_words.get(name, nothing).place) for name in order]
+    return [replace(hits[name], word_rank=by_words.get(name, nothing).position) for name in order]
 
 
 def pad_to_unit_norm(vectors: NDArray[np.floating[Any]]) -> Vectors:

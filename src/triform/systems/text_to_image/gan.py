@@ -44,8 +44,8 @@ class Generator(nn.Module):
         self.up_blocks = nn.ModuleList(ResidualBlock(width, CONDITION_DIM) for width in widths[:-1])
         self.norm = group_norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)  # the generator starts as the identity
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)  # the generator starts as the identity
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, text: Tensor) -> Tensor:

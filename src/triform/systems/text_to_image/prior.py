@@ -103,8 +103,8 @@ class FlowPrior(nn.Module):
         h = self.proj_in(x_t.flatten(2).transpose(1, 2)) + self.position_embedding
         for block in self.blocks:
             h = block(h, condition)
-        velocity: Tensor = self.proj_out(self.norm(h)).transpose(1, 2)
-        return velocity.unflatten(2, self.shape[1:])
+        velocity: Tensor = self.proj_out(self.norm(h)).transpose(1, 2).unflatten(2, self.shape[1:])
+        return velocity
 
     @torch.no_grad()
     def sample(self, text: Tensor, noise: Tensor, *, steps: int, guidance: float) -> Tensor:
@@ -144,8 +144,8 @@ class RegressionPrior(nn.Module):
         )
 
     def forward(self, text: Tensor) -> Tensor:
-        output: Tensor = self.layers(text * math.sqrt(text.shape[1]))
-        return output.unflatten(1, self.shape)
+        output: Tensor = self.layers(text * math.sqrt(text.shape[1])).unflatten(1, self.shape)
+        return output
 
 
 Prior = FlowPrior | RegressionPrior

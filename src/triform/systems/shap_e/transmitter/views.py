@@ -74,8 +74,8 @@ class ViewEmbedding(nn.Conv2d):
             for values in (views.colors, origin, position)
         ]
         features = torch.where(views.mask, torch.cat(parts, 2), self.unk_token.view(1, 1, -1, 1, 1))
-        embedded: Tensor = self(features.flatten(0, 1))
-        return embedded.unflatten(0, features.shape[:2])
+        embedded: Tensor = self(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return embedded
 
 
 class ViewTokens(nn.Module):
@@ -90,5 +90,6 @@ class ViewTokens(nn.Module):
     def forward(self, views: Views) -> Tensor:
         """Tokens (B, N, P, W) of N views."""
         features = self.mv_pcl_embed.embed(views)
-        patches: Tensor = self.patch_emb(features.flatten(0, 1)).flatten(2).transpose(1, 2)
-        return patches.unflatten(0, features.shape[:2])
+        patches = self.patch_emb(features.flatten(0, 1)).flatten(2).transpose(1, 2)
+        tokens: Tensor = patches.unflatten(0, features.shape[:2])
+        return tokens
