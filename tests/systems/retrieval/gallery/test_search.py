@@ -8,60 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from tiny_retriever import weights
 
 from triform.base.errors import UsageError, UserError
 from triform.base.settings.config import parse
 from triform.datasets.library.layout import captions_bytes
 from triform.datasets.testdataset import write_testdataset
-from triform.engine.checkpoints.checkpoint import export_weights
 from triform.geometry.io.export import save_mesh
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
 from triform.geometry.sampling.surface_points import sample_surface
 from triform.search.gallery import create_gallery, open_gallery
-from triform.systems.retrieval.config import Config
 from triform.systems.retrieval.gallery import build, fusion
 from triform.systems.retrieval.gallery.entries import list_entries
 from triform.systems.retrieval.gallery.search import read_where, search
-from triform.systems.retrieval.model import (
-    build_image_tower,
-    build_point_encoder,
-    build_text_tower,
-)
 from triform.systems.retrieval.trained import Retriever
 from triform.systems.retrieval.verb_config import SearchConfig
-
-SETTINGS = {
-    "model": {
-        "point_width": 24,
-        "point_depth": 1,
-        "point_heads": 2,
-        "patch_widths": (8, 16, 16),
-        "num_group": 8,
-        "group_size": 8,
-        "emb_dim": 16,
-        "image_width": 8,
-        "text_hidden": 8,
-    },
-    "data": {"image_size": 16, "points": 64},
-}
-
-
-def weights(path, seed, texts=True):
-    """A weights file of random networks."""
-    torch.manual_seed(seed)
-    config = Config.model_validate(SETTINGS)
-    networks = {
-        "images": build_image_tower(config.model, 0),
-        "points": build_point_encoder(config.model),
-    }
-    if texts:
-        networks["texts"] = build_text_tower(config.model, 384)
-    states = {name: network.state_dict() for name, network in networks.items()}
-    export_weights(path, states, config.model_dump(mode="json"), system="retrieval")
-    return path
 
 
 @pytest.fixture(scope="module")
