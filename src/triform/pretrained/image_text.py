@@ -55,6 +55,10 @@ class ImageTextModel(Protocol):
         """N texts to (N, D) float32 of length 1, on the CPU."""
         ...
 
+
+class ImagePatchModel(ImageTextModel, Protocol):
+    """A model of images and texts that gives the patches of an image as well."""
+
     def encode_patches(self, images: Sequence[Image.Image]) -> Tensor:
         """N images of any size to their patches (N, P, C) float32, on the CPU."""
         ...
@@ -191,7 +195,7 @@ class TransformersModel:
         return F.normalize(torch.from_numpy(self._text.encode(texts)), dim=-1)
 
 
-def load_image_text_model(name: str, device: str | torch.device = "cpu") -> ImageTextModel:
+def load_image_text_model(name: str, device: str | torch.device = "cpu") -> ImagePatchModel:
     """Load a model of images and texts.
 
     Args:
@@ -229,7 +233,7 @@ def match_probs(model: ImageTextModel, images: Tensor, classes: Tensor) -> Tenso
     return logits.softmax(1) if model.bias is None else (logits + model.bias).sigmoid()
 
 
-def _load_folder(name: str, folder: Path, device: str | torch.device) -> ImageTextModel:
+def _load_folder(name: str, folder: Path, device: str | torch.device) -> ImagePatchModel:
     if (folder / OPEN_CLIP_CONFIG).is_file():
         return open_clip_text.from_folder(name, folder, device, OpenCLIPModel)
     if (folder / "config.json").is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.utils.checkpoint
@@ -31,7 +31,7 @@ class Prior(nn.Module):
         heads = model.num_heads
         self.is_image = model.model_type == "image300M"
         self.cond_dim = cond_dim
-        self.transformer: Any = PriorTransformer(
+        self.transformer = cast(Any, PriorTransformer)(
             num_attention_heads=heads,
             attention_head_dim=model.prior_width // heads,
             num_layers=model.prior_layers,

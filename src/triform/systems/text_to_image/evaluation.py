@@ -11,7 +11,7 @@ from torch import Tensor
 
 from triform.base.errors import UsageError, UserError
 from triform.base.seeding import generator
-from triform.engine.checkpoints.trained import find_checkpoint
+from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.device import pick_device
 from triform.metrics.image_quality import share_of_copies
 from triform.metrics.intervals import Z95, share_interval

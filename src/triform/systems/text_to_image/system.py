@@ -11,7 +11,8 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.seeding import generator
-from triform.engine.checkpoints.trained import find_checkpoint, read_trained
+from triform.engine.checkpoints.finding import find_checkpoint
+from triform.engine.checkpoints.trained import read_trained
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem

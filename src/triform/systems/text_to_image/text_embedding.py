@@ -13,7 +13,7 @@ from triform import systems
 from triform.base.checksum import file_sha256
 from triform.base.errors import UserError
 from triform.base.paths import cache_dir
-from triform.engine.checkpoints.trained import find_checkpoint
+from triform.engine.checkpoints.finding import find_checkpoint
 from triform.pretrained import shipped_weights
 from triform.pretrained.image_text import ImageTextModel
 from triform.pretrained.named_models import TEXT_ENCODER, check_named_file, select_model

@@ -19,6 +19,7 @@ from triform.base.printable import printable
 from triform.datasets.images.photos.changes import Changes, KnownPhoto, find_changes
 from triform.datasets.images.photos.scan import PhotoFile, Scan, is_below, scan_photos
 from triform.search import gallery_file
+from triform.search.base_gallery import Record
 from triform.search.chroma import is_chroma
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.failures import (
@@ -139,9 +140,7 @@ def _update(
     return {**counts, "seconds": round(seconds, 2), "files_per_second": round(speed, 2)}
 
 
-def _read_records(
-    location: str, encoder: str, settings: IndexConfig
-) -> dict[str, index_file.Record]:
+def _read_records(location: str, encoder: str, settings: IndexConfig) -> dict[str, Record]:
     """Vector id -> record of an index; of a file without its vectors.
 
     Raises:
