@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_retriever import weights
 
+from tiny_retriever import weights
 from triform.base.errors import UsageError, UserError
 from triform.base.settings.config import parse
 from triform.datasets.library.layout import captions_bytes
