@@ -274,7 +274,10 @@ def test_killed_while_saving_leaves_a_whole_file(saved):
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc to ask")
 def test_memory_is_the_vectors_and_little_more(tmp_path):
-    """Filling, saving and opening 60,000 x 256 (61 MB) takes at most half as much again."""
+    """Filling, saving and opening 60,000 x 256 (61 MB) takes at most 90 % more.
+
+    A quarter of that are the 8 bits of the first pass.
+    """
     program = """
 import re, sys
 import numpy as np
@@ -282,6 +285,10 @@ import triform.search.exact
 from triform.search.gallery import create_gallery, open_gallery
 peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 random, path = np.random.default_rng(0), sys.argv[1]
+small = create_gallery(path + ".small.gallery", encoder="toy")  # loads what is compiled
+small.add(["0"], np.ones((1, 256)), [{}], encoder="toy")
+small.search(np.ones((1, 256)), 1, encoder="toy")
+small.save()
 if sys.argv[2] == "write":
     before = peak()
     gallery = create_gallery(path, encoder="toy")
@@ -304,4 +311,4 @@ print((peak() - before) / (60_000 * 256 * 4))
             check=False,
         )
         assert answer.returncode == 0, answer.stderr
-        assert 0.9 < float(answer.stdout) < 1.6, (verb, answer.stdout)
+        assert 0.9 < float(answer.stdout) < 1.9, (verb, answer.stdout)
