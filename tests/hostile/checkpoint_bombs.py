@@ -59,6 +59,8 @@ METADATA = {
         "vocabulary": {"words": list(SPECIAL_TOKENS), "freq_threshold": 1},
         "captions": [],
     },
+    "shap_e": {"cond_dim": 768},
+    "text_to_image": {"channels": 4, "text_dim": 384, "text_encoder": ""},
 }
 
 
@@ -82,7 +84,13 @@ HUGE: dict[str, tuple[Weights, dict[str, Any]]] = {
     "protonet": ({"protonet": {}}, {"hidden_channels": 4096, "num_blocks": 3}),
     "reinforce": ({"policy": LAYERS}, {"hidden_size": 10_000, "num_layers": 4}),
     "retrieval": ({"images": HEAD, "points": {}}, {"image_width": 1024}),
+    "shap_e": ({"prior": {}}, {"prior_width": 2048}),
+    "shape_flow": ({"autoencoder": {}}, {"decoder_widths": [512, 2048]}),
     "style_gan": ({"generator": {}}, {"width": 1024}),
+    "text_to_image": (
+        {"vae": {}, "prior": {}, "generator": {}},
+        {"prior_width": 2048, "prior_layers": 48, "prior_heads": 8},
+    ),
     "vae": ({"vae": {}}, {"width": 1024, "blocks": 3}),
     "voxel_gan": ({"cvae": {}}, {"hidden_channels": 512}),
 }
