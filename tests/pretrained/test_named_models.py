@@ -90,6 +90,11 @@ BY_THE_USER = {
     ("retrieval/documented/embed_images.py", "embed"): "--image_encoder",
     ("captioner/encoders.py", "load_encoder"): "settings of train, or what load_frozen selected",
     ("clip/data.py", "make_text_inputs"): "settings of train, see Config.named_models",
+    ("shape_flow/texts.py", "load_token_encoder"): "settings of train, or what trained selected",
+    ("shap_e/conditions.py", "__init__"): "settings of train, or what trained selected",
+    ("shap_e/data.py", "load_conditions"): "settings of train, see Config.named_models",
+    ("text_to_image/text_embedding.py", "load_encoder"): "settings of train, or what "
+    "load_trained_encoder selected",
 }
 """Functions that load an encoder without asking `select_model`: whose word the name is."""
 

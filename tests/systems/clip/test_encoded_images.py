@@ -52,7 +52,9 @@ def test_a_frozen_encoder_gives_the_embeddings_of_the_images_themselves(tmp_path
     def few(data, seed):
         table = subset(data, seed)
         rows = np.arange(24)
-        images = ArrayImages(np.stack([table.images.image(row) for row in rows]), list(rows))
+        images = ArrayImages(
+            np.stack([table.images.image(row) for row in rows]), [str(row) for row in rows]
+        )
         return make_table(
             "few", images, table.captions[:24], {"train": rows[:16], "val": rows[16:]}
         )

@@ -14,6 +14,7 @@ from triform.base.logging import get_logger
 from triform.base.seeding import generator, hash_seed
 from triform.metrics.intervals import mean_and_interval
 from triform.metrics.voxel import voxel_iou
+from triform.pretrained.named_models import IMAGE_ENCODER, TEXT_ENCODER, select_model
 from triform.systems.shap_e.data import (
     Batches,
     Conditions,
@@ -53,7 +54,12 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         for name, value in (("data_dir", settings.data_dir), ("latents_dir", settings.latents_dir))
         if value is not None
     }
-    config = config.model_copy(update={"data": config.data.model_copy(update=changes)})
+    config = config.model_copy(
+        update={
+            "data": config.data.model_copy(update=changes),
+            "model": config.model.model_copy(update=_encoder(trained, settings)),
+        }
+    )
     dataset = load_dataset(config)
     conditions = load_conditions(config, dataset)
     rows = dataset.rows(settings.split)[: settings.max_samples]
@@ -85,6 +91,20 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
             settings.output, report, conditions, rows, transmitter, [truth.cpu(), *others, sampled]
         )
     return report
+
+
+def _encoder(trained: Trained, settings: EvaluateConfig) -> dict[str, str]:
+    """Name of the encoder of conditions: the user's, or the file's if a file may name it."""
+    model = trained.config.model
+    if model.model_type == "text300M":
+        name = select_model(
+            settings.text_encoder, model.text_encoder, TEXT_ENCODER, source=trained.source
+        )
+        return {"text_encoder": name}
+    name = select_model(
+        settings.image_encoder, model.image_encoder, IMAGE_ENCODER, source=trained.source
+    )
+    return {"image_encoder": name}
 
 
 def true_latents(trained: Trained, batches: Batches, rows: list[int]) -> Tensor:
