@@ -121,7 +121,8 @@ class PretrainedEncoder(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.maps = maps if trained else maps.requires_grad_(False)
+        self.maps = maps if trained else maps.requires_grad_(False).eval()
+        self.trained = trained
         self.dropout = nn.Dropout(dropout)
         network: Any = maps.model
         frozen = [*network.blocks[:frozen_stages]]
@@ -134,6 +135,13 @@ class PretrainedEncoder(nn.Module):
             ]
         for module in frozen:
             module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> PretrainedEncoder:
+        """Set the mode; batch norms of a network that is not trained keep their statistics."""
+        super().train(mode)
+        if not self.trained:
+            self.maps.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1], or features (B, F) of `encode`, to (B, F)."""
