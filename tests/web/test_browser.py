@@ -16,8 +16,11 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PAGES = ("shape", "find", "describe", "explore", "train", "history")
+pytestmark = [pytest.mark.slow]  # one of them did not end on an idle machine
 if CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"):
-    pytestmark = pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
+    pytestmark.append(
+        pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
+    )
 
 
 @pytest.fixture(scope="module")
