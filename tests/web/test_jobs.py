@@ -173,7 +173,8 @@ def test_close_ends_workers_and_marks_jobs(make_service):
 def test_what_a_dead_server_left_is_marked(make_service, tmp_path):
     service = make_service()
     name = service.do("half")
-    service.until(name, lambda status: status["position"] == 0)
+    half = tmp_path / "results" / name / "files" / "half.csv"
+    service.until(name, lambda status: half.is_file())
     service.stop_all()
     service.wait(name, 20)
     # As it is on disk while it runs, and then nobody writes any more.
