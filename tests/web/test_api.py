@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from triform import systems
+from triform.pretrained import shipped_weights
 from triform.web import pages
 from triform.web.record import Record
 
@@ -67,6 +68,13 @@ def test_the_api_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert "/api/jobs" in paths and "/api/uploads" in paths
     assert all(operation["summary"] for methods in paths.values() for operation in methods.values())
+
+
+def test_a_page_opens_with_a_system_that_works_without_training(client):
+    rows = client.get("/api/state").json()["pages"]
+    for page in ("shape", "find", "describe", "explore"):
+        assert rows[page][0]["system"] in shipped_weights.names(), page
+    assert rows["shape"][0]["system"] == "voxel_gan"
 
 
 def test_pages_have_what_systems_can_do(client):

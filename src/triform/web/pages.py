@@ -12,6 +12,7 @@ from typing import Any
 
 from triform import systems
 from triform.base.settings.config import Settings
+from triform.pretrained import shipped_weights
 from triform.tasks.shape_generation.config import MeshOutputConfig
 from triform.web.forms import is_usable
 
@@ -63,13 +64,15 @@ PAGES = (
 
 
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
-    """Page -> its verbs, those of systems in the order of their names.
+    """Page -> its verbs: systems whose weights ship come first, each kind in order of names.
 
     Returns:
         For each verb `system`, `verb`, `about` (first line of its help), `presets` of a training.
     """
     result: dict[str, list[dict[str, Any]]] = {page.name: [] for page in PAGES}
-    for name in systems.names():
+    shipped = shipped_weights.names()
+    # A page opens with its first verb, which has to work without a training.
+    for name in sorted(systems.names(), key=lambda name: (name not in shipped, name)):
         entry = systems.load(name)
         verbs: Mapping[str, type[Settings]] = entry.config.VERBS
         for verb, settings in verbs.items():
