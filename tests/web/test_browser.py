@@ -16,11 +16,8 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PAGES = ("shape", "find", "describe", "explore", "train", "history")
-pytestmark = [pytest.mark.slow]  # one of them did not end on an idle machine
 if CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"):
-    pytestmark.append(
-        pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
-    )
+    pytestmark = pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +116,7 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page):
     axe(page, "result")
     assert page.title() == "Make a shape · Triform"  # what a message says is text
     page.click("text=New seed >> nth=1")
-    page.wait_for_function("!document.body.innerText.includes('Seed 42 ')")
+    page.wait_for_function("() => !document.body.innerText.includes('Seed 42 ')")
     page.click("text=Command line")
     assert "triform voxel_gan generate" in page.inner_text("pre")
 
@@ -130,7 +127,7 @@ def test_a_job_by_keyboard_alone(page):
     page.keyboard.type("slow")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("text=Stop (Esc)")
-    page.wait_for_function("document.querySelector('#output').innerText.includes('Working')")
+    page.wait_for_function("() => document.querySelector('#output').innerText.includes('Working')")
     page.keyboard.press("Escape")
     page.wait_for_selector("text=Stopped ·")
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
