@@ -123,17 +123,26 @@ def test_every_system_asks_before_it_loads():
 
 
 @pytest.mark.parametrize(
-    ("system", "name"),
+    ("system", "group", "name"),
     [
-        ("voxel_gan", "text_encoder"),
-        ("retrieval", "text_encoder"),
-        ("captioner", "encoder"),
-        ("captioner", "encoder_weights"),
+        ("voxel_gan", "model", "text_encoder"),
+        ("retrieval", "model", "text_encoder"),
+        ("captioner", "model", "encoder"),
+        ("captioner", "model", "encoder_weights"),
+        ("clip", "model", "text_encoder"),
+        ("shape_flow", "model", "text_encoder"),
+        ("shape_flow", "training", "initial_weights"),
+        ("shap_e", "model", "text_encoder"),
+        ("shap_e", "model", "image_encoder"),
+        ("shap_e", "model", "init"),
+        ("text_to_image", "model", "text_encoder"),
+        ("text_to_image", "model", "clip"),
+        ("text_to_image", "training", "initial_weights"),
     ],
 )
-def test_settings_that_name_a_model_are_declared(system, name):
+def test_settings_that_name_a_model_are_declared(system, group, name):
     """So that a run that is gone on with cannot name one; the flag is the one of train."""
     config = systems.load(system).config.Config
-    kind, flag = config.named_models["model", name]
+    kind, flag = config.named_models[group, name]
     assert flag == f"--{name}" and kind
-    assert name in config.model_fields["model"].annotation.model_fields
+    assert name in config.model_fields[group].annotation.model_fields

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from triform.base.settings.config import Group, Settings
 from triform.pretrained.named_models import Kind, check_named, check_named_file
 
-NamedKind = Kind | Literal["file of weights"]
+NamedKind = Kind | Literal["file of weights", "initial weights"]
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 
@@ -213,7 +213,11 @@ class SystemConfig(Settings):
     """Settings of every trainable system; a system adds `data`, `model` and `metrics`."""
 
     named_models: ClassVar[Mapping[tuple[str, str], tuple[NamedKind, str]]] = {}
-    """Settings that name a pretrained model: (group, name) -> (kind, flag)."""
+    """Settings that name a pretrained model: (group, name) -> (kind, flag).
+
+    Initial weights are read when a run begins and not when it is resumed, so that a run may name
+    its own.
+    """
 
     device: DeviceName = Field(
         "auto", description="auto, cpu, gpu, cuda or cuda:N; auto takes a GPU where there is one."
@@ -263,7 +267,9 @@ class SystemConfig(Settings):
                 or (group, name) in flag_values
             ):
                 continue
-            if kind == "file of weights":
+            if kind == "initial weights" and not is_explicit:
+                continue
+            if kind in ("file of weights", "initial weights"):
                 check_named_file(name_in_file, source=path, flag=flag)
             else:
                 check_named(name_in_file, kind, source=path, flag=flag)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from triform import systems
 from triform.base.errors import UsageError
+from triform.base.settings.config import parse
 from triform.engine.checkpoints.checkpoint import load_weights
 from triform.engine.verbs import train
+from triform.systems.shape_flow.config import Config
 from triform.systems.shape_flow.system import System
 from triform.systems.shape_flow.trained import Trained
 
@@ -54,6 +58,24 @@ def test_a_stage_without_what_it_begins_with_says_so(
     flags = ["--stage", "flow", "--initial_weights", str(runs["autoencoder"])]
     with pytest.raises(UsageError, match="there is no layout in it"):
         System(preset("tiny", *folders, *flags))
+
+
+def test_a_stage_is_resumed_without_the_run_that_it_began_with(
+    runs: dict[str, Path], folders: list[str], tmp_path: Path
+) -> None:
+    initial = tmp_path / "autoencoder"
+    shutil.copytree(runs["autoencoder"], initial)
+    flags = ["--stage", "layout", "--epochs", "2", "--initial_weights", str(initial)]
+    begun = train(System, preset("tiny", *folders, *flags, "--max_steps", "1"))
+    whole = train(System, preset("tiny", *folders, *flags))
+    shutil.rmtree(initial)
+    resume = ["--resume_from", str(begun["run"]), "--max_steps", "0"]
+    resumed = train(System, parse(Config, resume, systems.load("shape_flow").presets))
+    assert resumed["run"] == begun["run"]
+    expected, actual = weights(Path(whole["run"])), weights(Path(resumed["run"]))
+    for network, tensors in expected.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(actual[network][name], tensor), (network, name)
 
 
 def test_layouts_alone_are_shapes_too(runs: dict[str, Path]) -> None:

@@ -72,6 +72,21 @@ def test_a_stage_trains_its_networks_alone(csv, stage, expected):
     assert changed(before, weights(system)) == expected
 
 
+def test_a_stage_is_resumed_by_its_run_alone(csv):
+    """Its initial weights are in the run by then."""
+    first = fit(System(config(*csv, "--stage", "vae", "--epochs", "1"))).run_dir
+    flags = ["--stage", "prior", "--epochs", "2", "--initial_weights", str(first)]
+    run = fit(System(config(*csv, *flags, "--max_steps", "3"))).run_dir
+    presets = systems.load("text_to_image").presets
+    system = System(parse(Config, ["--resume_from", str(run), "--max_steps", "0"], presets))
+    assert system.config.training.stage == "prior"
+    fit(system)
+    whole = System(config(*csv, *flags))
+    fit(whole)
+    resumed, expected = weights(system), weights(whole)
+    assert not [name for name in expected if not torch.equal(resumed[name], expected[name])]
+
+
 def test_stages_follow_each_other_by_their_shares(csv):
     system = System(
         config(*csv, "--stage", "all", "--epochs", "5", "--stage_shares", "0.4", "0.4", "0.2")

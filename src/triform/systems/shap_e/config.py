@@ -256,6 +256,7 @@ class Config(SystemConfig):
     named_models = {  # noqa: RUF012
         ("model", "text_encoder"): ("text encoder", "--text_encoder"),
         ("model", "image_encoder"): ("image encoder", "--image_encoder"),
+        ("model", "init"): ("initial weights", "--init"),
     }
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

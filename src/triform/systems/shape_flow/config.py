@@ -149,7 +149,10 @@ class ShapeTrainingConfig(TrainingConfig):
 class Config(SystemConfig):
     """Train the autoencoder of shapes and the flows over its latents."""
 
-    named_models = {("model", "text_encoder"): ("text encoder", "--text_encoder")}  # noqa: RUF012
+    named_models = {  # noqa: RUF012
+        ("model", "text_encoder"): ("text encoder", "--text_encoder"),
+        ("training", "initial_weights"): ("initial weights", "--initial_weights"),
+    }
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()

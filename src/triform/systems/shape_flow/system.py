@@ -108,14 +108,15 @@ class System(EngineSystem[Config]):
         return self.config.model.latent_channels, cells, cells, cells
 
     def _initial_weights(self) -> dict[str, dict[str, Tensor]]:
-        """Tensors of the networks that training starts from.
+        """Tensors of the networks that training starts from; a resumed run holds them itself.
 
         Raises:
             UsageError: The stage needs weights and none are given, or they lack a network.
             UserError: They cannot be read.
         """
         training = self.config.training
-        source, needed = training.initial_weights, NEEDED.get(training.stage, ())
+        source = training.resume_from or training.initial_weights
+        needed = NEEDED.get(training.stage, ())
         if not source:
             if needed:
                 raise UsageError(

@@ -179,7 +179,7 @@ class Config(SystemConfig):
     named_models = {  # noqa: RUF012
         ("model", "text_encoder"): ("text encoder", "--text_encoder"),
         ("model", "clip"): ("file of weights", "--clip"),
-        ("training", "initial_weights"): ("file of weights", "--initial_weights"),
+        ("training", "initial_weights"): ("initial weights", "--initial_weights"),
     }
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
