@@ -285,3 +285,9 @@ class TrainedVerbConfig(Settings):
     )
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
     seed: int = Field(42, ge=0, lt=2**63, description="Seed: same seed, same results.")
+
+
+class ShowConfig(Settings):
+    """Print all settings of the training with their descriptions, as a file for --config."""
+
+    preset: str = Field("", description="Use the values of this preset; empty = the defaults.")

@@ -5,9 +5,9 @@ import yaml
 
 from triform.base.errors import UsageError
 from triform.base.settings.config import parse
+from triform.engine.config import ShowConfig
 from triform.systems.shap_e.config import Config
 from triform.systems.shap_e.show_config import config as show
-from triform.systems.shap_e.verb_config import ShowConfig
 
 
 def test_documented_defaults():

@@ -13,7 +13,6 @@ from triform.systems.shape_flow.loss import (
     color_loss,
     dice_loss,
     gradient_loss,
-    velocity_loss,
 )
 
 
@@ -66,9 +65,3 @@ def test_unknown_colors_do_not_count() -> None:
     predicted = torch.full((1, 3, 2, 1, 1), 1.0)
     torch.testing.assert_close(color_loss(predicted, target), torch.tensor((0.5 + 1.5 + 1.0) / 3))
     assert color_loss(predicted, torch.zeros_like(target)) == 0
-
-
-def test_velocity_points_from_noise_to_data() -> None:
-    data, noise = torch.tensor([[3.0]]), torch.tensor([[1.0]])
-    assert velocity_loss(torch.tensor([[2.0]]), data, noise) == 0
-    assert velocity_loss(torch.tensor([[0.0]]), data, noise) == 4

@@ -86,14 +86,14 @@ class StraightFlow(FlowPrior):
 
 def test_euler_follows_a_straight_flow_to_its_end():
     prior, text = StraightFlow(MODEL, 2, TEXT_DIM), unit(3)
-    latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=5, guidance=1)
+    latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=5, guidance=1.0)
     torch.testing.assert_close(latents, text[:, :4, None, None].expand(3, 4, 2, 2))
 
 
 def test_guidance_goes_beyond_the_text():
     """Both velocities are straight, so one step ends at guidance times the point."""
     prior, text = StraightFlow(MODEL, 2, TEXT_DIM), unit(3)
-    latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=1, guidance=3)
+    latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=1, guidance=3.0)
     torch.testing.assert_close(latents, 3 * text[:, :4, None, None].expand(3, 4, 2, 2))
 
 

@@ -2,14 +2,12 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from triform.systems.voxel_gan.loss import (
     adversarial_loss,
     binarize,
     discriminator_loss,
-    flow_loss,
     vae_loss,
 )
 
@@ -83,11 +81,3 @@ def test_gan_losses_against_their_definition() -> None:
     expected = -(0.9 * d_real.log() + 0.1 * (1 - d_real).log()).mean() - (1 - d_fake).log().mean()
     torch.testing.assert_close(discriminator_loss(real, fake), expected / 2)
     torch.testing.assert_close(adversarial_loss(fake), -d_fake.log().mean())
-
-
-def test_flow_loss_vanishes_for_the_true_velocity() -> None:
-    noise, latents = torch.randn(4, 6), torch.randn(4, 6)
-    assert flow_loss(latents - noise, latents, noise) == 0
-    torch.testing.assert_close(
-        flow_loss(torch.zeros(4, 6), latents, noise), F.mse_loss(latents, noise)
-    )

@@ -1,7 +1,7 @@
 import torch
 
+from triform.losses.rectified_flow import flow_loss
 from triform.systems.voxel_gan.config import ModelConfig
-from triform.systems.voxel_gan.loss import flow_loss
 from triform.systems.voxel_gan.prior import FlowPrior
 
 

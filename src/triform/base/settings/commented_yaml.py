@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
+from pathlib import Path
 
 import yaml
 
-from triform.base.settings.config import Group
+from triform.base.settings.config import Group, Settings, parse
 
 WIDTH = 96
+
+
+def print_settings(settings: type[Settings], command: str, presets: Path, preset: str) -> None:
+    """Print all settings with their descriptions, as a file that `--config` reads.
+
+    Args:
+        settings: Class of the settings.
+        command: The command that reads them.
+        presets: Folder of the presets.
+        preset: One of them, or empty for the defaults.
+
+    Raises:
+        UsageError: No such preset.
+    """
+    parsed = parse(settings, ["--config", preset] if preset else [], presets)
+    sys.stdout.write(f"{commented_yaml(parsed, command)}\n")
 
 
 def commented_yaml(settings: Group, command: str) -> str:

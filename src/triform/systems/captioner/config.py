@@ -14,6 +14,7 @@ from triform.engine.config import (
     FinetuningConfig,
     LoggingConfig,
     SchedulerConfig,
+    ShowConfig,
     SystemConfig,
     Texts,
     WandbConfig,
@@ -270,12 +271,6 @@ class EvaluateConfig(_TrainedConfig):
     download_path: str = Field("datasets", description="Download folder.")
     baselines: bool = Field(True, description="Measure baselines without training too.")
     output: Path | None = Field(None, description="File for the captions (JSON lines).")
-
-
-class ShowConfig(Settings):
-    """Print all settings of the training with their descriptions, as a file for --config."""
-
-    preset: str = Field("", description="Use the values of this preset; empty = the defaults.")
 
 
 VERBS: dict[str, type[Settings]] = {

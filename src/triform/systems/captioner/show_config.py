@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from triform.base.settings.commented_yaml import commented_yaml
-from triform.base.settings.config import parse
-from triform.systems.captioner.config import Config, ShowConfig
-
-PRESETS = Path(__file__).parent / "presets"
+from triform.base.settings.commented_yaml import print_settings
+from triform.engine.config import ShowConfig
+from triform.systems.captioner.config import Config
 
 
 def config(settings: ShowConfig) -> None:
@@ -18,6 +15,5 @@ def config(settings: ShowConfig) -> None:
     Raises:
         UsageError: No such preset.
     """
-    flags = ["--config", settings.preset] if settings.preset else []
-    text = commented_yaml(parse(Config, flags, PRESETS), "triform captioner train")
-    sys.stdout.write(f"{text}\n")
+    presets = Path(__file__).parent / "presets"
+    print_settings(Config, "triform captioner train", presets, settings.preset)

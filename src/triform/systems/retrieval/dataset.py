@@ -13,22 +13,18 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from triform.base.errors import UserError
 from triform.base.files import read_regular
 from triform.base.logging import get_logger
-from triform.base.paths import cache_dir
 from triform.datasets.array_cache import cached_array
 from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.decoding import as_rows, read_array, read_image
-from triform.datasets.library.layout import METADATA, LibraryObject
+from triform.datasets.library.layout import LibraryObject
 from triform.datasets.library.library import Library
-from triform.datasets.library.preparation import prepare
-from triform.datasets.load import DATASETS
+from triform.datasets.library.preparation.known import open_or_prepare
 from triform.datasets.split import split_by_id
 from triform.geometry.mesh import MeshError
 from triform.geometry.render.cameras import Camera
@@ -269,38 +265,14 @@ def open_library(data: DataConfig) -> Library:
     Raises:
         UserError: Neither a library nor a known data set, or it cannot be prepared.
     """
-    name = data.library
-    if "://" in name or (Path(name) / METADATA).is_file():
-        return Library.open(name)
-    if name.partition(":")[0].lower() not in DATASETS:
-        return Library.open(name)  # other layouts too; raises where there is nothing
-    return Library.open(str(_prepared(data)))
-
-
-def _prepared(data: DataConfig) -> Path:
-    """Folder of a known data set's library, prepared if it is not complete."""
-    parameters = (
-        f"{data.library} {data.prepared_views} {data.prepared_cameras} {data.prepared_size} "
-        f"{data.prepared_points}"
+    settings = PrepareSettings(
+        meshes=(data.library,),
+        library=data.library,  # the cache folder, where it is prepared
+        views=data.prepared_views,
+        cameras=data.prepared_cameras,
+        image_size=data.prepared_size,
+        points=data.prepared_points,
+        voxel_size=(COPIES_RESOLUTION,),
+        download_path=data.download_path,
     )
-    digest = hashlib.sha256(parameters.encode()).hexdigest()[:12]
-    name = "".join(c if c.isalnum() else "-" for c in data.library)
-    folder = cache_dir() / "libraries" / f"{name}-{digest}"
-    done = folder / ".complete"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not done.is_file():
-            prepare.run(
-                PrepareSettings(
-                    meshes=(data.library,),
-                    library=str(folder),
-                    views=data.prepared_views,
-                    cameras=data.prepared_cameras,
-                    image_size=data.prepared_size,
-                    points=data.prepared_points,
-                    voxel_size=(COPIES_RESOLUTION,),
-                    download_path=data.download_path,
-                )
-            )
-            done.touch()
-    return folder
+    return open_or_prepare(data.library, settings)

@@ -12,6 +12,7 @@ from triform.engine.config import (
     CosineSchedulerConfig,
     LoggingConfig,
     NoEarlyStoppingConfig,
+    ShowConfig,
     SystemConfig,
     TrainingConfig,
 )
@@ -20,7 +21,6 @@ from triform.systems.shap_e.verb_config import (
     EncodeConfig,
     EvaluateConfig,
     GenerateConfig,
-    ShowConfig,
 )
 
 DOCUMENTED_FOLDER = "output"

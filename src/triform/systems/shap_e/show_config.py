@@ -1,16 +1,12 @@
-"""The verb `config`: the standard settings, diffusion parameters among them, as commented YAML."""
+"""The verb `config`: the settings of the training as a commented YAML file."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from triform.base.settings.commented_yaml import commented_yaml
-from triform.base.settings.config import parse
+from triform.base.settings.commented_yaml import print_settings
+from triform.engine.config import ShowConfig
 from triform.systems.shap_e.config import Config
-from triform.systems.shap_e.verb_config import ShowConfig
-
-PRESETS = Path(__file__).parent / "presets"
 
 
 def config(settings: ShowConfig) -> None:
@@ -19,6 +15,5 @@ def config(settings: ShowConfig) -> None:
     Raises:
         UsageError: No such preset.
     """
-    flags = ["--config", settings.preset] if settings.preset else []
-    text = commented_yaml(parse(Config, flags, PRESETS), "triform shap_e train")
-    sys.stdout.write(f"{text}\n")
+    presets = Path(__file__).parent / "presets"
+    print_settings(Config, "triform shap_e train", presets, settings.preset)

@@ -22,12 +22,6 @@ TRANSMITTER = (
 )
 
 
-class ShowConfig(Settings):
-    """Print the standard settings as YAML, to be changed and given to --config."""
-
-    preset: str = Field("", description="Settings of a preset; none means the defaults.")
-
-
 class SamplingConfig(TrainedVerbConfig):
     """Sampling of latents."""
 

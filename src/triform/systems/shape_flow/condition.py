@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triform.layers.rectified_flow import time_embedding
 from triform.systems.shape_flow.config import ModelConfig
 
 TIME_DIM = 64
@@ -82,14 +83,6 @@ def drop_conditions(
     return without.without_text((draws[:, 1] < text) | dropped)
 
 
-def time_features(t: Tensor) -> Tensor:
-    """Times (B,) in [0, 1] to sinusoidal features (B, TIME_DIM), arXiv:1706.03762 section 3.5."""
-    half = TIME_DIM // 2
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device) / half)
-    angles = 1000 * t[:, None] * frequencies[None, :]
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
 class AttributeEmbedding(nn.Module):
     """A vector for each attribute (B, S) to (B, S, A), from one table for all slots."""
 
@@ -123,6 +116,6 @@ class ConditionVector(nn.Module):
     def forward(self, t: Tensor, condition: Condition) -> Tensor:
         embedded = self.attributes(condition.attributes).flatten(1)
         # The unit vector is scaled to unit variance in each dimension.
-        inputs = [time_features(t), embedded, condition.sentence * self.scale]
+        inputs = [time_embedding(t, TIME_DIM), embedded, condition.sentence * self.scale]
         vector: Tensor = F.silu(self.layers(torch.cat(inputs, dim=1)))
         return vector

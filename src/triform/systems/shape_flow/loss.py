@@ -81,8 +81,3 @@ def color_loss(predicted: Tensor, target: Tensor) -> Tensor:
     mask = target[:, 3:]
     error = (predicted - target[:, :3]).abs().mean(1, keepdim=True)
     return (error * mask).sum() / mask.sum().clamp(min=1)
-
-
-def velocity_loss(predicted: Tensor, data: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error of a rectified flow's velocity (arXiv:2209.03003)."""
-    return F.mse_loss(predicted.float(), (data - noise).float())

@@ -13,6 +13,7 @@ from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
+from triform.losses.rectified_flow import flow_loss
 from triform.metrics.voxel import voxel_iou
 from triform.pretrained.text_encoder import TokenTextEncoder
 from triform.systems.shape_flow.autoencoder import Autoencoder
@@ -29,7 +30,7 @@ from triform.systems.shape_flow.flow import CellFlow
 from triform.systems.shape_flow.generation import generate
 from triform.systems.shape_flow.latents import encode_rows
 from triform.systems.shape_flow.layout import Layout, LayoutFlow
-from triform.systems.shape_flow.loss import autoencoder_loss, velocity_loss
+from triform.systems.shape_flow.loss import autoencoder_loss
 from triform.systems.shape_flow.model import (
     NETWORKS_OF_STAGE,
     TRAINED_IN_STAGE,
@@ -235,7 +236,7 @@ class System(EngineSystem[Config]):
         velocity = self.networks["layout_flow"](x_t, t, condition.repeat(repeats))
         return {
             "layout_code": (reconstruction.float() - x).square().mean(),
-            "layout": velocity_loss(velocity, code, noise),
+            "layout": flow_loss(velocity, code, noise),
         }
 
     def _flow_losses(self, x: Tensor, condition: Condition) -> dict[str, Tensor]:
@@ -250,7 +251,7 @@ class System(EngineSystem[Config]):
         times = t[:, None, None, None, None]
         x_t = (1 - times) * noise + times * residual
         velocity = self.networks["cell_flow"](x_t, t, layout, condition)
-        return {"flow": velocity_loss(velocity, residual, noise)}
+        return {"flow": flow_loss(velocity, residual, noise)}
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """Losses, with the IoU of reconstructions where the autoencoder is trained."""

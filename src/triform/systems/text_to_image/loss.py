@@ -42,11 +42,6 @@ def gradient_loss(output: Tensor, target: Tensor) -> Tensor:
     ) / 2
 
 
-def flow_loss(velocity: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error of the velocity (arXiv:2209.03003, equation 1); 2 at the start."""
-    return F.mse_loss(velocity.float(), latents - noise)
-
-
 def regression_loss(prediction: Tensor, latents: Tensor) -> Tensor:
     """Mean squared error of normalized latents; 1 is that of their mean."""
     return F.mse_loss(prediction.float(), latents)

@@ -13,18 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from triform.layers.rectified_flow import guided, integrate, time_embedding
 from triform.systems.text_to_image.config import ModelConfig
 
 TIME_DIM = 128
 MLP_RATIO = 3
-
-
-def time_embedding(t: Tensor) -> Tensor:
-    """Times (B,) in [0, 1] to sinusoidal features (B, 128), arXiv:1706.03762 section 3.5."""
-    half = TIME_DIM // 2
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device) / half)
-    angles = 1000 * t[:, None] * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
 class SelfAttention(nn.Module):
@@ -99,7 +92,9 @@ class FlowPrior(nn.Module):
         """Velocities (B, L, H, W) at x_t (B, L, H, W), times (B,) and texts (B, D)."""
         # The unit vector is scaled to unit variance in each dimension.
         text = self.text_embed(text * math.sqrt(text.shape[1]))
-        condition = self.condition(torch.cat([self.time_embed(time_embedding(t)), text], dim=1))
+        condition = self.condition(
+            torch.cat([self.time_embed(time_embedding(t, TIME_DIM)), text], dim=1)
+        )
         h = self.proj_in(x_t.flatten(2).transpose(1, 2)) + self.position_embedding
         for block in self.blocks:
             h = block(h, condition)
@@ -116,16 +111,11 @@ class FlowPrior(nn.Module):
             steps: Steps of equal length.
             guidance: 1 is the conditional velocity; larger values follow the text more closely.
         """
-        x, both = noise, torch.cat([text, torch.zeros_like(text)])
-        for step in range(steps):
-            if guidance == 1:
-                velocity = self(x, x.new_full((len(x),), step / steps), text)
-            else:
-                t = x.new_full((2 * len(x),), step / steps)
-                conditional, unconditional = self(x.repeat(2, 1, 1, 1), t, both).chunk(2)
-                velocity = unconditional + guidance * (conditional - unconditional)
-            x = x + velocity / steps
-        return x
+        both = torch.cat([text, torch.zeros_like(text)])
+        velocity = guided(
+            lambda x, t: self(x, t, both), lambda x, t: self(x, t, text), guidance, (0.0, 1.0)
+        )
+        return integrate(velocity, noise, steps, heun=False)
 
 
 class RegressionPrior(nn.Module):

@@ -20,6 +20,7 @@ from triform.engine.update import Update
 from triform.images.grid import save_images
 from triform.losses.gan import R1_INTERVAL, generator_loss, lazy_r1
 from triform.losses.gan_monitor import GanMonitor
+from triform.losses.rectified_flow import flow_loss
 from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.image_features import image_features
 from triform.systems.text_to_image.classifier import train_classifier
@@ -29,7 +30,6 @@ from triform.systems.text_to_image.data import CaptionedImages, TrainingBatches,
 from triform.systems.text_to_image.evaluation import evaluate
 from triform.systems.text_to_image.generation import generate, interpolate
 from triform.systems.text_to_image.loss import (
-    flow_loss,
     matching_discriminator_loss,
     regression_loss,
     vae_loss,

@@ -71,8 +71,3 @@ def binarize(logits: Tensor) -> Tensor:
     probabilities = torch.sigmoid(logits.float())
     rounded = (probabilities > 0.5).float()
     return rounded + (probabilities - probabilities.detach())
-
-
-def flow_loss(velocity: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
-    """Rectified flow (arXiv:2209.03003 equation 1): mean square error to `latents - noise`."""
-    return F.mse_loss(velocity, latents - noise)

@@ -12,17 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triform.layers.rectified_flow import time_embedding
 from triform.systems.voxel_gan.config import ModelConfig
 
 EMBED_DIM, TIME_DIM = 256, 64
-
-
-def time_embedding(t: Tensor, dim: int) -> Tensor:
-    """Times (B,) in [0, 1] to sinusoidal features (B, dim), as in arXiv:1706.03762 section 3.5."""
-    half = dim // 2
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device) / half)
-    angles = 1000 * t[:, None] * frequencies[None, :]
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
 class FlowBlock(nn.Module):

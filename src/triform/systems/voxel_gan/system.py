@@ -12,6 +12,7 @@ from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
+from triform.losses.rectified_flow import flow_loss
 from triform.metrics.voxel import voxel_iou
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.voxel_gan.analysis import analyze
@@ -25,7 +26,6 @@ from triform.systems.voxel_gan.loss import (
     adversarial_loss,
     binarize,
     discriminator_loss,
-    flow_loss,
     vae_loss,
 )
 from triform.systems.voxel_gan.model import (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from triform.systems.shape_flow.sampling import guided, integrate
+from triform.layers.rectified_flow import guided, integrate, time_embedding
 
 MEAN, DEVIATION = torch.tensor([3.0, -1.0]), torch.tensor([0.5, 2.0])
 
@@ -50,3 +51,11 @@ def test_guidance_extrapolates_inside_its_interval_only() -> None:
     assert (velocity(x, torch.full((2,), 0.5)) == 1 + 3 * 4).all()
     assert (velocity(x, torch.full((2,), 0.9)) == 5).all()
     assert (velocity(x, torch.full((2,), 0.1)) == 5).all()
+
+
+def test_time_embedding_is_that_of_diffusers() -> None:
+    t = torch.tensor([0.0, 0.25, 1.0])
+    torch.testing.assert_close(
+        time_embedding(t, 64),
+        get_timestep_embedding(1000 * t, 64, flip_sin_to_cos=True, downscale_freq_shift=0),
+    )
