@@ -138,6 +138,9 @@ def test_learns_to_draw_two_discs(csv):
     model = Trained.from_checkpoint(run / "checkpoints" / "best.pth", "cpu")
     text = model.embed(["a red disc", "a blue disc"]).repeat_interleave(3, 0)
     base, refined = model.generate(text, SamplingConfig(guidance=1))
+    assert not torch.equal(base, refined)
+    without, same = model.generate(text, SamplingConfig(guidance=1, refine=0))
+    assert torch.equal(without, base) and torch.equal(same, base)
     for images in (base, refined):
         middle = images[:, :, 6:10, 6:10].float().mean((2, 3))
         assert (middle[:3, 0] > middle[:3, 2] + 60).all() and (middle[:3, 3] > 200).all()
