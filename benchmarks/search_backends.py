@@ -214,11 +214,11 @@ def search(make, folder, count, num_queries):
     return result
 
 
-def killed(name, folder):
+def killed(name, folder, times):
     """Kill a process that adds and saves without end; what it said is there, and nothing half."""
     outcomes = []
     random = np.random.default_rng(0)
-    for _ in range(4):
+    for _ in range(times):
         words = [sys.executable, __file__, "--child", "add", name, str(folder), "0", "0"]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         said = int(process.stdout.readline())
@@ -266,6 +266,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=4, help="up to 100,000 vectors")
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
     parser.add_argument("--folder", help="Where to write; a temporary folder by default.")
     args = parser.parse_args()
@@ -288,7 +289,8 @@ def main():
                     np.save(folder / "queries.npy", queries)
                     del vectors
             else:
-                result |= killed(name, folder) if args.count <= 100_000 else {}
+                if args.count <= 100_000:
+                    result |= killed(name, folder, args.kills)
                 print(name, f"{args.count:,}")
                 for key, value in result.items():
                     print(f"  {key:18} {value if isinstance(value, list) else round(value, 3)}")

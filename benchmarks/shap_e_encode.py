@@ -1,8 +1,8 @@
 """Encoding of a shape library into latents: in batches against one object at a time.
 
-    python benchmarks/shap_e_encode.py LIBRARY [--objects 50] [--batch_size 10] [--rounds 3]
+    python benchmarks/shap_e_encode.py LIBRARY [--objects 50] [--batch_size 10] [--rounds 3] [--preset furniture]
 
-Random weights of the preset `furniture`, reading and writing included; processor seconds, so that
+Random weights of a preset, reading and writing included; processor seconds, so that
 a busy machine disturbs less. The original encodes one object per call.
 """
 
@@ -31,9 +31,10 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=50)
     parser.add_argument("--batch_size", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--preset", default="furniture")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    config = parse(Config, ["--config", "furniture"], systems.load("shap_e").presets)
+    config = parse(Config, ["--config", arguments.preset], systems.load("shap_e").presets)
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"

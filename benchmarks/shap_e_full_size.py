@@ -35,10 +35,14 @@ def main() -> None:
     parser.add_argument("model_type", choices=CONDITIONS)
     parser.add_argument("--lora_rank", type=int, default=0)
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--prior_width", type=int, default=1024)
+    parser.add_argument("--prior_layers", type=int, default=24)
+    parser.add_argument("--vectors", type=int, default=1024, help="of a latent")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     before = peak()
-    model = {"model_type": arguments.model_type, "lora_rank": arguments.lora_rank}
+    names = ("model_type", "lora_rank", "prior_width", "prior_layers")
+    model = {name: getattr(arguments, name) for name in names}
     config = Config.model_validate(
         {
             "model": model,
@@ -46,16 +50,17 @@ def main() -> None:
             "training": {"gradient_checkpointing": arguments.checkpointing},
         }
     )
-    vectors, dim = CONDITIONS[arguments.model_type]
-    prior = Prior(config.model, 1024, 1024, dim)
+    cond_vectors, dim = CONDITIONS[arguments.model_type]
+    prior = Prior(config.model, arguments.vectors, 1024, dim)
     if arguments.checkpointing:
         prior.enable_gradient_checkpointing()
-    print(estimate_memory(config, [prior], vectors).describe(), flush=True)
+    print(estimate_memory(config, [prior], cond_vectors).describe(), flush=True)
     trained = [parameter for parameter in prior.parameters() if parameter.requires_grad]
     optimizer = adamw(trained, config.training)
     schedule = NoiseSchedule(config.diffusion)
-    x0, noise = torch.rand(1, 1024, 1024) * 2 - 1, torch.randn(1, 1024, 1024)
-    cond, t = torch.randn(1, vectors, dim), torch.tensor([400])
+    shape = (1, arguments.vectors, 1024)
+    x0, noise = torch.rand(shape) * 2 - 1, torch.randn(shape)
+    cond, t = torch.randn(1, cond_vectors, dim), torch.tensor([400])
 
     started = time.perf_counter()
     x_t = schedule.add_noise(x0, t, noise)

@@ -269,7 +269,7 @@ class SystemConfig(Settings):
                 continue
             if kind == "initial weights" and not is_explicit:
                 continue
-            if kind in ("file of weights", "initial weights"):
+            if kind == "file of weights" or kind == "initial weights":
                 check_named_file(name_in_file, source=path, flag=flag)
             else:
                 check_named(name_in_file, kind, source=path, flag=flag)
