@@ -1,6 +1,7 @@
 """Encoding of a shape library into latents: in batches against one object at a time.
 
-    python benchmarks/shap_e_encode.py LIBRARY [--objects 50] [--batch_size 10] [--rounds 3] [--preset furniture]
+    python benchmarks/shap_e_encode.py LIBRARY [--objects 50] [--batch_size 10] [--rounds 3]
+        [--preset furniture]
 
 Random weights of a preset, reading and writing included; processor seconds, so that
 a busy machine disturbs less. The original encodes one object per call.

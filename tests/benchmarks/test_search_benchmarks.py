@@ -9,16 +9,14 @@ from benchmark_process import run
 from triform.search.gallery import create_gallery
 
 # A name for each query of `search_words`, in its order.
-PARTS = [
-    f"x/{name}"
-    for name in """
-    PinHeader_1x04 BarrelJack_A LED_D5.0mm PinSocket_2x24 LQFP-128_A TerminalBlock_Phoenix_A
-    BatteryHolder_AAA USB_C_Receptacle Crystal_A Relay_Omron Heatsink_A Potentiometer_Bourns
-    JST_1x06 R_Axial_A C_Radial_A TestPoint_Bridge DINRailAdapter HDMI_A TO-220_A microSD_A
-    Buzzer_A RJ45_A Valve_A L_Toroid DHT11 SW_Tactile MAN73A 2450AT FFC_A DIP-8 R_LDR
-    Mounting_Wuerth RV_Disc SATA_A
-    """.split()
-]
+NAMES = """
+PinHeader_1x04 BarrelJack_A LED_D5.0mm PinSocket_2x24 LQFP-128_A TerminalBlock_Phoenix_A
+BatteryHolder_AAA USB_C_Receptacle Crystal_A Relay_Omron Heatsink_A Potentiometer_Bourns
+JST_1x06 R_Axial_A C_Radial_A TestPoint_Bridge DINRailAdapter HDMI_A TO-220_A microSD_A
+Buzzer_A RJ45_A Valve_A L_Toroid DHT11 SW_Tactile MAN73A 2450AT FFC_A DIP-8 R_LDR
+Mounting_Wuerth RV_Disc SATA_A
+"""
+PARTS = [f"x/{name}" for name in NAMES.split()]
 
 
 def test_search_backends(tmp_path: Path) -> None:
