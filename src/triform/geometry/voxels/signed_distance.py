@@ -131,9 +131,13 @@ def visible_surface(mesh: Mesh, resolution: int = 64) -> Mesh:
 
 def _fine_state(mesh: Mesh, resolution: int) -> np.ndarray:
     """State of the fine voxels (3 R,) * 3 uint8: exterior, touched by the surface, enclosed."""
-    touched = voxelize(mesh, FINE * resolution, fill=False, is_normalized=True).view(np.uint8)
-    filled = fill_voids.fill(touched)
-    return np.asarray(ENCLOSED * filled - touched)
+    state = voxelize(mesh, FINE * resolution, fill=False, is_normalized=True).view(np.uint8)
+    # Most meshes fill a small part of the cube; outside of their box all is exterior.
+    others = ((1, 2), (0, 2), (0, 1))
+    occupied = [np.flatnonzero(state.any(axis=axes)) for axes in others]
+    box = state[tuple(slice(found[0], found[-1] + 1) for found in occupied)]
+    box[...] = ENCLOSED * fill_voids.fill(np.ascontiguousarray(box)) - box
+    return state
 
 
 def _split_long_edges(
