@@ -82,3 +82,98 @@ def test_nothing() -> None:
     assert top_form(empty()) == ""
     assert count_shelves(empty()) == 0
     assert count_fronts(empty()) == (0, 0)
+
+
+def slab(x: slice, y: slice, z: slice, into: np.ndarray | None = None) -> np.ndarray:
+    occupancy = empty() if into is None else into
+    occupancy[x, y, z] = True
+    return occupancy
+
+
+@pytest.mark.parametrize(("area", "expected"), [(90, "rectangular"), (89, "square")])
+def test_the_top_has_nine_tenths_of_the_largest_slice(area: int, expected: str) -> None:
+    occupancy = slab(slice(0, 10), slice(5, 6), slice(0, 10))
+    slab(slice(0, 15), slice(6, 7), slice(0, 6), into=occupancy)
+    occupancy[0, 6, 0] = area == 90
+    assert top_form(occupancy) == expected
+
+
+@pytest.mark.parametrize(("area", "expected"), [(87, "square"), (86, "round")])
+def test_round_is_less_than_87_hundredths_of_its_rectangle(area: int, expected: str) -> None:
+    occupancy = slab(slice(3, 13), slice(5, 6), slice(40, 50))
+    occupancy[5:8, 5, 42:46] = occupancy[9, 5, 42] = False
+    occupancy[9, 5, 43] = area == 87
+    assert occupancy.sum() == area
+    assert top_form(occupancy) == expected
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(17, "rectangular"), (18, "square")])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_equal_sides_differ_by_less_than_15_hundredths(
+    depth: int, expected: str, is_turned: bool
+) -> None:
+    x, z = slice(7, 27), slice(30, 30 + depth)
+    occupancy = slab(z if is_turned else x, slice(5, 6), x if is_turned else z)
+    assert top_form(occupancy) == expected
+
+
+@pytest.mark.parametrize(("filled", "expected"), [(228, 0), (229, 1)])
+def test_a_board_fills_more_than_three_fifths_of_the_inside(filled: int, expected: int) -> None:
+    """A box of 50 x 60 x 40: inside are 38 of 50 columns and the ten rows before the middle."""
+    occupancy = slab(slice(40, 90), slice(10, 12), slice(20, 60))
+    slab(slice(40, 90), slice(68, 70), slice(20, 60), into=occupancy)
+    slab(slice(40, 46), slice(10, 70), slice(20, 60), into=occupancy)  # the side wall
+    slab(slice(84, 90), slice(10, 70), slice(20, 60), into=occupancy)
+    inside = occupancy[46:84, 30, 40:50]
+    inside.ravel()[:] = False
+    board = np.zeros(380, dtype=bool)
+    board[:filled] = True
+    inside[...] = board.reshape(38, 10)
+    occupancy[40:90, 30, 20:40] = occupancy[40:90, 30, 50:60] = True
+    assert count_shelves(occupancy) == expected
+
+
+def front(*panels: tuple[slice, slice], depth: int = 2) -> np.ndarray:
+    """A case of 100 x 100 whose panels (x, y) stand out by voxels."""
+    occupancy = slab(slice(10, 110), slice(0, 100), slice(20, 60))
+    for x, y in panels:
+        occupancy[x, y, 60 : 60 + depth] = True
+    return occupancy
+
+
+@pytest.mark.parametrize(("height", "expected"), [(10, (0, 1)), (9, (0, 0))])
+def test_a_front_has_more_than_a_hundredth_of_the_face(
+    height: int, expected: tuple[int, int]
+) -> None:
+    """12 x 10 voxels are 1.2 % of 100 x 100."""
+    panel = (slice(20, 32), slice(5, 5 + height))
+    assert count_fronts(front(panel)) == expected
+
+
+@pytest.mark.parametrize(("width", "expected"), [(19, (1, 0)), (20, (0, 1)), (21, (0, 1))])
+def test_doors_are_higher_than_wide(width: int, expected: tuple[int, int]) -> None:
+    assert count_fronts(front((slice(30, 30 + width), slice(40, 60)))) == expected
+
+
+@pytest.mark.parametrize(("notch", "expected"), [(160, (0, 1)), (161, (0, 0))])
+def test_a_panel_fills_three_fifths_of_its_rectangle(notch: int, expected: tuple[int, int]) -> None:
+    occupancy = front((slice(30, 50), slice(40, 60)))
+    hole = np.zeros(18 * 18, dtype=bool)
+    hole[:notch] = True
+    occupancy[31:49, 41:59, 60:62] &= ~hole.reshape(18, 18, 1)
+    assert count_fronts(occupancy) == expected
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(9, (0, 1)), (10, (0, 0))])
+def test_the_face_lies_close_behind_the_panels(depth: int, expected: tuple[int, int]) -> None:
+    """Five voxels of 1/64 are ten here; what is as far behind is open space."""
+    panels = [(slice(20, 100), slice(20, 60))]
+    assert count_fronts(front(*panels, depth=depth)) == expected
+
+
+def test_fronts_of_a_small_case() -> None:
+    """The face is measured against its own size, not against the grid's."""
+    occupancy = slab(slice(50, 74), slice(0, 40), slice(30, 60))
+    for bottom in (2, 12, 22):
+        slab(slice(52, 72), slice(bottom, bottom + 6), slice(60, 62), into=occupancy)
+    assert count_fronts(occupancy) == (0, 3)

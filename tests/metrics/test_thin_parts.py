@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from triform.geometry.mesh import Mesh
-from triform.metrics.thin_parts import VOXEL, thin_part_recall
+from triform.metrics.thin_parts import VOXEL, is_thin, thin_part_recall
 
 
 def box(extents: tuple[float, float, float], center: tuple[float, float, float]) -> Mesh:
@@ -61,3 +61,26 @@ def test_a_single_sheet_is_thin() -> None:
     corners = np.array([[-0.4, -0.4, 0], [0.4, -0.4, 0], [0.4, 0.4, 0], [-0.4, 0.4, 0]])
     sheet = Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]]))
     assert thin_part_recall(sheet, sheet) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_thickness_of_voxels_along_each_axis(axis: int) -> None:
+    """A plate of two voxels and a block of eight, side by side, in a grid of 32."""
+    size = 32
+    occupancy = np.zeros((size,) * 3, dtype=bool)
+    occupancy[2:14, 20:22, 3:9] = True
+    occupancy[18:30, 20:28, 3:9] = True
+    points = np.array([[8, 22, 5], [24, 28, 5], [8, 20, 5], [24, 20, 5]]) / size - 0.5
+    normals = np.array([[0, 1, 0], [0, 1, 0], [0, -1, 0], [0, -1, 0]], dtype=float)
+    order = np.roll(np.arange(3), axis)
+    turned = is_thin(points[:, order], normals[:, order], occupancy.transpose(order), 3 / size)
+    assert turned.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(("thickness", "expected"), [(4, True), (5, False)])
+def test_contact_is_allowed_for(thickness: int, expected: bool) -> None:
+    """Three voxels are the limit; one and a half more may only be touched."""
+    occupancy = np.zeros((32,) * 3, dtype=bool)
+    occupancy[:, 10 : 10 + thickness] = True
+    point = np.array([[16.5, 10, 16.5]]) / 32 - 0.5
+    assert is_thin(point, np.array([[0.0, -1.0, 0.0]]), occupancy, 3 / 32).tolist() == [expected]

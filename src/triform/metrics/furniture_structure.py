@@ -22,8 +22,6 @@ MARGIN = 0.12
 """Share of the width at each side that walls may take."""
 MIN_PANEL_SHARE = 0.012
 """Area of a door or drawer front, as a share of the whole front, at least."""
-GROOVE = 0.4
-"""Depth of the face behind its fronts, in voxels of 1/64."""
 
 
 def top_form(occupancy: Bool[np.ndarray, "x y z"]) -> str:
@@ -92,19 +90,14 @@ def count_fronts(occupancy: Bool[np.ndarray, "x y z"]) -> tuple[int, int]:
     depth = np.where(occupancy.any(axis=2), occupancy[:, :, ::-1].argmax(axis=2), size)
     visible = depth < size
     nearest = int(np.percentile(depth[visible], 5))
-    step = max(1, round(GROOVE * size / 64))
     # The face lies behind the panels by little; what is far behind is open space.
     limit = nearest + 5 * size // 64
-    candidates = depth[visible & (depth < limit)]
+    levels = np.unique(depth[visible & (depth < limit)])
     width, height = visible.any(axis=1).sum(), visible.any(axis=0).sum()
     min_area = MIN_PANEL_SHARE * float(width * height)  # larger than a handle
     best = (0, 0)
-    for level in range(int(candidates.min()), min(int(candidates.max()), limit)):
-        panels = visible & (depth <= level)
-        behind = visible & (depth > level) & (depth <= level + 4 * step)
-        if not behind.any():
-            continue
-        counted = _panels(panels, min_area)
+    for level in levels[:-1]:  # at the last one the face itself is part of the front
+        counted = _panels(visible & (depth <= level), min_area)
         if sum(counted) > sum(best):
             best = counted
     return best
