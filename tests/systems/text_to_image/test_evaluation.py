@@ -130,3 +130,18 @@ def test_labels_are_contents_or_first_captions(data):
     assert image_labels(data.table)[:2] == ("dog", "cat")
     table = SimpleNamespace(contents=(), captions=(("a red dog", "dog"), ("a cat",)))
     assert image_labels(table) == ("a red dog", "a cat")
+
+
+def test_a_classifier_of_other_things_is_refused(monkeypatch):
+    classifier = SimpleNamespace(classes=("cat", "dog"))
+    monkeypatch.setattr(evaluation, "TrainedClassifier", lambda *_: classifier)
+    monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
+    message = (
+        "--classifier classifier.pth: was not trained on 'ape' and 2 other things that prompts "
+        "name; train it on the same --dataset"
+    )
+    with pytest.raises(evaluation.UserError) as refused:
+        evaluation._agreement(
+            EvaluateConfig(classifier="x"), {}, ["owl", "ape", "cat", "bee", "ape"]
+        )
+    assert str(refused.value) == message
