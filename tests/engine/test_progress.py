@@ -33,6 +33,15 @@ def test_a_line_a_minute_with_the_time_that_is_left(clock):
     assert log.messages[7].endswith("step 100 of 100, loss 0.0125, less than a minute left")
 
 
+def test_many_hours_are_counted_in_minutes(clock):
+    """Two minutes a step, 600 more of them."""
+    seconds, log = clock
+    with Progress(601) as bar:
+        seconds[0] += 120
+        bar.step(0)
+    assert log.messages == ["epoch 1, step 1 of 601, about 1200 min left"]
+
+
 def test_slow_steps_of_unknown_number(clock):
     seconds, log = clock
     with Progress(0) as bar:
