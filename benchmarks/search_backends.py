@@ -191,7 +191,7 @@ def build(engine, folder, count):
     }
 
 
-def search(make, folder, count, num_queries):
+def search(make, folder, num_queries):
     path = folder / "queries.npy"
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     queries = np.load(path)[:num_queries]
@@ -206,7 +206,7 @@ def search(make, folder, count, num_queries):
             start = time.perf_counter(), time.process_time()
             found = engine.search(query, category)
             times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
-            rows = np.arange(count) if category is None else np.arange(category, count, CATEGORIES)
+            rows = np.arange(category or 0, len(vectors), 1 if category is None else CATEGORIES)
             if len(times) <= 10:
                 right += len(set(found) & set(rows[numpy_search(vectors[rows], query)].tolist()))
         result[f"{name} ms"], result[f"{name} cpu ms"] = np.median(times, axis=0) * 1e3
@@ -239,7 +239,7 @@ def child(task, name, folder, count, num_queries):
     if task == "build":
         result = build(make(folder), folder, count)
     elif task == "search":
-        result = search(make, folder, count, num_queries)
+        result = search(make, folder, num_queries)
     elif task == "count":
         print(make(folder).count())
         return
@@ -285,7 +285,7 @@ def main():
                 result |= json.loads(answer.stdout.strip().splitlines()[-1])
                 if task == "build":
                     vectors, queries = clustered(args.count + ADDED, DIM, args.queries)
-                    np.save(folder / "vectors.npy", vectors[: args.count])
+                    np.save(folder / "vectors.npy", vectors)
                     np.save(folder / "queries.npy", queries)
                     del vectors
             else:
