@@ -7,7 +7,6 @@ shapes. Intervals are Wilson's, 95 %.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,13 +18,19 @@ from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
-from triform.metrics.intervals import mcnemar_exact, share_interval
 from triform.metrics.voxel import diversity
 from triform.systems.shape_flow.config import EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset
 from triform.systems.shape_flow.generation import Field, ShapeGenerator
 from triform.systems.shape_flow.surface import is_empty
-from triform.tasks.shape_generation.categories import GROUPS, group_of
+from triform.tasks.shape_generation.agreement import (
+    agreement,
+    agreement_by_group,
+    compare_with_lookup,
+    most_confused,
+    predict_groups,
+)
+from triform.tasks.shape_generation.categories import group_of
 from triform.tasks.shape_generation.mesh_classifier import load_mesh_classifier
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
 from triform.tasks.shape_generation.prompt_scores import CaptionLookup, measure_prompt_sets
@@ -74,22 +79,13 @@ def measure_generation(
     if settings.output is not None:
         save_contact_sheet(images, labels, settings.output / "prompts.png", columns=10)
     groups = [group for _, group in prompts]
-    predicted = _predict(classifier, torch.cat(inputs))
+    predicted = predict_groups(classifier, torch.cat(inputs))
     solids = torch.cat(inputs)
     report: dict[str, Any] = {
         "prompts": len(prompts),
         **agreement(predicted, groups),
-        "agreement_by_group": {
-            name: agreement(*_of_group(predicted, groups, name))["agreement"]
-            for name in dict.fromkeys(groups)
-        },
-        "most_confused": dict(
-            Counter(
-                f"{group} -> {other}"
-                for other, group in zip(predicted, groups, strict=True)
-                if other != group
-            ).most_common(6)
-        ),
+        "agreement_by_group": agreement_by_group(predicted, groups),
+        "most_confused": most_confused(predicted, groups),
         "watertight": round(closed / len(prompts), 4),
         "one_piece": round(whole / len(prompts), 4),
         "empty": empty,
@@ -126,17 +122,10 @@ def measure_nearest_caption(
     texts = torch.from_numpy(shapes.encoder.encode(prompts))
     nearest = [pairs[index][1] for index in (texts @ captions.T).argmax(1).tolist()]
     inputs = torch.cat([_input(dataset.table.distances([row])[0]) for row in nearest])
-    baseline = _predict(classifier, inputs)
-    only_generator, only_baseline, p_value = mcnemar_exact(
-        [a == b for a, b in zip(predicted, groups, strict=True)],
-        [a == b for a, b in zip(baseline, groups, strict=True)],
-    )
+    baseline = predict_groups(classifier, inputs)
     return {
-        **agreement(baseline, groups),
         "different_shapes": len(set(nearest)),
-        "generator_alone_right": only_generator,
-        "nearest_caption_alone_right": only_baseline,
-        "mcnemar_p": round(p_value, 4),
+        **compare_with_lookup(predicted, baseline, groups),
     }
 
 
@@ -151,7 +140,7 @@ def measure_real(classifier: VoxelClassifier, dataset: ShapeDataset) -> dict[str
         ]
         if named:
             fields = [_input(dataset.table.distances([row])[0]) for row, _ in named]
-            predicted = _predict(classifier, torch.cat(fields))
+            predicted = predict_groups(classifier, torch.cat(fields))
             report[split] = {
                 "objects": len(named),
                 **agreement(predicted, [group for _, group in named]),
@@ -193,22 +182,6 @@ def _mesh_or_none(shapes: ShapeGenerator, field: Field) -> Mesh | None:
     return None
 
 
-def agreement(predicted: Sequence[str], groups: Sequence[str]) -> dict[str, Any]:
-    """Share of predictions that equal the group, with its interval."""
-    right = sum(a == b for a, b in zip(predicted, groups, strict=True))
-    return {
-        "agreement": round(right / len(groups), 4),
-        "agreement_interval": [round(end, 4) for end in share_interval(right, len(groups))],
-    }
-
-
-def _of_group(
-    predicted: Sequence[str], groups: Sequence[str], name: str
-) -> tuple[list[str], list[str]]:
-    pairs = [(a, b) for a, b in zip(predicted, groups, strict=True) if b == name]
-    return [a for a, _ in pairs], [b for _, b in pairs]
-
-
 def _group(dataset: ShapeDataset, row: int) -> str | None:
     shape = dataset.shapes[dataset.shape_index[row]]
     captions = shape.english or shape.captions
@@ -217,10 +190,3 @@ def _group(dataset: ShapeDataset, row: int) -> str | None:
 
 def _input(distance: np.ndarray) -> Tensor:
     return classifier_input(torch.from_numpy(distance < 0)[None, None].float())
-
-
-@torch.no_grad()
-def _predict(classifier: VoxelClassifier, inputs: Tensor) -> list[str]:
-    names = list(GROUPS)
-    logits = [classifier(batch) for batch in torch.split(inputs, 16)]
-    return [names[label] for label in torch.cat(logits).argmax(1).tolist()]

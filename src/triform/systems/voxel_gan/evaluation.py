@@ -8,7 +8,6 @@ held-out shapes for the classifier. Intervals are 95 %: Wilson's for shares, nor
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
-from triform.metrics.intervals import mcnemar_exact, mean_and_interval, share_interval
+from triform.metrics.intervals import mean_and_interval, share_interval
 from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
 from triform.systems.voxel_gan.classifier import ClassifierBatches
 from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfig
@@ -32,6 +31,13 @@ from triform.systems.voxel_gan.generation import (
     is_empty,
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
+from triform.tasks.shape_generation.agreement import (
+    agreement,
+    agreement_by_group,
+    compare_with_lookup,
+    most_confused,
+    predict_groups,
+)
 from triform.tasks.shape_generation.categories import GROUPS, PROMPTS_FILE, read_prompts
 from triform.tasks.shape_generation.mesh_classifier import load_mesh_classifier
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
@@ -209,7 +215,7 @@ def measure_generation(
     for index, ((prompt, group), voxels) in enumerate(zip(prompts, generated, strict=True)):
         occupancy = torch.from_numpy(generator.occupancy(voxels))[None, None].float()
         inputs.append(classifier_input(occupancy))
-        predictions += _predict_groups(classifier, inputs[-1])
+        predictions += predict_groups(classifier, inputs[-1])
         mesh = None
         try:
             if is_empty(occupancy.numpy()):
@@ -228,15 +234,11 @@ def measure_generation(
         save_contact_sheet(images, labels, settings.output / "prompts.png", columns=10)
     groups = [group for _, group in prompts]
     shapes = torch.cat(inputs)
-    confusions = Counter(
-        f"{group} -> {predicted}"
-        for predicted, group in zip(predictions, groups, strict=True)
-        if predicted != group
-    )
     report = {
         "prompts": len(prompts),
-        **_agreement(predictions, groups, list(GROUPS)),
-        "most_confused": dict(confusions.most_common(6)),
+        **agreement(predictions, groups),
+        "agreement_by_group": agreement_by_group(predictions, groups, list(GROUPS)),
+        "most_confused": most_confused(predictions, groups),
         "watertight": round(num_watertight / len(prompts), 4),
         "main_part_over_95_percent": round(num_connected / len(prompts), 4),
         "empty": num_empty,
@@ -269,19 +271,13 @@ def measure_nearest_caption(
     """
     texts, groups = [prompt for prompt, _ in prompts], [group for _, group in prompts]
     nearest = training.nearest_caption(texts, generator.conditions)
-    baseline = _predict_groups(classifier, training.voxels[nearest][:, None].float())
-    only_generator, only_baseline, p_value = mcnemar_exact(
-        _is_correct(predictions, groups), _is_correct(baseline, groups)
-    )
+    baseline = predict_groups(classifier, training.voxels[nearest][:, None].float())
     num_captions, num_training_texts = training.count_verbatim(texts)
     return {
         "nearest_caption": {
             "shapes": len(training.captions),
             "different_shapes": len(set(nearest.tolist())),
-            **_agreement(baseline, groups, list(dict.fromkeys(groups))),
-            "generator_alone_right": only_generator,
-            "nearest_caption_alone_right": only_baseline,
-            "mcnemar_p": round(p_value, 4),
+            **compare_with_lookup(predictions, baseline, groups),
         },
         "prompts_that_are_training_captions": num_captions,
         "prompts_that_are_training_texts": num_training_texts,
@@ -303,9 +299,11 @@ def measure_real(
         if len(batches):
             batch = batches(range(len(batches)), torch.Generator())
             groups = [list(GROUPS)[label] for label in batch["labels"].tolist()]
-            agreement = _agreement(_predict_groups(classifier, batch["voxels"]), groups, [])
-            del agreement["agreement_by_group"]
-            report[split] |= {"objects_of_a_group": len(groups), **agreement}
+            predictions = predict_groups(classifier, batch["voxels"])
+            report[split] |= {
+                "objects_of_a_group": len(groups),
+                **agreement(predictions, groups),
+            }
     return report
 
 
@@ -314,36 +312,6 @@ def _classifier_inputs(dataset: VoxelDataset, rows: np.ndarray) -> list[Tensor]:
         classifier_input(dataset.voxels(rows[start : start + 64]))
         for start in range(0, len(rows), 64)
     ]
-
-
-@torch.no_grad()
-def _predict_groups(classifier: VoxelClassifier, inputs: Tensor) -> list[str]:
-    """The predicted group of each input (N, 1, 32, 32, 32)."""
-    batches = torch.split(inputs, BATCH_SIZE)
-    labels = torch.cat([classifier(batch).argmax(1) for batch in batches])
-    return [list(GROUPS)[label] for label in labels.tolist()]
-
-
-def _is_correct(predictions: Sequence[str], groups: Sequence[str]) -> list[bool]:
-    return [predicted == group for predicted, group in zip(predictions, groups, strict=True)]
-
-
-def _agreement(
-    predictions: Sequence[str], groups: Sequence[str], names: Sequence[str]
-) -> dict[str, Any]:
-    """Share of predictions that equal the group, with its interval, and by group in this order."""
-    correct = _is_correct(predictions, groups)
-    by_group = {
-        name: [right for right, group in zip(correct, groups, strict=True) if group == name]
-        for name in names
-    }
-    return {
-        "agreement": round(sum(correct) / len(correct), 4),
-        "agreement_interval": _share_interval(sum(correct), len(correct)),
-        "agreement_by_group": {
-            name: round(sum(values) / len(values), 3) for name, values in by_group.items() if values
-        },
-    }
 
 
 def _novelty(training: TrainingShapes, voxels: Tensor) -> dict[str, Any]:
