@@ -204,7 +204,7 @@ def test_testdataset_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     few, many = list_shapes([default]), list_shapes([more])
     assert len(few) == 12 and len(many) == 15
     assert {s.object_id for s in few} < {s.object_id for s in many}  # so that splits agree
-    monkeypatch.setattr(load, "TESTDATASET_VERSION", 99)
+    monkeypatch.setitem(load._GENERATED, "testdataset", (load.write_testdataset, 99))
     load_dataset("testdataset", tmp_path)
     assert (default / "captions.csv").stat().st_mtime_ns != stamp
 
