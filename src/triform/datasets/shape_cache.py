@@ -64,7 +64,8 @@ class CachedRows:
         """Payloads (N, size) of rows, a copy."""
         storage = self._storage
         records = storage.records()["payload"] if isinstance(storage, RecordFile) else storage
-        return np.take(records, self._rows[indices], axis=0)
+        # Not np.take: it would first copy the whole file, because records lie apart.
+        return np.asarray(records[self._rows[indices]])
 
 
 def compute_rows(
