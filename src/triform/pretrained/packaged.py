@@ -16,7 +16,9 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def packaged_file(package: str, folder: str, name: str, sha256: str, *, kind: str) -> Path:
+def packaged_file(
+    package: str, folder: str, name: str, sha256: str, *, kind: str, extra: str = ""
+) -> Path:
     """Path of a file in a package.
 
     Args:
@@ -25,12 +27,14 @@ def packaged_file(package: str, folder: str, name: str, sha256: str, *, kind: st
         name: Name of the file.
         sha256: Checksum that it must have.
         kind: What needs it, for messages.
+        extra: Extra of this project that installs the package and what belongs to it.
 
     Raises:
         UserError: The package or the file is missing, or the checksum differs.
     """
     if not is_installed(package):
-        raise UserError(f"the {kind} needs the package {package}: pip install {package}")
+        wanted = f"'triform[{extra}]'" if extra else package
+        raise UserError(f"the {kind} needs the package {package}: pip install {wanted}")
     reinstall = f"pip install --force-reinstall --no-deps {package}"
     distribution = importlib.metadata.distribution(package)
     for entry in distribution.files or []:

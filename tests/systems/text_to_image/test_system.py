@@ -12,6 +12,7 @@ from triform import systems
 from triform.base.errors import UserError
 from triform.base.settings.config import parse
 from triform.cli import main
+from triform.engine.checkpoints.checkpoint import load_weights
 from triform.engine.fit import fit
 from triform.systems.text_to_image.config import Config, ModelConfig, SamplingConfig
 from triform.systems.text_to_image.data import CaptionedImages, load_table, perturb
@@ -70,6 +71,20 @@ def test_a_stage_trains_its_networks_alone(csv, stage, expected):
     before = weights(system)
     fit(system)
     assert changed(before, weights(system)) == expected
+
+
+def test_a_prior_of_another_size_is_trained_on_the_same_vae(csv):
+    first = fit(System(config(*csv, "--stage", "vae", "--epochs", "1"))).run_dir
+    flags = ["--stage", "prior", "--initial_weights", str(first)]
+    system = System(config(*csv, *flags, "--prior_width", "16"))
+    saved = load_weights(first / "checkpoints/best.pth").networks["vae"]
+    for name, tensor in system.vae.state_dict().items():
+        assert torch.equal(tensor, saved[name])
+    assert system.prior.proj_in.out_features == 16
+    with pytest.raises(UserError, match="its vae has another shape"):
+        System(config(*csv, *flags, "--vae_width", "16"))
+    with pytest.raises(UserError, match="its prior has another shape"):
+        System(config(*csv, "--prior_width", "16", "--initial_weights", str(first)))
 
 
 def test_a_stage_is_resumed_by_its_run_alone(csv):

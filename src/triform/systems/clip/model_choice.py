@@ -6,8 +6,8 @@ from pathlib import Path
 
 from triform.base.errors import UsageError
 from triform.engine.checkpoints.finding import find_checkpoint
-from triform.pretrained.shipped_weights import names as shipped_names
-from triform.systems.clip.verb_config import DEFAULT_MODEL, ModelChoice
+from triform.pretrained import shipped_weights
+from triform.systems.clip.verb_config import OWN_MODEL, ModelChoice
 
 SYSTEM = "clip"
 
@@ -19,12 +19,14 @@ def model_path(settings: ModelChoice) -> Path | str:
         UsageError: Both are named.
         UserError: There is no such file.
     """
-    if settings.model:
-        if settings.checkpoint is not None:
+    if settings.checkpoint is not None:
+        if settings.model:
             raise UsageError("--model and --checkpoint: name one of them")
-        return settings.model
-    is_shipped = SYSTEM in shipped_names()
-    runs = Path("runs", SYSTEM).glob("run_*/checkpoints/best*")
-    if settings.checkpoint is None and not is_shipped and not any(runs):
-        return DEFAULT_MODEL
-    return find_checkpoint(settings.checkpoint, SYSTEM, shipped=SYSTEM if is_shipped else None)
+        return find_checkpoint(settings.checkpoint, SYSTEM)
+    name = settings.model or settings.default_model
+    if name == OWN_MODEL:
+        return shipped_weights.shipped(SYSTEM)
+    if name:
+        return name
+    is_shipped = SYSTEM in shipped_weights.names()
+    return find_checkpoint(None, SYSTEM, shipped=SYSTEM if is_shipped else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,9 @@ from triform.base.settings.config import Settings
 from triform.engine.config import DeviceName, Texts
 
 DEFAULT_MODEL = "ViT-B-32/openai"
-"""Pretrained model of the verbs where nothing was trained here."""
+"""Pretrained model of the verbs for photographs."""
+OWN_MODEL = "triform-clip"
+"""`--model` for the weights that ship with the project."""
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
 
 INDEX_FILE = "photos.gallery"
@@ -21,8 +23,13 @@ INDEX_FILE = "photos.gallery"
 class ModelChoice(Settings):
     """Settings of the verbs that use a trained model."""
 
+    default_model: ClassVar[str] = ""
+    """Pretrained model where none is named; empty = the weights that ship, or the newest run."""
+
     checkpoint: str | None = Field(
-        None, description="Trained weights or a run directory; by default the newest run."
+        None,
+        description="Trained weights or a run directory; by default the weights that ship, of "
+        "emoji.",
     )
     model: str = Field(
         "",
@@ -36,7 +43,23 @@ class ModelChoice(Settings):
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
 
 
-class ClassifyConfig(ModelChoice):
+class PhotoModelChoice(ModelChoice):
+    """Settings of the verbs that use a model of photographs."""
+
+    default_model = DEFAULT_MODEL
+
+    checkpoint: str | None = Field(
+        None, description="Trained weights or a run directory instead of a pretrained model."
+    )
+    model: str = Field(
+        "",
+        description="A pretrained CLIP or SigLIP: an open_clip name, a name of the hub, or a "
+        f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {OWN_MODEL} = the "
+        "weights that ship, which know emoji, not photographs.",
+    )
+
+
+class ClassifyConfig(PhotoModelChoice):
     """Classify images by names of classes (zero-shot)."""
 
     images: Texts = Field(
@@ -89,7 +112,7 @@ class AnalyzeConfig(DataChoice):
     output: Path = Field(Path("similarities.png"), description="File of the drawn matrix.")
 
 
-class SearchConfig(ModelChoice):
+class SearchConfig(PhotoModelChoice):
     """Search indexed photos by words, images and both.
 
     A query is words ('a dog on the beach'), an image (./dog.jpg), or several of them: +more of
@@ -129,7 +152,7 @@ class SearchConfig(ModelChoice):
     sheet: Path | None = Field(None, description="Save the hits as an image (PNG).")
 
 
-class IndexConfig(ModelChoice):
+class IndexConfig(PhotoModelChoice):
     """Index folders of photos for search; run again, it adds what is new and removes what is gone.
 
     The command can be killed at any time and resumes when it is run again.

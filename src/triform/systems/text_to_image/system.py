@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UserError
+from triform.base.logging import get_logger
 from triform.base.seeding import generator
 from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.checkpoints.trained import read_trained
@@ -48,6 +49,22 @@ SAMPLE_COLUMNS = 10
 SAMPLE_STEPS, SAMPLE_GUIDANCE = 16, 2.0
 CONDITION_WARMUP = 1 / 3
 """Share of the GAN's training in which the text's weight in the discriminator rises to 1."""
+
+
+logger = get_logger(__name__)
+
+
+def trained_from(stage: str) -> tuple[str, ...]:
+    """Networks of a stage after the first one, and of the stages behind it."""
+    networks = ("prior", "generator", "discriminator")
+    return {"prior": networks, "gan": networks[1:]}.get(stage, ())
+
+
+def same_shapes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Whether tensors have the same names and shapes."""
+    return {name: each.shape for name, each in first.items()} == {
+        name: each.shape for name, each in second.items()
+    }
 
 
 class System(EngineSystem[Config]):
@@ -114,20 +131,28 @@ class System(EngineSystem[Config]):
     def _load_initial_weights(self, checkpoint: str) -> None:
         """Load the networks of another run.
 
+        Of a single stage, its own networks and those of later stages may have other sizes, and
+        then begin anew.
+
         Raises:
             UserError: They do not fit.
         """
         path = find_checkpoint(checkpoint, self.name, flag="--initial_weights")
         weights, _ = read_trained(path, self.name, Config)
+        may_differ = trained_from(self.config.training.stage)
         for name, network in self.networks.items():
+            tensors = weights.networks.get(name, {})
             try:
-                network.load_state_dict(weights.networks[name])
-            except (KeyError, RuntimeError) as error:
+                if name not in may_differ or same_shapes(network.state_dict(), tensors):
+                    network.load_state_dict(tensors)
+                    continue
+            except RuntimeError as error:
                 reason = str(error).strip().splitlines()[-1].strip()
                 raise UserError(
                     f"--initial_weights {path}: its {name} has another shape ({reason}); use the "
                     "settings of that run"
                 ) from None
+            logger.info("%s: its %s has another shape; a new one is trained", path, name)
 
     def metadata(self) -> dict[str, Any]:
         return {
