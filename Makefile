@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV); }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install -q pip
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-		-e '.[dev,cad,chroma,clip,cluster,draco,heic,imagenet,meshopt,multilingual,raw,video,web,webdataset]'
+		-e '.[dev,cad,chroma,clip,cluster,draco,heic,imagenet,meshopt,raw,video,web,webdataset]'
 	@touch $(STAMP)
 
 check: setup ## Lint, format, types, import contracts, spelling

@@ -9,7 +9,7 @@ from triform.base.checksum import file_sha256
 from triform.base.files import atomic_write
 from triform.pretrained.shipped_weights import CHECKSUMS, FOLDER
 
-MAX_BYTES = 10_000_000
+MAX_BYTES = 25_000_000
 
 
 def main() -> None:

@@ -21,8 +21,6 @@ def test_missing_package_says_what_to_install():
     assert not is_installed("gt-no-such-package")
     with pytest.raises(UserError, match=r"the encoder needs .*: pip install gt-no-such-package"):
         packaged_file("gt-no-such-package", "model", "a", "", kind="encoder")
-    with pytest.raises(UserError, match=r"gt-no-such-package: pip install 'triform\[clip\]'$"):
-        packaged_file("gt-no-such-package", "model", "a", "", kind="encoder", extra="clip")
 
 
 def test_missing_file_says_what_to_do():

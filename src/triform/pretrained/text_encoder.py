@@ -3,7 +3,7 @@
 | name | encoder | vectors |
 |---|---|---|
 | `minilm` | all-MiniLM-L6-v2, installed with the project | 384, length 1 |
-| `use-multilingual` | Universal Sentence Encoder of 16 languages, of the extra | 512, length 1 |
+| `use-multilingual` | Universal Sentence Encoder of 16 languages | 512, length 1 |
 | `clip` | open_clip ViT-B/32 with OpenAI's weights, downloaded | 512, not normalised |
 | `ARCHITECTURE/TAG`, such as `ViT-L-14/openai` | any published open_clip model | as it is |
 | a folder | saved by open_clip, transformers or sentence-transformers | as it says |

