@@ -58,9 +58,9 @@ def test_lines_points_and_stubs_are_left_out_and_counted(caplog):
 
 
 def test_errors_name_the_line():
-    with pytest.raises(MeshError, match="^line 5: 'three' is no number$"):
+    with pytest.raises(MeshError, match=r"^line 5: 'three' is no number$"):
         read_obj(SQUARE + b"f 1 2 three", nothing)
-    with pytest.raises(MeshError, match="^line 1: '0,5' is no number; decimals are written with"):
+    with pytest.raises(MeshError, match=r"^line 1: '0,5' is no number; decimals are written with"):
         read_obj(b"v 0,5 0 0\n", nothing)
 
 
