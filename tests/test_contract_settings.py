@@ -196,6 +196,17 @@ def test_every_list_can_be_emptied(verb):
 
 
 @each_verb
+def test_an_empty_prompt_is_refused(verb):
+    """It would be the zero condition, which is what leaving the flag out means."""
+    for flag in FlagTable(verb.settings).flags:
+        if flag.name in ("prompt", "text", "query"):
+            words = [["", "a chair"], ["a chair", " "]] if flag.takes_many else [[""]]
+            for each in words:
+                with pytest.raises(UsageError, match=f"--{flag.name}: .* with at least one letter"):
+                    verb.parse(f"--{flag.name}", *each)
+
+
+@each_verb
 def test_mistakes_are_one_line(verb):
     for wrong in (
         ["--no_such_flag", "1"],

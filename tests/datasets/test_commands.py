@@ -44,6 +44,14 @@ def test_get_and_clear(
     assert main(["clear", "--yes", *where]) == 0
 
 
+def test_sets_that_are_made_in_memory_have_no_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["get", "Digits", "--json", "--download_path", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"name": "Digits", "path": None}]
+    assert caplog.messages == ["Digits: made in memory when it is used; there is nothing to get"]
+
+
 def test_errors_are_the_callers_to_show(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="login"):
         main(["get", "shapenetcore", "--download_path", str(tmp_path)])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from triform.base.errors import UserError
 from triform.datasets import shape_cache, voxels
@@ -169,6 +170,19 @@ def test_bad_meshes_stop_nothing(shapes: list[Shape], tmp_path: Path) -> None:
 def test_worker_processes_give_the_same(shapes: list[Shape], tmp_path: Path) -> None:
     parallel = run(shapes, tmp_path, processes=2)
     np.testing.assert_array_equal(parallel.packed, run(shapes, tmp_path / "alone").packed)
+
+
+def test_warnings_of_worker_processes_look_like_those_of_the_main_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a mesh leaves out is said by a worker, with the level in front."""
+    folder = write_boxes(tmp_path / "objects", 24)
+    with (folder / "box_07.obj").open("a") as file:
+        file.write("l 1 2\n")
+    get_reusable_executor().shutdown()  # workers of other tests write to where those wrote
+    run(list_shapes([folder]), tmp_path, processes=2)
+    lines = [line for line in capfd.readouterr().err.splitlines() if "left out" in line]
+    assert lines == [f"warning: {folder / 'box_07.obj'}: left out: 1 line"]
 
 
 @pytest.mark.slow

@@ -246,6 +246,7 @@ def test_images_are_opened_here_and_nowhere_else():
         (b"\xabKTX 20\xbb\r\n\x1a\n", "a KTX texture"),
         (b"DDS |\0\0\0", "a DDS texture"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+        (b"\0\0\1\0\1\0" + bytes(100), "an ICO icon"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         (b"<!DOCTYPE html><p>404", "a web page in place of an image"),
     ],

@@ -42,6 +42,8 @@ from triform.text.prompts import caption_from_name, plain_prompts, with_article
         ("LM317T_TO-220.step", "LM317T TO-220"),
         ("6204-2RS bearing.step", "6204-2RS bearing"),
         ("R_Axial_DIN0414.step", "r axial DIN0414"),
+        ("C_0805_2012Metric.wrl", "c 0805 2012Metric"),
+        ("R_1206_3216Metric.step", "r 1206 3216Metric"),
         # Numbers that count files are none of these.
         ("CHAIR-01.obj", "chair"),
         ("Bed2.obj", "bed"),

@@ -94,20 +94,21 @@ def list_all(settings: ListSettings) -> CommandResult:
 
 
 def get(settings: GetSettings) -> list[dict[str, Any]]:
-    """Name and path of each data set."""
+    """Name and path of each data set; those that are made in memory have no path."""
     from triform.datasets.images.load import IMAGE_DATASETS, fetch_images
     from triform.datasets.load import load_dataset
 
-    folder = settings.download_path
-    return [
-        {"name": name, "path": str(path)}
-        for name in settings.names
-        for path in (
-            [fetch_images(name.lower(), folder)]
-            if name.lower() in IMAGE_DATASETS
-            else load_dataset(name, folder)
-        )
-    ]
+    folder, answers = settings.download_path, list[dict[str, Any]]()
+    for name in settings.names:
+        known = IMAGE_DATASETS.get(name.lower())
+        if known is None:
+            answers += [{"name": name, "path": str(path)} for path in load_dataset(name, folder)]
+        elif known.fetch is None:
+            logger.warning("%s: made in memory when it is used; there is nothing to get", name)
+            answers.append({"name": name, "path": None})
+        else:
+            answers.append({"name": name, "path": str(fetch_images(name.lower(), folder))})
+    return answers
 
 
 def pick(settings: PickSettings) -> CommandResult:

@@ -13,6 +13,7 @@ readers need none, because complete records never change.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write, open_append
-from triform.base.logging import get_logger
+from triform.base.logging import get_logger, set_up_console
 from triform.datasets.shape import Shape
 
 logger = get_logger(__name__)
@@ -273,7 +274,7 @@ def _iterate_results(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    task = delayed(_compute_one)
+    task = delayed(_compute_in_worker)
     try:
         yield from Parallel(processes, return_as="generator_unordered")(
             task(key, shape, compute) for key, shape in list(pending.items())
@@ -286,6 +287,12 @@ def _iterate_results(
                 yield Parallel(2)([task(key, shape, compute)])[0]
             except TerminatedWorkerError:
                 yield key, None, "its worker process died, perhaps out of memory"
+
+
+def _compute_in_worker(key: bytes, shape: Shape, compute: Compute) -> Result:
+    """As `_compute_one`, with warnings shown as in the main process."""
+    set_up_console(logging.WARNING)
+    return _compute_one(key, shape, compute)
 
 
 def _compute_one(key: bytes, shape: Shape, compute: Compute) -> Result:

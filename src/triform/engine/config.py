@@ -39,7 +39,19 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts to generate from or to search with, which say something.
+
+    Raises:
+        ValueError: one is empty.
+    """
+    if not all(text.strip() for text in texts):
+        raise ValueError("a text with at least one letter; leave the flag out for no text")
+    return texts
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Prompts = Annotated[Texts, AfterValidator(_not_empty)]
 
 
 class TrainingConfig(Group):

@@ -66,6 +66,7 @@ _OTHER_KINDS = {
     b"\xabKTX": "a KTX texture",
     b"DDS ": "a DDS texture",
     b"8BPS": "a Photoshop file",
+    b"\0\0\1\0": "an ICO icon",
     b"\x76\x2f\x31\x01": "an OpenEXR image",
     b"#?RADIANCE": "a Radiance HDR image",
     b"\0\0\0\x0cJXL ": "a JPEG XL image",

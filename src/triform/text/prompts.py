@@ -37,8 +37,10 @@ _SEPARATORS = re.compile(r"[\s_;+()\[\]{}]+")
 _NUMBERS = r"\d+(?:[.,]\d+)?(?:[xX\u00d7]\d+(?:[.,]\d+)?)*"
 _SIZE = re.compile(
     rf"[A-Za-z]{{0,2}}{_NUMBERS}(?:mm|cm|m|in|inch|mil|um|deg)|\d+,\d+|(?=\d.*[xX\u00d7]){_NUMBERS}"
+    r"|\d{4,5}Metric"
 )
-"""A length with its unit, perhaps after the letter of a drawing; or counts such as ``2x40``."""
+"""A length with its unit, perhaps after the letter of a drawing; counts such as ``2x40``; or the
+size of a chip (``2012Metric``)."""
 _SIZE_AT_END = re.compile(rf"(?<=[a-z]{{3}})(?={_NUMBERS}mm$|\d+x\d+$)")
 _PART_NUMBER = re.compile(
     # Capitals and digits, perhaps x for any of several; in pieces that belong together.
@@ -50,8 +52,8 @@ _INSTANCE = re.compile(
     r"|\d+-?(?:[A-Z]{4,}|[A-Z][a-z]+)"
 )
 """A word with a number that counts files, such as ``CHAIR-01`` and ``Bed2``."""
-_PLAIN_NUMBER = re.compile(r"[1-9]\d{3,}")
-"""A part number without letters, where the rest of a name is technical."""
+_PLAIN_NUMBER = re.compile(r"[1-9]\d{3,}|0(?:1005|201|402|603|805)")
+"""A part number without letters or the size of a chip, where the rest of a name is technical."""
 _SUFFIX = re.compile(r"\.(?:3mf|[A-Z][A-Z0-9]{1,4})$", re.IGNORECASE)
 
 

@@ -382,3 +382,13 @@ def test_real_models_load_with_colors(furniture_dir):
             mesh = load_mesh(archive.read(name), "obj", files)
             assert len(mesh.faces) > 10 and mesh.face_colors is not None
             assert len(np.unique(mesh.vertices, axis=0)) == len(mesh.vertices)
+
+
+@pytest.mark.parametrize(
+    ("data", "file_type", "other"),
+    [(ply(), "obj", "ply"), (glb(gltf()), "stl", "glb"), (b"#VRML V2.0 utf8\n", "ply", "wrl")],
+)
+def test_a_file_under_the_suffix_of_another_format(data, file_type, other):
+    reason = f"a {other.upper()} file, not {file_type.upper()} as its name says; rename it to end"
+    with pytest.raises(MeshError, match=f"^mesh: {reason} in .{other}$"):
+        load_mesh(data, file_type)

@@ -49,14 +49,19 @@ def test_relative_indices_count_from_where_they_stand():
     assert mesh.faces.tolist() == [[0, 1, 2], [4, 5, 6]]
 
 
-def test_lines_points_and_stubs_are_skipped():
+def test_lines_points_and_stubs_are_left_out_and_counted(caplog):
     extra = b"# note\no thing\ng group\ns off\nl 1 2\np 1\nf 1 2\nf\nvn 0 0 1\nunknown x\n\n"
-    assert len(read_obj(SQUARE + extra + b"f 1 2 3", nothing).faces) == 1
+    assert len(read_obj(SQUARE + extra + b"l 2 3\nf 1 2 3", nothing).faces) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "model: left out: 2 lines, 1 point element, 2 faces of less than three corners"
+    ]
 
 
 def test_errors_name_the_line():
-    with pytest.raises(MeshError, match="line 5"):
+    with pytest.raises(MeshError, match=r"^line 5: 'three' is no number$"):
         read_obj(SQUARE + b"f 1 2 three", nothing)
+    with pytest.raises(MeshError, match=r"^line 1: '0,5' is no number; decimals are written with"):
+        read_obj(b"v 0,5 0 0\n", nothing)
 
 
 def test_vertex_colors_and_materials():

@@ -183,6 +183,7 @@ def test_textures_by_vertices_by_corners_and_by_numbers():
             "point cloud of 8 points, 2 edges",
         ),
         (ply(polygons=[[[0, 1]], [[1]]]), "2 faces of fewer than three corners"),
+        (ply().replace(b"element face", b"element triangles"), "6 of triangles, which is no known"),
         (ply(rows=[], polygons=[]), "it holds no vertices"),
         (ply()[:-8], "cut off: it promises 6 of face, but there are fewer, about 5"),
         (ply(BINARY[0])[:-8], "cut off: it promises 6 of face"),

@@ -33,6 +33,8 @@ FORMATS = ("obj", "off", "stl", "ply", "glb", "gltf", "dae", "3mf", "wrl", "step
 # Other suffixes of the formats; VRML may be compressed by gzip under any of its names.
 SUFFIX_ALIASES = {"vrml": "wrl", "wrz": "wrl", "stp": "step", "igs": "iges"}
 MAX_FILE_SIZE = 2**30
+# In lower case. Binary STL may begin with any words, those of other formats as well.
+_FIRST_BYTES = {b"gltf\2\0\0\0": "glb", b"ply\n": "ply", b"ply\r": "ply", b"#vrml v": "wrl"}
 
 
 @runtime_checkable
@@ -225,6 +227,12 @@ def _check_content(start: bytes, file_type: str) -> None:
         raise MeshError("compressed by gzip; unpack it first")
     if start.startswith(b"pk\x03\x04") and file_type != "3mf":
         raise MeshError("a ZIP archive in place of the model; unpack it first")
+    for mark, other in _FIRST_BYTES.items():
+        if start.startswith(mark) and file_type not in (other, "gltf"):
+            raise MeshError(
+                f"a {other.upper()} file, not {file_type.upper()} as its name says; rename it to "
+                f"end in .{other}"
+            )
 
 
 def _read_parts(

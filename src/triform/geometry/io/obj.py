@@ -21,6 +21,7 @@ from triform.base.printable import printable, shorten
 from triform.geometry.appearance import Appearance, Material
 from triform.geometry.colors import UNCOLORED, texture_means, to_bytes
 from triform.geometry.io.mtl import read_materials
+from triform.geometry.io.parts import LeftOut
 from triform.geometry.io.polygons import triangulate
 from triform.geometry.io.text import (
     decode_name,
@@ -52,13 +53,21 @@ _WITHOUT_FACES = {
     b"v": "vertices; export faces instead",
 }
 
+_LEFT_OUT = {
+    b"surf": "free-form surface{s}",
+    b"curv": "free-form curve{s}",
+    b"l": "line{s}",
+    b"p": "point element{s}",
+}
+
 
 def read_obj(
     data: bytes, find: FileFinder, *, appearance: bool = False, name: str = "model"
 ) -> Mesh:
     """Read vertices, faces, vertex colours and materials.
 
-    Polygons are triangulated; those of two corners, lines, points, curves and groups are skipped.
+    Polygons are triangulated. Those of two corners, lines, points and curves are left out, which is
+    said once.
 
     Args:
         data: content of the file.
@@ -109,7 +118,7 @@ def read_obj(
             elif key in _WITHOUT_FACES:
                 skipped[key] += 1
     except (ValueError, OverflowError) as error:
-        raise MeshError(f"line {line_number}: {error}") from None
+        raise MeshError(f"line {line_number}: {_reason(error)}") from None
 
     vertices = _to_array(positions, 3)
     triangles, polygon = triangulate(vertices, _to_array(corners), _to_array(sizes))
@@ -117,6 +126,11 @@ def read_obj(
         skipped.update({b"f": len(sizes), b"v": len(vertices)})
         raise MeshError(_why_no_faces(skipped))
     mesh = Mesh(vertices, _to_array(corners)[triangles])
+    left_out = LeftOut()
+    for key, what in _LEFT_OUT.items():
+        left_out.add(what, skipped[key])
+    left_out.add("face{s} of less than three corners", sum(size < 3 for size in sizes))
+    left_out.warn(name)
     colors = np.full(mesh.faces.shape, UNCOLORED, dtype=np.uint8)
     corner_colors = None
     has_colors = len(vertex_colors) > 0
@@ -159,6 +173,15 @@ def read_obj(
         return Mesh(mesh.vertices, mesh.faces, face_colors)
     mesh_appearance = Appearance(material_index, tuple(face_materials), uv_of_face, corner_colors)
     return Mesh(mesh.vertices, mesh.faces, face_colors, mesh_appearance)
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with a line; a word that is no number is named."""
+    word = re.search("(?:float|literal for int).*: b?(['\"].*['\"])$", str(error))
+    if word is None:
+        return str(error)
+    hint = "; decimals are written with a point" if re.search(r"\d,\d", word[1]) else ""
+    return f"{word[1]} is no number{hint}"
 
 
 def _why_no_faces(skipped: Counter[bytes]) -> str:

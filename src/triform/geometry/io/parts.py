@@ -24,6 +24,11 @@ class LeftOut:
     def __init__(self) -> None:
         """Count nothing yet."""
         self.counts: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def note(self, remark: str) -> None:
+        """Add what differs from the file's own promises, though nothing is lost."""
+        self.notes.append(remark)
 
     def add(self, what: str, count: int = 1) -> None:
         """Count something; "{s}" in its description is the plural's ending."""
@@ -43,8 +48,9 @@ class LeftOut:
 
     def warn(self, model: str) -> None:
         """Warn once of all that was left out."""
-        if self.counts:
-            logger.warning("%s: left out: %s", model, self)
+        remarks = [*self.notes, *([f"left out: {self}"] if self.counts else [])]
+        if remarks:
+            logger.warning("%s: %s", model, "; ".join(remarks))
 
 
 def without_mark(data: bytes) -> bytes:

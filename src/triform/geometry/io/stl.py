@@ -73,12 +73,10 @@ def _read_binary(data: bytes, left_out: LeftOut) -> Mesh:
                 f"damaged, cut off, or no STL file: it promises {promised} faces, its {len(data)} "
                 f"bytes hold {available}"
             )
-        left_out.add(f"wrong count{{s}} (its header promises {promised} faces, it has {available})")
+        left_out.note(_wrong_count(promised, available))
     elif promised < available or remainder:
         if promised < available and not remainder and _are_facets(facets, promised):
-            left_out.add(
-                f"wrong count{{s}} (its header promises {promised} faces, it has {available})"
-            )
+            left_out.note(_wrong_count(promised, available))
         else:
             left_out.add("byte{s} behind the data", len(data) - _HEADER_SIZE - 50 * promised)
             facets = facets[:promised]
@@ -89,6 +87,10 @@ def _read_binary(data: bytes, left_out: LeftOut) -> Mesh:
     rgba = _colors(data[:80], facets["attribute"].astype(np.int64))
     appearance = None if rgba is None else appearance_of_corners(rgba[:, None])
     return colored_mesh(vertices, faces, appearance)
+
+
+def _wrong_count(promised: int, available: int) -> str:
+    return f"its header promises {promised} faces, it has {available}; all are read"
 
 
 def _is_closed(corners: np.ndarray) -> bool:
@@ -112,6 +114,11 @@ def _are_facets(facets: np.ndarray, promised: int) -> bool:
         return False
     size = np.abs(corners).max()
     if not 1e-12 < size < 1e12 or (promised and size > 100 * np.abs(facets["corners"]).max()):
+        return False
+    # Bytes that are no numbers often look like very small ones.
+    if promised and np.ptp(corners, axis=(0, 1)).max() < 1e-6 * np.ptp(
+        facets["corners"][:promised], axis=(0, 1)
+    ).max():
         return False
     crosses = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(crosses, axis=1)
@@ -140,7 +147,7 @@ def _colors(header: bytes, attributes: np.ndarray) -> np.ndarray | None:
 def _read_text(data: bytes, left_out: LeftOut) -> Mesh:
     data = data.rstrip(b"\0").replace(b"\r", b"\n").lower()
     if not re.search(rb"\bend\s*solid\b", data[-1000:]):
-        left_out.add("line endsolid, which it does not have; the file may be cut off")
+        left_out.note("it does not end in endsolid; the file may be cut off")
     text = _SOLID_LINE.sub(b"", data)
     regular = _read_regular(text)
     if regular is not None:

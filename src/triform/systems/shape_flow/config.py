@@ -11,7 +11,9 @@ from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
+    Prompts,
     SystemConfig,
+    Texts,
     TrainedVerbConfig,
     TrainingConfig,
 )
@@ -19,7 +21,6 @@ from triform.tasks.shape_generation.config import (
     GenerateMeshesConfig,
     MeshOutputConfig,
     PromptSetsConfig,
-    Texts,
 )
 
 CELL = 8
@@ -212,7 +213,7 @@ class ReconstructConfig(SamplingConfig, MeshOutputConfig):
 class InterpolateConfig(SamplingConfig, MeshOutputConfig):
     """Generate shapes between two prompts, with the same noise."""
 
-    prompt: Texts = Field(
+    prompt: Prompts = Field(
         ("a low square table", "a tall round table"), min_length=2, description="Two prompts."
     )
     steps: int = Field(6, ge=2, le=100, description="Shapes, with those of both prompts.")

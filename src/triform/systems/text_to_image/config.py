@@ -12,8 +12,8 @@ from triform.engine.config import (
     ConstantSchedulerConfig,
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
+    Prompts,
     SystemConfig,
-    Texts,
     TrainedVerbConfig,
     TrainingConfig,
 )
@@ -209,7 +209,7 @@ class SamplingConfig(TrainedVerbConfig):
 class GenerateConfig(SamplingConfig):
     """Generate images from prompts."""
 
-    prompt: Texts = Field(("a red apple",), min_length=1, description="One prompt or several.")
+    prompt: Prompts = Field(("a red apple",), min_length=1, description="One prompt or several.")
     num_images: int = Field(4, ge=1, le=10_000, description="Images of each prompt.")
     show_stages: bool = Field(
         False, description="Show the decoder's images in a row above the refined ones (.png)."
@@ -223,7 +223,7 @@ class GenerateConfig(SamplingConfig):
 class InterpolateConfig(SamplingConfig):
     """Interpolate between the embeddings of two prompts."""
 
-    prompt: Texts = Field(
+    prompt: Prompts = Field(
         ("a red apple", "a green apple"), min_length=2, max_length=2, description="Two prompts."
     )
     num_images: int = Field(4, ge=1, le=100, description="Rows, each of a latent noise of its own.")

@@ -9,12 +9,14 @@ from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
+    Prompts,
     SystemConfig,
+    Texts,
     TrainedVerbConfig,
     TrainingConfig,
     at_most_cores,
 )
-from triform.tasks.shape_generation.config import GenerateMeshesConfig, PromptSetsConfig, Texts
+from triform.tasks.shape_generation.config import GenerateMeshesConfig, PromptSetsConfig
 
 DOCUMENTED_CHECKPOINT = "vae_gan_test.pth"
 """Written by training, read by the other verbs."""
@@ -187,7 +189,7 @@ class AnalyzeConfig(Settings):
 
     also_accepts = (Config, GenerateConfig)
 
-    text: Texts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
+    text: Prompts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
     text_file: Path | None = Field(None, description="Text file with a text per line.")
     text_encoder: str = Field("minilm", description="Encoder, named as in training.")
     output: Path = Field(

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from triform.base.settings.config import Settings
-from triform.engine.config import Texts as AnyTexts
-from triform.engine.config import TrainedVerbConfig
-
-
-def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(text.strip() for text in texts):
-        raise ValueError("a text with at least one letter; leave the flag out for no text")
-    return texts
-
-
-Texts = Annotated[AnyTexts, AfterValidator(_not_empty)]
+from triform.engine.config import Prompts, TrainedVerbConfig
 
 
 class MeshOutputConfig(Settings):
@@ -43,7 +33,7 @@ class MeshOutputConfig(Settings):
 class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):
     """Prompts, and the files of the meshes that are generated from them."""
 
-    prompt: Texts = Field((), description="Sentences; none means the zero condition.")
+    prompt: Prompts = Field((), description="Sentences; none means the zero condition.")
     prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
     num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
     output: str = Field(

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tqdm import tqdm
 
 from triform.base.errors import UserError
 from triform.datasets.library.library import Library
@@ -65,6 +66,16 @@ def test_the_rest_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     assert "more than 0.5 GiB" in done["eat"] and done["d"] == "done"
     assert workers_here() <= before
     assert capfd.readouterr().err == "", "whoever died said nothing"
+
+
+def lock_of_progress_bars(_: str) -> tuple[str, str]:
+    return "lock", type(tqdm.get_lock()).__name__
+
+
+def test_a_killed_worker_leaks_no_semaphore() -> None:
+    """Its warnings are written by tqdm, whose lock would be one between processes."""
+    done = WorkerPool(1).map(Job(lock_of_progress_bars, failed, timeout=60, max_bytes=0), ["a"])
+    assert list(done) == [("lock", "RLock")]
 
 
 def workers_here() -> set[int]:

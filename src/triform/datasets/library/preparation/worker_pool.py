@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import psutil
+from tqdm import tqdm
 
 from triform.base.logging import set_up_console
 from triform.datasets.library.preparation.cluster import join_cluster
@@ -265,6 +266,8 @@ def _initialize(parent: int, pid_file: Path) -> None:
     """First call in a worker process: tell its number, ignore Ctrl-C, and exit with the parent."""
     pid_file.write_text(str(os.getpid()))
     set_up_console(logging.WARNING)
+    # Warnings are written by tqdm, whose default lock is a semaphore that a killed process leaks.
+    tqdm.set_lock(threading.RLock())
     # Ctrl-C reaches every process of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()

@@ -96,14 +96,14 @@ def _choose_image(document: Document, info: dict[str, Any]) -> tuple[int, Buffer
     try:
         texture = document.object_at("textures", info["index"])
     except MeshError:
-        document.textures.report_later(f"texture {info['index']!r} is not in the file")
+        document.textures.report_later(f"{info['index']!r}, which is not in the file")
         return None
     extensions = texture.get("extensions", {})
     sources = [extensions.get(name, {}).get("source") for name in IMAGE_EXTENSIONS]
     sources = [source for source in (*sources, texture.get("source")) if source is not None]
     if not sources:
         document.textures.report_later(
-            f"texture {info['index']}: in no format that is read ({', '.join(extensions)})"
+            f"{info['index']}: in no format that is read ({', '.join(extensions)})"
         )
         return None
     unreadable = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from triform.base.printable import printable
 from triform.geometry.appearance import Appearance, Material
 from triform.geometry.colors import UNCOLORED
 from triform.geometry.io.parts import (
@@ -59,8 +60,10 @@ def read_ply(data: bytes, find: FileFinder, *, name: str = "model") -> Mesh:
         raise MeshError("damaged: its vertices have no x, y and z")
     vertices = np.stack([np.asarray(axis, dtype=np.float64) for axis in axes], axis=1)
     for element in elements:
-        if element is not vertex and element not in faces and element.name == "edge":
+        if element.name == "edge":
             left_out.add("edge{s}", element.count)
+        elif element.name not in _FACE_ELEMENTS and element.list_column(*_INDEX_NAMES) is not None:
+            left_out.add(f"of {printable(element.name)}, which is no known element", element.count)
     textures = Textures(find, name)
     images = [textures.get(each) for each in texture_names]
     parts = [_triangles(element, vertices, left_out) for element in faces]

@@ -149,6 +149,8 @@ class _Scene:
 
     def add_shape(self, shape: Instance, matrix: np.ndarray) -> None:
         """Add the surface of a Shape node with its material."""
+        if not shape.nodes("geometry"):
+            return  # it only defines a material, as in KiCad's files
         geometry = shape.first("geometry")
         surface = self.surface(geometry) if geometry else None
         if surface is None:
