@@ -66,7 +66,7 @@ class Service:
         )
         self.access = Access(config.folder, config.runs_dir, self.uploads, self.store)
         self.pages = verbs_by_page()
-        self.jobs = JobService(self.store, limits, program)
+        self.jobs = JobService(self.store, limits, program, runs=self.server_folders.runs)
         self._datasets: list[dict[str, Any]] | None = None
         self._lock = threading.Lock()
         if config.warm_up:
