@@ -61,6 +61,15 @@ def test_the_command_line_gives_the_same_settings(place):
     assert parse(GenerateConfig, words[3:]) == settings
 
 
+def test_images_are_single_files_with_their_stages(place):
+    values = {"prompt": ["a", "b"], "num_images": 3, "show_stages": True, "like": "0/2"}
+    request, settings = build(place, "text_to_image", "generate", values)
+    assert settings.output == place.folder / "files" and settings.like == "0/2"
+    assert request.units == 6 and request.title == "a, b"
+    with pytest.raises(UsageError, match="like"):
+        build(place, "text_to_image", "generate", {"like": "../x"})
+
+
 def test_an_upload_is_copied_into_the_result(place):
     values = {"images": [f"upload:{place.upload}"]}
     request, settings = build(place, "captioner", "caption", values)

@@ -18,7 +18,7 @@ from triform.base.settings.flags import Flag, FlagTable
 
 Role = Literal["text", "dataset", "images", "meshes", "gallery", "weights", "environment", "folder"]
 ROLES: dict[str, Role] = {
-    **dict.fromkeys(("prompt", "text", "labels", "classes", "where", "templates"), "text"),
+    **dict.fromkeys(("prompt", "text", "labels", "classes", "where", "templates", "like"), "text"),
     **dict.fromkeys(("dataset", "library", "query_dataset"), "dataset"),
     **dict.fromkeys(("images", "image"), "images"),
     "mesh": "meshes",
@@ -33,6 +33,7 @@ HIDDEN = {"use_wandb", "tensorboard", "show", "rebuild", "device", "parallel", "
 """Switches that a page does not offer: they open windows, send data away, or replace files."""
 CAPS = {
     "num_samples": 256,
+    "num_images": 256,
     "num_workers": 2,
     "top_k": 200,
     "batch_size": 1024,
