@@ -144,11 +144,30 @@ def test_a_job_by_keyboard_alone(page):
 
 def test_find_escapes_what_it_finds(page):
     go(page, "find")
-    page.select_option("select", "folder:shapes")
+    page.select_option("form select >> nth=1", "folder:shapes")
     page.click("text=an office chair")
     page.wait_for_selector("text=Similarity 0.500")
     assert "<img src=x" in page.inner_text("figcaption")
     assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
+
+
+def test_photos_are_indexed_and_found(page):
+    go(page, "find")
+    page.select_option("#pick", label="clip index")
+    page.wait_for_selector("text=Folder of photos")
+    page.select_option("form select >> nth=1", "folder:shapes")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("section td >> text=added")
+    page.select_option("#pick", label="clip search")
+    page.wait_for_selector("text=What to look for")
+    page.select_option("form select >> nth=1", "folder:shapes")
+    page.fill("textarea >> nth=0", "a dog -cat")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=2024-05-01 · Similarity 0.250 · above 99.5 % of all")
+    assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
+    axe(page, "photos")
+    page.click("text=More like this")
+    page.wait_for_selector("li >> text=hit.webp")
 
 
 def test_describe_a_dropped_picture(page, tmp_path):

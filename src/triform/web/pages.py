@@ -24,7 +24,8 @@ def _makes_shapes(verb: str, settings: type[Settings]) -> bool:
 
 
 def _finds(verb: str, settings: type[Settings]) -> bool:
-    return verb == "search" and {"gallery", "text"} <= settings.model_fields.keys()
+    fields = settings.model_fields.keys()
+    return "index_file" in fields or (verb == "search" and {"gallery", "text"} <= fields)
 
 
 def _describes(verb: str, settings: type[Settings]) -> bool:
@@ -41,7 +42,7 @@ def _trains(verb: str, settings: type[Settings]) -> bool:
 
 def _explores(verb: str, settings: type[Settings]) -> bool:
     others = (_makes_shapes, _finds, _describes, _makes_images, _trains)
-    hidden = ("embed", "submit", "config", "train_classifier", "index")
+    hidden = ("embed", "submit", "config", "train_classifier")
     return verb not in hidden and not any(test(verb, settings) for test in others)
 
 

@@ -21,13 +21,18 @@ from triform.base.settings.nearest import nearest
 from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.forms import CAPS, MAX_TEXT, MAX_TEXTS, form
-from triform.web.inputs import Inputs, input_names
+from triform.web.inputs import SENT, Inputs, input_names
 
 DATASET = re.compile(r"[A-Za-z0-9][\w.\-+:]{0,80}(/\d{1,6})?")
 ENVIRONMENT = re.compile(r"[A-Za-z0-9][\w\-]{0,80}")
 CLASS_NAME = re.compile(r"[\w][\w.\- ]{0,59}")
 MAX_CLASSES = 20
 """Classes of example images that are sent, and not a folder of the server."""
+PATH = re.compile(r"(?:^|[\s:+\-])(?:~|/|\.{1,2}[/\\]|[A-Za-z]:\\)|[/\\]\S*\.\w{2,5}(?:$|\s)")
+"""What a query would take for the path of an image."""
+WORDS = ("text", "line")
+DECIDED = ("output", "format", "attention_maps", "index_file")
+"""Settings that the server decides and that the command line of a result needs."""
 MESH_FORMATS = ("glb", "obj", "stl", "ply", "3mf")
 
 
@@ -67,17 +72,18 @@ class Request:
     @property
     def title(self) -> str:
         """A few words to know the result by: its first text, or what was done."""
-        for name in ("prompt", "text", "labels"):
+        for name in ("prompt", "text", "labels", "query"):
             texts = self.values.get(name)
-            if texts:
-                return shorten(", ".join([texts] if isinstance(texts, str) else texts), 80)
+            words = [texts] if isinstance(texts, str) else texts or []
+            if words := [text for text in words if not text.startswith(SENT)]:
+                return shorten(", ".join(words), 80)
         return f"{self.system} {self.verb}"
 
     @property
     def references(self) -> dict[str, Any]:
         """The values that may name files: all but texts, in which a prefix means nothing."""
         kinds = {each["name"]: each["kind"] for each in form(self.settings_class)}
-        return {name: value for name, value in self.values.items() if kinds[name] != "text"}
+        return {name: value for name, value in self.values.items() if kinds[name] not in WORDS}
 
     @property
     def units(self) -> int:
@@ -210,16 +216,25 @@ def _resolve(value: Any, name: str, field: Mapping[str, Any], files: Inputs) -> 
     if isinstance(value, dict):
         return files.folder_of_classes(name, value)
     texts = [value] if isinstance(value, str) else list(value)
-    if kind == "text":
+    if kind in WORDS:
         resolved = [text for text in texts if text.strip()]
     else:
         resolved = [_resolve_one(text, name, kind, files) for text in texts]
     if field.get("many"):
         return resolved
-    return resolved[0] if resolved else None
+    return resolved[0] if resolved else None if field["optional"] else ""
 
 
 def _resolve_one(text: str, name: str, kind: str, files: Inputs) -> str:
+    if kind == "query" and not text.startswith((*SENT, "result:")):
+        if PATH.search(text):
+            raise UsageError(f"{name}: {shorten(text)!r} names a file; send the image instead")
+        return text
+    if kind == "index":
+        path = files.access.resolve(text) if text.startswith("folder:") else None
+        if path is None or not path.is_dir():
+            raise UsageError(f"{name}: {shorten(text)!r} is not taken; write folder:NAME")
+        return text
     if files.access.is_reference(text):
         return str(files.path(text))
     if kind in ("dataset", "gallery") and (not text or DATASET.fullmatch(text)):
@@ -250,6 +265,9 @@ def server_values(
                 decided[name] = list(MESH_FORMATS)
             case "attention_maps" | "latent_map":
                 decided[name] = str(files / "maps")
+            case "index_file":
+                sources = request.values.get("folders") or request.values.get(name)
+                decided[name] = str(server_folders.galleries / f"{_index_name(sources)}.gallery")
             case "index":
                 decided[name] = str(server_folders.galleries / f"{_gallery_name(request)}.gallery")
             case "download_path":
@@ -276,6 +294,18 @@ def _gallery_name(request: Request) -> str:
     return re.sub(r"[^\w.\-]+", "_", f"{request.system} {' '.join(texts)}")[:120]
 
 
+def _index_name(sources: Any) -> str:
+    """A file name for the index of photos of these folders.
+
+    Raises:
+        UsageError: There is none.
+    """
+    texts = [sources] if isinstance(sources, str) else sorted(sources or [])
+    if not texts:
+        raise UsageError("no folder of photos is named; write folder:NAME")
+    return "photos_" + re.sub(r"[^\w.\-]+", "_", " ".join(texts))[:120]
+
+
 def command_line(request: Request, settings: Settings) -> str:
     """The command that does the same, with the settings that differ from the defaults."""
     table = FlagTable(request.settings_class)
@@ -287,7 +317,7 @@ def command_line(request: Request, settings: Settings) -> str:
         value: Any = settings
         for part in flag.path:
             value = getattr(value, part)
-        is_decided = flag.path[-1] in ("output", "format", "attention_maps")
+        is_decided = flag.path[-1] in DECIDED
         if value is None or not (request.values.get(name) is not None or is_decided):
             continue
         if flag.is_switch:

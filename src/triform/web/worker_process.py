@@ -150,9 +150,9 @@ class WorkerProcess:
                 match event.get("event"):
                     case "done":
                         return Outcome("done", event)
-                    case "failed":
+                    case "failed" if not stop.is_set():
                         return Outcome("failed", event, reason or str(event.get("error")))
-                    case "stopped":
+                    case "failed" | "stopped":
                         return self._stopped(stop, reason)
                     case "died":
                         return self._stopped(stop, reason) if stop_time else self._died(reason)

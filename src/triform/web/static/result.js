@@ -90,11 +90,11 @@ function hits(record, actions) {
   const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.similarity !== undefined) : [];
   const queries = [...new Set(rows.map((row) => row.query))];
   return queries.flatMap((query) => [
-    h("h3", {}, base(String(query))),
+    query === undefined ? null : h("h3", {}, base(String(query))),
     h("div", { class: "grid narrow" }, rows.filter((row) => row.query === query).map((row) => h("figure", {},
-      row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
-      h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id)}`), h("br"),
-        h("span", { class: "soft" }, [row.category, `${t("score")} ${row.similarity.toFixed(3)}`].filter(Boolean).join(" · ")),
+      row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id || row.file, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
+      h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id || row.file)}`), h("br"),
+        h("span", { class: "soft" }, [row.category, row.taken?.slice(0, 10), `${t("score")} ${row.similarity.toFixed(3)}`, typeof row.percentile === "number" ? t("percentile", round(row.percentile)) : null].filter(Boolean).join(" · ")),
         row.tile && actions.similar ? h("div", {}, h("button", { type: "button", class: "small", onclick: () => actions.similar(`result:${record.id}/${row.tile}`) }, t("similar"))) : null)))),
   ]);
 }

@@ -27,7 +27,7 @@ export async function showTask(main, state, { page, button, front, examples = ()
     form = buildForm(all, { ...state, system: row.system, ships: row.ships }, front(row));
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
     if (!place.firstChild || place.firstChild.classList.contains("empty")) empty();
-    const list = examples(row);
+    const list = examples({ ...row, fields: all.map((field) => field.name) });
     chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => h("button", { type: "button", class: "small", onclick: () => { form.set({ ...collect(), ...values }); submit(); } }, text)))] : []));
   }
   const collect = () => { try { return form.values(); } catch { return {}; } };
@@ -49,7 +49,13 @@ export async function showTask(main, state, { page, button, front, examples = ()
     again: (settings) => submit(settings),
     use: (settings) => { form.set(settings); form.controls[Object.keys(front(row))[0]]?.input?.focus(); },
     another: (settings) => { form.set(settings); submit(settings); },
-    similar: (reference) => { const settings = { ...collect(), image: [reference] }; delete settings.text; delete settings.mesh; form.set(settings); submit(settings); },
+    similar: (reference) => {
+      const settings = { ...collect(), ...(form.controls.query ? { query: [reference] } : { image: [reference] }) };
+      delete settings.text;
+      delete settings.mesh;
+      form.set(settings);
+      submit(settings);
+    },
   };
   const chosen = rows.length > 1 ? h("div", { class: "field" }, h("label", { htmlFor: "pick" }, t(pick === "system" ? "system" : "what")), select, about) : null;
   select.addEventListener("change", () => choose(Number(select.value)).catch((error) => { problem.textContent = error.message; }));

@@ -65,8 +65,10 @@ export function control(field, state, label = field.label, hint = field.hint) {
     case "slider": return sliderControl(field, id, label, hint);
     case "number": return numberControl(field, id, label, hint);
     case "text": return textControl(field, id, label, hint);
+    case "query": return queryControl(field, id, label, hint, state);
+    case "line": return lineControl(field, id, label, hint);
     case "images": case "meshes": return filesControl(field, id, label, hint, state);
-    case "folder": return classesControl(field, id, label, hint, state);
+    case "folder": return field.many ? namesControl(field, id, label, hint, state) : classesControl(field, id, label, hint, state);
     case "environment": return lineControl(field, id, label, hint);
     default: return namesControl(field, id, label, hint, state);
   }
@@ -134,6 +136,18 @@ function textControl(field, id, label, hint) {
   return { element: labelled(label, hint, input), input, get, set };
 }
 
+// Words of the query language, and images that are sent.
+function queryControl(field, id, label, hint, state) {
+  const words = textControl(field, id, label, hint);
+  const files = filesControl({ kind: "images", many: true }, unique("images"), t("pictures"), "", state);
+  const isFile = (text) => /^(upload|input|result):/.test(text);
+  return {
+    element: h("div", {}, words.element, files.element), input: words.input,
+    get: () => { const all = [...(words.get() || []), ...(files.get() || [])]; return all.length ? all : undefined; },
+    set: (value) => { const all = value || []; words.set(all.filter((text) => !isFile(text))); files.set(all.filter(isFile)); },
+  };
+}
+
 function lineControl(field, id, label, hint) {
   const input = h("input", { type: "text", id, value: field.default ?? "" });
   return { element: labelled(label, hint, input), input, get: () => input.value.trim() || undefined, set: (value) => { input.value = value ?? ""; } };
@@ -151,6 +165,7 @@ function namesControl(field, id, label, hint, state) {
   if (field.kind === "dataset" || field.kind === "gallery") {
     options.push(...(state.datasets || []).filter((set) => set.is_here).map((set) => [set.name, set.name]));
   }
+  if (field.kind === "index" || field.kind === "folder") options.splice(0, 0, ["", t("a_folder")]);
   if (!options.length) options.push(["", t("no_datasets")]);
   const input = h("select", { id }, options.map(([value, text]) => h("option", { value }, text)));
   const set = (value) => {
