@@ -204,7 +204,7 @@ def test_images_with_all_stages_and_another_like_one(page):
     page.click("text=a sleeping cat")
     page.wait_for_selector("text=Another like this")
     assert page.locator("section section").count() == 2
-    for stage in ("Text embedding", "Latent of the prior", "Image of the decoder", "Final image"):
+    for stage in ("Text vector", "Latent", "Decoder", "Final"):
         assert page.locator(f"details[open] figcaption >> text={stage}").count() == 2
     page.wait_for_function("() => [...document.images].every((each) => each.naturalWidth === 48)")
     assert "Seed 42 · 1" in page.inner_text("section section >> nth=1")

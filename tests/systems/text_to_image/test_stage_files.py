@@ -32,8 +32,8 @@ def test_files_of_two_prompts(tmp_path):
     assert rows[3]["image"] == str(files[3])
     with Image.open(rows[3]["decoder"]) as image:
         assert np.asarray(image).tolist() == np.full((2, 2, 3), 200).tolist()
-    with Image.open(rows[0]["embedding"]) as image:  # 2 x 3 numbers, 2 pixels around them
-        assert image.size == (8 * (3 + 4), 8 * (2 + 4))
-        assert image.getpixel((16, 16)) == 255 and image.getpixel((24, 16)) == 128
-    with Image.open(rows[0]["latent"]) as image:  # 2 x 2 channels of 2 x 2 numbers
-        assert image.size == (80, 80)
+    with Image.open(rows[0]["embedding"]) as image:  # 2 x 3 numbers
+        assert image.size == (24, 16)
+        assert image.getpixel((0, 0)) == 255 and image.getpixel((8, 0)) == 128
+    with Image.open(rows[0]["latent"]) as image:  # 2 x 2 channels of 2 x 2 numbers, gaps of 2
+        assert image.size == (38, 38)

@@ -42,8 +42,9 @@ def save_stages(
             "image": file,
         }
         if index % per_prompt == 0:
-            save_png(image_grid(embedding_image(embeddings[prompt]), zoom=ZOOM), row["embedding"])
-        save_png(image_grid(as_grey(stages.latents[index][:, None]), zoom=ZOOM), row["latent"])
+            save_png(to_pil(enlarged(embedding_image(embeddings[prompt]))[0]), row["embedding"])
+        channels = enlarged(as_grey(stages.latents[index][:, None]))
+        save_png(image_grid(channels), row["latent"])
         save_png(to_pil(stages.decoded[index].numpy()), row["decoder"])
         rows.append({name: str(path) for name, path in row.items()})
     return rows
@@ -54,6 +55,11 @@ def embedding_image(embedding: Tensor) -> np.ndarray:
     count = len(embedding)
     height = next(each for each in range(math.isqrt(count), 0, -1) if count % each == 0)
     return as_grey(embedding.reshape(1, 1, height, count // height))
+
+
+def enlarged(images: np.ndarray) -> np.ndarray:
+    """Images (N, C, H, W) with squares of pixels for their numbers."""
+    return images.repeat(ZOOM, 2).repeat(ZOOM, 3)
 
 
 def as_grey(values: Tensor) -> np.ndarray:

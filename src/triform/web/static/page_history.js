@@ -30,15 +30,16 @@ export async function show(main, state, parameters) {
     return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${new Date(1000 * entry.created).toLocaleString(language)}`));
   };
   // A result with its actions; the job that repeats it takes its place.
-  const showDetail = (record) => showResult(detail, record, {
-    again: async (settings) => {
-      const { system, verb, preset, page } = record;
+  function showDetail(record) {
+    const { system, verb, preset, page } = record;
+    const again = async (settings) => {
       const next = await runJob(detail, { system, verb, preset, page, settings }, { isTraining: verb.startsWith("train") });
       if (!next) return;
       showDetail(next);
       await load(true);
-    },
-  });
+    };
+    showResult(detail, record, { again, another: again });
+  }
   let timer;
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });
   more.addEventListener("click", () => load(false));
