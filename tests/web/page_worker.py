@@ -6,6 +6,8 @@ import struct
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from triform.web.worker import main
 
 logger = logging.getLogger("triform.engine.session")
@@ -39,10 +41,25 @@ def glb(color):
     return struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts
 
 
+def images(files, settings):
+    """An image with its stages for each that is asked for."""
+    rows = []
+    for index in range(settings["num_images"]):
+        row = {"prompt": settings["prompt"][0]}
+        row["number"] = f"{settings['like']}/{index}" if settings["like"] else str(index)
+        for stage in ("embedding", "latent", "decoder", "image"):
+            row[stage] = f"{index}_{stage}.png"
+            Image.new("RGB", (48, 48), "red").save(files / row[stage])
+        rows.append(row)
+    return rows
+
+
 def execute(job):
     """Answer as the verb would."""
     files, settings = Path(job["folder"]) / "files", job["settings"]
     match job["verb"]:
+        case "generate" if "num_images" in settings:
+            return {"answer": {"prompts": settings["prompt"], "stages": images(files, settings)}}
         case "generate":
             if "slow" in settings["prompt"]:
                 time.sleep(60)
@@ -57,9 +74,19 @@ def execute(job):
                 rows.append({**row, "files": names, "shape": shape})
             logger.warning("far from every training caption: %s", ESCAPES)
             return {"answer": rows}
+        case "index":
+            return {"answer": {"photos": 2, "added": 2}}
+        case "search" if "query" in settings:
+            row = {"rank": 1, "similarity": 0.25, "percentile": 99.5, "file": ESCAPES}
+            (files / "hit.webp").write_bytes(b"")
+            Image.new("RGB", (48, 48), "red").save(files / "hit.webp")
+            return {"answer": [{**row, "taken": "2024-05-01T10:00:00", "tile": "hit.webp"}]}
         case "search":
             row = {"query": settings["text"][0], "rank": 1, "similarity": 0.5, "id": ESCAPES}
             return {"answer": [{**row, "caption": ESCAPES, "category": "chair"}]}
+        case "classify":
+            folders = sorted(path.name for path in Path(settings["examples"]).iterdir())
+            return {"answer": [{"image": settings["images"][0], "class": folders[0]}]}
         case "caption":
             name = settings["images"][0]
             return {"answer": [{"image": name, "caption": ESCAPES, "score": -0.5}]}

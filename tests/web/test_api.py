@@ -83,6 +83,10 @@ def test_pages_have_what_systems_can_do(client):
     assert ("voxel_gan", "generate") in rows["shape"] and ("retrieval", "search") in rows["find"]
     assert ("captioner", "caption") in rows["describe"] and ("dqn", "play") in rows["explore"]
     assert ("vae", "train") in rows["train"]
+    assert rows["image"] == {("text_to_image", "generate")}
+    ships = {(row["system"], row["verb"]): row["ships"] for each in pages.values() for row in each}
+    assert ships["dqn", "play"] and ships["voxel_gan", "generate"]  # dqn_cartpole, voxel_gan
+    assert ships["clip", "duplicates"] and not ships["reinforce", "play"]
     assert not rows["explore"] & (rows["shape"] | rows["find"] | rows["train"])
 
 
@@ -168,7 +172,9 @@ def test_a_fault_is_not_shown(client, monkeypatch):
     assert "Zero" not in answer.text
 
 
-@pytest.mark.parametrize("name", ["", "shape", "find", "describe", "explore", "train", "history"])
+@pytest.mark.parametrize(
+    "name", ["", "shape", "find", "describe", "image", "explore", "train", "history"]
+)
 def test_pages_are_served(client, name):
     answer = client.get(f"/{name}")
     assert answer.status_code == 200 and "app.js" in answer.text

@@ -15,7 +15,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-PAGES = ("shape", "find", "describe", "explore", "train", "history")
+PAGES = ("shape", "find", "describe", "image", "explore", "train", "history")
 if CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"):
     pytestmark = pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
 
@@ -137,18 +137,37 @@ def test_a_job_by_keyboard_alone(page):
     axe(page, "keys")
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog", state="detached")
-    page.keyboard.press("Alt+6")
+    page.keyboard.press("Alt+7")
     page.wait_for_selector("main[data-ready=history]")
     page.wait_for_selector("text=Stopped ·")
 
 
 def test_find_escapes_what_it_finds(page):
     go(page, "find")
-    page.select_option("select", "folder:shapes")
+    page.select_option("form select >> nth=1", "folder:shapes")
     page.click("text=an office chair")
     page.wait_for_selector("text=Similarity 0.500")
     assert "<img src=x" in page.inner_text("figcaption")
     assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
+
+
+def test_photos_are_indexed_and_found(page):
+    go(page, "find")
+    page.select_option("#pick", label="clip index")
+    page.wait_for_selector("text=Folder of photos")
+    page.select_option("form select >> nth=1", "folder:shapes")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("section td >> text=added")
+    page.select_option("#pick", label="clip search")
+    page.wait_for_selector("text=What to look for")
+    page.select_option("form select >> nth=1", "folder:shapes")
+    page.fill("textarea >> nth=0", "a dog -cat")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=2024-05-01 · Similarity 0.250 · above 99.5 % of all")
+    assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
+    axe(page, "photos")
+    page.click("text=More like this")
+    page.wait_for_selector("li >> text=hit.webp")
 
 
 def test_describe_a_dropped_picture(page, tmp_path):
@@ -175,6 +194,80 @@ def test_describe_says_what_a_refused_file_is(page, tmp_path):
         new DragEvent("drop", { dataTransfer: data, bubbles: true }));
     }""")
     page.wait_for_selector(".drop .error >> text=neither an image nor a mesh")
+
+
+def test_images_with_all_stages_and_another_like_one(page):
+    go(page, "image")
+    page.wait_for_selector("text=There are no weights of text_to_image yet")
+    assert page.get_attribute(".empty a", "href") == "/train?system=text_to_image"
+    page.fill("input[type=number] >> nth=0", "2")
+    page.click("text=a sleeping cat")
+    page.wait_for_selector("text=Another like this")
+    assert page.locator("section section").count() == 2
+    for stage in ("Text vector", "Latent", "Decoder", "Final"):
+        assert page.locator(f"details[open] figcaption >> text={stage}").count() == 2
+    page.wait_for_function("() => [...document.images].every((each) => each.naturalWidth === 48)")
+    assert "Seed 42 · 1" in page.inner_text("section section >> nth=1")
+    axe(page, "images")
+    page.click("text=Another like this >> nth=1")
+    page.wait_for_selector("text=Seed 42 · 1/0")
+    page.click("text=Another like this >> nth=1")
+    page.wait_for_selector("text=Seed 42 · 1/1/0")
+    page.click("text=Command line")
+    command = page.inner_text("pre")
+    assert "--prompt 'a sleeping cat'" in command and "--like 1/1" in command
+    assert "--show_stages" in command and "--seed 42" in command
+
+
+def test_a_classifier_from_pictures(page, tmp_path):
+    for name in ("cat", "dog", "new"):
+        Image.new("RGB", (40, 30), "orange").save(tmp_path / f"{name}.png")
+    go(page, "explore")
+    page.select_option("#pick", label="protonet classify")
+    page.wait_for_selector("fieldset")
+    page.fill("fieldset >> nth=0 >> input[type=text]", "a cat")
+    page.set_input_files("fieldset >> nth=0 >> input[type=file]", tmp_path / "cat.png")
+    page.set_input_files("fieldset >> nth=1 >> input[type=file]", tmp_path / "dog.png")
+    page.set_input_files("form > div > .field input[type=file]", tmp_path / "new.png")
+    page.wait_for_selector("li >> text=new.png")
+    page.wait_for_selector("fieldset >> nth=1 >> li >> text=dog.png")
+    axe(page, "classes")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("td >> text=Class 2")  # the first by name
+    page.click("text=Same settings")
+    page.wait_for_selector("fieldset >> nth=1 >> li >> text=dog.png")
+    assert page.input_value("fieldset >> nth=1 >> input[type=text]") == "Class 2"
+
+
+def test_a_file_dropped_beside_its_field(page):
+    go(page, "describe")
+    page.evaluate("""async () => {
+      const canvas = document.createElement("canvas");
+      const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+      const data = new DataTransfer();
+      data.items.add(new File([blob], "dropped.png", { type: "image/png" }));
+      document.querySelector("h1").dispatchEvent(
+        new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }""")
+    page.wait_for_selector("li >> text=dropped.png, 300 x 150")
+
+
+def test_history_repeats_a_job(page):
+    go(page, "shape")
+    page.click("text=a floor lamp")
+    page.wait_for_selector("canvas[data-ready]")
+    go(page, "history")
+    page.click("a.tile >> nth=0")
+    page.wait_for_selector("h2 >> text=a floor lamp")
+    axe(page, "an entry")
+    before = page.inner_text("#output h2 + p")
+    page.click("text=New seed")
+    page.wait_for_function(
+        "before => !(document.querySelector('#output h2 + p')?.innerText ?? before).includes("
+        "before.split(' · ').pop())",
+        arg=before,
+    )
+    page.wait_for_selector("canvas[data-ready]")
 
 
 def test_train_shows_curves_and_stops_and_resumes(page):

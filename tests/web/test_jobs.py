@@ -7,7 +7,7 @@ import pytest
 from triform.web.durations import Durations
 from triform.web.jobs import Refused
 from triform.web.results import ResultStore
-from triform.web.worker_process import POLL_SECONDS, Limits
+from triform.web.worker_process import POLL_SECONDS, Limits, WorkerProcess
 
 
 def test_a_job_writes_its_result(service):
@@ -27,6 +27,17 @@ def test_the_worker_stays_and_works_in_an_empty_folder(service):
     second = service.wait(service.do("write"), 20).answer
     assert first["pid"] == second["pid"] != os.getpid()
     assert second["seen"] == [] and second["cwd"] == str(service.store.root / ".work-quick")
+
+
+def test_a_worker_finds_the_newest_run(tmp_path):
+    (tmp_path / "kept" / "vae").mkdir(parents=True)
+    folder = tmp_path / "work"
+    worker = WorkerProcess(folder, tmp_path / "log", runs=tmp_path / "kept")
+    for _ in range(2):
+        worker._empty_folder()
+        assert [path.name for path in folder.iterdir()] == ["runs"]
+        assert (folder / "runs" / "vae").is_dir()
+    assert (tmp_path / "kept" / "vae").is_dir()
 
 
 def test_progress_is_reported(service):

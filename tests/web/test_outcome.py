@@ -8,7 +8,7 @@ from triform.base.settings.config import Settings
 from triform.geometry.mesh import Mesh
 from triform.search.gallery import create_gallery
 from triform.systems.retrieval.gallery.entries import encode_tile
-from triform.web.outcome import add_tiles, describe_outcome, measure
+from triform.web.outcome import add_photo_tiles, add_tiles, describe_outcome, measure
 
 CORNERS = np.array([(x, y, z) for x in (0, 2) for y in (0, 1) for z in (0, 1)], float)
 FACES = np.array(
@@ -80,3 +80,19 @@ def test_hits_have_their_images_in_the_order_of_their_ranks(folder):
     assert [row.get("tile") for row in rows] == tiles
     with Image.open(folder / "files" / "hits" / "0002.webp") as image:
         assert np.abs(np.asarray(image, int) - (0, 255, 0)).max() < 8
+
+
+def test_photos_that_are_found_have_small_images(folder):
+    Image.new("RGB", (800, 400), "blue").save(folder / "blue.png")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    source = [
+        {"file": str(folder / name), "similarity": 0.5} for name in ("blue.png", "broken.jpg")
+    ]
+    rows = describe_outcome(source, Settings(), folder)["answer"]
+    assert rows[0]["tile"] == "hits/0001.webp" and "tile" not in rows[1]
+    assert rows[0]["file"] == f"{folder.name}/blue.png"
+    with Image.open(folder / "files" / "hits" / "0001.webp") as image:
+        assert image.size == (192, 96)
+    other = [{"file": "x"}, "text"]
+    add_photo_tiles(other, other, folder)
+    assert other == [{"file": "x"}, "text"]

@@ -61,6 +61,41 @@ def test_the_command_line_gives_the_same_settings(place):
     assert parse(GenerateConfig, words[3:]) == settings
 
 
+def test_images_are_single_files_with_their_stages(place):
+    values = {"prompt": ["a", "b"], "num_images": 3, "show_stages": True, "like": "0/2"}
+    request, settings = build(place, "text_to_image", "generate", values)
+    assert settings.output == place.folder / "files" and settings.like == "0/2"
+    assert request.units == 6 and request.title == "a, b"
+    with pytest.raises(UsageError, match="like"):
+        build(place, "text_to_image", "generate", {"like": "../x"})
+
+
+def test_an_index_is_named_by_its_folder(place, tmp_path):
+    folder = tmp_path / "shapes" / "chairs"
+    _, settings = build(place, "clip", "index", {"folders": ["folder:shapes/chairs"]})
+    assert settings.folders == (str(folder),) and not settings.follow_links
+    query = ["a dog +2:snow -a cat", f"upload:{place.upload}", "black and/or white"]
+    values = {"query": query, "index_file": "folder:shapes/chairs", "format": ["jpeg"]}
+    request, found = build(place, "clip", "search", values)
+    assert found.index_file == settings.index_file
+    assert found.index_file == str(tmp_path / "galleries" / "photos_folder_shapes_chairs.gallery")
+    assert found.query == (query[0], str(place.folder / "inputs" / "Фото.png"), query[2])
+    assert found.format == ("jpeg",) and request.title == f"{query[0]}, {query[2]}"
+    assert "--index_file" in command_line(request, found)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("/etc/passwd", "/etc/a.png", "./a.png", "../a.png", "~/a.png", "a ~/a.png", "+/a.png"),
+        *("2:/a.png", "a -2:/a.png", "runs/vae/a.png", "a b/c.jpg d", "C:\\a.png", "..\\a", "~x/y"),
+    ],
+)
+def test_a_query_names_no_file(place, query):
+    with pytest.raises(UsageError, match="names a file"):
+        build(place, "clip", "search", {"query": [query], "index_file": "folder:shapes"})
+
+
 def test_an_upload_is_copied_into_the_result(place):
     values = {"images": [f"upload:{place.upload}"]}
     request, settings = build(place, "captioner", "caption", values)
@@ -150,6 +185,13 @@ def test_references_lead_nowhere_else(place, reference):
         ("retrieval", "search", {"gallery": ["chroma://a/b"]}, "is not taken"),
         ("retrieval", "search", {"image": ["/etc/passwd"]}, "is not taken"),
         ("retrieval", "search", {"text": ["a"]}, "--gallery is needed"),
+        ("clip", "search", {"query": ["a"]}, "no folder of photos is named"),
+        ("clip", "index", {"folders": ["/etc"]}, "is not taken"),
+        ("clip", "index", {"folders": ["folder:shapes"], "follow_links": True}, "no setting"),
+        ("clip", "search", {"query": ["a"], "index_file": "/etc"}, "is not taken"),
+        ("clip", "search", {"query": ["a"], "index_file": "chroma://a:1/b"}, "is not taken"),
+        ("clip", "search", {"query": ["a"], "index_file": "folder:other"}, "not one of the named"),
+        ("clip", "search", {"query": ["a"], "model": "evil/model"}, "no setting of this form"),
         ("dqn", "play", {"environment": "os:system"}, "is not taken"),
         ("captioner", "caption", {}, "needed"),
         ("captioner", "config", {"preset": "x"}, "no setting of this form"),

@@ -37,7 +37,7 @@ STATUS: dict[type[Exception], int] = {
     UploadRefused: 415,
     BodyTooLarge: 413,
 }
-PAGES = ("shape", "find", "describe", "explore", "train", "history")
+PAGES = ("shape", "find", "describe", "image", "explore", "train", "history")
 ABOUT = "Everything that the pages do. Nothing is called at any other host."
 
 

@@ -16,24 +16,44 @@ from pydantic.fields import FieldInfo
 
 from triform.base.settings.flags import Flag, FlagTable
 
-Role = Literal["text", "dataset", "images", "meshes", "gallery", "weights", "environment", "folder"]
+Role = Literal[
+    "text",
+    "line",
+    "query",
+    "dataset",
+    "images",
+    "meshes",
+    "gallery",
+    "weights",
+    "environment",
+    "folder",
+    "index",
+]
+TEXTS = ("prompt", "text", "labels", "classes", "where", "templates", "without", "format")
 ROLES: dict[str, Role] = {
-    **dict.fromkeys(("prompt", "text", "labels", "classes", "where", "templates"), "text"),
+    **dict.fromkeys(TEXTS, "text"),
+    **dict.fromkeys(("like", "taken_from", "taken_to"), "line"),
+    "query": "query",
     **dict.fromkeys(("dataset", "library", "query_dataset"), "dataset"),
     **dict.fromkeys(("images", "image"), "images"),
     "mesh": "meshes",
     "gallery": "gallery",
     **dict.fromkeys(("checkpoint", "resume_from"), "weights"),
     "environment": "environment",
-    "examples": "folder",
+    **dict.fromkeys(("examples", "folders"), "folder"),
+    "index_file": "index",
 }
 """Last part of a setting's name -> what its text is."""
 HIDDEN_GROUPS = ("wandb",)
 HIDDEN = {"use_wandb", "tensorboard", "show", "rebuild", "device", "parallel", "overwrite"}
-"""Switches that a page does not offer: they open windows, send data away, or replace files."""
+HIDDEN |= {"follow_links"}
+"""Switches that a page does not offer: they open windows, send data away, replace files, or lead
+out of a folder."""
 CAPS = {
     "num_samples": 256,
+    "num_images": 256,
     "num_workers": 2,
+    "workers": 2,
     "top_k": 200,
     "batch_size": 1024,
     "episodes": 1000,
@@ -54,8 +74,11 @@ def form(settings: type[pydantic.BaseModel]) -> list[dict[str, Any]]:
         `max`, `step`, `whole`, `many`, `required`, `optional`.
     """
     table = FlagTable(settings)
-    fields = (field(flag, _default(settings, flag.path)) for flag in table.flags)
-    return [each for each in fields if each is not None]
+    fields = [field(flag, _default(settings, flag.path)) for flag in table.flags]
+    offered = [each for each in fields if each is not None]
+    if any(each["name"] == "folders" for each in offered):  # an index is named by its folders
+        offered = [each for each in offered if each["kind"] != "index"]
+    return offered
 
 
 def is_usable(settings: type[pydantic.BaseModel]) -> bool:

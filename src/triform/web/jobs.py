@@ -108,9 +108,17 @@ class JobService:
         store: The results.
         limits: Limits of the queue and of a job.
         program: Arguments of Python that start a worker.
+        runs: Folder of the training runs, which workers find as `runs`.
     """
 
-    def __init__(self, store: ResultStore, limits: LimitsConfig, program: Sequence[str] = PROGRAM):
+    def __init__(
+        self,
+        store: ResultStore,
+        limits: LimitsConfig,
+        program: Sequence[str] = PROGRAM,
+        *,
+        runs: Path | None = None,
+    ):
         self.store, self.limits = store, limits
         self.durations = Durations(store.all())
         self._changed = threading.Condition()
@@ -121,7 +129,7 @@ class JobService:
         self._threads = []
         for name in ("quick", "training"):
             log = store.root / f".worker-{name}.log"
-            worker = WorkerProcess(store.root / f".work-{name}", log, program)
+            worker = WorkerProcess(store.root / f".work-{name}", log, program, runs=runs)
             self._lanes[name] = Lane(worker)
             thread = threading.Thread(target=self._serve, args=(name,), name=name, daemon=True)
             thread.start()

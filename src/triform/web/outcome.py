@@ -22,7 +22,9 @@ from triform.base.settings.config import Settings
 from triform.geometry.mesh import Mesh, weld
 from triform.geometry.render.views import render
 from triform.geometry.voxels.surface import is_watertight, split_components
+from triform.images.raw import RAW_SUFFIXES, read_raw
 from triform.images.read import on_background, read_image
+from triform.images.video import read_frame
 from triform.search.gallery import exists, open_gallery
 from triform.web.record import KINDS
 
@@ -53,6 +55,7 @@ def describe_outcome(result: Any, settings: Settings, folder: Path) -> dict[str,
                 row["shape"] = measure(source["mesh"], float(getattr(settings, "size_mm", 0) or 0))
     if isinstance(answer, list):
         add_tiles(answer, getattr(settings, "index", None), folder / "files")
+        add_photo_tiles(answer, result, folder / "files")
     _save_thumbnail(result, folder)
     return {"answer": answer}
 
@@ -111,6 +114,40 @@ def add_tiles(rows: list[dict[str, Any]], index: str | None, files: Path) -> Non
     for row in hits:
         if str(row["id"]) in saved:
             row["tile"] = saved[str(row["id"])]
+
+
+def add_photo_tiles(
+    rows: list[dict[str, Any]], source: list[Mapping[str, Any]], files: Path
+) -> None:
+    """Save small images of the photos that a search has found; a row names its own as `tile`.
+
+    Args:
+        rows: Rows of the answer.
+        source: The same rows with whole paths: `file`, and `second` of a frame of a video.
+        files: Folder of the files of the result.
+    """
+    for index, (row, hit) in enumerate(zip(rows, source, strict=True), start=1):
+        if not isinstance(hit, Mapping) or not {"file", "similarity"} <= hit.keys():
+            continue
+        image = _read_photo(str(hit["file"]), hit.get("second"))
+        if image is None:
+            continue
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        row["tile"] = f"hits/{index:04d}.webp"
+        with atomic_write(files / row["tile"]) as file:
+            image.convert("RGB").save(file, "WEBP", quality=85)
+
+
+def _read_photo(path: str, second: float | None) -> Image.Image | None:
+    """An image, a RAW file or a frame of a video; None where it cannot be read."""
+    try:
+        if second is not None:
+            return read_frame(path, second, longest=2 * THUMBNAIL)
+        if path.lower().endswith(RAW_SUFFIXES):
+            return read_raw(path, longest=2 * THUMBNAIL).image
+        return on_background(read_image(path, longest=2 * THUMBNAIL))
+    except UserError:
+        return None
 
 
 def _without_paths(value: Any, files: Path) -> Any:

@@ -24,11 +24,16 @@ def _makes_shapes(verb: str, settings: type[Settings]) -> bool:
 
 
 def _finds(verb: str, settings: type[Settings]) -> bool:
-    return verb == "search" and {"gallery", "text"} <= settings.model_fields.keys()
+    fields = settings.model_fields.keys()
+    return "index_file" in fields or (verb == "search" and {"gallery", "text"} <= fields)
 
 
 def _describes(verb: str, settings: type[Settings]) -> bool:
     return verb == "caption" and "images" in settings.model_fields
+
+
+def _makes_images(verb: str, settings: type[Settings]) -> bool:
+    return verb == "generate" and {"prompt", "num_images"} <= settings.model_fields.keys()
 
 
 def _trains(verb: str, settings: type[Settings]) -> bool:
@@ -36,8 +41,8 @@ def _trains(verb: str, settings: type[Settings]) -> bool:
 
 
 def _explores(verb: str, settings: type[Settings]) -> bool:
-    others = (_makes_shapes, _finds, _describes, _trains)
-    hidden = ("embed", "submit", "config", "train_classifier", "index")
+    others = (_makes_shapes, _finds, _describes, _makes_images, _trains)
+    hidden = ("embed", "submit", "config", "train_classifier")
     return verb not in hidden and not any(test(verb, settings) for test in others)
 
 
@@ -58,6 +63,7 @@ PAGES = (
     Page("shape", _makes_shapes),
     Page("find", _finds),
     Page("describe", _describes),
+    Page("image", _makes_images),
     Page("explore", _explores),
     Page("train", _trains),
 )
@@ -67,12 +73,14 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: systems whose weights ship come first, each kind in order of names.
 
     Returns:
-        For each verb `system`, `verb`, `about` (first line of its help), `presets` of a training.
+        For each verb `system`, `verb`, `about` (first line of its help), `ships` (whether it has
+        weights without a training, or needs none), `presets` of a training.
     """
     result: dict[str, list[dict[str, Any]]] = {page.name: [] for page in PAGES}
     shipped = shipped_weights.names()
     # A page opens with its first verb, which has to work without a training.
     for name in sorted(systems.names(), key=lambda name: (name not in shipped, name)):
+        has_weights = any(each == name or each.startswith(f"{name}_") for each in shipped)
         entry = systems.load(name)
         verbs: Mapping[str, type[Settings]] = entry.config.VERBS
         for verb, settings in verbs.items():
@@ -87,6 +95,7 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
                 "summary": entry.summary,
             }
             row["presets"] = presets if verb == "train" else []
+            row["ships"] = has_weights or "checkpoint" not in settings.model_fields
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)

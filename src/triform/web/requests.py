@@ -13,7 +13,6 @@ import pydantic
 
 from triform import systems
 from triform.base.errors import UsageError
-from triform.base.files import atomic_copy
 from triform.base.printable import printable, shorten
 from triform.base.settings.config import Settings
 from triform.base.settings.config_errors import describe_problems
@@ -22,9 +21,18 @@ from triform.base.settings.nearest import nearest
 from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.forms import CAPS, MAX_TEXT, MAX_TEXTS, form
+from triform.web.inputs import SENT, Inputs, input_names
 
 DATASET = re.compile(r"[A-Za-z0-9][\w.\-+:]{0,80}(/\d{1,6})?")
 ENVIRONMENT = re.compile(r"[A-Za-z0-9][\w\-]{0,80}")
+CLASS_NAME = re.compile(r"[\w][\w.\- ]{0,59}")
+MAX_CLASSES = 20
+"""Classes of example images that are sent, and not a folder of the server."""
+PATH = re.compile(r"(?:^|[\s:+\-])(?:~|/|\.{1,2}[/\\]|[A-Za-z]:\\)|[/\\]\S*\.\w{2,5}(?:$|\s)")
+"""What a query would take for the path of an image."""
+WORDS = ("text", "line")
+DECIDED = ("output", "format", "attention_maps", "index_file")
+"""Settings that the server decides and that the command line of a result needs."""
 MESH_FORMATS = ("glb", "obj", "stl", "ply", "3mf")
 
 
@@ -64,17 +72,24 @@ class Request:
     @property
     def title(self) -> str:
         """A few words to know the result by: its first text, or what was done."""
-        for name in ("prompt", "text", "labels"):
+        for name in ("prompt", "text", "labels", "query"):
             texts = self.values.get(name)
-            if texts:
-                return shorten(", ".join([texts] if isinstance(texts, str) else texts), 80)
+            words = [texts] if isinstance(texts, str) else texts or []
+            if words := [text for text in words if not text.startswith(SENT)]:
+                return shorten(", ".join(words), 80)
         return f"{self.system} {self.verb}"
+
+    @property
+    def references(self) -> dict[str, Any]:
+        """The values that may name files: all but texts, in which a prefix means nothing."""
+        kinds = {each["name"]: each["kind"] for each in form(self.settings_class)}
+        return {name: value for name, value in self.values.items() if kinds[name] not in WORDS}
 
     @property
     def units(self) -> int:
         """Number of shapes or images that are asked for."""
         prompts = self.values.get("prompt") or [""]
-        count = self.values.get("num_samples") or 1
+        count = self.values.get("num_samples") or self.values.get("num_images") or 1
         return int(count) * (1 if isinstance(prompts, str) else len(prompts))
 
 
@@ -113,6 +128,8 @@ def _check(name: str, value: Any, field: Mapping[str, Any]) -> Any:
         if limit is not None and value > limit:
             raise UsageError(f"{name}: {value} is more than {limit}, the most that a page takes")
         return value
+    if kind == "folder" and isinstance(value, dict):
+        return _check_classes(name, value, field)
     texts = value if isinstance(value, list) else [value]
     if isinstance(value, list) and not field.get("many"):
         raise UsageError(f"{name}: several values, where one is expected")
@@ -130,6 +147,21 @@ def _check(name: str, value: Any, field: Mapping[str, Any]) -> Any:
     return texts if field.get("many") else texts[0]
 
 
+def _check_classes(name: str, value: dict[str, Any], field: Mapping[str, Any]) -> dict[str, Any]:
+    """Example images of classes: name of a class -> references."""
+    if not 2 <= len(value) <= MAX_CLASSES:
+        raise UsageError(f"{name}: {len(value)} classes; from 2 to {MAX_CLASSES} are taken")
+    for title in value:
+        if not CLASS_NAME.fullmatch(title):
+            raise UsageError(f"{name}: {shorten(repr(title))} cannot be the name of a class")
+    checked = {}
+    for title, texts in value.items():
+        if not isinstance(texts, list) or not texts:
+            raise UsageError(f"{name}: class {title!r} has no images; send some")
+        checked[title] = _check(name, texts, {**field, "kind": "images", "many": True})
+    return checked
+
+
 def build_settings(
     request: Request, access: Access, folder: Path, server_folders: ServerFolders
 ) -> Settings:
@@ -138,7 +170,7 @@ def build_settings(
     Args:
         request: The checked request.
         access: Looks references up.
-        folder: Folder of the result: uploads are copied into `inputs`, files go into `files`.
+        folder: Folder of the result: uploads are copied into it, files go into `files`.
         server_folders: Folders of the server.
 
     Raises:
@@ -147,9 +179,10 @@ def build_settings(
     table = FlagTable(request.settings_class)
     fields = {each["name"]: each for each in form(request.settings_class)}
     nested = _base_values(request, access)
+    files = Inputs(access, folder, input_names(request.references, access))
     for name, value in request.values.items():
         if value is not None:
-            _set(nested, name, _resolve(value, name, fields[name], access, folder))
+            _set(nested, name, _resolve(value, name, fields[name], files))
     for name, value in server_values(table, folder, server_folders, request).items():
         _set(nested, name, value)
     try:
@@ -175,42 +208,35 @@ def _base_values(request: Request, access: Access) -> dict[str, Any]:
     return values
 
 
-def _resolve(value: Any, name: str, field: Mapping[str, Any], access: Access, folder: Path) -> Any:
+def _resolve(value: Any, name: str, field: Mapping[str, Any], files: Inputs) -> Any:
     """A value with its references looked up, and names checked."""
     kind = field["kind"]
     if kind in ("switch", "slider", "number", "choice"):
         return value
+    if isinstance(value, dict):
+        return files.folder_of_classes(name, value)
     texts = [value] if isinstance(value, str) else list(value)
-    if kind == "text":
+    if kind in WORDS:
         resolved = [text for text in texts if text.strip()]
     else:
-        resolved = [_resolve_one(text, name, kind, access, folder) for text in texts]
+        resolved = [_resolve_one(text, name, kind, files) for text in texts]
     if field.get("many"):
         return resolved
-    return resolved[0] if resolved else None
+    return resolved[0] if resolved else None if field["optional"] else ""
 
 
-def lasting(values: Mapping[str, Any], access: Access, name: str) -> dict[str, Any]:
-    """Values in which an upload, which is deleted some day, is the copy in the result `name`."""
-
-    def replaced(value: Any) -> Any:
-        if isinstance(value, list):
-            return [replaced(each) for each in value]
-        if isinstance(value, str) and value.startswith(("upload:", "input:")):
-            return f"input:{name}/{access.resolve(value).name}"
-        return value
-
-    return {key: replaced(value) for key, value in values.items()}
-
-
-def _resolve_one(text: str, name: str, kind: str, access: Access, folder: Path) -> str:
-    if access.is_reference(text):
-        path = access.resolve(text)
-        if text.startswith(("upload:", "input:")):
-            target = folder / "inputs" / path.name
-            atomic_copy(path, target, link=True)
-            return str(target)
-        return str(path)
+def _resolve_one(text: str, name: str, kind: str, files: Inputs) -> str:
+    if kind == "query" and not text.startswith((*SENT, "result:")):
+        if PATH.search(text):
+            raise UsageError(f"{name}: {shorten(text)!r} names a file; send the image instead")
+        return text
+    if kind == "index":
+        path = files.access.resolve(text) if text.startswith("folder:") else None
+        if path is None or not path.is_dir():
+            raise UsageError(f"{name}: {shorten(text)!r} is not taken; write folder:NAME")
+        return text
+    if files.access.is_reference(text):
+        return str(files.path(text))
     if kind in ("dataset", "gallery") and (not text or DATASET.fullmatch(text)):
         return text
     if kind == "environment" and ENVIRONMENT.fullmatch(text):
@@ -231,12 +257,17 @@ def server_values(
     for flag in table.flags:
         name = ".".join(flag.path)
         match flag.path[-1]:
+            case "output" if "show_stages" in request.settings_class.model_fields:
+                decided[name] = str(files)  # a sheet has no room for all stages
             case "output":
                 decided[name] = str(_output(files, flag.field.get_default(), bool(formats)))
             case "format" if "size_mm" in request.settings_class.model_fields:
                 decided[name] = list(MESH_FORMATS)
             case "attention_maps" | "latent_map":
                 decided[name] = str(files / "maps")
+            case "index_file":
+                sources = request.values.get("folders") or request.values.get(name)
+                decided[name] = str(server_folders.galleries / f"{_index_name(sources)}.gallery")
             case "index":
                 decided[name] = str(server_folders.galleries / f"{_gallery_name(request)}.gallery")
             case "download_path":
@@ -263,6 +294,18 @@ def _gallery_name(request: Request) -> str:
     return re.sub(r"[^\w.\-]+", "_", f"{request.system} {' '.join(texts)}")[:120]
 
 
+def _index_name(sources: Any) -> str:
+    """A file name for the index of photos of these folders.
+
+    Raises:
+        UsageError: There is none.
+    """
+    texts = [sources] if isinstance(sources, str) else sorted(sources or [])
+    if not texts:
+        raise UsageError("no folder of photos is named; write folder:NAME")
+    return "photos_" + re.sub(r"[^\w.\-]+", "_", " ".join(texts))[:120]
+
+
 def command_line(request: Request, settings: Settings) -> str:
     """The command that does the same, with the settings that differ from the defaults."""
     table = FlagTable(request.settings_class)
@@ -274,7 +317,7 @@ def command_line(request: Request, settings: Settings) -> str:
         value: Any = settings
         for part in flag.path:
             value = getattr(value, part)
-        is_decided = flag.path[-1] in ("output", "format", "attention_maps")
+        is_decided = flag.path[-1] in DECIDED
         if value is None or not (request.values.get(name) is not None or is_decided):
             continue
         if flag.is_switch:

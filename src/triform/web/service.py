@@ -17,10 +17,11 @@ from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.config import ServeConfig
 from triform.web.forms import form
+from triform.web.inputs import lasting
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
 from triform.web.record import Record
-from triform.web.requests import ServerFolders, build_settings, command_line, lasting, read_request
+from triform.web.requests import ServerFolders, build_settings, command_line, read_request
 from triform.web.results import ResultStore
 from triform.web.runs import list_runs
 from triform.web.uploads import Uploads
@@ -66,7 +67,7 @@ class Service:
         )
         self.access = Access(config.folder, config.runs_dir, self.uploads, self.store)
         self.pages = verbs_by_page()
-        self.jobs = JobService(self.store, limits, program)
+        self.jobs = JobService(self.store, limits, program, runs=self.server_folders.runs)
         self._datasets: list[dict[str, Any]] | None = None
         self._lock = threading.Lock()
         if config.warm_up:
@@ -171,7 +172,8 @@ class Service:
         folder = self.store.folder(record.id)
         try:
             settings = build_settings(request, self.access, folder, self.server_folders)
-            lasting_values = lasting(request.values, self.access, record.id)
+            kept = lasting(request.references, self.access, record.id)
+            lasting_values = {**request.values, **kept}
             write_yaml(settings, folder / "settings.yaml")
         except BaseException:
             self.store.update(record.id, state="failed", finished=time.time())

@@ -73,10 +73,19 @@ class WorkerProcess:
         folder: Its working folder, emptied before each job; relative names lead nowhere else.
         log: File for what it prints.
         program: Arguments of Python that start it.
+        runs: Folder of the training runs. A link to it is all that the working folder holds, so
+            that "the newest run" is found as on the command line; None for no link.
     """
 
-    def __init__(self, folder: Path, log: Path, program: Sequence[str] = PROGRAM):
-        self._folder, self._log, self._program = folder, log, program
+    def __init__(
+        self,
+        folder: Path,
+        log: Path,
+        program: Sequence[str] = PROGRAM,
+        *,
+        runs: Path | None = None,
+    ):
+        self._folder, self._log, self._program, self._runs = folder, log, program, runs
         self._process: subprocess.Popen[bytes] | None = None
         self._events: queue.Queue[Event] = queue.Queue()
 
@@ -141,9 +150,9 @@ class WorkerProcess:
                 match event.get("event"):
                     case "done":
                         return Outcome("done", event)
-                    case "failed":
+                    case "failed" if not stop.is_set():
                         return Outcome("failed", event, reason or str(event.get("error")))
-                    case "stopped":
+                    case "failed" | "stopped":
                         return self._stopped(stop, reason)
                     case "died":
                         return self._stopped(stop, reason) if stop_time else self._died(reason)
@@ -235,6 +244,8 @@ class WorkerProcess:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+        if self._runs is not None:
+            (self._folder / "runs").symlink_to(self._runs, target_is_directory=True)
 
 
 def _read_events(process: subprocess.Popen[bytes], events: queue.Queue[Event]) -> None:

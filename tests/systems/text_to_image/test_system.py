@@ -178,6 +178,17 @@ def test_verbs_from_the_command_line(csv, capsys):
     assert made["images"] == 6 and Image.open("a.png").mode == "RGB"
     made = answer("generate", *flags, *prompts, "--num_images", "1", "--output", "single")
     assert [Image.open(file).mode for file in made["files"]] == ["RGBA", "RGBA"]
+    stages = ["--show_stages", "--num_images", "2", "--output"]
+    made = answer("generate", *flags, *prompts, *stages, "all")
+    assert [row["number"] for row in made["stages"]] == ["0", "1", "2", "3"]
+    assert Image.open(made["stages"][3]["decoder"]).mode == "RGBA"
+    like = ["--like", "1", "--variation", "0"]
+    varied = answer("generate", *flags, *prompts[:2], *like, *stages, "like")
+    assert [row["number"] for row in varied["stages"]] == ["1/0", "1/1"]
+    pixels = [
+        np.asarray(Image.open(row["image"])) for row in (made["stages"][1], *varied["stages"])
+    ]
+    assert (pixels[0] == pixels[1]).all() and (pixels[0] == pixels[2]).all()
     answer("interpolate", *flags, *prompts, "--num_images", "2", "--columns", "3")
     assert Path("interpolation.png").is_file()
     classifier = ["--width", "8", "--epochs", "1", "--runs_dir", "classifiers"]

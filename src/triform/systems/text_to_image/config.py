@@ -212,7 +212,18 @@ class GenerateConfig(SamplingConfig):
     prompt: Prompts = Field(("a red apple",), min_length=1, description="One prompt or several.")
     num_images: int = Field(4, ge=1, le=10_000, description="Images of each prompt.")
     show_stages: bool = Field(
-        False, description="Show the decoder's images in a row above the refined ones (.png)."
+        False,
+        description="Show the decoder's images: in a row above the refined ones (.png), or as "
+        "files in stages/, with embeddings and latents (folder).",
+    )
+    like: str = Field(
+        "",
+        pattern=r"^(\d{1,6}(/\d{1,6})*)?$",
+        description="Vary one image of this prompt and seed: its number, the first is 0; 0/3 is "
+        "variation 3 of it.",
+    )
+    variation: float = Field(
+        0.3, ge=0, le=1, description="Share of new noise in variations (--like)."
     )
     output: Path = Field(
         Path("images.png"),

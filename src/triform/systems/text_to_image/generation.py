@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from triform.base.errors import UsageError
 from triform.images.grid import check_png, save_images
 from triform.systems.text_to_image.config import GenerateConfig, InterpolateConfig
+from triform.systems.text_to_image.noise import image_noise
+from triform.systems.text_to_image.stage_files import save_stages
 from triform.systems.text_to_image.trained import Trained
 
 
@@ -18,32 +19,45 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
     """Generate images of prompts.
 
     Raises:
-        UsageError: Stages are shown, but the output is no PNG.
         UserError: No such weights.
     """
-    is_sheet = settings.output.suffix.lower() == ".png"
-    if settings.show_stages and not is_sheet:
-        raise UsageError(f"show_stages: needs an output .png, seen {settings.output}")
     model = Trained.from_settings(settings)
-    text = model.embed(settings.prompt).repeat_interleave(settings.num_images, 0)
-    base, refined = model.generate(text, settings)
+    prompts = model.embed(settings.prompt)
     columns = settings.num_images
-    if settings.show_stages:
-        rows = zip(base.split(columns), refined.split(columns), strict=True)
+    text = prompts.repeat_interleave(columns, 0)
+    numbers = image_numbers(settings.like, len(text))
+    shape, seed = model.prior.shape, settings.seed
+    noise = torch.stack([image_noise(shape, seed, each, settings.variation) for each in numbers])
+    stages = model.stages(text, noise, settings)
+    is_sheet = settings.output.suffix.lower() == ".png"
+    pixels = stages.refined
+    if settings.show_stages and is_sheet:
+        rows = zip(stages.decoded.split(columns), stages.refined.split(columns), strict=True)
         pixels = torch.cat([torch.cat(pair) for pair in rows])
-    else:
-        pixels = refined
     files = save_images(_for_file(pixels, settings.output), settings.output, columns)
-    return {
+    answer = {
         "checkpoint": str(model.source),
         "prompts": list(settings.prompt),
-        "images": len(refined),
+        "images": len(stages.refined),
         "seed": settings.seed,
         "output": str(settings.output),
         "files": [str(file) for file in files],
-        "base": base.numpy(),
-        "pixels": refined.numpy(),
+        "base": stages.decoded.numpy(),
+        "pixels": stages.refined.numpy(),
     }
+    if settings.show_stages and not is_sheet:
+        saved = save_stages(settings.output, prompts, stages, files)
+        answer["stages"] = [
+            {"prompt": settings.prompt[index // columns], "number": "/".join(map(str, each)), **row}
+            for index, (each, row) in enumerate(zip(numbers, saved, strict=True))
+        ]
+    return answer
+
+
+def image_numbers(like: str, count: int) -> list[tuple[int, ...]]:
+    """Numbers of images for `image_noise`: of independent ones, or of variations of `like`."""
+    base = tuple(int(part) for part in like.split("/")) if like else ()
+    return [(*base, index) for index in range(count)]
 
 
 def interpolate(settings: InterpolateConfig) -> dict[str, Any]:

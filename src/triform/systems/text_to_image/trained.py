@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from triform.base.errors import UserError
-from triform.base.seeding import generator
 from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
@@ -17,8 +17,24 @@ from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.text_to_image.compositing import as_bytes
 from triform.systems.text_to_image.config import Config, SamplingConfig
 from triform.systems.text_to_image.model import build_networks
+from triform.systems.text_to_image.noise import image_noise
 from triform.systems.text_to_image.prior import FlowPrior, Prior
 from triform.systems.text_to_image.text_embedding import embed, load_trained_encoder
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Stages of N generated images.
+
+    Attributes:
+        latents: Normalized latents (N, L, H, W) of the prior.
+        decoded: Images (N, C, S, S) uint8 of the VAE's decoder.
+        refined: Those that the generator refined.
+    """
+
+    latents: Tensor
+    decoded: Tensor
+    refined: Tensor
 
 
 class Trained(TrainedModel[Config]):
@@ -88,7 +104,6 @@ class Trained(TrainedModel[Config]):
             raise UserError("--prompt: an empty text; describe what the image shows")
         return torch.from_numpy(embed(self.encoder, prompts)).to(self.device)
 
-    @torch.inference_mode()
     def generate(
         self, text: Tensor, settings: SamplingConfig, *, noise_seeds: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -103,13 +118,21 @@ class Trained(TrainedModel[Config]):
             Decoded and refined images, both (N, C, S, S) uint8.
         """
         seeds = range(len(text)) if noise_seeds is None else noise_seeds
-        noise = torch.stack(
-            [
-                torch.randn(self.prior.shape, generator=generator("image", settings.seed, seed))
-                for seed in seeds
-            ]
-        )
-        base, refined = [], []
+        shape, seed = self.prior.shape, settings.seed
+        noise = torch.stack([image_noise(shape, seed, [number]) for number in seeds])
+        stages = self.stages(text, noise, settings)
+        return stages.decoded, stages.refined
+
+    @torch.inference_mode()
+    def stages(self, text: Tensor, noise: Tensor, settings: SamplingConfig) -> Stages:
+        """All stages of images.
+
+        Args:
+            text: Text embeddings (N, D) of length 1.
+            noise: Standard normal noise (N, L, H, W).
+            settings: Sampler and refinement.
+        """
+        sampled, base, refined = [], [], []
         for start in range(0, len(text), settings.batch_size):
             part = slice(start, start + settings.batch_size)
             condition = text[part]
@@ -120,13 +143,14 @@ class Trained(TrainedModel[Config]):
                 steps=settings.steps,
                 guidance=settings.guidance,
             )
+            sampled.append(latents.cpu())
             decoded = self.vae.decode(latents)
             output = decoded
             if settings.refine:
                 output = decoded.lerp(self.generator(decoded, condition), settings.refine)
             base.append(as_bytes(decoded))
             refined.append(as_bytes(output))
-        return torch.cat(base), torch.cat(refined)
+        return Stages(torch.cat(sampled), torch.cat(base), torch.cat(refined))
 
 
 def latents_of(prior: Prior, text: Tensor, noise: Tensor, *, steps: int, guidance: float) -> Tensor:

@@ -3,8 +3,8 @@ import { stopCurrent } from "./job.js";
 import { language, languages, t } from "./texts.js";
 import { api, h } from "./ui.js";
 
-const ORDER = ["shape", "find", "describe", "explore", "train", "history"];
-const MODULES = { shape: "page_shape", find: "page_find", describe: "page_describe", explore: "page_explore", train: "page_train", history: "page_history" };
+const ORDER = ["shape", "find", "describe", "image", "explore", "train", "history"];
+const MODULES = { shape: "page_shape", find: "page_find", describe: "page_describe", image: "page_image", explore: "page_explore", train: "page_train", history: "page_history" };
 const main = document.getElementById("main");
 let state = null;
 
@@ -58,8 +58,19 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => open(location.href, false));
 
-// A file that misses its field must not replace the page.
-for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+// A file that is dropped beside its field goes into the first one that takes it.
+addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+addEventListener("drop", (event) => {
+  const files = event.dataTransfer?.files;
+  if (!files?.length || event.defaultPrevented) return;
+  event.preventDefault();
+  const inputs = [...main.querySelectorAll("input[type=file]")];
+  const ending = files[0].name.toLowerCase().split(".").pop();
+  const input = inputs.find((each) => each.accept.split(",").includes(`.${ending}`)) || inputs.find((each) => each.accept.includes("image/")) || inputs[0];
+  if (!input) return;
+  input.files = files;
+  input.dispatchEvent(new Event("change"));
+});
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select");
@@ -71,7 +82,7 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "?" && !typing) {
     event.preventDefault();
     showKeys();
-  } else if (event.altKey && /^[1-6]$/.test(event.key) && names()[event.key - 1]) {
+  } else if (event.altKey && /^[1-7]$/.test(event.key) && names()[event.key - 1]) {
     event.preventDefault();
     open(`/${names()[event.key - 1]}`, true).then(() => main.focus());
   }

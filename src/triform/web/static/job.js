@@ -31,20 +31,22 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
   const card = h("div", { class: "card", ariaBusy: "true" }, text, bar, messages, button);
   place.replaceChildren(card);
   announce(t("sent"));
-  let record;
-  try {
-    record = await api("jobs", { method: "POST", json: request });
-  } catch (error) {
-    place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
-    return null;
-  }
+  let record = null;
   const stop = async () => {
     button.disabled = true;
     text.textContent = t(isTraining ? "saving" : "stopping");
-    await api(`jobs/${record.id}`, { method: "DELETE" }).catch(() => {});
+    if (record) await api(`jobs/${record.id}`, { method: "DELETE" }).catch(() => {});
   };
   button.addEventListener("click", stop);
   current = stop;
+  try {
+    record = await api("jobs", { method: "POST", json: request });
+  } catch (error) {
+    if (current === stop) current = null;
+    place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
+    return null;
+  }
+  if (button.disabled) await stop();  // asked for before the server had answered
   let said = "";
   const first = record.status.position;
   while (["queued", "running"].includes(record.state)) {
@@ -58,7 +60,7 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
     }
     const status = record.status;
     if (status.position === undefined) continue;
-    if (!status.stopping) text.textContent = describeStatus(record);
+    if (!status.stopping && !button.disabled) text.textContent = describeStatus(record);
     if (first && status.wait_seconds === null && !status.progress.done) text.append(". ", t("loading"));
     const { done, total } = status.progress;
     const share = done && total ? done / total : status.seconds_left ? status.elapsed / (status.elapsed + status.seconds_left) : null;

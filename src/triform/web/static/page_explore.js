@@ -1,7 +1,7 @@
 import { showTask, withDatasets, withRuns } from "./task.js";
 import { t } from "./texts.js";
 
-const FRONT = ["images", "examples", "text", "labels", "classes", "num_samples", "seed", "steps", "episodes", "environment"];
+const FRONT = ["examples", "images", "text", "labels", "classes", "num_samples", "seed", "steps", "episodes", "environment"];
 
 export async function show(main, state, parameters) {
   await withDatasets(state);

@@ -4,14 +4,17 @@ import { t } from "./texts.js";
 export async function show(main, state, parameters) {
   await withDatasets(state);
   await showTask(main, await withRuns(state), {
-    page: "find", button: t("search"), parameters,
+    page: "find", button: t("search"), parameters, pick: "verb",
     front: () => ({
+      query: { label: t("query"), hint: t("query_hint") },
+      folders: { label: t("photo_index"), hint: "" },
+      index_file: { label: t("photo_index"), hint: t("photo_index_hint") },
       gallery: { label: t("collection"), hint: t("collection_hint") },
       text: { label: t("words"), hint: t("words_hint") },
       image: { label: t("pictures"), hint: "" },
       mesh: { label: t("mesh"), hint: "" },
       top_k: { label: t("how_many_hits"), hint: "", default: 12 },
     }),
-    examples: () => ["a round table", "an office chair", "a lamp", "a bathtub"].map((text) => [text, { text: [text], image: [], mesh: [] }]),
+    examples: (row) => (row.fields.includes("gallery") ? ["a round table", "an office chair", "a lamp", "a bathtub"].map((text) => [text, { text: [text], image: [], mesh: [] }]) : []),
   });
 }

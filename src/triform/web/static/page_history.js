@@ -1,3 +1,4 @@
+import { runJob } from "./job.js";
 import { showResult } from "./result.js";
 import { language, t } from "./texts.js";
 import { api, h, unique } from "./ui.js";
@@ -28,9 +29,20 @@ export async function show(main, state, parameters) {
     const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : `/history?id=${entry.id}`;
     return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${new Date(1000 * entry.created).toLocaleString(language)}`));
   };
+  // A result with its actions; the job that repeats it takes its place.
+  function showDetail(record) {
+    const { system, verb, preset, page } = record;
+    const again = async (settings) => {
+      const next = await runJob(detail, { system, verb, preset, page, settings }, { isTraining: verb.startsWith("train") });
+      if (!next) return;
+      showDetail(next);
+      await load(true);
+    };
+    showResult(detail, record, { again, another: again });
+  }
   let timer;
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });
   more.addEventListener("click", () => load(false));
-  if (parameters.get("id")) showResult(detail, await api(`results/${parameters.get("id")}`));
+  if (parameters.get("id")) showDetail(await api(`results/${parameters.get("id")}`));
   await load(true);
 }

@@ -83,6 +83,7 @@ export async function show(main, state, parameters) {
   main.append(h("div", { class: "columns" },
     h("form", { class: "card", noValidate: true, onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
     h("div", {}, output, live, list)));
+  if (rows.some((each) => each.system === parameters.get("system"))) system.value = parameters.get("system");
   if (parameters.get("run")) system.value = parameters.get("run").split("/")[0];
   const from = parameters.get("from") ? await api(`results/${parameters.get("from")}`).catch(() => null) : null;
   if (from && rows.some((each) => each.system === from.system)) system.value = from.system;

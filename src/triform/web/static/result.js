@@ -11,7 +11,7 @@ export function showResult(place, record, actions = {}) {
   const parts = [heading(record), buttons(place, record, actions)];
   if (record.error) parts.push(h("p", { class: "error", role: "alert" }, record.error));
   for (const message of record.messages) parts.push(h("p", { class: "warning" }, message));
-  parts.push(...models(record), ...hits(record, actions), ...captions(record), ...media(record), ...table(record));
+  parts.push(...models(record), ...hits(record, actions), ...captions(record), ...stages(record, actions), ...media(record), ...table(record));
   parts.push(otherFiles(record), h("details", {}, h("summary", {}, t("command")), h("pre", {}, record.command)));
   place.replaceChildren(h("section", { class: "card", ariaLabel: record.title }, parts.filter(Boolean)));
 }
@@ -33,6 +33,8 @@ function buttons(place, record, actions) {
   if (actions.again) {
     list.push(h("button", { type: "button", class: "small", onclick: () => actions.again(record.settings) }, t("again")));
     if (record.seed !== null) list.push(h("button", { type: "button", class: "small", onclick: () => actions.again({ ...record.settings, seed: newSeed() }) }, t("new_seed")));
+  }
+  if (actions.use) {
     list.push(h("button", { type: "button", class: "small", onclick: () => actions.use(record.settings) }, t("same_settings")));
   } else if (record.page) {
     list.push(h("a", { class: "button small", href: `/${record.page}?from=${record.id}` }, t("same_settings")));
@@ -88,11 +90,11 @@ function hits(record, actions) {
   const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.similarity !== undefined) : [];
   const queries = [...new Set(rows.map((row) => row.query))];
   return queries.flatMap((query) => [
-    h("h3", {}, base(String(query))),
+    query === undefined ? null : h("h3", {}, base(String(query))),
     h("div", { class: "grid narrow" }, rows.filter((row) => row.query === query).map((row) => h("figure", {},
-      row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
-      h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id)}`), h("br"),
-        h("span", { class: "soft" }, [row.category, `${t("score")} ${row.similarity.toFixed(3)}`].filter(Boolean).join(" · ")),
+      row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id || row.file, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
+      h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id || row.file)}`), h("br"),
+        h("span", { class: "soft" }, [row.category, row.taken?.slice(0, 10), `${t("score")} ${row.similarity.toFixed(3)}`, typeof row.percentile === "number" ? t("percentile", round(row.percentile)) : null].filter(Boolean).join(" · ")),
         row.tile && actions.similar ? h("div", {}, h("button", { type: "button", class: "small", onclick: () => actions.similar(`result:${record.id}/${row.tile}`) }, t("similar"))) : null)))),
   ]);
 }
@@ -104,9 +106,23 @@ function captions(record) {
     row.attention ? h("figure", {}, h("img", { src: fileAddress(record.id, row.attention), alt: `${t("attention")}: ${row.caption}` }), h("figcaption", {}, t("attention"))) : null));
 }
 
+// Every stage of an image, its final image first.
+function stages(record, actions) {
+  const rows = record.answer?.stages || [];
+  const seed = record.seed ?? 0;
+  const image = (row, name) => h("figure", {}, h("a", { href: fileAddress(record.id, row[name]), target: "_blank", rel: "noopener" },
+    h("img", { class: "pixels", src: fileAddress(record.id, row[name]), alt: `${t(name === "image" ? "final" : name)}: ${row.prompt}`, loading: "lazy" })), h("figcaption", { class: "soft" }, t(name === "image" ? "final" : name)));
+  const again = (row) => ({ ...record.settings, prompt: [row.prompt], seed, like: row.number });
+  return [h("div", { class: rows.length > 1 ? "grid" : "" }, rows.map((row) => h("section", { ariaLabel: `${row.prompt} ${row.number}` },
+    image(row, "image"), h("p", {}, h("strong", {}, row.prompt), h("span", { class: "soft" }, ` · ${t("seed")} ${seed} · ${row.number}`)),
+    h("div", { class: "chips" }, h("a", { class: "button small", href: fileAddress(record.id, row.image), download: base(row.image) }, "PNG"),
+      actions.another ? h("button", { type: "button", class: "small", onclick: () => actions.another(again(row)) }, t("another")) : null),
+    h("details", { open: rows.length <= 4 }, h("summary", {}, t("stages")), h("div", { class: "stages" }, ["embedding", "latent", "decoder", "image"].map((name) => image(row, name)))))))];
+}
+
 function media(record) {
   const rows = Array.isArray(record.answer) ? record.answer : [];
-  const used = new Set(rows.flatMap((row) => [row.tile, row.attention]));
+  const used = new Set([...rows.flatMap((row) => [row.tile, row.attention]), ...(record.answer?.stages || []).flatMap((row) => Object.values(row))]);
   const files = record.files.filter((file) => ["image", "video"].includes(file.kind) && !used.has(file.name) && !file.name.startsWith("hits/"));
   if (!files.length) return [];
   return [h("div", { class: files.length > 2 ? "grid" : "" }, files.slice(0, 60).map((file) => {
@@ -121,6 +137,7 @@ function media(record) {
 function table(record) {
   const answer = record.answer;
   if (answer === null || answer === undefined) return [];
+  if (answer.stages) return [];
   const isSpecial = (row) => row && typeof row === "object" && (row.shape || row.similarity !== undefined || row.caption !== undefined);
   if (Array.isArray(answer) ? answer.some(isSpecial) : typeof answer !== "object") return typeof answer === "object" ? [] : [h("p", {}, String(answer))];
   const rows = Array.isArray(answer) ? answer.filter((row) => row && typeof row === "object") : Object.entries(answer).map(([name, value]) => ({ "": name, " ": value }));

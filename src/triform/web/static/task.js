@@ -5,7 +5,7 @@ import { t } from "./texts.js";
 import { api, buildForm, h } from "./ui.js";
 
 // Draws the page; `front(row)` names the settings in front, `examples` fill the form and run it.
-export async function showTask(main, state, { page, button, front, examples = () => [], parameters, pick = "system" }) {
+export async function showTask(main, state, { page, button, front, examples = () => [], parameters, pick = "system", always = {} }) {
   const rows = state.pages[page];
   const output = h("div", { id: "output" });
   const place = h("div", {});
@@ -16,16 +16,20 @@ export async function showTask(main, state, { page, button, front, examples = ()
   const about = h("p", { class: "hint" });
   const chips = h("div", {});
   let form, row;
-  const empty = () => place.replaceChildren(h("div", { class: "empty" }, t("nothing_yet", button)));
+  const canRun = () => row.ships || (state.runs || []).some((run) => run.system === row.system);
+  const empty = () => place.replaceChildren(canRun() ? h("div", { class: "empty" }, t(chips.firstChild ? "nothing_yet" : "nothing_yet_plain", button))
+    : h("p", { class: "empty" }, t("no_weights", row.system), " ", h("a", { href: `/train?system=${row.system}` }, t("train")), ` · triform ${row.system} train`));
   async function choose(index) {
-    row = rows[index];
+    const chosen = (row = rows[index]);
     select.value = index;
     about.textContent = row.about;
     const all = await api(`forms/${row.system}/${row.verb}`);
-    form = buildForm(all, { ...state, system: row.system }, front(row));
+    if (row !== chosen) return;  // another was chosen meanwhile
+    form = buildForm(all.filter((field) => !(field.name in always)), { ...state, system: row.system, ships: row.ships }, front(row));
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
-    const list = examples(row);
+    const list = examples({ ...row, fields: all.map((field) => field.name) });
     chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => h("button", { type: "button", class: "small", onclick: () => { form.set({ ...collect(), ...values }); submit(); } }, text)))] : []));
+    if (!place.firstChild || place.firstChild.classList.contains("empty")) empty();
   }
   const collect = () => { try { return form.values(); } catch { return {}; } };
   async function submit(settings) {
@@ -38,21 +42,29 @@ export async function showTask(main, state, { page, button, front, examples = ()
     }
     const focused = document.activeElement;
     place.replaceChildren();
-    const record = await runJob(output, { system: row.system, verb: row.verb, settings, page });
-    if (record) showResult(place, record, actions);
+    const used = row;
+    const record = await runJob(output, { system: row.system, verb: row.verb, settings: { ...always, ...settings }, page });
+    if (record) showResult(place, record, actionsOf(used));
     if (focused?.isConnected) focused.focus();
   }
-  const actions = {
+  // What can be done with a result; its form may have been left for another one.
+  const actionsOf = (used) => Object.fromEntries(Object.entries({
     again: (settings) => submit(settings),
     use: (settings) => { form.set(settings); form.controls[Object.keys(front(row))[0]]?.input?.focus(); },
-    similar: (reference) => { const settings = { ...collect(), image: [reference] }; delete settings.text; delete settings.mesh; form.set(settings); submit(settings); },
-  };
+    another: (settings) => { form.set(settings); submit(settings); },
+    similar: (reference) => {
+      const settings = { ...collect(), ...(form.controls.query ? { query: [reference] } : { image: [reference] }) };
+      delete settings.text;
+      delete settings.mesh;
+      form.set(settings);
+      submit(settings);
+    },
+  }).map(([name, act]) => [name, async (value) => { if (row !== used) await choose(rows.indexOf(used)); return act(value); }]));
   const chosen = rows.length > 1 ? h("div", { class: "field" }, h("label", { htmlFor: "pick" }, t(pick === "system" ? "system" : "what")), select, about) : null;
   select.addEventListener("change", () => choose(Number(select.value)).catch((error) => { problem.textContent = error.message; }));
   const formElement = h("form", { class: "card", noValidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } },
     chosen, fields, problem, h("button", { class: "main", type: "submit" }, button, " (Ctrl+Enter)"), chips);
   main.append(h("div", { class: "columns" }, formElement, h("div", {}, output, place)));
-  empty();
   const from = parameters.get("from") ? await api(`results/${parameters.get("from")}`).catch(() => null) : null;
   const index = from ? rows.findIndex((each) => each.system === from.system && each.verb === from.verb) : 0;
   await choose(Math.max(0, index));

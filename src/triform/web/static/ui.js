@@ -1,4 +1,5 @@
 // Elements, requests, forms. Texts are always set as text, never as HTML.
+import { classesControl, filesControl } from "./files.js";
 import { t } from "./texts.js";
 
 export function h(tag, properties = {}, ...children) {
@@ -64,7 +65,10 @@ export function control(field, state, label = field.label, hint = field.hint) {
     case "slider": return sliderControl(field, id, label, hint);
     case "number": return numberControl(field, id, label, hint);
     case "text": return textControl(field, id, label, hint);
+    case "query": return queryControl(field, id, label, hint, state);
+    case "line": return lineControl(field, id, label, hint);
     case "images": case "meshes": return filesControl(field, id, label, hint, state);
+    case "folder": return field.many ? namesControl(field, id, label, hint, state) : classesControl(field, id, label, hint, state);
     case "environment": return lineControl(field, id, label, hint);
     default: return namesControl(field, id, label, hint, state);
   }
@@ -132,6 +136,18 @@ function textControl(field, id, label, hint) {
   return { element: labelled(label, hint, input), input, get, set };
 }
 
+// Words of the query language, and images that are sent.
+function queryControl(field, id, label, hint, state) {
+  const words = textControl(field, id, label, hint);
+  const files = filesControl({ kind: "images", many: true }, unique("images"), t("pictures"), "", state);
+  const isFile = (text) => /^(upload|input|result):/.test(text);
+  return {
+    element: h("div", {}, words.element, files.element), input: words.input,
+    get: () => { const all = [...(words.get() || []), ...(files.get() || [])]; return all.length ? all : undefined; },
+    set: (value) => { const all = value || []; words.set(all.filter((text) => !isFile(text))); files.set(all.filter(isFile)); },
+  };
+}
+
 function lineControl(field, id, label, hint) {
   const input = h("input", { type: "text", id, value: field.default ?? "" });
   return { element: labelled(label, hint, input), input, get: () => input.value.trim() || undefined, set: (value) => { input.value = value ?? ""; } };
@@ -141,9 +157,7 @@ function namesControl(field, id, label, hint, state) {
   const isMany = Boolean(field.many) && field.kind !== "gallery";
   const options = [];
   if (field.kind === "weights") {
-    options.push(["", t("shipped")], ...(state.runs || []).filter((run) => run.system === state.system).map((run) => [`run:${run.name}`, run.name]));
-  } else if (field.kind === "folder") {
-    options.push(["", t("a_folder")]);
+    options.push(["", t(state.ships === false ? "newest" : "shipped")], ...(state.runs || []).filter((run) => run.system === state.system).map((run) => [`run:${run.name}`, run.name]));
   } else if (field.kind === "dataset") {
     options.push(["", "—"]);
   }
@@ -151,6 +165,7 @@ function namesControl(field, id, label, hint, state) {
   if (field.kind === "dataset" || field.kind === "gallery") {
     options.push(...(state.datasets || []).filter((set) => set.is_here).map((set) => [set.name, set.name]));
   }
+  if (field.kind === "index" || field.kind === "folder") options.splice(0, 0, ["", t("a_folder")]);
   if (!options.length) options.push(["", t("no_datasets")]);
   const input = h("select", { id }, options.map(([value, text]) => h("option", { value }, text)));
   const set = (value) => {
@@ -164,50 +179,6 @@ function namesControl(field, id, label, hint, state) {
     return differs(value, field) || field.required ? value : undefined;
   };
   return { element: labelled(label, hint, input), input, get, set };
-}
-
-function filesControl(field, id, label, hint, state) {
-  const files = [];
-  const list = h("ul", { ariaLabel: t("chosen") });
-  const problem = h("p", { class: "error", role: "alert" });
-  const accept = field.kind === "meshes" ? ".glb,.gltf,.obj,.stl,.ply,.3mf,.off,.dae" : "image/*,.webp,.avif,.heic";
-  const input = h("input", { type: "file", id, class: "unseen", accept, multiple: Boolean(field.many), onchange: () => { add(input.files); input.value = ""; } });
-  const draw = () => list.replaceChildren(...files.map((file, index) => h("li", {},
-    file.preview ? h("img", { src: file.preview, alt: "" }) : null, h("span", {}, file.text),
-    h("button", { class: "small", type: "button", ariaLabel: t("take_away", file.text), onclick: () => { files.splice(index, 1); draw(); } }, "×"))));
-  async function add(chosen) {
-    problem.textContent = "";
-    for (const file of chosen) {
-      announce(t("sending", file.name));
-      problem.textContent = "";
-      try {
-        if (file.size > state.max_upload_mb * 1e6) throw new Error(`${file.name}: > ${state.max_upload_mb} MB`);
-        const upload = await api(`uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-        if (!field.many) files.length = 0;
-        const preview = /^image\/(png|jpeg|webp|gif|avif)$/.test(file.type) ? URL.createObjectURL(file) : null;
-        files.push({ value: `upload:${upload.id}`, text: `${upload.name}, ${upload.about}`, preview });
-        draw();
-        announce(`${upload.name}, ${upload.about}`);
-      } catch (error) {
-        problem.textContent = error.message;
-      }
-    }
-  }
-  const choose = h("button", { type: "button", class: "small", onclick: () => input.click() }, t("choose"));
-  choose.setAttribute("aria-label", `${label}: ${t("choose")}`);
-  const drop = h("div", { class: "drop" }, h("span", {}, t("drop"), " "), choose, input, list, problem);
-  input.tabIndex = -1;
-  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => { event.preventDefault(); drop.classList.remove("over"); add(event.dataTransfer.files); });
-  const element = h("div", { class: "field" }, h("label", { htmlFor: id }, label), drop, hint ? h("span", { class: "hint" }, hint) : null);
-  const set = (value) => {
-    files.length = 0;
-    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: each.split("/").pop() });
-    draw();
-  };
-  const get = () => (files.length ? (field.many ? files.map((file) => file.value) : files[0].value) : undefined);
-  return { element, input, get, set };
 }
 
 // A form: chosen fields in front with words of their own, the others folded away.

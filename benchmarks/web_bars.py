@@ -1,0 +1,240 @@
+"""Times and memory of `triform serve` in a real browser: start, first shape, stop, history.
+
+python benchmarks/web_bars.py
+python benchmarks/web_bars.py --rounds 1 --results 100 --pages shape history
+
+Needs Playwright and Debian's chromium (scripts/get_chromium.sh). Starts servers of its own at free
+ports of 127.0.0.1, with empty folders that are deleted afterwards. Every page of `--pages` is used
+with the real models before memory is read: proportional set size, so that what processes share is
+counted once.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+from web_users import Server, finish
+
+from triform.web.record import Record
+from triform.web.results import ResultStore
+
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+TRAIN = {"system": "vae", "verb": "train", "preset": "tiny"}
+JOBS: dict[str, list[dict[str, Any]]] = {
+    "shape": [
+        {
+            "system": "voxel_gan",
+            "verb": "generate",
+            "settings": {"prompt": ["a sofa"], "num_samples": 12},
+        }
+    ],
+    "find": [
+        {
+            "system": "retrieval",
+            "verb": "search",
+            "settings": {"gallery": ["testdataset:100"], "text": ["a chair"]},
+        }
+    ],
+    "describe": [{"system": "captioner", "verb": "caption", "settings": {}}],
+    "explore": [
+        {"system": "style_gan", "verb": "mix"},
+        {"system": "diffusion", "verb": "generate", "settings": {"show_steps": True}},
+        {"system": "dqn", "verb": "play"},
+    ],
+    "train": [TRAIN],
+}
+"""Page -> what it is used for."""
+
+
+class Memory:
+    """Proportional set size of a server and its workers, measured all the time.
+
+    Attributes:
+        largest: In bytes.
+    """
+
+    def __init__(self, process: int):
+        self.largest, self._process = 0, psutil.Process(process)
+        threading.Thread(target=self._measure, daemon=True).start()
+
+    def now(self) -> int:
+        total = 0
+        for each in (self._process, *self._process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += each.memory_full_info().pss
+        return total
+
+    def _measure(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            while self._process.is_running():
+                self.largest = max(self.largest, self.now())
+                time.sleep(0.3)
+
+
+def spread(times: list[float]) -> str:
+    return f"median {statistics.median(times):.2f} s, most {max(times):.2f} s of {len(times)}"
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *flags: str) -> Iterator[Server]:
+    server = Server(folder, "--min_free_gb", "0", *flags)
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+def open_page(browser: Browser, server: Server, name: str, wait: str) -> tuple[Page, float]:
+    """A page when an element is there, and the seconds that took."""
+    context = browser.new_context(base_url=server.address, locale="en-US")
+    page = context.new_page()
+    page.set_default_timeout(600_000)
+    begin = time.perf_counter()
+    page.goto(f"/{name}")
+    page.wait_for_selector(wait)
+    return page, time.perf_counter() - begin
+
+
+def measure_start(browser: Browser, folder: Path, rounds: int) -> None:
+    ports, pages, usable = [], [], []
+    for _ in range(rounds):
+        with serving(folder) as server:
+            page, seconds = open_page(browser, server, "shape", "main[data-ready=shape]")
+            ports.append(server.port_opened - server.started)
+            pages.append(seconds)
+            usable.append(time.perf_counter() - server.started)
+            page.context.close()
+    print(f"command to open port: {spread(ports)}")
+    print(f"open port to first page: {spread(pages)}")
+    print(f"command to usable page: {spread(usable)}")
+
+
+def measure_shapes(browser: Browser, server: Server, rounds: int) -> None:
+    """From the click on an example to its model on the screen, everything loaded."""
+    page, _ = open_page(browser, server, "shape", "main[data-ready=shape]")
+    page.fill("input[type=number]", "1")
+    times = []
+    for count in range(rounds + 1):
+        begin = time.perf_counter()
+        page.click("text=an office chair" if count % 2 else "text=a floor lamp")
+        page.wait_for_selector("#output > .card")
+        page.wait_for_selector("canvas[data-ready]")
+        times.append(time.perf_counter() - begin)
+    page.context.close()
+    print(f"one click to the first shape, warm: {spread(times[1:])}; the first {times[0]:.2f} s")
+
+
+def measure_stops(server: Server, rounds: int) -> None:
+    """From the request to stop to the end of the job, and until the next job runs."""
+    long = {"prompt": ["a chair"], "num_samples": 256, "num_steps": 250}
+    ends, nexts = [], []
+    with server.client() as api:
+        for count in range(rounds):
+            job = {"system": "voxel_gan", "verb": "generate", "settings": long}
+            name = api.post("jobs", json=job).raise_for_status().json()["id"]
+            while api.get(f"results/{name}").json()["state"] != "running":
+                time.sleep(0.02)
+            time.sleep(0.3 + 0.4 * (count % 4))
+            begin = time.perf_counter()
+            api.delete(f"jobs/{name}").raise_for_status()
+            record = finish(api, name, 0.01)
+            ends.append(time.perf_counter() - begin)
+            if record["state"] != "stopped":
+                raise SystemExit(f"the job was not stopped but {record['state']}")
+            name = api.post("jobs", json=JOBS["find"][0]).raise_for_status().json()["id"]
+            while api.get(f"results/{name}").json()["state"] == "queued":
+                time.sleep(0.01)
+            nexts.append(time.perf_counter() - begin)
+            finish(api, name)
+    print(f"stop to the end of the job: {spread(ends)}; to the start of the next: {spread(nexts)}")
+
+
+def use_pages(server: Server, pages: list[str], image: Path) -> None:
+    """Use every page with the real models."""
+    with server.client() as api:
+        for page in pages:
+            for job in JOBS.get(page, []):
+                if page == "describe":
+                    sent = api.post("uploads?name=image.png", content=image.read_bytes())
+                    job["settings"]["images"] = [f"upload:{sent.raise_for_status().json()['id']}"]
+                name = api.post("jobs", json={**job, "page": page}).raise_for_status().json()["id"]
+                record = finish(api, name)
+                if record["state"] != "done":
+                    raise SystemExit(f"{page}: {record['error']}")
+
+
+def write_results(folder: Path, count: int) -> None:
+    """Results as the server writes them, with thumbnails."""
+    store = ResultStore(folder)
+    for index in range(count):
+        stamp = f"20260101-{index // 3600:02d}{index // 60 % 60:02d}{index % 60:02d}"
+        record = Record(
+            id=f"{stamp}-{index:08x}",
+            state="done",
+            system="voxel_gan",
+            verb="generate",
+            page="shape",
+            title=f"a chair, number {index}",
+            settings={"prompt": ["a chair"]},
+            created=1.77e9 + index,
+            thumbnail=True,
+        )
+        (folder / record.id).mkdir()
+        (folder / record.id / "result.json").write_text(record.model_dump_json(indent=1))
+        color = (index % 256, 255 - index % 256, 128)
+        Image.new("RGB", (192, 192), color).save(folder / record.id / "thumbnail.webp")
+    store.close()
+
+
+def measure_history(browser: Browser, folder: Path, results: int, rounds: int) -> None:
+    write_results(folder / "results", results)
+    with serving(folder, "--no_warm_up") as server:
+        times = []
+        for _ in range(rounds):
+            page, seconds = open_page(browser, server, "history", "a.tile >> nth=59")
+            times.append(seconds)
+            total = page.inner_text("[role=status] >> nth=0")
+            page.context.close()
+        print(f"{results} results, server ready in {server.port_opened - server.started:.2f} s")
+        print(f"history page opens ({total}): {spread(times)}")
+    shutil.rmtree(folder / "results")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--results", type=int, default=1000)
+    parser.add_argument("--pages", nargs="*", default=list(JOBS), choices=list(JOBS))
+    args = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    print(f"load average {os.getloadavg()[0]:.1f} at the start, {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        measure_history(browser, folder, args.results, args.rounds)
+        measure_start(browser, folder, args.rounds)
+        Image.new("RGB", (200, 150), "orange").save(folder / "image.png")
+        with serving(folder) as server:
+            memory = Memory(server.process.pid)
+            if "shape" in args.pages:
+                measure_shapes(browser, server, args.rounds)
+            use_pages(server, args.pages, folder / "image.png")
+            print(f"memory: {memory.now() / 1e9:.2f} GB now, most {memory.largest / 1e9:.2f} GB")
+            measure_stops(server, args.rounds)
+        browser.close()
+    print(f"load average {os.getloadavg()[0]:.1f} at the end")
+
+
+if __name__ == "__main__":
+    main()

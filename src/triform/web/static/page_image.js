@@ -1,0 +1,21 @@
+import { showTask, withRuns } from "./task.js";
+import { t } from "./texts.js";
+import { h, newSeed } from "./ui.js";
+
+const EXAMPLES = ["a red apple", "a green apple", "a sleeping cat", "a house with a garden", "a yellow star", "a blue fish"];
+
+export async function show(main, state, parameters) {
+  await showTask(main, await withRuns(state), {
+    page: "image", button: t("make"), parameters,
+    front: () => ({
+      prompt: { label: t("image_prompt"), hint: t("image_prompt_hint") },
+      num_images: { label: t("how_many_images"), hint: "", limits: { max: 16, kind: "slider", min: 1, step: 1 }, default: 4 },
+      refine: { label: t("refine"), hint: t("refine_hint") },
+      seed: { label: t("seed"), hint: t("seed_hint") },
+    }),
+    always: { show_stages: true },
+    examples: () => EXAMPLES.map((text) => [text, { prompt: [text], like: undefined }]),
+  });
+  const seed = main.querySelector("[id^='seed']");
+  seed.after(h("button", { type: "button", class: "small", onclick: () => { seed.value = newSeed(); } }, t("new_seed")));
+}
