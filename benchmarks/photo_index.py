@@ -1,12 +1,13 @@
 """Indexing photos from disk, against the encoder alone on photos that are in memory.
 
     python benchmarks/photo_index.py --images 128 --model ViT-B-32
+    python benchmarks/photo_index.py --images 1000 --width 256 --model triform-clip
 
-JPEGs of 1600 x 1200 pixels are written to a temporary folder. The encoder is open_clip's, with
-random weights, which are as fast as others. Both ways take turns; reading has threads of its own.
-The ratio is images per second of the index by those of the encoder alone (medians of wall time);
-beside it processor seconds, since on a busy machine reading and encoding compete for the same
-cores.
+JPEGs of 1600 x 1200 pixels (`--width`) are written to a temporary folder. The encoder is
+open_clip's, with random weights, which are as fast as others, or the one that ships. Both ways take
+turns; reading has threads of its own. The ratio is images per second of the index by those of the
+encoder alone (medians of wall time); beside it processor seconds, since on a busy machine reading
+and encoding compete for the same cores.
 """
 
 import argparse
@@ -23,17 +24,29 @@ from PIL import Image
 
 from triform.datasets.images.photos.scan import scan_photos
 from triform.images.read import read_image
-from triform.pretrained.image_text import OpenCLIPModel
+from triform.pretrained.image_text import ImageTextModel, OpenCLIPModel
+from triform.pretrained.shipped_weights import shipped
 from triform.systems.clip.gallery.embed import LONGEST_SIDE, embed_files
+from triform.systems.clip.trained import Trained
+from triform.systems.clip.verb_config import OWN_MODEL
 
 
-def write_photos(folder: Path, count: int) -> None:
+def load_model(name: str) -> ImageTextModel:
+    """The model that ships, or one of open_clip with random weights."""
+    if name == OWN_MODEL:
+        return Trained.from_checkpoint(shipped("clip"), "cpu")
+    network = open_clip.create_model(name, pretrained=None).eval()
+    return OpenCLIPModel(name, network, open_clip.get_tokenizer(name))
+
+
+def write_photos(folder: Path, count: int, width: int) -> None:
     """Smooth colours with some grain, of about the size of a photo's file."""
     for number in range(count):
         random = np.random.default_rng(number)
         small = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))
-        pixels = np.asarray(small.resize((1600, 1200), Image.Resampling.BICUBIC), np.int16)
-        grain = random.integers(-12, 13, (1200, 1600, 1), np.int16)
+        size = (width, width * 3 // 4)
+        pixels = np.asarray(small.resize(size, Image.Resampling.BICUBIC), np.int16)
+        grain = random.integers(-12, 13, (*size[::-1], 1), np.int16)
         image = Image.fromarray(np.clip(pixels + grain, 0, 255).astype(np.uint8))
         image.save(folder / f"{number:04d}.jpg", quality=88)
 
@@ -42,19 +55,19 @@ def main() -> None:
     """Print images per second of both ways, and their ratio."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--width", type=int, default=1600, help="pixels of a photo")
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of the encoder")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    network = open_clip.create_model(arguments.model, pretrained=None).eval()
-    model = OpenCLIPModel(arguments.model, network, open_clip.get_tokenizer(arguments.model))
+    model = load_model(arguments.model)
     size = arguments.batch_size
     seconds: dict[str, list[float]] = {"encoder": [], "index": []}
     processor: dict[str, list[float]] = {"encoder": [], "index": []}
     with tempfile.TemporaryDirectory() as name:
-        write_photos(Path(name), arguments.images)
+        write_photos(Path(name), arguments.images, arguments.width)
         files = scan_photos([name]).files
         images = [read_image(file.path, longest=LONGEST_SIDE) for file in files]
         model.encode_images(images[:size])
