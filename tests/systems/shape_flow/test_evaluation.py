@@ -160,6 +160,8 @@ def test_report_with_and_without_a_flow(monkeypatch, tmp_path: Path):
     report = evaluated(monkeypatch, tmp_path, flow=True)
     assert report["generation"] == [["prompts", "prompts.csv"], "classifier", "data"]
     assert "prompt_sets" not in report
+    report = evaluated(monkeypatch, tmp_path, flow=True, reconstruction=False)
+    assert "reconstruction" not in report and "generation" in report
     report = evaluated(
         monkeypatch, tmp_path, flow=True, prompts=tmp_path / "own.csv", prompt_sets=("colors",)
     )

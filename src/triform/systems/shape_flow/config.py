@@ -229,6 +229,9 @@ class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
     download_path: str = Field("datasets", description="Folder of the data sets.")
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
+    reconstruction: bool = Field(
+        True, description="Measure reconstruction of held-out shapes, the longest part."
+    )
     prompts: Path | None = Field(
         None, description="CSV `prompt,group`; none means the 300 that come with the project."
     )

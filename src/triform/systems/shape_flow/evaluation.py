@@ -39,8 +39,9 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     report: dict[str, Any] = {
         "checkpoint": str(shapes.trained.source),
         "dataset": " ".join(settings.dataset),
-        "reconstruction": measure_reconstruction(shapes, dataset),
     }
+    if settings.reconstruction:
+        report["reconstruction"] = measure_reconstruction(shapes, dataset)
     if shapes.trained.layout_flow is not None:
         prompts = read_prompts(settings.prompts or PROMPTS_FILE)
         report["generation"] = measure_generation(
