@@ -116,9 +116,11 @@ def _are_facets(facets: np.ndarray, promised: int) -> bool:
     if not 1e-12 < size < 1e12 or (promised and size > 100 * np.abs(facets["corners"]).max()):
         return False
     # Bytes that are no numbers often look like very small ones.
-    if promised and np.ptp(corners, axis=(0, 1)).max() < 1e-6 * np.ptp(
-        facets["corners"][:promised], axis=(0, 1)
-    ).max():
+    if (
+        promised
+        and np.ptp(corners, axis=(0, 1)).max()
+        < 1e-6 * np.ptp(facets["corners"][:promised], axis=(0, 1)).max()
+    ):
         return False
     crosses = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(crosses, axis=1)
