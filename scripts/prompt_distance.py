@@ -1,10 +1,11 @@
 """How well the distance to the training captions tells unknown prompts from known ones.
 
 The training split of the preset `furniture` gives the captions. Known prompts are captions of its
-other splits that are no training text; unknown ones are names of furniture in other languages,
-Unicode's names of animals, food and faces, sentences of Python's documentation, random letters. The
-validation split and half of the unknown ones select the threshold, the others measure it. The
-first call voxelizes the shapes, because near copies are in one split.
+other splits that are no training text; unknown ones are names of furniture in languages that the
+text encoder cannot read, Unicode's names of animals, food and faces, sentences of Python's
+documentation, random letters. The validation split and half of the unknown ones select the
+threshold, the others measure it. The first call computes voxels or distances of the shapes, because
+near copies are in one split.
 """
 
 import argparse
@@ -18,12 +19,14 @@ import statistics
 import threading
 import unicodedata
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+import triform.systems.shape_flow
 import triform.systems.voxel_gan
 from triform.base.checksum import file_sha256
 from triform.base.files import atomic_write
@@ -33,20 +36,26 @@ from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
 from triform.pretrained.shipped_weights import CHECKSUMS, FOLDER
 from triform.pretrained.text_encoder import embed_texts, load_text_encoder
+from triform.systems.shape_flow.config import Config as ShapeFlowConfig
+from triform.systems.shape_flow.data import LANGUAGES, ShapeDataset, load_shape_dataset
 from triform.systems.voxel_gan.conditioning import caption_variants
 from triform.systems.voxel_gan.config import Config
-from triform.systems.voxel_gan.data import VoxelDataset, load_voxel_dataset
+from triform.systems.voxel_gan.data import load_voxel_dataset
 from triform.tasks.shape_generation.caption_distance import (
     ENCODER,
-    MAX_DISTANCE,
+    MAX_DISTANCES,
     nearest_captions,
     training_captions,
 )
+from triform.tasks.shape_generation.multilingual_captions import captions_by_language
 
-SYSTEM = "voxel_gan"
 FALSE_ALARMS = 0.02
 """Share of the validation captions of real objects that may be beyond the threshold."""
-LANGUAGES = ("ru", "de", "fr", "tr", "ja", "zh_CN")
+FOREIGN = {
+    "minilm": ("ru", "de", "fr", "tr", "ja", "zh_CN"),
+    "use-multilingual": ("bg", "cs", "el", "fi", "hu", "sv", "vi"),
+}
+"""Languages of furniture names that an encoder was not trained on."""
 MAX_PER_KIND = 240
 SYMBOLS = {
     "animals": range(0x1F400, 0x1F440),
@@ -57,17 +66,57 @@ MODULES = (inspect, json, math, os, random, socket, statistics, threading)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def captions_of(dataset: VoxelDataset, split: str, *, parametric: bool) -> set[str]:
-    """Captions of a split of the parametric or of the real shapes."""
-    return {
-        caption
-        for row in dataset.rows(split)
-        if (dataset.table.shapes[row].source == "testdataset") == parametric
-        for caption in dataset.captions[row]
+def voxel_gan_captions(download_path: str) -> dict[str, dict[str, set[str]]]:
+    """Texts of each split of `voxel_gan`: all of them, those of real and of parametric shapes."""
+    presets = Path(triform.systems.voxel_gan.__file__).with_name("presets")
+    flags = ["--config", "furniture", "--stretches", "0", "--download_path", download_path]
+    dataset = load_voxel_dataset(parse(Config, flags, presets).data)
+
+    def captions(split: str, *, parametric: bool) -> set[str]:
+        return {
+            caption
+            for row in dataset.rows(split)
+            if (dataset.table.shapes[row].source == "testdataset") == parametric
+            for caption in dataset.captions[row]
+        }
+
+    groups = [dataset.captions[row] for row in dataset.rows("train")]
+    known: dict[str, dict[str, set[str]]] = {
+        split: {
+            "captions, real": captions(split, parametric=False),
+            "captions, parametric": captions(split, parametric=True),
+        }
+        for split in ("val", "test")
     }
+    return known | {"train": {"": {text for group in groups for text in caption_variants(group)}}}
 
 
-def unknown_prompts(download_path: str) -> dict[str, list[str]]:
+def shape_flow_captions(download_path: str) -> dict[str, dict[str, set[str]]]:
+    """Texts of each split of `shape_flow`: all of them, and those of shapes of three kinds."""
+    presets = Path(triform.systems.shape_flow.__file__).with_name("presets")
+    flags = ["--config", "furniture", "--stretches", "0", "--download_path", download_path]
+    config = parse(ShapeFlowConfig, flags, presets)
+    languages = LANGUAGES[config.model.text_encoder]
+    texts: dict[str, dict[str, set[str]]] = {split: {} for split in ("train", "val", "test")}
+    dataset: ShapeDataset = load_shape_dataset(config.data)
+    for shape, split in zip(dataset.shapes, dataset.splits, strict=True):
+        for language, captions in captions_by_language(shape, languages).items():
+            kind = "parametric" if shape.source == "parametric" else "real"
+            if kind == "real" and language != "en":
+                kind = "real, other languages"
+            name = "" if split == "train" else f"captions, {kind}"
+            texts[split].setdefault(name, set()).update(captions)
+    return texts
+
+
+SYSTEMS = {
+    "voxel_gan": (voxel_gan_captions, ENCODER),
+    "shape_flow": (shape_flow_captions, "use-multilingual"),
+}
+"""Texts, and the encoder of the preset."""
+
+
+def unknown_prompts(download_path: str, languages: Sequence[str]) -> dict[str, list[str]]:
     """Prompts of every unknown kind."""
     rng = random.Random(0)
     prompts: dict[str, set[str]] = {}
@@ -76,7 +125,7 @@ def unknown_prompts(download_path: str) -> dict[str, list[str]]:
     for shape in shapes:
         for caption, language in zip(shape.captions, shape.languages, strict=True):
             # A name that was left in English is no other language.
-            if language in LANGUAGES and caption.lower() not in english:
+            if language in languages and caption.lower() not in english:
                 prompts.setdefault(language, set()).add(caption)
     for kind, codes in SYMBOLS.items():
         prompts[kind] = {unicodedata.name(chr(code)).lower() for code in codes}
@@ -101,62 +150,58 @@ def sample(texts: set[str]) -> list[str]:
     return random.Random(0).sample(sorted(texts), min(len(texts), MAX_PER_KIND))
 
 
-def write_metadata(captions: dict[str, object]) -> None:
+def write_metadata(system: str, captions: dict[str, object]) -> None:
     """Put the captions into the metadata of the shipped weights; no tensor changes."""
-    path = FOLDER / f"{SYSTEM}.safetensors"
+    path = FOLDER / f"{system}.safetensors"
     with safe_open(path, framework="pt") as file:
         header = {**file.metadata(), "metadata": json.dumps({"captions": captions})}
     content = save(load_file(path), header)
     with atomic_write(path) as file:
         file.write(content)
     checksums = json.loads((FOLDER / CHECKSUMS).read_text("utf-8"))
-    checksums[SYSTEM] = file_sha256(path)
+    checksums[system] = file_sha256(path)
     with atomic_write(FOLDER / CHECKSUMS, "w") as file:
         file.write(json.dumps(checksums, indent=2, sort_keys=True) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--system", choices=list(SYSTEMS), default="voxel_gan")
     parser.add_argument("--download_path", default="datasets")
     parser.add_argument("--write", action="store_true", help="into the shipped weights, too")
     args = parser.parse_args()
-    presets = Path(triform.systems.voxel_gan.__file__).with_name("presets")
-    flags = ["--config", "furniture", "--stretches", "0", "--download_path", args.download_path]
-    dataset = load_voxel_dataset(parse(Config, flags, presets).data)
-    encoder = load_text_encoder(ENCODER)
+    load_texts, name = SYSTEMS[args.system]
+    encoder, max_distance = load_text_encoder(name), MAX_DISTANCES[name]
 
     def embed(texts: list[str]) -> np.ndarray:
         return embed_texts(encoder, texts, cache_dir() / "embeddings")
 
-    groups = [dataset.captions[row] for row in dataset.rows("train")]
-    texts = list(dict.fromkeys(text for group in groups for text in caption_variants(group)))
+    by_split = load_texts(args.download_path)
+    texts = sorted(by_split["train"][""])
     captions = training_captions(encoder, texts, embed(texts))
     size = len(json.dumps(captions))
     print(f"{len(captions['texts'])} of {len(texts)} training texts, {size / 1000:.0f} KB")
     if args.write:
-        write_metadata(captions)
+        write_metadata(args.system, captions)
 
     known: dict[str, tuple[list[str], ...]] = {
-        name: tuple(
-            sample(captions_of(dataset, split, parametric=parametric) - set(texts))
-            for split in ("val", "test")
-        )
-        for name, parametric in (("captions, real", False), ("captions, parametric", True))
+        kind: tuple(sample(by_split[split][kind] - set(texts)) for split in ("val", "test"))
+        for kind in by_split["val"]
     }
     prompts = known | {
         kind: tuple([t for t in unknown if zlib.crc32(t.encode()) % 2 == half] for half in (0, 1))
-        for kind, unknown in unknown_prompts(args.download_path).items()
+        for kind, unknown in unknown_prompts(args.download_path, FOREIGN[name]).items()
     }
     distances = {
         kind: tuple(nearest_captions(embed(half), captions)[0] for half in halves)
         for kind, halves in prompts.items()
     }
     selected = np.quantile(distances["captions, real"][0], 1 - FALSE_ALARMS)
-    print(f"threshold selected on the validation captions {selected:.3f}, in force {MAX_DISTANCE}")
+    print(f"threshold selected on the validation captions {selected:.3f}, in force {max_distance}")
     for kind, halves in distances.items():
         rates = [
-            f"{np.mean(half > MAX_DISTANCE):6.1%} of {len(half)} ({name})"
-            for half, name in zip(halves, ("selection", "test"), strict=True)
+            f"{np.mean(half > max_distance):6.1%} of {len(half)} ({part})"
+            for half, part in zip(halves, ("selection", "test"), strict=True)
         ]
         print(f"{kind:36}{'false alarms' if kind in known else 'hits':14}{', '.join(rates)}")
 

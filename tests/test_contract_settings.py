@@ -207,6 +207,14 @@ def test_an_empty_prompt_is_refused(verb):
 
 
 @each_verb
+def test_every_verb_that_writes_meshes_takes_size_axis_and_floor(verb):
+    flags = {flag.name: flag for flag in FlagTable(verb.settings).flags}
+    formats = set(allowed_values(flags["format"].field.annotation)) if "format" in flags else set()
+    if formats & {"glb", "stl", "obj"}:
+        assert {"size_mm", "up", "on_floor"} <= flags.keys()
+
+
+@each_verb
 def test_mistakes_are_one_line(verb):
     for wrong in (
         ["--no_such_flag", "1"],

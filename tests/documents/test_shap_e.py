@@ -20,6 +20,9 @@ def test_the_prepared_library_has_the_documented_layout(library: Path) -> None:
         with Image.open(library / "images" / f"{name}_view1.png") as image:
             assert image.size == (32, 32)
         assert (library / "cameras" / f"{name}_view24.json").is_file()
+    # A loader that takes every file of a folder counts right: nothing else lies there.
+    assert len(list((library / "points").iterdir())) == 30
+    assert len(list((library / "images").iterdir())) == 30 * 24
     with (library / "captions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows and list(rows[0])[:2] == ["object_id", "caption"]
