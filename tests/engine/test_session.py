@@ -61,6 +61,15 @@ def test_which_limit_is_reached(tmp_path: Path) -> None:
     assert one.limit() == "2 minutes are over"
 
 
+def test_modes_are_set_before_the_first_step(tmp_path: Path) -> None:
+    """Whatever mode networks were built in: trained ones learn, frozen ones do not."""
+    system = Supervised(toy_config(tmp_path))
+    system.networks["model"].eval()
+    system.frozen["judge"] = nn.Dropout().train()
+    Session(system)
+    assert system.networks["model"].training and not system.frozen["judge"].training
+
+
 def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:
     """Own random numbers for each purpose, evaluation mode, no gradients, averaged weights."""
     one = session(tmp_path, {"training.ema_decay": 0.9})
