@@ -196,7 +196,8 @@ def main() -> None:
         kind: tuple(nearest_captions(embed(half), captions)[0] for half in halves)
         for kind, halves in prompts.items()
     }
-    selected = np.quantile(distances["captions, real"][0], 1 - FALSE_ALARMS)
+    real = [halves[0] for kind, halves in distances.items() if kind.startswith("captions, real")]
+    selected = np.quantile(np.concatenate(real), 1 - FALSE_ALARMS)
     print(f"threshold selected on the validation captions {selected:.3f}, in force {max_distance}")
     for kind, halves in distances.items():
         rates = [

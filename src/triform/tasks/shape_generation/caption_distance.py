@@ -26,7 +26,7 @@ ENCODER = "minilm"
 """The text encoder of `MAX_DISTANCE`."""
 MAX_DISTANCE = 0.5
 """Cosine distance to the nearest caption beyond which a prompt is unknown."""
-MAX_DISTANCES = {ENCODER: MAX_DISTANCE, "use-multilingual": 0.5}
+MAX_DISTANCES = {ENCODER: MAX_DISTANCE, "use-multilingual": 0.56}
 """The same of each text encoder for which it was measured; for others there is no warning."""
 MAX_NAMED = 5
 """Unknown prompts that a warning names; the others are counted."""
