@@ -1,12 +1,11 @@
+import { sendFile } from "./files.js";
 import { showTask, withRuns } from "./task.js";
 import { t } from "./texts.js";
-import { api } from "./ui.js";
 
 // An image of furniture that comes with the application.
 async function sendExample(name) {
   const image = await (await fetch(`/static/example_${name}.webp`)).blob();
-  const upload = await api(`uploads?name=${name}.webp`, { method: "POST", body: image });
-  return { images: [`upload:${upload.id}`] };
+  return { images: [await sendFile(image, `${name}.webp`)] };
 }
 
 export async function show(main, state, parameters) {
