@@ -83,7 +83,8 @@ class Load:
     """Jobs of many users until a time.
 
     Attributes:
-        done: User -> number of finished jobs.
+        jobs: Number of finished jobs.
+        done: User -> number of jobs that were finished in the time.
         seconds: Kind of job -> times from sending to the answer, of all but the greedy user.
         answers: Times of single requests.
         errors: What went wrong.
@@ -91,7 +92,7 @@ class Load:
 
     def __init__(self, server: Server, users: int, gallery: str):
         self.server, self.users, self.gallery = server, users, gallery
-        self.done = [0] * users
+        self.jobs, self.done = 0, [0] * users
         self.seconds: dict[str, list[float]] = {"shape": [], "find": []}
         self.answers: list[float] = []
         self.errors: list[str] = []
@@ -131,7 +132,8 @@ class Load:
                         self.errors.append(f"{kind}: {record['state']}: {record['error']}")
                     if user:
                         self.seconds[kind].append(time.perf_counter() - begin)
-                    self.done[user] += 1
+                    self.jobs += 1
+                    self.done[user] += time.perf_counter() < self.end
                     number += 1
         except Exception as error:
             self.errors.append(f"user {user}: {type(error).__name__}: {error}")
@@ -165,14 +167,17 @@ def main() -> None:
         finally:
             server.end()
     others = load.done[1:] or load.done
-    print(f"{args.users} users, {seconds:.0f} s, {sum(load.done)} jobs, errors {len(load.errors)}")
+    print(f"{args.users} users, {seconds:.0f} s, {load.jobs} jobs, errors {len(load.errors)}")
     for kind, times in load.seconds.items():
         times = times or [0.0]
         print(
             f"{kind}: {len(times)} jobs, from sending to the answer median "
             f"{statistics.median(times):.2f} s, p95 {percentile(times, 0.95):.2f} s"
         )
-    print(f"jobs of a user: {min(others)} to {max(others)}; of the greedy user {load.done[0]}")
+    print(
+        f"jobs of a user in {args.seconds:g} s: {min(others)} to {max(others)}; of the greedy user "
+        f"{load.done[0]}"
+    )
     milliseconds = 1000 * percentile(load.answers, 0.95)
     print(f"{len(load.answers)} requests, p95 {milliseconds:.0f} ms")
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")

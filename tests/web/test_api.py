@@ -178,3 +178,8 @@ def test_a_fault_is_not_shown(client, monkeypatch):
 def test_pages_are_served(client, name):
     answer = client.get(f"/{name}")
     assert answer.status_code == 200 and "app.js" in answer.text
+
+
+def test_an_example_image_is_served(client):
+    answer = client.get("/static/example_table.webp")
+    assert answer.headers["content-type"] == "image/webp" and answer.content[:4] == b"RIFF"

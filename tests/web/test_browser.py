@@ -185,6 +185,14 @@ def test_describe_a_dropped_picture(page, tmp_path):
     page.wait_for_selector(".drop .error >> text=cat.png")
 
 
+def test_describe_an_example(page):
+    go(page, "describe")
+    page.click("text=a bicycle")
+    page.wait_for_selector("li >> text=bicycle.webp, 224 x 224")
+    page.wait_for_selector("section p >> text=<img src=x")
+    assert page.locator("section b").count() == 0
+
+
 def test_describe_says_what_a_refused_file_is(page, tmp_path):
     go(page, "describe")
     page.evaluate("""() => {

@@ -66,7 +66,7 @@ def test_nothing_on_a_page_comes_from_elsewhere():
     from triform.web.service import static_folder
 
     for path in static_folder().iterdir():
-        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        text = path.read_text(encoding="latin-1").replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("HTTP API", "") and "//cdn" not in text, path.name
         assert "innerHTML" not in text and "eval(" not in text, path.name
 

@@ -40,6 +40,25 @@ def test_a_worker_finds_the_newest_run(tmp_path):
     assert (tmp_path / "kept" / "vae").is_dir()
 
 
+def test_the_time_of_loading_is_known_to_the_next_server(service):
+    file = service.store.root / ".warm-up-seconds"
+    message = {"do": "write", "folder": str(service.store.root / "loading"), "seconds": 1}
+    (service.store.root / "loading" / "files").mkdir(parents=True)
+    service.warm_up(message)
+    name = service.do("write")
+    first = service.status(name)
+    assert first["position"] == 0 or first["wait_seconds"] is None
+    service.wait(name, 30)
+    assert float(file.read_text()) >= 1
+    file.write_text("30")
+    service.warm_up(message)
+    name = service.do("write")
+    assert 25 < service.status(name)["wait_seconds"] <= 30
+    service.wait(name, 30)
+    file.write_text("no number")
+    service.warm_up(message)
+
+
 def test_progress_is_reported(service):
     name = service.do("count", steps=200, seconds=0.01)
     status = service.until(name, lambda status: status.get("progress", {}).get("done", 0) > 20)

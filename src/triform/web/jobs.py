@@ -7,6 +7,7 @@ the server. No web framework is known here.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from triform.base.errors import UserError
+from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.web.config import LimitsConfig
 from triform.web.durations import Durations
@@ -121,6 +123,7 @@ class JobService:
     ):
         self.store, self.limits = store, limits
         self.durations = Durations(store.all())
+        self._warm_up_file = store.root / ".warm-up-seconds"
         self._changed = threading.Condition()
         self._count = 0
         self._closed = False
@@ -268,8 +271,13 @@ class JobService:
         return self.store.get(name)
 
     def warm_up(self, message: Mapping[str, Any]) -> None:
-        """Let the worker load what a first job needs, without a result that is kept."""
+        """Let the worker load what a first job needs, without a result that is kept.
+
+        The time that it takes is written down, so that the next server can say how long.
+        """
         lane = self._lanes["quick"]
+        with contextlib.suppress(OSError, ValueError):
+            self.durations.add(WARM_UP, float(self._warm_up_file.read_text()), 1)
         with self._changed:
             job = Job(WARM_UP, "", {**message, "job": WARM_UP}, WARM_UP, 1, -1)
             self._jobs[job.id] = job
@@ -324,6 +332,9 @@ class JobService:
             job.message, limits, stop=job.stop, on_event=lambda event: self._on_event(job, event)
         )
         if not has_result:
+            if outcome.state == "done" and job.started is not None:
+                with atomic_write(self._warm_up_file, "w") as file:
+                    file.write(f"{time.monotonic() - job.started:.2f}")
             return
         self._keep(job, outcome)
         if not training and not lane.worker.is_alive:

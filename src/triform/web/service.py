@@ -172,8 +172,8 @@ class Service:
         folder = self.store.folder(record.id)
         try:
             settings = build_settings(request, self.access, folder, self.server_folders)
-            kept = lasting(request.references, self.access, record.id)
-            lasting_values = {**request.values, **kept}
+            references = lasting(request.references, self.access, record.id)
+            lasting_values = {**request.values, **references}
             write_yaml(settings, folder / "settings.yaml")
         except BaseException:
             self.store.update(record.id, state="failed", finished=time.time())

@@ -2,6 +2,15 @@
 import { t } from "./texts.js";
 import { announce, api, h, labelled, unique } from "./ui.js";
 
+const sent = new Map();  // Reference -> name and size of a file that this page has sent.
+
+export async function sendFile(file, name = file.name) {
+  const upload = await api(`uploads?name=${encodeURIComponent(name)}`, { method: "POST", body: file });
+  const reference = `upload:${upload.id}`;
+  sent.set(reference, `${upload.name}, ${upload.about}`);
+  return reference;
+}
+
 export function filesControl(field, id, label, hint, state) {
   const files = [];
   const list = h("ul", { ariaLabel: t("chosen") });
@@ -18,12 +27,12 @@ export function filesControl(field, id, label, hint, state) {
       problem.textContent = "";
       try {
         if (file.size > state.max_upload_mb * 1e6) throw new Error(`${file.name}: > ${state.max_upload_mb} MB`);
-        const upload = await api(`uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+        const value = await sendFile(file);
         if (!field.many) files.length = 0;
         const preview = /^image\/(png|jpeg|webp|gif|avif)$/.test(file.type) ? URL.createObjectURL(file) : null;
-        files.push({ value: `upload:${upload.id}`, text: `${upload.name}, ${upload.about}`, preview });
+        files.push({ value, text: sent.get(value), preview });
         draw();
-        announce(`${upload.name}, ${upload.about}`);
+        announce(sent.get(value));
       } catch (error) {
         problem.textContent = error.message;
       }
@@ -39,7 +48,7 @@ export function filesControl(field, id, label, hint, state) {
   const element = h("div", { class: "field" }, h("label", { htmlFor: id }, label), drop, hint ? h("span", { class: "hint" }, hint) : null);
   const set = (value) => {
     files.length = 0;
-    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: each.split("/").pop() });
+    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: sent.get(each) || each.split("/").pop() });
     draw();
   };
   const get = () => (files.length ? (field.many ? files.map((file) => file.value) : files[0].value) : undefined);

@@ -28,8 +28,17 @@ export async function showTask(main, state, { page, button, front, examples = ()
     form = buildForm(all.filter((field) => !(field.name in always)), { ...state, system: row.system, ships: row.ships }, front(row));
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
     const list = examples({ ...row, fields: all.map((field) => field.name) });
-    chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => h("button", { type: "button", class: "small", onclick: () => { form.set({ ...collect(), ...values }); submit(); } }, text)))] : []));
+    chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => h("button", { type: "button", class: "small", onclick: () => runExample(values) }, text)))] : []));
     if (!place.firstChild || place.firstChild.classList.contains("empty")) empty();
+  }
+  async function runExample(values) {
+    try {
+      form.set({ ...collect(), ...(typeof values === "function" ? await values() : values) });
+    } catch (error) {
+      problem.textContent = error.message;
+      return;
+    }
+    await submit();
   }
   const collect = () => { try { return form.values(); } catch { return {}; } };
   async function submit(settings) {
