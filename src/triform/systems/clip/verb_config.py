@@ -54,8 +54,8 @@ class PhotoModelChoice(ModelChoice):
     model: str = Field(
         "",
         description="A pretrained CLIP or SigLIP: an open_clip name, a name of the hub, or a "
-        f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {SHIPPED_MODEL} = the "
-        "weights that ship, which know emoji, not photographs.",
+        f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {SHIPPED_MODEL} = "
+        "the weights that ship, which know emoji, not photographs.",
     )
 
 
