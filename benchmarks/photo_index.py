@@ -28,12 +28,12 @@ from triform.pretrained.image_text import ImageTextModel, OpenCLIPModel
 from triform.pretrained.shipped_weights import shipped
 from triform.systems.clip.gallery.embed import LONGEST_SIDE, embed_files
 from triform.systems.clip.trained import Trained
-from triform.systems.clip.verb_config import OWN_MODEL
+from triform.systems.clip.verb_config import SHIPPED_MODEL
 
 
 def load_model(name: str) -> ImageTextModel:
     """The model that ships, or one of open_clip with random weights."""
-    if name == OWN_MODEL:
+    if name == SHIPPED_MODEL:
         return Trained.from_checkpoint(shipped("clip"), "cpu")
     network = open_clip.create_model(name, pretrained=None).eval()
     return OpenCLIPModel(name, network, open_clip.get_tokenizer(name))

@@ -10,7 +10,7 @@ from triform.pretrained import shipped_weights
 from triform.systems.clip.model_choice import model_path
 from triform.systems.clip.verb_config import (
     DEFAULT_MODEL,
-    OWN_MODEL,
+    SHIPPED_MODEL,
     AnalyzeConfig,
     ClassifyConfig,
     EvaluateConfig,
@@ -68,7 +68,7 @@ def test_other_weights_for_photographs_are_named(verb, run, shipped):
     assert model_path(settings(checkpoint="runs/clip/run_1")) == Path(
         "runs/clip/run_1/checkpoints/best.pth"
     )
-    assert model_path(settings(model=OWN_MODEL)) == shipped
+    assert model_path(settings(model=SHIPPED_MODEL)) == shipped
 
 
 @pytest.mark.parametrize("verb", OTHER_VERBS)
@@ -86,6 +86,6 @@ def test_measuring_takes_the_newest_run_where_none_ship(verb, run, nothing_shipp
 
 @pytest.mark.parametrize("verb", [*PHOTO_VERBS, *OTHER_VERBS])
 def test_one_of_model_and_checkpoint(verb, run, shipped):
-    settings = (PHOTO_VERBS | OTHER_VERBS)[verb](checkpoint=str(run), model=OWN_MODEL)
+    settings = (PHOTO_VERBS | OTHER_VERBS)[verb](checkpoint=str(run), model=SHIPPED_MODEL)
     with pytest.raises(UsageError, match="name one of them"):
         model_path(settings)

@@ -152,9 +152,9 @@ def test_learns_to_draw_two_discs(csv):
     run = fit(System(config(*csv, *flags, "--ema_decay", "0.9"))).run_dir
     model = Trained.from_checkpoint(run / "checkpoints" / "best.pth", "cpu")
     text = model.embed(["a red disc", "a blue disc"]).repeat_interleave(3, 0)
-    base, refined = model.generate(text, SamplingConfig(guidance=1))
+    base, refined = model.generate(text, SamplingConfig(guidance=1, refine=1))
     assert not torch.equal(base, refined)
-    without, same = model.generate(text, SamplingConfig(guidance=1, refine=0))
+    without, same = model.generate(text, SamplingConfig(guidance=1))
     assert torch.equal(without, base) and torch.equal(same, base)
     for images in (base, refined):
         middle = images[:, :, 6:10, 6:10].float().mean((2, 3))

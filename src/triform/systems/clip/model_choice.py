@@ -7,7 +7,7 @@ from pathlib import Path
 from triform.base.errors import UsageError
 from triform.engine.checkpoints.finding import find_checkpoint
 from triform.pretrained import shipped_weights
-from triform.systems.clip.verb_config import OWN_MODEL, ModelChoice
+from triform.systems.clip.verb_config import SHIPPED_MODEL, ModelChoice
 
 SYSTEM = "clip"
 
@@ -24,7 +24,7 @@ def model_path(settings: ModelChoice) -> Path | str:
             raise UsageError("--model and --checkpoint: name one of them")
         return find_checkpoint(settings.checkpoint, SYSTEM)
     name = settings.model or settings.default_model
-    if name == OWN_MODEL:
+    if name == SHIPPED_MODEL:
         return shipped_weights.shipped(SYSTEM)
     if name:
         return name

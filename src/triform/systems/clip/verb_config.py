@@ -12,7 +12,7 @@ from triform.engine.config import DeviceName, Prompts, Texts
 
 DEFAULT_MODEL = "ViT-B-32/openai"
 """Pretrained model of the verbs for photographs."""
-OWN_MODEL = "triform-clip"
+SHIPPED_MODEL = "triform-clip"
 """`--model` for the weights that ship with the project."""
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "a drawing of a {}", "{}")
 
@@ -54,8 +54,8 @@ class PhotoModelChoice(ModelChoice):
     model: str = Field(
         "",
         description="A pretrained CLIP or SigLIP: an open_clip name, a name of the hub, or a "
-        f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {OWN_MODEL} = the "
-        "weights that ship, which know emoji, not photographs.",
+        f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {SHIPPED_MODEL} = "
+        "the weights that ship, which know emoji, not photographs.",
     )
 
 

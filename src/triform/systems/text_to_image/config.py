@@ -201,7 +201,11 @@ class SamplingConfig(TrainedVerbConfig):
         2.0, ge=0, le=20, description="Guidance scale: above 1 follows the text more strictly."
     )
     refine: float = Field(
-        1.0, ge=0, le=1, description="Strength of the GAN: 0 = the decoder's image as it is."
+        0.0,
+        ge=0,
+        le=1,
+        description="Strength of the GAN; 0 = the decoder's image as it is, since the GAN gained "
+        "nothing where it was measured.",
     )
     batch_size: int = Field(16, ge=1, description="Images at once.")
 
