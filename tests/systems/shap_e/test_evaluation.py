@@ -52,7 +52,8 @@ def test_mean_with_interval() -> None:
     report = evaluation.with_interval("loss", values)
     assert report["loss"] == 5.0
     assert report["loss interval"] == pytest.approx([5 - 1.96, 5 + 1.96], abs=1e-3)
-    assert evaluation.with_interval("loss", torch.tensor([0.25])) == {"loss": 0.25}
+    one = torch.tensor([0.12345678], dtype=torch.float64)
+    assert evaluation.with_interval("loss", one) == {"loss": 0.123457}
 
 
 def test_held_out_loss_has_steps_and_noise_of_the_object(monkeypatch) -> None:
