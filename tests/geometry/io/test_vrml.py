@@ -393,13 +393,3 @@ def test_an_outline_keeps_its_side_where_the_line_bends_back():
 def test_what_is_left_out_is_said_once(text, left_out, caplog):
     load(f"Viewpoint {{}} NavigationInfo {{}} {text} {faces(SQUARE)}")
     assert caplog.text.count(left_out) == 1 and len(caplog.records) == 1
-
-
-def test_shapes_that_define_a_material_are_no_loss(caplog):
-    """KiCad's parts begin with all materials, each in a shape without a geometry."""
-    material = "appearance Appearance { material DEF PIN Material { diffuseColor 1 0 0 } }"
-    used = faces(SQUARE, "appearance Appearance { material USE PIN }")
-    assert load(f"Shape {{ {material} }} {used}").face_colors.tolist() == [[255, 0, 0]] * 2
-    assert not caplog.records
-    load(used.replace("USE PIN", "Material {}") + shape("PointSet {}"))
-    assert "left out: 1 shape without faces (lines, points or text)" in caplog.text
