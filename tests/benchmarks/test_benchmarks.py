@@ -50,9 +50,15 @@ def test_prompt_to_obj(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "1",
     )
     output = run(tmp_path, "prompt_to_obj.py", *words)
-    assert output.startswith("16^3, 2 prompts\n")
+    assert output.startswith("voxel_gan, 2 prompts\n")
     medians = [float(number) for number in re.findall(r"median ([\d.]+) s", output)]
     assert len(medians) == 2 and medians[0] < medians[1]
+
+
+def test_prompt_to_glb(tmp_path: Path) -> None:
+    words = ("--system", "shape_flow", "--prompts", "1", "--commands", "0")
+    output = run(tmp_path, "prompt_to_obj.py", *words, "--surface_resolution", "32")
+    assert output.startswith("shape_flow, 1 prompts\n  warm process  median ")
 
 
 def test_points(tmp_path: Path) -> None:
