@@ -51,7 +51,7 @@ def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-Prompts = Annotated[Texts, AfterValidator(_not_empty)]
+NonEmptyTexts = Annotated[Texts, AfterValidator(_not_empty)]
 
 
 class TrainingConfig(Group):

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from triform.base.settings.config import Settings
-from triform.engine.config import DeviceName, Prompts, Texts
+from triform.engine.config import DeviceName, NonEmptyTexts, Texts
 
 DEFAULT_MODEL = "ViT-B-32/openai"
 """Pretrained model of the verbs for photographs."""
@@ -121,7 +121,7 @@ class SearchConfig(PhotoModelChoice):
 
     positional = ("query",)
 
-    query: Prompts = Field(
+    query: NonEmptyTexts = Field(
         min_length=1,
         description="What is looked for: words, images, '+more', '+2:much more', '-not this'.",
     )

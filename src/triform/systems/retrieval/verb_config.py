@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
-from triform.engine.config import DeviceName, Prompts, SystemConfig, Texts
+from triform.engine.config import DeviceName, NonEmptyTexts, SystemConfig, Texts
 from triform.geometry.io.up_axis import UP_DESCRIPTION, Up
 from triform.pretrained.named_models import FLAGS, check_named
 
@@ -147,7 +147,7 @@ class SearchConfig(VerbSettings):
     )
     image: Texts = Field((), description="Images to search with, or folders of them.")
     mesh: Texts = Field((), description="Meshes to search with, or folders of them.")
-    text: Prompts = Field((), description="Texts to search with.")
+    text: NonEmptyTexts = Field((), description="Texts to search with.")
     words: bool = Field(
         True,
         description="Compare the words of a text with names, folders, categories and captions too.",

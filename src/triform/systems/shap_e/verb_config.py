@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from triform.base.settings.config import Settings
-from triform.engine.config import DeviceName, Prompts, TrainedVerbConfig
+from triform.engine.config import DeviceName, NonEmptyTexts, TrainedVerbConfig
 from triform.tasks.shape_generation.config import MeshOutputConfig
 
 Guidance = Annotated[float, Field(ge=0, le=100)]
@@ -46,7 +46,9 @@ class SamplingConfig(TrainedVerbConfig):
 class GenerateConfig(SamplingConfig, MeshOutputConfig):
     """Generate coloured 3D models from sentences or images."""
 
-    prompt: Prompts = Field((), description="Sentences (text300M); none = the null condition.")
+    prompt: NonEmptyTexts = Field(
+        (), description="Sentences (text300M); none = the null condition."
+    )
     image: tuple[Path, ...] = Field(
         (), description="Images (image300M); where they have alpha, the background is removed."
     )

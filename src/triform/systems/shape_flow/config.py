@@ -11,7 +11,7 @@ from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
-    Prompts,
+    NonEmptyTexts,
     SystemConfig,
     Texts,
     TrainedVerbConfig,
@@ -213,7 +213,7 @@ class ReconstructConfig(SamplingConfig, MeshOutputConfig):
 class InterpolateConfig(SamplingConfig, MeshOutputConfig):
     """Generate shapes between two prompts, with the same noise."""
 
-    prompt: Prompts = Field(
+    prompt: NonEmptyTexts = Field(
         ("a low square table", "a tall round table"), min_length=2, description="Two prompts."
     )
     steps: int = Field(6, ge=2, le=100, description="Shapes, with those of both prompts.")

@@ -12,7 +12,7 @@ from triform.engine.config import (
     ConstantSchedulerConfig,
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
-    Prompts,
+    NonEmptyTexts,
     SystemConfig,
     TrainedVerbConfig,
     TrainingConfig,
@@ -213,7 +213,9 @@ class SamplingConfig(TrainedVerbConfig):
 class GenerateConfig(SamplingConfig):
     """Generate images from prompts."""
 
-    prompt: Prompts = Field(("a red apple",), min_length=1, description="One prompt or several.")
+    prompt: NonEmptyTexts = Field(
+        ("a red apple",), min_length=1, description="One prompt or several."
+    )
     num_images: int = Field(4, ge=1, le=10_000, description="Images of each prompt.")
     show_stages: bool = Field(
         False,
@@ -238,7 +240,7 @@ class GenerateConfig(SamplingConfig):
 class InterpolateConfig(SamplingConfig):
     """Interpolate between the embeddings of two prompts."""
 
-    prompt: Prompts = Field(
+    prompt: NonEmptyTexts = Field(
         ("a red apple", "a green apple"), min_length=2, max_length=2, description="Two prompts."
     )
     num_images: int = Field(4, ge=1, le=100, description="Rows, each of a latent noise of its own.")

@@ -9,7 +9,7 @@ from triform.base.settings.config import Group, Settings
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
-    Prompts,
+    NonEmptyTexts,
     SystemConfig,
     Texts,
     TrainedVerbConfig,
@@ -189,7 +189,7 @@ class AnalyzeConfig(Settings):
 
     also_accepts = (Config, GenerateConfig)
 
-    text: Prompts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
+    text: NonEmptyTexts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
     text_file: Path | None = Field(None, description="Text file with a text per line.")
     text_encoder: str = Field("minilm", description="Encoder, named as in training.")
     output: Path = Field(

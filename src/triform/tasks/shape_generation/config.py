@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from triform.base.settings.config import Settings
-from triform.engine.config import Prompts, TrainedVerbConfig
+from triform.engine.config import NonEmptyTexts, TrainedVerbConfig
 
 
 class MeshOutputConfig(Settings):
@@ -33,7 +33,7 @@ class MeshOutputConfig(Settings):
 class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):
     """Prompts, and the files of the meshes that are generated from them."""
 
-    prompt: Prompts = Field((), description="Sentences; none means the zero condition.")
+    prompt: NonEmptyTexts = Field((), description="Sentences; none means the zero condition.")
     prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
     num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
     output: str = Field(
