@@ -69,8 +69,14 @@ PAGES = (
 )
 
 
+FIRST = ("voxel_gan", "retrieval")
+"""Systems that a page opens with, of several whose weights ship."""
+
+
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
-    """Page -> its verbs: systems whose weights ship come first, each kind in order of names.
+    """Page -> its verbs: a page opens with its first one, which works without a training.
+
+    Systems whose weights ship come first, `FIRST` among them, each kind in order of names.
 
     Returns:
         For each verb `system`, `verb`, `about` (first line of its help), `ships` (whether it has
@@ -78,8 +84,9 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """
     result: dict[str, list[dict[str, Any]]] = {page.name: [] for page in PAGES}
     shipped = shipped_weights.names()
-    # A page opens with its first verb, which has to work without a training.
-    for name in sorted(systems.names(), key=lambda name: (name not in shipped, name)):
+    for name in sorted(
+        systems.names(), key=lambda name: (name not in shipped, name not in FIRST, name)
+    ):
         has_weights = any(each == name or each.startswith(f"{name}_") for each in shipped)
         entry = systems.load(name)
         verbs: Mapping[str, type[Settings]] = entry.config.VERBS

@@ -119,7 +119,11 @@ def test_images_as_conditions(build):
 
 
 def test_the_second_phase_keeps_encoder_and_decoder(build, tmp_path):
-    system = build("--runs_dir", str(tmp_path), "--epochs", "3", "--sample_every", "0")
+    # The measurement of precisions would take steps of its own.
+    system = build(
+        *("--runs_dir", str(tmp_path), "--epochs", "3", "--sample_every", "0"),
+        *("--precision", "float32"),
+    )
     states = []
     step = system.step
 

@@ -33,7 +33,7 @@ def folders(workspace: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(folders: list[str]) -> ShapeDataset:
-    """24 parametric shapes at 16^3."""
+    """24 parametric shapes at 32^3."""
     return load_shape_dataset(preset("tiny", *folders).data)
 
 

@@ -127,7 +127,7 @@ def test_summary_of_iou():
 
 def evaluated(monkeypatch, tmp_path: Path, *, flow: bool, **settings) -> dict:
     trained = SimpleNamespace(
-        config=SimpleNamespace(data=SimpleNamespace(resolution=16)),
+        config=SimpleNamespace(data=SimpleNamespace(resolution=32)),
         source="run/best.pth",
         layout_flow="a flow" if flow else None,
     )
@@ -143,7 +143,7 @@ def evaluated(monkeypatch, tmp_path: Path, *, flow: bool, **settings) -> dict:
     monkeypatch.setattr(evaluation, "read_prompts", lambda path: ["prompts", path.name])
     report = evaluation.evaluate(EvaluateConfig(dataset=("a", "b"), max_samples=7, **settings))
     (data,) = asked
-    assert (data.dataset, data.max_samples, data.resolution) == (("a", "b"), 7, 16)
+    assert (data.dataset, data.max_samples, data.resolution) == (("a", "b"), 7, 32)
     return report
 
 

@@ -81,7 +81,7 @@ def test_a_stage_is_resumed_without_the_run_that_it_began_with(
 def test_layouts_alone_are_shapes_too(runs: dict[str, Path]) -> None:
     trained = Trained.choose(str(runs["layout"]), "cpu")
     assert trained.cell_flow is None and trained.layout is not None
-    code, cells = torch.randn(2, 16), torch.randn(2, 4, 2, 2, 2)
+    code, cells = torch.randn(2, 16), torch.randn(2, 4, 4, 4, 4)
     system = Trained.choose(str(runs["flow"]), "cpu")
     from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
 
@@ -89,5 +89,5 @@ def test_layouts_alone_are_shapes_too(runs: dict[str, Path]) -> None:
     options = {"guidance": 2.0, "cell_guidance": 2.0, "num_steps": 3, "cell_steps": 3}
     layout = trained.sample(condition, code, cells, **options)
     detailed = system.sample(condition, code, cells, **options)
-    assert layout.shape == detailed.shape == (2, 4, 2, 2, 2)
+    assert layout.shape == detailed.shape == (2, 4, 4, 4, 4)
     assert not torch.allclose(layout, detailed)

@@ -12,6 +12,7 @@ from triform.base.errors import UsageError
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
+from triform.engine.resume import resume_point
 from triform.engine.update import Update
 from triform.losses.rectified_flow import flow_loss
 from triform.metrics.voxel import voxel_iou
@@ -116,8 +117,12 @@ class System(EngineSystem[Config]):
             UserError: They cannot be read.
         """
         training = self.config.training
-        source = training.resume_from or training.initial_weights
+        source: str | None = training.initial_weights
         needed = NEEDED.get(training.stage, ())
+        if training.resume_from:
+            # The newest checkpoint: a run that was stopped early has no best one.
+            checkpoint = resume_point(Path(training.resume_from), self.config)[1]
+            source = str(checkpoint) if checkpoint else source
         if not source:
             if needed:
                 raise UsageError(

@@ -205,8 +205,6 @@ def read_queries(settings: SearchConfig) -> list[Query]:
         mesh = load_mesh(name, appearance=True, up=settings.up)
         queries.append(Query("mesh", name, Content(tile=mesh_tile(mesh), mesh=mesh)))
     for name in settings.text:
-        if not name.strip():
-            raise UsageError("--text: an empty sentence; say what is looked for")
         queries.append(Query("text", name, Content(tile=blank_tile())))
     return queries
 
