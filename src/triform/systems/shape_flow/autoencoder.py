@@ -26,7 +26,8 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        normalized: Tensor = self.norm(x.permute(0, 2, 3, 4, 1))
+        # In float32: sums of bf16 gradients over all cells of a batch stop growing.
+        normalized: Tensor = self.norm(x.permute(0, 2, 3, 4, 1).float())
         return normalized.permute(0, 4, 1, 2, 3)
 
 

@@ -250,7 +250,8 @@ class System(EngineSystem[Config]):
             code = self.layout(x)[0].float()
             layout = self.layout.decode(code + LAYOUT_NOISE * torch.randn_like(code)).float()
             residual = (x - layout) / self.layout.residual_std
-        noise = torch.randn_like(residual)
+        # Not randn_like: it fills in the order of memory, which depends on kernels.
+        noise = torch.randn(residual.shape, device=residual.device)
         # Logit-normal: most of training where the direction is hardest to tell (arXiv:2403.03206).
         t = torch.sigmoid(torch.randn(len(x), device=x.device))
         times = t[:, None, None, None, None]
