@@ -69,14 +69,11 @@ PAGES = (
 )
 
 
-FIRST = ("voxel_gan", "retrieval")
-"""Systems that a page opens with, of several whose weights ship."""
-
-
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: a page opens with its first one, which works without a training.
 
-    Systems whose weights ship come first, `FIRST` among them, each kind in order of names.
+    Systems whose weights ship come first, each kind in falling order of names: the systems of the
+    documents stand before their successors.
 
     Returns:
         For each verb `system`, `verb`, `about` (first line of its help), `ships` (whether it has
@@ -84,9 +81,8 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """
     result: dict[str, list[dict[str, Any]]] = {page.name: [] for page in PAGES}
     shipped = shipped_weights.names()
-    for name in sorted(
-        systems.names(), key=lambda name: (name not in shipped, name not in FIRST, name)
-    ):
+    falling = sorted(systems.names(), reverse=True)
+    for name in sorted(falling, key=lambda name: name not in shipped):
         has_weights = any(each == name or each.startswith(f"{name}_") for each in shipped)
         entry = systems.load(name)
         verbs: Mapping[str, type[Settings]] = entry.config.VERBS
