@@ -102,4 +102,6 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)
+    result["train"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
+    result["explore"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     return {page: rows for page, rows in result.items() if rows}
