@@ -6,10 +6,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from triform import systems
 from triform.pretrained import shipped_weights
 from triform.web import pages
+from triform.web.app import create_app
 from triform.web.record import Record
 
 JOB = {"system": "voxel_gan", "verb": "generate"}
@@ -68,6 +70,20 @@ def test_the_api_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert "/api/jobs" in paths and "/api/uploads" in paths
     assert all(operation["summary"] for methods in paths.values() for operation in methods.values())
+
+
+def test_requests_are_reported_to_nobody(client, monkeypatch):
+    """FastAPI reports to OpenTelemetry where a provider or the environment says so; not here."""
+
+    def asked():
+        raise AssertionError("a provider of telemetry was asked for")
+
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    for name in ("trace.get_tracer_provider", "metrics.get_meter_provider"):
+        monkeypatch.setattr(f"opentelemetry.{name}", asked)
+    app = create_app(client.service, {})
+    assert TestClient(app, base_url="http://127.0.0.1").get("/api/state").status_code == 200
+    assert not app.app._telemetry["auto_configure"]
 
 
 def test_a_page_opens_with_a_system_that_works_without_training(client):

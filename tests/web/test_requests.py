@@ -84,6 +84,33 @@ def test_an_index_is_named_by_its_folder(place, tmp_path):
     assert "--index_file" in command_line(request, found)
 
 
+def test_each_model_has_its_own_index(place, tmp_path):
+    values = {"index_file": "folder:shapes", "query": ["a"], "model": "triform-clip"}
+    _, found = build(place, "clip", "search", values)
+    assert found.model == "triform-clip"
+    assert found.index_file.endswith("photos_folder_shapes_triform-clip.gallery")
+    place.models = ("ours/model",)
+    index = {"folders": ["folder:shapes"], "model": "ours/model"}
+    _, found = build(place, "clip", "index", index)
+    assert found.model == "ours/model"
+    assert found.index_file.endswith("photos_folder_shapes_ours_model.gallery")
+
+
+def test_hits_of_a_subfolder(place, tmp_path):
+    values = {"index_file": "folder:shapes", "query": ["a"], "folder": "folder:shapes/chairs"}
+    _, found = build(place, "clip", "search", values)
+    assert found.folder == str(tmp_path / "shapes" / "chairs")
+    (tmp_path / "shapes" / "chairs" / "old" / "red" / "x").mkdir(parents=True)
+    (tmp_path / "shapes" / ".hidden").mkdir()
+    names = ["shapes", "shapes/chairs", "shapes/chairs/old", "shapes/chairs/old/red"]
+    assert place.subfolders() == names  # three levels; no links, nothing hidden
+
+
+def test_examples_are_files_of_the_application(place):
+    _, settings = build(place, "captioner", "caption", {"images": ["example:bicycle"]})
+    assert settings.images[0].endswith("web/static/example_bicycle.webp")
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -137,6 +164,7 @@ def test_a_resumed_run_keeps_its_settings(place, tmp_path):
         "folder:shapes//etc/passwd",
         "folder:/etc",
         "folder:shapes/a\\..\\b",
+        "folder:shapes/missing",
         "folder:other",
         "folder:",
         "folder:shapes/\0",
@@ -149,13 +177,16 @@ def test_a_resumed_run_keeps_its_settings(place, tmp_path):
         "run:a/b/c",
         "result:20260101-000000-00000000/x.png",
         "result:../x/y",
+        "example:../icon",
+        "example:nothing",
         "input:../secret.txt",
         "input:20260101-000000-00000000/../../secret.txt",
     ],
 )
-def test_references_lead_nowhere_else(place, reference):
-    with pytest.raises(NotAllowed):
+def test_references_lead_nowhere_else(place, reference, tmp_path):
+    with pytest.raises(NotAllowed) as error:
         place.resolve(reference)
+    assert str(tmp_path) not in str(error.value)  # where the folder lies is nobody's business
 
 
 @pytest.mark.parametrize(
@@ -191,7 +222,10 @@ def test_references_lead_nowhere_else(place, reference):
         ("clip", "search", {"query": ["a"], "index_file": "/etc"}, "is not taken"),
         ("clip", "search", {"query": ["a"], "index_file": "chroma://a:1/b"}, "is not taken"),
         ("clip", "search", {"query": ["a"], "index_file": "folder:other"}, "not one of the named"),
-        ("clip", "search", {"query": ["a"], "model": "evil/model"}, "no setting of this form"),
+        ("clip", "search", {"query": ["a"], "model": "evil/model"}, "is not taken; known: ViT"),
+        ("clip", "search", {"query": ["a"], "model": "../x"}, "is not taken; known: ViT"),
+        ("clip", "search", {"query": ["a"], "folder": "/etc"}, "write folder:NAME/PART"),
+        ("clip", "search", {"query": ["a"], "folder": "folder:shapes/../x"}, "out of the folder"),
         ("dqn", "play", {"environment": "os:system"}, "is not taken"),
         ("captioner", "caption", {}, "needed"),
         ("captioner", "config", {"preset": "x"}, "no setting of this form"),

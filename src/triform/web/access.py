@@ -1,13 +1,16 @@
 """What a user may name: uploads, results, runs, data sets and the folders of the command line.
 
 A request never holds a path. It holds references, `upload:ID`, `folder:NAME/chairs`,
-`run:SYSTEM/NAME`, `result:ID/FILE`, `input:ID/FILE`, which are looked up here; whatever else looks
-like a path is refused before a verb sees it.
+`run:SYSTEM/NAME`, `result:ID/FILE`, `input:ID/FILE`, `example:NAME`, which are looked up here;
+whatever else looks like a path is refused before a verb sees it.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,8 +19,12 @@ from triform.base.printable import shorten
 from triform.web.results import NoSuchResult, ResultStore
 from triform.web.uploads import Uploads
 
+EXAMPLE = re.compile(r"[a-z0-9_]{1,40}")
 NAME = re.compile(r"[\w.\- ]{1,100}")
-PREFIXES = ("upload", "folder", "run", "result", "input")
+MAX_DEPTH, MAX_SUBFOLDERS = 3, 500
+PREFIXES = ("upload", "folder", "run", "result", "input", "example")
+EXAMPLES = Path(__file__).parent / "static"
+"""Folder of the images that come with the application."""
 
 
 class NotAllowed(UsageError):
@@ -32,10 +39,16 @@ class Access:
         runs_dir: Folder of the runs.
         uploads: Uploaded files.
         store: Results.
+        models: Names of pretrained models that were named on the command line.
     """
 
     def __init__(
-        self, folders: Sequence[Path], runs_dir: Path, uploads: Uploads, store: ResultStore
+        self,
+        folders: Sequence[Path],
+        runs_dir: Path,
+        uploads: Uploads,
+        store: ResultStore,
+        models: Sequence[str] = (),
     ):
         self.folders: dict[str, Path] = {}
         for folder in folders:
@@ -47,6 +60,7 @@ class Access:
                 name = f"{base} {count}"
             self.folders[name] = path
         self.runs_dir, self.uploads, self.store = runs_dir.absolute(), uploads, store
+        self.models = tuple(models)
 
     def is_reference(self, text: str) -> bool:
         """Whether a text names something by one of the prefixes."""
@@ -66,13 +80,17 @@ class Access:
                 return self._in_folder(name)
             if kind == "run":
                 return self.run(name)
+            if kind == "example" and EXAMPLE.fullmatch(name):
+                return (EXAMPLES / f"example_{name}.webp").resolve(strict=True)
             if kind == "result":
                 result, _, file = name.partition("/")
                 return self.store.file(result, file)
             if kind == "input":
                 result, _, file = name.partition("/")
                 return self.store.input(result, file)
-        except (NoSuchResult, OSError, ValueError) as error:
+        except OSError as error:  # its own message says where the folder lies
+            raise NotAllowed(f"{shorten(text)}: not there, or not readable") from error
+        except (NoSuchResult, ValueError) as error:
             raise NotAllowed(f"{shorten(text)}: {error}") from error
         known = ", ".join(f"{prefix}:..." for prefix in PREFIXES)
         raise NotAllowed(f"{shorten(text)}: not something that can be named here; known: {known}")
@@ -92,6 +110,17 @@ class Access:
             raise NotAllowed(f"folder:{shorten(name)}: leads out of the folder")
         return path
 
+    def subfolders(self) -> list[str]:
+        """Named folders and those in them, as NAME/PARTS; at most 500, and three levels deep."""
+        found: list[str] = []
+        waiting = deque(self.folders.items())
+        while waiting and len(found) < MAX_SUBFOLDERS:
+            name, path = waiting.popleft()
+            found.append(name)
+            if name.count("/") < MAX_DEPTH:
+                waiting += [(f"{name}/{each.name}", each) for each in _folders_in(path)]
+        return sorted(found)
+
     def run(self, name: str) -> Path:
         """The directory of a training run, by SYSTEM/NAME.
 
@@ -105,3 +134,17 @@ class Access:
         if path.is_symlink() or not (path / "config.yaml").is_file():
             raise NotAllowed(f"run:{shorten(name)}: no such run here")
         return path
+
+
+def _folders_in(path: Path) -> list[Path]:
+    """Folders in a folder, by name; hidden ones and links are left out."""
+    try:
+        with os.scandir(path) as entries:
+            folders = (
+                Path(each.path)
+                for each in entries
+                if each.is_dir(follow_symlinks=False) and not each.name.startswith(".")
+            )
+            return sorted(itertools.islice(folders, MAX_SUBFOLDERS))
+    except OSError:
+        return []

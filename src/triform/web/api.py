@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from triform.web.record import KINDS
-from triform.web.runs import curves, list_runs, sample_files, show_run
-from triform.web.service import PER_PAGE, Service
+from triform.web.runs import curves, sample_files, show_run
+from triform.web.service import PER_PAGE, Language, Service
 from triform.web.uploads import UploadRefused
 
 CHUNK = 2**18
@@ -54,16 +54,20 @@ def router(service: Service) -> APIRouter:
     api = APIRouter(prefix="/api")
 
     @api.get("/state", summary="Pages with their verbs, named folders, limits")
-    def state() -> dict[str, Any]:
-        return service.state()
+    def state(language: Language = "en") -> dict[str, Any]:
+        return service.state(language)
 
     @api.get("/datasets", summary="Known data sets")
     def datasets() -> list[dict[str, Any]]:
         return service.datasets()
 
+    @api.get("/folders", summary="Named folders and the folders in them")
+    def folders() -> list[str]:
+        return service.access.subfolders()
+
     @api.get("/forms/{system}/{verb}", summary="Settings of a verb, as fields of a form")
-    def form(system: str, verb: str) -> list[dict[str, Any]]:
-        return service.form(system, verb)
+    def form(system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
+        return service.form(system, verb, language)
 
     @api.get("/presets/{system}", summary="Presets of the training of a system")
     def presets(system: str) -> dict[str, dict[str, Any]]:
@@ -122,7 +126,9 @@ def router(service: Service) -> APIRouter:
         target = service.store.folder(name) / "thumbnail.webp"
         if not target.is_file():
             return JSONResponse({"error": "it has no image"}, 404)
-        return FileResponse(target, media_type="image/webp", headers=FILE_HEADERS)
+        # Written once, at the end of the job: the history need not ask for it again.
+        headers = {**FILE_HEADERS, "cache-control": "private, max-age=604800, immutable"}
+        return FileResponse(target, media_type="image/webp", headers=headers)
 
     @api.get("/results/{name}/archive", summary="All files of a result as a ZIP file")
     def archive(name: Name) -> StreamingResponse:
@@ -151,7 +157,7 @@ def router(service: Service) -> APIRouter:
 
     @api.get("/runs", summary="Training runs, the newest first")
     def runs() -> list[dict[str, Any]]:
-        return list_runs(service.server_folders.runs)
+        return service.runs.all()
 
     @api.get("/runs/{system}/{run}", summary="A training run")
     def run(system: str, run: str) -> dict[str, Any]:

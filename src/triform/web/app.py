@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -39,6 +40,14 @@ STATUS: dict[type[Exception], int] = {
     BodyTooLarge: 413,
 }
 PAGES = ("shape", "find", "describe", "image", "explore", "train", "history")
+TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI reports requests to OpenTelemetry where the environment says so; here it never does."""
 ABOUT = "Everything that the pages do. Nothing is called at any other host."
 
 
@@ -56,6 +65,7 @@ def create_app(service: Service, users: dict[str, str]) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        telemetry=TELEMETRY,
     )
     app.include_router(router(service))
     app.add_exception_handler(UserError, _user_error)

@@ -40,6 +40,11 @@ class ServeConfig(Settings):
     folder: tuple[Path, ...] = Field(
         (), description="Folders of meshes or images that the pages may read; no others."
     )
+    model: tuple[str, ...] = Field(
+        (),
+        description="Pretrained models of this machine that the pages may choose by name, besides "
+        "those that the settings of a verb name.",
+    )
     results: Path = Field(Path("results"), description="Folder of the results, one for each job.")
     runs_dir: Path = Field(Path("runs"), description="Folder of the training runs.")
     download_path: Path = Field(Path("datasets"), description="Folder of the data sets.")

@@ -28,6 +28,8 @@ Role = Literal[
     "environment",
     "folder",
     "index",
+    "subfolder",
+    "model",
 ]
 TEXTS = ("prompt", "text", "labels", "classes", "where", "templates", "without", "format")
 ROLES: dict[str, Role] = {
@@ -42,6 +44,8 @@ ROLES: dict[str, Role] = {
     "environment": "environment",
     **dict.fromkeys(("examples", "folders"), "folder"),
     "index_file": "index",
+    "folder": "subfolder",
+    "model": "model",
 }
 """Last part of a setting's name -> what its text is."""
 HIDDEN_GROUPS = ("wandb",)
@@ -76,9 +80,11 @@ def form(settings: type[pydantic.BaseModel]) -> list[dict[str, Any]]:
     table = FlagTable(settings)
     fields = [field(flag, _default(settings, flag.path)) for flag in table.flags]
     offered = [each for each in fields if each is not None]
-    if any(each["name"] == "folders" for each in offered):  # an index is named by its folders
-        offered = [each for each in offered if each["kind"] != "index"]
-    return offered
+    names = {each["name"] for each in offered}
+    # An index is named by its folders, and the formats of meshes are for the server to say.
+    reasons = {"folders": "index_file", "size_mm": "format"}
+    hidden = {name for reason, name in reasons.items() if reason in names}
+    return [each for each in offered if each["name"] not in hidden]
 
 
 def is_usable(settings: type[pydantic.BaseModel]) -> bool:
@@ -120,6 +126,9 @@ def field(flag: Flag, default: Any) -> dict[str, Any] | None:
     role = ROLES.get(leaf)
     if role is None or not _is_text(element):
         return None
+    if role == "model":  # a name may lead anywhere: only those that the settings give are offered
+        choices = list(flag.field.examples or ())
+        return {**values, "kind": role, "choices": choices} if choices else None
     return {**values, "kind": role, "many": element is not kind}
 
 

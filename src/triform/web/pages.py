@@ -6,6 +6,7 @@ is added is on its page without a word here; a page without a system does not ex
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,7 @@ PAGES = (
 )
 
 
+@functools.cache
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: a page opens with its first one, which works without a training.
 

@@ -33,7 +33,8 @@ PATH = re.compile(r"(?:^|[\s:+\-])(?:~|/|\.{1,2}[/\\]|[A-Za-z]:\\)|[/\\]\S*\.\w{
 WORDS = ("text", "line")
 DECIDED = ("output", "format", "attention_maps", "index_file")
 """Settings that the server decides and that the command line of a result needs."""
-MESH_FORMATS = ("glb", "obj", "stl", "ply", "3mf")
+SHOWN_FORMAT = "glb"
+MESH_FORMATS = (SHOWN_FORMAT, "obj", "stl", "ply", "3mf")
 
 
 @dataclass(frozen=True)
@@ -219,13 +220,14 @@ def _resolve(value: Any, name: str, field: Mapping[str, Any], files: Inputs) -> 
     if kind in WORDS:
         resolved = [text for text in texts if text.strip()]
     else:
-        resolved = [_resolve_one(text, name, kind, files) for text in texts]
+        resolved = [_resolve_one(text, name, field, files) for text in texts]
     if field.get("many"):
         return resolved
     return resolved[0] if resolved else None if field["optional"] else ""
 
 
-def _resolve_one(text: str, name: str, kind: str, files: Inputs) -> str:
+def _resolve_one(text: str, name: str, field: Mapping[str, Any], files: Inputs) -> str:
+    kind = field["kind"]
     if kind == "query" and not text.startswith((*SENT, "result:")):
         if PATH.search(text):
             raise UsageError(f"{name}: {shorten(text)!r} names a file; send the image instead")
@@ -235,6 +237,19 @@ def _resolve_one(text: str, name: str, kind: str, files: Inputs) -> str:
         if path is None or not path.is_dir():
             raise UsageError(f"{name}: {shorten(text)!r} is not taken; write folder:NAME")
         return text
+    if kind == "model":
+        known = [*field["choices"], *files.access.models]
+        if text and text not in known:
+            raise UsageError(
+                f"{name}: {shorten(text)!r} is not taken; known: {', '.join(known)}; others can be "
+                "named by --model of `triform serve`"
+            )
+        return text
+    if kind == "subfolder":
+        path = files.access.resolve(text) if text.startswith("folder:") else None
+        if text and (path is None or not path.is_dir()):
+            raise UsageError(f"{name}: {shorten(text)!r} is not taken; write folder:NAME/PART")
+        return text if path is None else str(path)
     if files.access.is_reference(text):
         return str(files.path(text))
     if kind in ("dataset", "gallery") and (not text or DATASET.fullmatch(text)):
@@ -262,12 +277,13 @@ def server_values(
             case "output":
                 decided[name] = str(_output(files, flag.field.get_default(), bool(formats)))
             case "format" if "size_mm" in request.settings_class.model_fields:
-                decided[name] = list(MESH_FORMATS)
+                decided[name] = list(MESH_FORMATS) if flag.takes_many else SHOWN_FORMAT
             case "attention_maps" | "latent_map":
                 decided[name] = str(files / "maps")
             case "index_file":
                 sources = request.values.get("folders") or request.values.get(name)
-                decided[name] = str(server_folders.galleries / f"{_index_name(sources)}.gallery")
+                stem = _index_name(sources, request.values.get("model"))
+                decided[name] = str(server_folders.galleries / f"{stem}.gallery")
             case "index":
                 decided[name] = str(server_folders.galleries / f"{_gallery_name(request)}.gallery")
             case "download_path":
@@ -294,8 +310,8 @@ def _gallery_name(request: Request) -> str:
     return re.sub(r"[^\w.\-]+", "_", f"{request.system} {' '.join(texts)}")[:120]
 
 
-def _index_name(sources: Any) -> str:
-    """A file name for the index of photos of these folders.
+def _index_name(sources: Any, model: Any) -> str:
+    """A file name for the index of photos of these folders by a model; each model has its own.
 
     Raises:
         UsageError: There is none.
@@ -303,7 +319,8 @@ def _index_name(sources: Any) -> str:
     texts = [sources] if isinstance(sources, str) else sorted(sources or [])
     if not texts:
         raise UsageError("no folder of photos is named; write folder:NAME")
-    return "photos_" + re.sub(r"[^\w.\-]+", "_", " ".join(texts))[:120]
+    words = [*texts, model] if model else texts
+    return "photos_" + re.sub(r"[^\w.\-]+", "_", " ".join(words))[:120]
 
 
 def command_line(request: Request, settings: Settings) -> str:

@@ -16,14 +16,43 @@ MAX_POINTS = 2000
 MAX_SAMPLES = 60
 
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
-    """All runs in a folder, the newest first; each with its `name` as SYSTEM/NAME."""
-    rows = []
-    for path in reversed(find_runs(folder)):
-        row = describe(path)
-        row |= {"name": f"{path.parent.name}/{path.name}", "created": path.stat().st_mtime}
-        rows.append(row)
-    return rows
+class RunList:
+    """The runs in a folder; the summary of a run is read again only where its file has changed.
+
+    Args:
+        folder: Folder of the runs of all systems.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._rows: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
+
+    def all(self) -> list[dict[str, Any]]:
+        """All runs, the newest first; each with its `name` as SYSTEM/NAME."""
+        rows: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
+        for path in reversed(find_runs(self._folder)):
+            version = _version(path / "summary.json")
+            known = self._rows.get(path)
+            row = known[1] if known and known[0] == version else describe(path)
+            rows[path] = version, row
+        self._rows = rows
+        return [
+            {
+                **row,
+                "name": f"{path.parent.name}/{path.name}",
+                "created": path.stat().st_mtime,
+            }
+            for path, (_, row) in rows.items()
+        ]
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """What changes when a file is written anew; zeros where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino
 
 
 def show_run(path: Path) -> dict[str, Any]:

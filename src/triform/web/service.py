@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from triform import systems
 from triform.base.errors import UserError
@@ -16,6 +16,7 @@ from triform.base.settings.config import write_yaml
 from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.config import ServeConfig
+from triform.web.demo import examples, translated
 from triform.web.forms import form
 from triform.web.inputs import lasting
 from triform.web.jobs import JobService
@@ -23,7 +24,7 @@ from triform.web.pages import verbs_by_page
 from triform.web.record import Record
 from triform.web.requests import ServerFolders, build_settings, command_line, read_request
 from triform.web.results import ResultStore
-from triform.web.runs import list_runs
+from triform.web.runs import RunList
 from triform.web.uploads import Uploads
 from triform.web.worker_process import PROGRAM
 
@@ -31,7 +32,11 @@ logger = get_logger(__name__)
 
 WARM_UP_PROMPT = "a chair"
 PER_PAGE = 60
+Language = Literal["en", "ru"]
 MEGABYTE = 1e6
+HISTORY_FIELDS = {
+    *("id", "state", "system", "verb", "page", "title", "created", "thumbnail", "seed", "run")
+}
 HERE = ("ready", "made here", "generated when first used")
 """States of data sets that need no download."""
 
@@ -59,13 +64,14 @@ class Service:
             galleries=self.store.root / ".galleries",
         )
         self.server_folders.galleries.mkdir(exist_ok=True)
+        self.runs = RunList(self.server_folders.runs)
         limits = config.limits
         self.uploads = Uploads(
             self.store.root / ".uploads",
             limits.max_upload_mb * MEGABYTE,
             limits.max_uploads_mb * MEGABYTE,
         )
-        self.access = Access(config.folder, config.runs_dir, self.uploads, self.store)
+        self.access = Access(config.folder, config.runs_dir, self.uploads, self.store, config.model)
         self.pages = verbs_by_page()
         self.jobs = JobService(self.store, limits, program, runs=self.server_folders.runs)
         self._datasets: list[dict[str, Any]] | None = None
@@ -99,22 +105,26 @@ class Service:
             }
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self, language: Language = "en") -> dict[str, Any]:
         """What a page needs to know first: pages with their verbs, folders, limits."""
         limits = self.config.limits
         return {
-            "pages": self.pages,
+            "pages": {
+                page: [_row_in(language, row) for row in rows] for page, rows in self.pages.items()
+            },
             "folders": list(self.access.folders),
+            "models": list(self.access.models),
             "max_upload_mb": limits.max_upload_mb,
         }
 
-    def form(self, system: str, verb: str) -> list[dict[str, Any]]:
-        """Fields of the form of a verb.
+    def form(self, system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
+        """Fields of the form of a verb; their hints in a language.
 
         Raises:
             UsageError: There is none.
         """
-        return form(read_request(system, verb, {}).settings_class)
+        fields = form(read_request(system, verb, {}).settings_class)
+        return [{**each, "hint": translated(each["hint"], system, language)} for each in fields]
 
     def presets(self, system: str) -> dict[str, dict[str, Any]]:
         """Preset -> values by dotted name, of the training of a system."""
@@ -208,21 +218,33 @@ class Service:
             text: Only those whose title, system or verb has it.
             count: How many.
         """
-        entries: list[tuple[float, dict[str, Any]]] = []
+        entries: list[tuple[float, Record | dict[str, Any]]] = []
         runs_of_results = set()
         for record in self.store.all():
             if record.run:
                 runs_of_results.add(record.run)
             if text.lower() in f"{record.title} {record.system} {record.verb}".lower():
-                fields = {"id", "state", "system", "verb", "page", "title", "created", "thumbnail"}
-                row = record.model_dump(mode="json", include=fields | {"seed", "run"})
-                entries.append((record.created, {**row, "kind": "result"}))
-        for run in list_runs(self.server_folders.runs):
+                entries.append((record.created, record))
+        for run in self.runs.all():
             if run["name"] not in runs_of_results and text.lower() in run["name"].lower():
                 entries.append((run["created"], {**run, "kind": "run"}))
         entries.sort(key=lambda entry: -entry[0])
-        page = [row for _, row in entries[start : start + count]]
+        page = [_history_row(entry) for _, entry in entries[start : start + count]]
         return {"total": len(entries), "start": start, "entries": page}
+
+
+def _history_row(entry: Record | dict[str, Any]) -> dict[str, Any]:
+    """What a page shows of a result or a run before it is opened."""
+    if isinstance(entry, dict):
+        return entry
+    return {**entry.model_dump(mode="json", include=HISTORY_FIELDS), "kind": "result"}
+
+
+def _row_in(language: Language, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A verb of a page with its texts in a language, and its examples."""
+    system = row["system"]
+    texts = {name: translated(row[name], system, language) for name in ("about", "summary")}
+    return {**row, **texts, "examples": examples(system, row["verb"], language)}
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

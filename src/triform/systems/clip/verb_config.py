@@ -56,6 +56,7 @@ class PhotoModelChoice(ModelChoice):
         description="A pretrained CLIP or SigLIP: an open_clip name, a name of the hub, or a "
         f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {SHIPPED_MODEL} = "
         "the weights that ship, which know emoji, not photographs.",
+        examples=[DEFAULT_MODEL, SHIPPED_MODEL, "ViT-B-16-SigLIP2/webli"],
     )
 
 

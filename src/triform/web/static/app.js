@@ -30,6 +30,8 @@ function switchTheme() {
   applyTheme();
 }
 
+const load = (name) => import(`/static/${MODULES[name]}.js`);
+
 async function open(address, push) {
   const url = new URL(address, location.origin);
   const name = url.pathname.slice(1) || names()[0];
@@ -39,7 +41,7 @@ async function open(address, push) {
     main.replaceChildren(h("p", { class: "error" }, t("no_page")));
     return;
   }
-  const page = await import(`/static/${MODULES[name]}.js`);
+  const page = await load(name);
   main.replaceChildren(h("h1", {}, t(name)), h("p", { class: "soft" }, t(`${name}_about`)));
   try {
     await page.show(main, state, url.searchParams);
@@ -98,8 +100,10 @@ function showKeys() {
 }
 
 applyTheme();
+const first = location.pathname.slice(1) || ORDER[0];
+if (MODULES[first]) load(first).catch(() => {});  // asked for beside the state
 try {
-  state = await api("state");
+  state = await api(`state?language=${language}`);
   await open(location.href, false);
 } catch (error) {
   main.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));

@@ -11,7 +11,7 @@ export async function sendFile(file, name = file.name) {
   return reference;
 }
 
-export function filesControl(field, id, label, hint, state) {
+export function filesControl(field, id, label, hint, state, onsent = () => {}) {
   const files = [];
   const list = h("ul", { ariaLabel: t("chosen") });
   const problem = h("p", { class: "error", role: "alert" });
@@ -33,6 +33,7 @@ export function filesControl(field, id, label, hint, state) {
         files.push({ value, text: sent.get(value), preview });
         draw();
         announce(sent.get(value));
+        onsent(value);
       } catch (error) {
         problem.textContent = error.message;
       }

@@ -2,7 +2,7 @@
 import { t } from "./texts.js";
 import { announce, api, h } from "./ui.js";
 
-const QUICK = 250, SLOW = 1000;
+const QUICK = 150, SLOW = 1000;
 let current = null;
 export const stopCurrent = () => { if (current) current(); };
 const seconds = (value) => Math.max(1, Math.round(value));

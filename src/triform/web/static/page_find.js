@@ -1,14 +1,15 @@
-import { showTask, withDatasets, withRuns } from "./task.js";
+import { datasets, runs, showTask, subfolders } from "./task.js";
 import { t } from "./texts.js";
 
 export async function show(main, state, parameters) {
-  await withDatasets(state);
-  await showTask(main, await withRuns(state), {
-    page: "find", button: t("search"), parameters, pick: "verb",
+  await showTask(main, state, {
+    page: "find", button: t("search"), parameters, pick: "verb", needs: [runs, datasets, subfolders],
     front: () => ({
       query: { label: t("query"), hint: t("query_hint") },
       folders: { label: t("photo_index"), hint: "" },
       index_file: { label: t("photo_index"), hint: t("photo_index_hint") },
+      model: { label: t("model") },
+      folder: { label: t("subfolder"), hint: "" },
       gallery: { label: t("collection"), hint: t("collection_hint") },
       text: { label: t("words"), hint: t("words_hint") },
       image: { label: t("pictures"), hint: "" },

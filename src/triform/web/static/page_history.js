@@ -3,6 +3,8 @@ import { showResult } from "./result.js";
 import { language, t } from "./texts.js";
 import { api, h, unique } from "./ui.js";
 
+const date = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
+
 export async function show(main, state, parameters) {
   const detail = h("div", { id: "output" });
   const grid = h("div", { class: "grid narrow" });
@@ -27,7 +29,7 @@ export async function show(main, state, parameters) {
     const state = entry.kind === "run" ? t("training") : t(entry.state);
     const image = entry.thumbnail ? h("img", { src: `/api/results/${entry.id}/thumbnail`, alt: "", loading: "lazy" }) : h("span", { class: "blank", ariaHidden: "true" }, entry.system || "");
     const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : `/history?id=${entry.id}`;
-    return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${new Date(1000 * entry.created).toLocaleString(language)}`));
+    return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${date.format(1000 * entry.created)}`));
   };
   // A result with its actions; the job that repeats it takes its place.
   function showDetail(record) {

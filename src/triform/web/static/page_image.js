@@ -1,11 +1,11 @@
-import { showTask, withRuns } from "./task.js";
+import { showTask } from "./task.js";
 import { t } from "./texts.js";
 import { h, newSeed } from "./ui.js";
 
 const EXAMPLES = ["a red apple", "a green apple", "a sleeping cat", "a house with a garden", "a yellow star", "a blue fish"];
 
 export async function show(main, state, parameters) {
-  await showTask(main, await withRuns(state), {
+  await showTask(main, state, {
     page: "image", button: t("make"), parameters,
     front: () => ({
       prompt: { label: t("image_prompt"), hint: t("image_prompt_hint") },

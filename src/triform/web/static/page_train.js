@@ -1,7 +1,7 @@
 import { chart } from "./chart.js";
 import { runJob } from "./job.js";
 import { showResult } from "./result.js";
-import { withDatasets, withRuns } from "./task.js";
+import { datasets, runs, withParts } from "./task.js";
 import { language, t } from "./texts.js";
 import { api, buildForm, h, labelled, round } from "./ui.js";
 
@@ -9,8 +9,7 @@ const FRONT = ["data.dataset", "data.library", "environment.name", "training.epo
 const LIVE = 2000;
 
 export async function show(main, state, parameters) {
-  await withDatasets(state);
-  state = await withRuns(state);
+  state = await withParts(state, [runs, datasets]);
   const rows = state.pages.train;
   const system = h("select", {}, rows.map((row) => h("option", { value: row.system }, row.system)));
   const preset = h("select", {});
@@ -23,7 +22,7 @@ export async function show(main, state, parameters) {
     about.textContent = row.summary;
     preset.replaceChildren(h("option", { value: "" }, t("no_preset")), ...row.presets.map((name) => h("option", { value: name }, name)));
     if (row.presets.includes("tiny")) preset.value = "tiny";
-    fieldsOf = await api(`forms/${row.system}/train`);
+    fieldsOf = await api(`forms/${row.system}/train?language=${language}`);
     form = buildForm(fieldsOf, { ...state, system: row.system }, Object.fromEntries(FRONT.map((name) => [name, {}])));
     await usePreset();
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
@@ -62,8 +61,8 @@ export async function show(main, state, parameters) {
     await start({ "training.resume_from": `run:${run.name}` }, "");
   }
   async function listRuns() {
-    const runs = await api("runs");
-    list.replaceChildren(h("h2", {}, t("runs")), runs.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, runs.slice(0, 50).map((run) => h("tr", {},
+    const { runs: found } = await runs();
+    list.replaceChildren(h("h2", {}, t("runs")), found.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, found.slice(0, 50).map((run) => h("tr", {},
       h("td", {}, h("button", { type: "button", class: "small", onclick: () => showRun(run.name) }, run.name)), h("td", {}, run.best === null ? "" : `${run.monitor ?? ""} ${run.best === undefined || run.best === null ? "" : round(run.best)}`), h("td", { class: "soft" }, run.ended), h("td", { class: "soft" }, new Date(1000 * run.created).toLocaleString(language))))))) : h("div", { class: "empty" }, t("no_runs")));
   }
   system.addEventListener("change", () => choose().catch((error) => { problem.textContent = error.message; }));

@@ -1,17 +1,28 @@
 // A page with a form beside its result: what Make a shape, Find, Describe and Explore share.
 import { runJob } from "./job.js";
 import { showResult } from "./result.js";
-import { t } from "./texts.js";
+import { language, t } from "./texts.js";
 import { api, buildForm, h } from "./ui.js";
 
+export const ownExamples = (row) => row.examples.map((each) => [each.title, each.settings]);
+
 // Draws the page; `front(row)` names the settings in front, `examples` fill the form and run it.
-export async function showTask(main, state, { page, button, front, examples = () => [], parameters, pick = "system", always = {} }) {
-  const rows = state.pages[page];
+export async function showTask(main, shared, { page, button, front, examples = ownExamples, parameters, pick = "system", always = {}, needs = [runs] }) {
+  const rows = shared.pages[page];
+  const forms = new Map();
+  const fieldsOf = (row) => {
+    if (!forms.has(row)) forms.set(row, api(`forms/${row.system}/${row.verb}?language=${language}`));
+    return forms.get(row);
+  };
+  const source = parameters.get("from") ? api(`results/${parameters.get("from")}`).catch(() => null) : null;
+  if (!source) fieldsOf(rows[0]).catch(() => {});  // asked for beside what the form needs
+  const state = await withParts(shared, needs);
   const output = h("div", { id: "output" });
   const place = h("div", {});
   const fields = h("div", {});
   const problem = h("p", { class: "error", role: "alert" });
-  const title = (row) => (pick === "system" ? row.system : `${row.system} ${row.verb}`);
+  const isAlone = (row) => rows.filter((each) => each.system === row.system).length === 1;
+  const title = (row) => (pick === "system" && isAlone(row) ? row.system : `${row.system} ${row.verb}`);
   const select = h("select", { id: "pick" }, rows.map((row, index) => h("option", { value: index }, title(row))));
   const about = h("p", { class: "hint" });
   const chips = h("div", {});
@@ -23,7 +34,7 @@ export async function showTask(main, state, { page, button, front, examples = ()
     const chosen = (row = rows[index]);
     select.value = index;
     about.textContent = row.about;
-    const all = await api(`forms/${row.system}/${row.verb}`);
+    const all = await fieldsOf(row);
     if (row !== chosen) return;  // another was chosen meanwhile
     form = buildForm(all.filter((field) => !(field.name in always)), { ...state, system: row.system, ships: row.ships }, front(row));
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
@@ -33,7 +44,7 @@ export async function showTask(main, state, { page, button, front, examples = ()
   }
   async function runExample(values) {
     try {
-      form.set({ ...collect(), ...(typeof values === "function" ? await values() : values) });
+      form.set({ ...collect(), ...values });
     } catch (error) {
       problem.textContent = error.message;
       return;
@@ -74,18 +85,19 @@ export async function showTask(main, state, { page, button, front, examples = ()
   const formElement = h("form", { class: "card", noValidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } },
     chosen, fields, problem, h("button", { class: "main", type: "submit" }, button, " (Ctrl+Enter)"), chips);
   main.append(h("div", { class: "columns" }, formElement, h("div", {}, output, place)));
-  const from = parameters.get("from") ? await api(`results/${parameters.get("from")}`).catch(() => null) : null;
+  const from = await source;
   const index = from ? rows.findIndex((each) => each.system === from.system && each.verb === from.verb) : 0;
   await choose(Math.max(0, index));
   if (from && index >= 0) form.set(from.settings);
 }
 
-export async function withDatasets(state) {
-  if (!state.datasets) state.datasets = await api("datasets").catch(() => []);
-  return state;
+// What a form may need besides the state, all asked for at once.
+export const runs = async () => ({ runs: await api("runs").catch(() => []) });
+export const subfolders = async () => ({ subfolders: await api("folders").catch(() => []) });
+export async function datasets(shared) {
+  shared.datasets ??= await api("datasets").catch(() => []);
+  return { datasets: shared.datasets };
 }
-
-export async function withRuns(state) {
-  const found = await api("runs").catch(() => []);
-  return { ...state, runs: found };
+export async function withParts(shared, needs) {
+  return Object.assign({}, shared, ...await Promise.all(needs.map((need) => need(shared))));
 }

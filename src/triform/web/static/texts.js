@@ -1,4 +1,4 @@
-// All words of the pages in both languages. Hints of settings come from the settings, in English.
+// All words of the pages in both languages. Hints of settings come from the server.
 const TEXTS = {
   shape: ["Make a shape", "Создать форму"],
   find: ["Find", "Найти"],
@@ -15,10 +15,9 @@ const TEXTS = {
   train_about: ["Train a system; curves and samples appear as it goes. It can be stopped and resumed.", "Обучение системы; кривые и образцы видны сразу. Его можно остановить и продолжить."],
   history_about: ["Every result is a folder with its settings, and stays until it is deleted here.", "Каждый результат — папка со своими настройками; он хранится, пока его не удалят здесь."],
   prompt: ["What should it be?", "Что это должно быть?"],
-  prompt_hint: ["In English, as the weights were trained: one shape per line.", "По-английски, так обучены веса: одна форма на строку."],
-  example_office_chair: ["an office chair", "офисное кресло"],
-  example_table: ["a table", "стол"],
-  example_bicycle: ["a bicycle", "велосипед"],
+  words_of_picture: ["Words from a picture", "Слова по картинке"],
+  words_of_picture_hint: ["The picture is described, and the description can be changed before it is made.", "Картинка описывается; описание можно изменить, прежде чем создавать."],
+  prompt_hint: ["One shape per line; in English, unless the system was trained on more languages.", "Одна форма на строку; по-английски, если система не обучена и другим языкам."],
   image_prompt: ["What should the image show?", "Что должно быть на картинке?"],
   image_prompt_hint: ["One prompt per line.", "Одно описание на строку."],
   how_many_images: ["Images of each", "Картинок каждой"],
@@ -131,6 +130,10 @@ const TEXTS = {
   query_hint: ["a dog +snow finds both, -cat leaves cats out, +2:snow counts twice.", "a dog +snow — и то и другое, -cat — без кошек, +2:snow — с двойным весом."],
   photo_index: ["Folder of photos", "Папка с фотографиями"],
   photo_index_hint: ["One that was indexed here before.", "Та, что уже проиндексирована здесь."],
+  model: ["Model", "Модель"],
+  subfolder: ["Only in this folder", "Только в этой папке"],
+  all_folders: ["(all)", "(все)"],
+  default_model: ["(default of the command line)", "(как в командной строке)"],
   sent_examples: ["(pictures that I send)", "(картинки, которые я отправлю)"],
   class_number: ["Class {0}", "Класс {0}"],
   class_name: ["Name", "Название"],

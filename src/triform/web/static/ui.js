@@ -161,7 +161,9 @@ function namesControl(field, id, label, hint, state) {
   } else if (field.kind === "dataset") {
     options.push(["", "—"]);
   }
-  if (field.kind !== "weights") options.push(...(state.folders || []).map((name) => [`folder:${name}`, name]));
+  if (field.kind === "model") options.push(["", t("default_model")], ...[...field.choices, ...(state.models || [])].map((name) => [name, name]));
+  if (field.kind === "subfolder") options.push(["", t("all_folders")]);
+  if (!["weights", "model"].includes(field.kind)) options.push(...(state.subfolders || state.folders || []).map((name) => [`folder:${name}`, name]));
   if (field.kind === "dataset" || field.kind === "gallery") {
     options.push(...(state.datasets || []).filter((set) => set.is_here).map((set) => [set.name, set.name]));
   }

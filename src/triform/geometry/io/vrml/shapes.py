@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from scipy.spatial.transform import Rotation
 
 from triform.geometry.colors import to_bytes
 from triform.geometry.io.polygons import triangulate
@@ -125,6 +124,8 @@ def rotation(axis_angle: Float[np.ndarray, " 4"]) -> Float[np.ndarray, "3 3"]:
     if not 0 < length < np.inf:
         return np.eye(3)
     rotation_vector = axis_angle[:3] * (axis_angle[3] / length)
+    from scipy.spatial.transform import Rotation  # takes 0.3 s, and few files need it
+
     return np.asarray(Rotation.from_rotvec(rotation_vector).as_matrix())
 
 

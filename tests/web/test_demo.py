@@ -1,0 +1,75 @@
+import json
+import re
+from collections import defaultdict
+
+import pytest
+
+from triform import systems
+from triform.web import demo
+from triform.web.access import Access
+from triform.web.demo import examples, translated
+from triform.web.forms import form
+from triform.web.pages import verbs_by_page
+from triform.web.requests import ServerFolders, build_settings, read_request
+from triform.web.results import ResultStore
+from triform.web.uploads import Uploads
+
+RUSSIAN = re.compile("[а-яё]", re.IGNORECASE)
+EXPLORE = [(row["system"], row["verb"]) for row in verbs_by_page()["explore"]]
+ROWS = {(row["system"], row["verb"]): row for rows in verbs_by_page().values() for row in rows}
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """Text of the pages -> systems whose pages have it."""
+    found = defaultdict(set)
+    for (system, verb), row in ROWS.items():
+        hints = [each["hint"] for each in form(systems.load(system).config.VERBS[verb])]
+        for text in (row["about"], row["summary"], *hints):
+            found[text].add(system)
+    return found
+
+
+def test_every_text_of_the_pages_is_translated(texts):
+    missing = [
+        f"{system}: {text}"
+        for text, users in texts.items()
+        for system in users
+        if not RUSSIAN.search(translated(text, system, "ru"))
+    ]
+    assert missing == []  # add them to demo.json of the system, or to web/russian.json
+
+
+def test_nothing_is_translated_in_vain(texts):
+    shared = json.loads(demo.SHARED.read_text(encoding="utf-8"))
+    assert [text for text in shared if len(texts[text]) < 2] == []
+    for name in systems.names():
+        path = systems.load(name).folder / demo.FILE
+        own = json.loads(path.read_text(encoding="utf-8"))["russian"]
+        assert [text for text in own if name not in texts[text] or text in shared] == [], name
+
+
+def test_an_unknown_text_stays_english():
+    assert translated("New.", "vae", "ru") == "New." == translated("New.", "vae", "en")
+
+
+@pytest.fixture(scope="module")
+def access(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demo")
+    store = ResultStore(root / "results")
+    yield Access([], root / "runs", Uploads(root / "uploads", 1, 1), store)
+    store.close()
+
+
+@pytest.mark.parametrize(("system", "verb"), ROWS)
+def test_examples_are_valid(access, tmp_path, system, verb):
+    """What a click sends is what the verb takes."""
+    rows = {language: examples(system, verb, language) for language in ("en", "ru")}
+    assert rows["en"] or (system, verb) not in EXPLORE
+    for name in ("inputs", "files"):
+        (tmp_path / name).mkdir()
+    folders = ServerFolders(tmp_path, tmp_path, tmp_path)
+    for row, russian in zip(rows["en"], rows["ru"], strict=True):
+        assert RUSSIAN.search(russian["title"]) and not RUSSIAN.search(row["title"])
+        request = read_request(system, verb, row["settings"])
+        build_settings(request, access, tmp_path, folders)
