@@ -6,7 +6,8 @@ python benchmarks/web_bars.py --rounds 1 --results 100 --pages shape history
 Needs Playwright and Debian's chromium (scripts/get_chromium.sh). Starts servers of its own at free
 ports of 127.0.0.1, with empty folders that are deleted afterwards. Every page of `--pages` is used
 with the real models before memory is read: proportional set size, so that what processes share is
-counted once.
+counted once. Beside the time of the clock stands the CPU time, of the server with its worker and of
+the browser, which other programs hardly change.
 """
 
 import argparse
@@ -85,12 +86,51 @@ class Memory:
 def cpu_seconds(process: int) -> float:
     """CPU time of a process and its children, which other programs do not change."""
     server = psutil.Process(process)
-    total = 0.0
-    for each in (server, *server.children(recursive=True)):
-        with contextlib.suppress(psutil.Error):
-            times = each.cpu_times()
-            total += times.user + times.system
-    return total
+    return sum(map(own_cpu_seconds, (server, *server.children(recursive=True))))
+
+
+def browser_seconds() -> float:
+    """CPU time of the browser that this program has started."""
+    children = psutil.Process().children(recursive=True)
+    return sum(own_cpu_seconds(each) for each in children if is_browser(each))
+
+
+def is_browser(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "chrom" in process.name()
+    return False
+
+
+def own_cpu_seconds(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.Error):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
+class Work:
+    """CPU times of what is measured several times.
+
+    Attributes:
+        server: Of the server and its worker, in seconds.
+        browser: Of the browser.
+    """
+
+    def __init__(self) -> None:
+        self.server: list[float] = []
+        self.browser: list[float] = []
+
+    @contextlib.contextmanager
+    def measure(self, server: Server) -> Iterator[None]:
+        """Count the work of a block."""
+        before, browser = cpu_seconds(server.process.pid), browser_seconds()
+        yield
+        self.server.append(cpu_seconds(server.process.pid) - before)
+        self.browser.append(browser_seconds() - browser)
+
+    def __str__(self) -> str:
+        server, browser = map(statistics.median, (self.server, self.browser))
+        return f"CPU time of server and worker {server:.2f} s, of the browser {browser:.2f} s"
 
 
 def spread(times: list[float]) -> str:
@@ -118,18 +158,21 @@ def open_page(browser: Browser, server: Server, name: str, wait: str) -> tuple[P
 
 
 def measure_start(browser: Browser, folder: Path, rounds: int) -> None:
-    ports, pages, usable, work = [], [], [], []
+    ports, pages, usable, start, work = [], [], [], [], Work()
     for _ in range(rounds):
+        with serving(folder, "--no_warm_up") as server:
+            start.append(own_cpu_seconds(psutil.Process(server.process.pid)))
+            with work.measure(server):
+                page, _ = open_page(browser, server, "shape", "main[data-ready=shape]")
+            page.context.close()
         with serving(folder) as server:
-            own = psutil.Process(server.process.pid).cpu_times()
-            work.append(own.user + own.system)
             page, seconds = open_page(browser, server, "shape", "main[data-ready=shape]")
             ports.append(server.port_opened - server.started)
             pages.append(seconds)
             usable.append(time.perf_counter() - server.started)
             page.context.close()
-    print(f"command to open port: {spread(ports)}; CPU time {statistics.median(work):.2f} s")
-    print(f"open port to first page: {spread(pages)}")
+    print(f"command to open port: {spread(ports)}; CPU time {statistics.median(start):.2f} s")
+    print(f"open port to first page: {spread(pages)}; without the warm-up {work}")
     print(f"command to usable page: {spread(usable)}")
 
 
@@ -137,19 +180,17 @@ def measure_shapes(browser: Browser, server: Server, rounds: int) -> None:
     """From the click on an example to its model on the screen, everything loaded."""
     page, _ = open_page(browser, server, "shape", "main[data-ready=shape]")
     page.fill("input[type=number]", "1")
-    times, work = [], []
+    times, first, work = [], Work(), Work()
     for count in range(rounds + 1):
-        begin, before = time.perf_counter(), cpu_seconds(server.process.pid)
-        page.click("text=an office chair" if count % 2 else "text=a floor lamp")
-        page.wait_for_selector("#output > .card")
-        page.wait_for_selector("canvas[data-ready]")
-        times.append(time.perf_counter() - begin)
-        work.append(cpu_seconds(server.process.pid) - before)
+        begin = time.perf_counter()
+        with (work if count else first).measure(server):
+            page.click("text=an office chair" if count % 2 else "text=a floor lamp")
+            page.wait_for_selector("#output > .card")
+            page.wait_for_selector("canvas[data-ready]")
+            times.append(time.perf_counter() - begin)
     page.context.close()
-    print(
-        f"one click to the first shape, warm: {spread(times[1:])}, CPU time of server and worker "
-        f"{statistics.median(work[1:]):.2f} s; the first {times[0]:.2f} s"
-    )
+    print(f"one click to the first shape, warm: {spread(times[1:])}, {work}")
+    print(f"the first one, from the page on: {times[0]:.2f} s, {first}")
 
 
 def measure_stops(server: Server, rounds: int) -> None:
@@ -217,14 +258,16 @@ def write_results(folder: Path, count: int) -> None:
 def measure_history(browser: Browser, folder: Path, results: int, rounds: int) -> None:
     write_results(folder / "results", results)
     with serving(folder, "--no_warm_up") as server:
-        times = []
+        times, work = [], Work()
         for _ in range(rounds):
-            page, seconds = open_page(browser, server, "history", "a.tile >> nth=59")
-            times.append(seconds)
+            with work.measure(server):
+                page, seconds = open_page(browser, server, "history", "a.tile >> nth=59")
+                times.append(seconds)
+                page.wait_for_load_state("networkidle")
             total = page.inner_text("[role=status] >> nth=0")
             page.context.close()
         print(f"{results} results, server ready in {server.port_opened - server.started:.2f} s")
-        print(f"history page opens ({total}): {spread(times)}")
+        print(f"history page opens ({total}): {spread(times)}, {work}")
     shutil.rmtree(folder / "results")
 
 

@@ -16,14 +16,19 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PAGES = ("shape", "find", "describe", "image", "explore", "train", "history")
-if CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"):
-    pytestmark = pytest.mark.skip(reason="no chromium here; scripts/get_chromium.sh installs it")
+pytestmark = [
+    pytest.mark.xdist_group("browser"),  # one server and one browser for all
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"),
+        reason="no chromium here; scripts/get_chromium.sh installs it",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
-    (folder / "shapes").mkdir()
+    (folder / "shapes" / "2024").mkdir(parents=True)
     one = LiveServer(folder, "--no_warm_up", "--folder", "shapes")
     yield one
     one.process.kill()
@@ -81,16 +86,30 @@ def axe(page, name):
     assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], name
 
 
-def test_every_page_is_accessible_and_narrow(page):
+def narrow(page, name):
+    """Nothing sticks out of the narrowest screen."""
     page.set_viewport_size({"width": 360, "height": 740})
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 360, (name, width)
+
+
+def test_every_page_is_accessible_and_narrow(page):
+    go(page, "history")
     for name in PAGES:
-        go(page, name)
+        page.click(f"nav a[href='/{name}']")
+        page.wait_for_selector(f"main[data-ready={name}]")
+        narrow(page, name)
         axe(page, name)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 360, (name, width)
+    page.click("text=Русский")
+    page.wait_for_selector("h1 >> text=История")
+    for name in PAGES:  # its words are longer
+        page.click(f"nav a[href='/{name}']")
+        page.wait_for_selector(f"main[data-ready={name}]")
+        narrow(page, name)
 
 
-def test_a_shape_in_three_clicks_and_again_with_another_seed(page):
+def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
+    system = server.get("state")["pages"]["shape"][0]["system"]
     go(page, "shape")
     page.click("text=an office chair")
     page.wait_for_selector("canvas[data-ready]")
@@ -118,7 +137,21 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page):
     page.click("text=New seed >> nth=1")
     page.wait_for_function("() => !document.body.innerText.includes('Seed 42 ')")
     page.click("text=Command line")
-    assert "triform voxel_gan generate" in page.inner_text("pre")
+    assert f"triform {system} generate" in page.inner_text("pre")
+    narrow(page, "result")
+
+
+def test_a_description_of_a_picture_becomes_the_prompt(page, tmp_path):
+    Image.new("RGB", (40, 30), "orange").save(tmp_path / "chair.png")
+    go(page, "shape")
+    words = page.get_by_label("Words from a picture", exact=True)
+    words.set_input_files(tmp_path / "chair.png")
+    page.wait_for_function(
+        "() => document.querySelector('textarea').value.startsWith('<img src=x')"
+    )
+    assert page.title() == "Make a shape · Triform"
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    axe(page, "words")
 
 
 def test_a_job_by_keyboard_alone(page):
@@ -144,7 +177,7 @@ def test_a_job_by_keyboard_alone(page):
 
 def test_find_escapes_what_it_finds(page):
     go(page, "find")
-    page.select_option("form select >> nth=1", "folder:shapes")
+    page.get_by_label("Collection").select_option("folder:shapes")
     page.click("text=an office chair")
     page.wait_for_selector("text=Similarity 0.500")
     assert "<img src=x" in page.inner_text("figcaption")
@@ -154,18 +187,23 @@ def test_find_escapes_what_it_finds(page):
 def test_photos_are_indexed_and_found(page):
     go(page, "find")
     page.select_option("#pick", label="clip index")
-    page.wait_for_selector("text=Folder of photos")
-    page.select_option("form select >> nth=1", "folder:shapes")
+    page.get_by_label("Folder of photos").select_option("folder:shapes")
+    page.get_by_label("Model", exact=True).select_option("triform-clip")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("section td >> text=added")
     page.select_option("#pick", label="clip search")
     page.wait_for_selector("text=What to look for")
-    page.select_option("form select >> nth=1", "folder:shapes")
-    page.fill("textarea >> nth=0", "a dog -cat")
+    page.get_by_label("Folder of photos").select_option("folder:shapes")
+    page.get_by_label("Model", exact=True).select_option("triform-clip")
+    page.get_by_label("Only in this folder").select_option("folder:shapes/2024")
+    page.get_by_label("What to look for").fill("a dog -cat")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("text=2024-05-01 · Similarity 0.250 · above 99.5 % of all")
     assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
     axe(page, "photos")
+    page.click("text=Command line")
+    command = page.inner_text("pre")
+    assert "--model triform-clip" in command and "shapes/2024" in command
     page.click("text=More like this")
     page.wait_for_selector("li >> text=hit.webp")
 
@@ -188,7 +226,7 @@ def test_describe_a_dropped_picture(page, tmp_path):
 def test_describe_an_example(page):
     go(page, "describe")
     page.click("text=a bicycle")
-    page.wait_for_selector("li >> text=bicycle.webp, 224 x 224")
+    page.wait_for_selector("li >> text=bicycle")
     page.wait_for_selector("section p >> text=<img src=x")
     assert page.locator("section b").count() == 0
 
@@ -208,7 +246,7 @@ def test_images_with_all_stages_and_another_like_one(page):
     go(page, "image")
     page.wait_for_selector("text=There are no weights of text_to_image yet")
     assert page.get_attribute(".empty a", "href") == "/train?system=text_to_image"
-    page.fill("input[type=number] >> nth=0", "2")
+    page.get_by_label("Images of each").and_(page.locator("[type=number]")).fill("2")
     page.click("text=a sleeping cat")
     page.wait_for_selector("text=Another like this")
     assert page.locator("section section").count() == 2
@@ -234,9 +272,9 @@ def test_a_classifier_from_pictures(page, tmp_path):
     page.select_option("#pick", label="protonet classify")
     page.wait_for_selector("fieldset")
     page.fill("fieldset >> nth=0 >> input[type=text]", "a cat")
-    page.set_input_files("fieldset >> nth=0 >> input[type=file]", tmp_path / "cat.png")
-    page.set_input_files("fieldset >> nth=1 >> input[type=file]", tmp_path / "dog.png")
-    page.set_input_files("form > div > .field input[type=file]", tmp_path / "new.png")
+    for label, name in (("Pictures of class 1", "cat"), ("Pictures of class 2", "dog")):
+        page.get_by_label(label, exact=True).set_input_files(tmp_path / f"{name}.png")
+    page.get_by_label("images", exact=True).set_input_files(tmp_path / "new.png")
     page.wait_for_selector("li >> text=new.png")
     page.wait_for_selector("fieldset >> nth=1 >> li >> text=dog.png")
     axe(page, "classes")
@@ -245,6 +283,20 @@ def test_a_classifier_from_pictures(page, tmp_path):
     page.click("text=Same settings")
     page.wait_for_selector("fieldset >> nth=1 >> li >> text=dog.png")
     assert page.input_value("fieldset >> nth=1 >> input[type=text]") == "Class 2"
+
+
+def test_explore_has_examples_to_click(page):
+    go(page, "explore")
+    page.select_option("#pick", label="style_gan mix")
+    page.click("text=three by four")
+    page.wait_for_selector("section td >> text=1.5")
+    page.click("text=Command line")
+    assert "--rows 3 --columns 4" in page.inner_text("pre")
+    page.select_option("#pick", label="protonet classify")
+    page.click("text=three letters from two pictures each")
+    page.wait_for_selector("section td >> text=B")
+    assert page.locator("fieldset").count() == 3
+    assert "letter_k_2" in page.inner_text("fieldset >> nth=1")
 
 
 def test_a_file_dropped_beside_its_field(page):
@@ -280,7 +332,7 @@ def test_history_repeats_a_job(page):
 
 def test_train_shows_curves_and_stops_and_resumes(page):
     go(page, "train")
-    page.select_option("select >> nth=0", "vae")
+    page.get_by_label("System", exact=True).select_option("vae")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("svg.chart")
     assert "train/loss" in page.inner_text("figcaption >> nth=0")
@@ -299,6 +351,9 @@ def test_both_languages_dark_and_the_way_back(page, server):
     assert page.evaluate("document.documentElement.lang") == "ru"
     page.click("[aria-label='Тёмная или светлая']")
     axe(page, "dark")
+    go(page, "explore")
+    page.wait_for_selector("text=Зерно: одно и то же зерно")  # hints of settings too
+    go(page, "history")
     page.click("nav >> text=Найти")
     page.wait_for_selector("main[data-ready=find]")
     page.go_back()

@@ -1,5 +1,4 @@
 import os
-import time
 
 import psutil
 import pytest
@@ -42,14 +41,14 @@ def test_a_worker_finds_the_newest_run(tmp_path):
 
 def test_the_time_of_loading_is_known_to_the_next_server(service):
     file = service.store.root / ".warm-up-seconds"
-    message = {"do": "write", "folder": str(service.store.root / "loading"), "seconds": 1}
+    message = {"do": "write", "folder": str(service.store.root / "loading"), "seconds": 0.3}
     (service.store.root / "loading" / "files").mkdir(parents=True)
     service.warm_up(message)
     name = service.do("write")
     first = service.status(name)
     assert first["position"] == 0 or first["wait_seconds"] is None
     service.wait(name, 30)
-    assert float(file.read_text()) >= 1
+    assert float(file.read_text()) >= 0.3
     file.write_text("30")
     service.warm_up(message)
     name = service.do("write")
@@ -57,6 +56,21 @@ def test_the_time_of_loading_is_known_to_the_next_server(service):
     service.wait(name, 30)
     file.write_text("no number")
     service.warm_up(message)
+
+
+def test_a_worker_that_was_killed_is_warmed_up_again(service):
+    folder = service.store.root / "loading"
+    (folder / "files").mkdir(parents=True)
+    service.warm_up({"do": "write", "folder": str(folder)})
+    assert service.wait(service.do("write"), 20).state == "done"
+    (folder / "files" / "answer.csv").unlink()
+    name = service.do("stubborn")
+    deaf = service.store.folder(name) / "files" / ".deaf"
+    service.until(name, lambda status: deaf.is_file())
+    service.stop(name)
+    assert service.wait(name, 20).state == "stopped"
+    assert service.wait(service.do("write"), 20).state == "done"
+    assert (folder / "files" / "answer.csv").is_file()
 
 
 def test_progress_is_reported(service):
@@ -75,12 +89,12 @@ def test_the_worker_is_killed_within_half_a_second():
     assert limits.grace + limits.kill_after + 2 * POLL_SECONDS < 0.5
 
 
-@pytest.mark.parametrize("what", ["half", "stubborn"])
-def test_a_stop_ends_any_job(service, what):
+@pytest.mark.parametrize(("what", "file"), [("half", "half.csv"), ("stubborn", ".deaf")])
+def test_a_stop_ends_any_job(service, what, file):
     service.wait(service.do("write"), 20)
     name = service.do(what)
-    service.until(name, lambda status: status["position"] == 0)
-    time.sleep(0.3)
+    begun = service.store.folder(name) / "files" / file
+    service.until(name, lambda status: begun.is_file())
     assert service.stop(name)
     record = service.wait(name, 20)
     assert record.state == "stopped" and record.seconds < 30  # of 60

@@ -33,6 +33,7 @@ def execute(job):
         case "stubborn":  # as a long call into compiled code is
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            (files / ".deaf").touch()
             time.sleep(60)
         case "memory":
             block = bytearray(job["bytes"])

@@ -123,6 +123,7 @@ class JobService:
     ):
         self.store, self.limits = store, limits
         self.durations = Durations(store.all())
+        self._warm_up: Mapping[str, Any] | None = None
         self._warm_up_file = store.root / ".warm-up-seconds"
         self._changed = threading.Condition()
         self._count = 0
@@ -273,8 +274,10 @@ class JobService:
     def warm_up(self, message: Mapping[str, Any]) -> None:
         """Let the worker load what a first job needs, without a result that is kept.
 
-        The time that it takes is written down, so that the next server can say how long.
+        The time that it takes is written down, so that the next server can say how long. It is
+        done again where a worker had to be killed, unless a job waits.
         """
+        self._warm_up = message
         lane = self._lanes["quick"]
         with contextlib.suppress(OSError, ValueError):
             self.durations.add(WARM_UP, float(self._warm_up_file.read_text()), 1)
@@ -339,6 +342,8 @@ class JobService:
         self._keep(job, outcome)
         if not training and not lane.worker.is_alive:
             lane.worker.start()  # so that the next job does not wait for its start
+            if self._warm_up is not None and not lane.waiting and not self._closed:
+                self.warm_up(self._warm_up)
 
     def _on_event(self, job: Job, event: Event) -> None:
         """Progress, a message, or the run directory of a training."""

@@ -32,6 +32,8 @@ logger = get_logger(__name__)
 
 WARM_UP_PROMPT = "a chair"
 PER_PAGE = 60
+LOOKING_SECONDS = 2.0
+"""From the first page to the import of what later pages need: it must not slow down the first."""
 Language = Literal["en", "ru"]
 MEGABYTE = 1e6
 HISTORY_FIELDS = {
@@ -75,12 +77,15 @@ class Service:
         self.pages = verbs_by_page()
         self.jobs = JobService(self.store, limits, program, runs=self.server_folders.runs)
         self._datasets: list[dict[str, Any]] | None = None
+        self._readers: threading.Timer | None = None
         self._lock = threading.Lock()
         if config.warm_up:
             self._warm_up()
 
     def close(self) -> None:
         """Stop jobs and workers."""
+        if self._readers is not None:
+            self._readers.cancel()
         self.jobs.close()
         self.store.close()
 
@@ -107,6 +112,7 @@ class Service:
 
     def state(self, language: Language = "en") -> dict[str, Any]:
         """What a page needs to know first: pages with their verbs, folders, limits."""
+        self._load_readers_soon()
         limits = self.config.limits
         return {
             "pages": {
@@ -116,6 +122,15 @@ class Service:
             "models": list(self.access.models),
             "max_upload_mb": limits.max_upload_mb,
         }
+
+    def _load_readers_soon(self) -> None:
+        """Import readers of data sets and uploads while the user looks at the first page."""
+        with self._lock:
+            if not self.config.warm_up or self._readers is not None:
+                return
+            self._readers = threading.Timer(LOOKING_SECONDS, self.datasets)
+            self._readers.daemon = True
+            self._readers.start()
 
     def form(self, system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
         """Fields of the form of a verb; their hints in a language.

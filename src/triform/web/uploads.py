@@ -54,11 +54,9 @@ class Uploads:
         Raises:
             UploadRefused: Of another kind, too large, empty, or damaged.
         """
-        from triform.datasets.shape import MESH_SUFFIXES  # takes seconds
-        from triform.images.read import IMAGE_SUFFIXES
-
         shown, suffix = safe_name(name)
-        if suffix not in (*IMAGE_SUFFIXES, *MESH_SUFFIXES):
+        kind = kind_of(suffix)
+        if kind is None:
             raise UploadRefused(
                 f"{shown}: {suffix or 'no suffix'}: neither an image nor a mesh that can be read"
             )
@@ -71,7 +69,6 @@ class Uploads:
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
-        kind = "image" if suffix in IMAGE_SUFFIXES else "mesh"
         values: dict[str, object] = {"id": identity, "name": shown, "kind": kind}
         values |= {"bytes": size, "about": about}
         with atomic_write(path.parent / ".upload.json", "w") as file:
@@ -119,6 +116,17 @@ class Uploads:
                 total -= sizes[folder]
 
 
+def kind_of(suffix: str) -> str | None:
+    """`image` or `mesh`; None for files that are neither."""
+    from triform.images.read import IMAGE_SUFFIXES
+
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    from triform.datasets.shape import MESH_SUFFIXES  # takes a second
+
+    return "mesh" if suffix in MESH_SUFFIXES else None
+
+
 def safe_name(name: str) -> tuple[str, str]:
     """A file name without folders, controls and leading dots; and its suffix in lower case."""
     last = printable(re.split(r"[/\\]", name)[-1]).strip()
@@ -134,13 +142,14 @@ def check(path: Path, shown: str) -> str:
     Raises:
         UploadRefused: It cannot be read.
     """
-    from triform.geometry.io.load import load_mesh  # takes seconds
     from triform.images.read import IMAGE_SUFFIXES, read_image
 
     try:
         if path.suffix in IMAGE_SUFFIXES:
             image = read_image(path, longest=MAX_SIDE)
             return f"{image.width} x {image.height}"
+        from triform.geometry.io.load import load_mesh  # takes a second
+
         mesh = load_mesh(path)
         return f"{len(mesh.faces)} faces"
     except UserError as error:

@@ -49,7 +49,7 @@ export function filesControl(field, id, label, hint, state, onsent = () => {}) {
   const element = h("div", { class: "field" }, h("label", { htmlFor: id }, label), drop, hint ? h("span", { class: "hint" }, hint) : null);
   const set = (value) => {
     files.length = 0;
-    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: sent.get(each) || each.split("/").pop() });
+    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: sent.get(each) || each.split(/[/:]/).pop() });
     draw();
   };
   const get = () => (files.length ? (field.many ? files.map((file) => file.value) : files[0].value) : undefined);

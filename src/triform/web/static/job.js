@@ -2,7 +2,7 @@
 import { t } from "./texts.js";
 import { announce, api, h } from "./ui.js";
 
-const QUICK = 150, SLOW = 1000;
+const QUICK = 150, SLOW = 1000, SOON = 20;
 let current = null;
 export const stopCurrent = () => { if (current) current(); };
 const seconds = (value) => Math.max(1, Math.round(value));
@@ -47,10 +47,10 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
     return null;
   }
   if (button.disabled) await stop();  // asked for before the server had answered
-  let said = "";
+  let said = "", count = 0;
   const first = record.status.position;
   while (["queued", "running"].includes(record.state)) {
-    await new Promise((resolve) => setTimeout(resolve, isTraining ? SLOW : QUICK));
+    await new Promise((resolve) => setTimeout(resolve, isTraining && count++ > SOON ? SLOW : QUICK));
     if (!place.isConnected) return null;
     try {
       record = await api(`results/${record.id}`);

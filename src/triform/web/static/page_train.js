@@ -37,7 +37,10 @@ export async function show(main, state, parameters) {
     shown = "";
     const tail = setInterval(() => shown && showRun(shown), LIVE);
     const request = { system: row.system, verb: "train", page: "train", settings, preset: name };
-    const record = await runJob(output, request, { isTraining: true, onUpdate: (now) => { if (now.run) shown = now.run; } });
+    const record = await runJob(output, request, { isTraining: true, onUpdate: (now) => {
+      if (now.run && !shown) showRun(now.run);  // at once, and then as often as LIVE says
+      shown = now.run;
+    } });
     clearInterval(tail);
     if (!record) return;
     showResult(output, record);

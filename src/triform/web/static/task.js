@@ -11,7 +11,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
   const rows = shared.pages[page];
   const forms = new Map();
   const fieldsOf = (row) => {
-    if (!forms.has(row)) forms.set(row, api(`forms/${row.system}/${row.verb}?language=${language}`));
+    if (!forms.has(row)) forms.set(row, api(`forms/${row.system}/${row.verb}?language=${language}`).catch((error) => { forms.delete(row); throw error; }));
     return forms.get(row);
   };
   const source = parameters.get("from") ? api(`results/${parameters.get("from")}`).catch(() => null) : null;
