@@ -136,7 +136,7 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
     assert page.title() == "Make a shape · Triform"  # what a message says is text
     page.click("text=New seed >> nth=1")
     page.wait_for_function("() => !document.body.innerText.includes('Seed 42 ')")
-    page.click("text=Command line")
+    page.click("summary >> text=Command line")
     assert f"triform {system} generate" in page.inner_text("pre")
     narrow(page, "result")
 
@@ -201,7 +201,7 @@ def test_photos_are_indexed_and_found(page):
     page.wait_for_selector("text=2024-05-01 · Similarity 0.250 · above 99.5 % of all")
     assert page.title() == "Find · Triform" and page.locator("section b").count() == 0
     axe(page, "photos")
-    page.click("text=Command line")
+    page.click("summary >> text=Command line")
     command = page.inner_text("pre")
     assert "--model triform-clip" in command and "shapes/2024" in command
     page.click("text=More like this")
@@ -259,7 +259,7 @@ def test_images_with_all_stages_and_another_like_one(page):
     page.wait_for_selector("text=Seed 42 · 1/0")
     page.click("text=Another like this >> nth=1")
     page.wait_for_selector("text=Seed 42 · 1/1/0")
-    page.click("text=Command line")
+    page.click("summary >> text=Command line")
     command = page.inner_text("pre")
     assert "--prompt 'a sleeping cat'" in command and "--like 1/1" in command
     assert "--show_stages" in command and "--seed 42" in command
@@ -290,7 +290,7 @@ def test_explore_has_examples_to_click(page):
     page.select_option("#pick", label="style_gan mix")
     page.click("text=three by four")
     page.wait_for_selector("section td >> text=1.5")
-    page.click("text=Command line")
+    page.click("summary >> text=Command line")
     assert "--rows 3 --columns 4" in page.inner_text("pre")
     page.select_option("#pick", label="protonet classify")
     page.click("text=three letters from two pictures each")

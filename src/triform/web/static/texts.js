@@ -133,7 +133,7 @@ const TEXTS = {
   model: ["Model", "Модель"],
   subfolder: ["Only in this folder", "Только в этой папке"],
   all_folders: ["(all)", "(все)"],
-  default_model: ["(default of the command line)", "(как в командной строке)"],
+  default_model: ["(default)", "(по умолчанию)"],
   sent_examples: ["(pictures that I send)", "(картинки, которые я отправлю)"],
   class_number: ["Class {0}", "Класс {0}"],
   class_name: ["Name", "Название"],
