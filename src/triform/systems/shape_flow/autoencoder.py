@@ -15,7 +15,7 @@ from triform.geometry.voxels.signed_distance import TRUNCATION
 from triform.systems.shape_flow.config import CELL, COLOR_PATCH, PATCH, ModelConfig
 
 COLOR_CHANNELS = 4
-"""Red, green, blue from -1 to 1, and whether a surface is near; all 0 where none is."""
+"""Red, green, blue from -1 to 1, and whether a surface is near; see `colors.py`."""
 
 
 class ChannelNorm(nn.Module):

@@ -58,6 +58,13 @@ class DataConfig(Group):
         0.25, gt=0, le=0.7, description="Largest stretch, as a natural logarithm of the factor."
     )
     mirror: bool = Field(True, description="Show half of the training shapes mirrored in x.")
+    parametric_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of parametric shapes in an epoch: the others, or they, are repeated "
+        "until it is reached. None shows each shape once.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:

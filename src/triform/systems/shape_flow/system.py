@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -171,14 +172,16 @@ class System(EngineSystem[Config]):
         return cast(Layout, self.parts["layout"])
 
     def _batches(self, split: str, texts: ShapeTexts | None) -> ShapeBatches:
-        rows, is_train = self.dataset.rows(split), split == "train"
+        data, is_train = self.config.data, split == "train"
+        rows = self.dataset.rows(split)
+        if is_train:
+            rows = self.dataset.training_rows(data.parametric_share)
         latents = None
         if "autoencoder" not in self.optimizers:
-            mirror = is_train and self.config.data.mirror
-            latents = encode_rows(self.autoencoder, self.dataset, rows, mirror=mirror)
-        return ShapeBatches(
-            self.dataset, rows, texts, latents, augment=is_train and self.config.data.mirror
-        )
+            distinct, position = np.unique(rows, return_inverse=True)
+            mirror = is_train and data.mirror
+            latents = encode_rows(self.autoencoder, self.dataset, distinct, mirror=mirror)[position]
+        return ShapeBatches(self.dataset, rows, texts, latents, augment=is_train and data.mirror)
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         values: dict[str, float | Tensor] = {}
