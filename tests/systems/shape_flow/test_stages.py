@@ -19,6 +19,9 @@ from triform.systems.shape_flow.trained import Trained
 
 from .conftest import preset
 
+# The surfaces of untrained networks are everywhere: drawing them takes longer than all else.
+NO_SAMPLES = ("--sample_every", "0")
+
 
 def weights(run: Path) -> dict[str, dict[str, torch.Tensor]]:
     return load_weights(run / "checkpoints" / "last.pth").networks
@@ -30,7 +33,8 @@ def runs(folders: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     initial: list[str] = []
     for stage in ("autoencoder", "layout", "flow"):
-        config = preset("tiny", *folders, "--stage", stage, "--epochs", "1", *initial)
+        flags = ["--stage", stage, "--epochs", "1", *initial, *NO_SAMPLES]
+        config = preset("tiny", *folders, *flags)
         found[stage] = Path(train(System, config)["run"])
         initial = ["--initial_weights", str(found[stage])]
     return found
@@ -66,6 +70,7 @@ def test_a_stage_is_resumed_without_the_run_that_it_began_with(
     initial = tmp_path / "autoencoder"
     shutil.copytree(runs["autoencoder"], initial)
     flags = ["--stage", "layout", "--epochs", "2", "--initial_weights", str(initial)]
+    flags += NO_SAMPLES
     begun = train(System, preset("tiny", *folders, *flags, "--max_steps", "1"))
     whole = train(System, preset("tiny", *folders, *flags))
     shutil.rmtree(initial)

@@ -201,7 +201,11 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     candidates: int = Field(
-        1, ge=1, le=64, description="Shapes made for each one that is kept, the soundest."
+        1,
+        ge=1,
+        le=64,
+        description="Shapes made for each one that is kept: the one with most of the counts, "
+        "forms and colours that the prompt names, then the soundest.",
     )
     output: str = Field(
         "model.glb", description="File, or folder for several shapes; the suffix is the format."
@@ -247,7 +251,7 @@ class EvaluateConfig(SamplingConfig, PromptSetsConfig):
         1,
         ge=1,
         le=64,
-        description="Shapes made for each prompt; the soundest is measured.",
+        description="Shapes made for each prompt, as in `generate`; one is measured.",
     )
     output: Path | None = Field(None, description="Folder for report.json and an image.")
 

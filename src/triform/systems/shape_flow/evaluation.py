@@ -11,9 +11,10 @@ from triform.base.files import atomic_write
 from triform.geometry.mesh import Mesh, MeshError
 from triform.metrics.intervals import mean_and_interval
 from triform.metrics.voxel import voxel_iou
+from triform.systems.shape_flow.candidates import Field
 from triform.systems.shape_flow.config import DataConfig, EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset, load_shape_dataset
-from triform.systems.shape_flow.generation import Field, ShapeGenerator
+from triform.systems.shape_flow.generation import ShapeGenerator
 from triform.systems.shape_flow.prompt_evaluation import measure_generation, measure_sets
 from triform.systems.shape_flow.realism import measure_realism
 from triform.tasks.shape_generation.categories import PROMPTS_FILE, read_prompts
