@@ -32,7 +32,7 @@ def runs(folders: list[str]) -> dict[str, Path]:
     """One run of each stage, each from the weights of the one before."""
     found: dict[str, Path] = {}
     initial: list[str] = []
-    for stage in ("autoencoder", "layout", "flow"):
+    for stage in ("autoencoder", "layout", "decoder", "flow"):
         flags = ["--stage", stage, "--epochs", "1", *initial, *NO_SAMPLES]
         config = preset("tiny", *folders, *flags)
         found[stage] = Path(train(System, config)["run"])
@@ -49,6 +49,11 @@ def test_each_stage_adds_networks_and_leaves_the_others_alone(runs: dict[str, Pa
     for name, tensor in best["autoencoder"].items():
         assert torch.equal(before["layout"]["autoencoder"][name], tensor), name
     best = load_weights(next((runs["layout"] / "checkpoints").glob("best*"))).networks
+    for network, tensors in before["decoder"].items():
+        for name, tensor in tensors.items():
+            same = torch.equal(best[network][name], tensor)
+            assert same == (not name.startswith("decoder.")), (network, name)
+    best = load_weights(next((runs["decoder"] / "checkpoints").glob("best*"))).networks
     for network, tensors in best.items():
         for name, tensor in tensors.items():
             assert torch.equal(before["flow"][network][name], tensor), (network, name)

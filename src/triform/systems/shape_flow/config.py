@@ -31,7 +31,7 @@ COLOR_PATCH = 2
 """Blocks of one colour along each side of a patch; see `datasets/distances.py`."""
 TOKEN = 2
 """Latent cells along each side of a token of the flow."""
-Stage = Literal["autoencoder", "layout", "flow", "joint"]
+Stage = Literal["autoencoder", "layout", "decoder", "flow", "joint"]
 
 
 class DataConfig(Group):
@@ -139,8 +139,9 @@ class ShapeTrainingConfig(TrainingConfig):
     ema_decay: float = 0.99
     stage: Stage = Field(
         "joint",
-        description="What is trained: `autoencoder`, then `layout`, then `flow`, each from the "
-        "weights of the one before; `joint` trains all three at once.",
+        description="What is trained: `autoencoder`, then `layout`, then `decoder` (that of the "
+        "autoencoder, on layouts), then `flow`, each from the weights of the one before; `joint` "
+        "trains autoencoder, layout and flow at once.",
     )
     initial_weights: str = Field(
         "", description="Run or checkpoint of this system whose weights training starts from."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,14 +53,20 @@ EVALUATION_TIMES = 8
 NUM_SAMPLES = 8
 STATISTICS_MOMENTUM = 0.02
 LAYOUT_NOISE = 0.1
-"""Noise on the code that the flow over cells is given: a generated code is never exact."""
+"""Noise on the code of a layout that is decoded or refined: a generated code is never exact."""
+EXACT_SHARE = 0.5
+"""Share of exact latents, not layouts, that the decoder goes on learning from."""
 OPTIMIZED = {
     "autoencoder": ("autoencoder",),
     "layout": ("layout", "layout_flow"),
     "flow": ("cell_flow",),
 }
 """Networks of each optimizer."""
-NEEDED = {"layout": ("autoencoder",), "flow": ("autoencoder", "layout", "layout_flow")}
+NEEDED = {
+    "layout": ("autoencoder",),
+    "decoder": ("autoencoder", "layout", "layout_flow"),
+    "flow": ("autoencoder", "layout", "layout_flow"),
+}
 """Networks that a stage takes from the weights it begins with."""
 
 
@@ -105,6 +112,11 @@ class System(EngineSystem[Config]):
         return "layout" in self.optimizers or "flow" in self.optimizers
 
     @property
+    def is_decoder_stage(self) -> bool:
+        """Whether the decoder alone is trained, on layouts."""
+        return self.config.training.stage == "decoder"
+
+    @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """Channels and cells along each side of a latent."""
         cells = self.config.data.resolution // CELL
@@ -148,6 +160,8 @@ class System(EngineSystem[Config]):
             if name in initial:
                 network.load_state_dict(initial[name])
             network.requires_grad_(name in TRAINED_IN_STAGE[training.stage])
+        if training.stage == "decoder":
+            cast(Autoencoder, self.networks["autoencoder"]).encoder.requires_grad_(False)
         # Without the engine's wrappers, for the methods of the networks.
         self.parts = dict(self.networks)
         for optimizer, names in OPTIMIZED.items():
@@ -225,14 +239,27 @@ class System(EngineSystem[Config]):
         noise = torch.zeros(len(distance), *self.latent_shape, device=distance.device)
         if sample:
             noise.normal_()
+        replace = partial(self._layouts, sample=sample) if self.is_decoder_stage else None
         decoded, decoded_colors, mean, logvar = self.networks["autoencoder"](
-            distance, colors, noise
+            distance, colors, noise, replace
         )
         losses = autoencoder_loss(
             decoded, distance, decoded_colors, colors, mean, logvar, self.config.loss
         )
         losses["iou"] = voxel_iou(decoded.detach() < 0, distance < 0).mean()
         return losses, mean.detach().float()
+
+    @torch.no_grad()
+    def _layouts(self, mean: Tensor, z: Tensor, *, sample: bool) -> Tensor:
+        """Layouts of means (B, C, G, G, G), noisy and with some samples z where `sample` is set."""
+        code = self.layout(self.layout.normalize(mean))[0].float()
+        if sample:
+            code = code + LAYOUT_NOISE * torch.randn_like(code)
+        layouts = self.layout.denormalize(self.layout.decode(code)).float()
+        if not sample:
+            return layouts
+        is_exact = torch.rand(len(z), 1, 1, 1, 1, device=z.device) < EXACT_SHARE
+        return torch.where(is_exact, z.float(), layouts)
 
     def _layout_losses(self, x: Tensor, condition: Condition, repeats: int) -> dict[str, Tensor]:
         """Losses of the linear code and of the flow over it, at several times for each shape."""
