@@ -59,6 +59,17 @@ def test_each_stage_adds_networks_and_leaves_the_others_alone(runs: dict[str, Pa
             assert torch.equal(before["flow"][network][name], tensor), (network, name)
 
 
+def test_the_code_of_the_layout_stays_that_of_the_principal_components(
+    runs: dict[str, Path],
+) -> None:
+    layout = weights(runs["layout"])["layout"]
+    directions = layout["encode_layer.weight"]
+    torch.testing.assert_close(directions, layout["decode_layer.weight"].T, rtol=0, atol=0)
+    torch.testing.assert_close(
+        directions @ directions.T, torch.eye(len(directions)), rtol=0, atol=1e-4
+    )
+
+
 def test_a_stage_without_what_it_begins_with_says_so(
     runs: dict[str, Path], folders: list[str]
 ) -> None:

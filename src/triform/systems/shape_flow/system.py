@@ -262,7 +262,10 @@ class System(EngineSystem[Config]):
         return torch.where(is_exact, z.float(), layouts)
 
     def _layout_losses(self, x: Tensor, condition: Condition, repeats: int) -> dict[str, Tensor]:
-        """Losses of the linear code and of the flow over it, at several times for each shape."""
+        """Losses of the linear code and of the flow over it, at several times for each shape.
+
+        The code is trained in the stage `joint` alone.
+        """
         code, reconstruction = self.networks["layout"](x)
         code = code.detach().float().repeat(repeats, 1)
         noise = torch.randn_like(code)
