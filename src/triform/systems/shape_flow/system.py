@@ -100,6 +100,7 @@ class System(EngineSystem[Config]):
         )
         if train.latents is not None and "layout" not in initial:
             self.layout.fit(train.latents.flatten(0, 1).float())
+            self._update_flow_std()
         self.monitor = "val/iou" if "autoencoder" in self.optimizers else "val/loss"
         self.monitor_mode = "max" if "autoencoder" in self.optimizers else "min"
 
@@ -185,6 +186,10 @@ class System(EngineSystem[Config]):
         """The linear code of whole shapes."""
         return cast(Layout, self.parts["layout"])
 
+    @torch.no_grad()
+    def _update_flow_std(self) -> None:
+        cast(LayoutFlow, self.parts["layout_flow"]).std.copy_(self.layout.normalized_std)
+
     def _batches(self, split: str, texts: ShapeTexts | None) -> ShapeBatches:
         data, is_train = self.config.data, split == "train"
         rows = self.dataset.rows(split)
@@ -221,6 +226,7 @@ class System(EngineSystem[Config]):
         if "layout" in self.optimizers:
             if training.stage == "joint":
                 self.layout.update_code_statistics(x, STATISTICS_MOMENTUM)
+                self._update_flow_std()
             losses = self._layout_losses(x, condition, training.layout_repeats)
             update(losses["layout_code"] + losses["layout"], "layout")
             total = total + losses["layout"].detach()
