@@ -31,9 +31,8 @@ from triform.systems.diffusion.noise_schedule import NoiseSchedule
 from triform.tasks.image_generation.config import ImageDataConfig
 from triform.tasks.image_generation.image_splits import ImageSplits, to_float
 
-BATCH, SIZE, CLASSES = 64, 28, 10
+SIZE, CLASSES = 28, 10
 NUM_EVALUATIONS = 4
-HELD_OUT = 20
 CPU = torch.device("cpu")
 MODEL = ModelConfig(beta_schedule="cosine", objective="v")
 
@@ -95,20 +94,20 @@ class Trainer:
         self.optimizer.step()
 
     @torch.no_grad()
-    def held_out(self, images: ImageSplits) -> float:
+    def held_out(self, images: ImageSplits, steps: int, batch_size: int) -> float:
         self.network.eval()
-        values = [float(self.loss(*one)) for one in batches(images, "test", HELD_OUT)]
+        values = [float(self.loss(*one)) for one in batches(images, "test", steps, batch_size)]
         self.network.train()
         return statistics.fmean(values)
 
 
-def batches(images: ImageSplits, split: str, steps: int):
+def batches(images: ImageSplits, split: str, steps: int, batch_size: int):
     """The same images, time steps and noise for both."""
     random = generator("benchmark", split)
     rows = images.rows[split]
     for _ in range(steps):
-        selected = rows[torch.randint(len(rows), (BATCH,), generator=random)]
-        t = torch.randint(MODEL.timesteps, (BATCH,), generator=random)
+        selected = rows[torch.randint(len(rows), (batch_size,), generator=random)]
+        t = torch.randint(MODEL.timesteps, (batch_size,), generator=random)
         x_0 = to_float(images.images[selected]) * 2 - 1
         yield x_0, images.labels[selected], t, torch.randn(x_0.shape, generator=random)
 
@@ -128,6 +127,8 @@ def medians(functions: dict[str, Callable[[], object]], repeats: int) -> dict[st
 def main(argv: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--held_out", type=int, default=20, help="batches whose loss is compared")
     parser.add_argument("--steps", type=int, default=0, help="training steps to compare losses")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
@@ -149,7 +150,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     }
     for name, trainer in trainers.items():
         print(f"{name}: {size_of(trainer.network) / 1e6:.2f} million weights")
-    (batch,) = batches(images, "train", 1)
+    (batch,) = batches(images, "train", 1, given.batch_size)
     seconds = {
         "training": medians(
             {name: lambda each=each: each.step(*batch) for name, each in trainers.items()},
@@ -178,12 +179,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         evaluations = [
             given.steps * part // NUM_EVALUATIONS for part in range(1, NUM_EVALUATIONS + 1)
         ]
-        for one in batches(images, "train", given.steps):
+        for one in batches(images, "train", given.steps, given.batch_size):
             start = time.process_time()
             fresh.step(*one)
             spent, done = spent + time.process_time() - start, done + 1
             if done in evaluations:
-                ratios[f"loss of {name}"] = fresh.held_out(images)
+                ratios[f"loss of {name}"] = fresh.held_out(images, given.held_out, given.batch_size)
                 print(
                     f"{name}: held-out loss {ratios[f'loss of {name}']:.4f} after {done} steps, "
                     f"{spent:.0f} s of processor time",

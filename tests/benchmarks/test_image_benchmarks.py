@@ -14,7 +14,10 @@ from triform import cli
     [
         ("caption_beam.py", "--images 4 --beam_size 3 --words 40 --width 16 --repeats 1"),
         ("caption_features.py", "--images 10 --repeats 1 --encoder random:resnet10t"),
-        ("diffusion_step.py", "--dataset digits --repeats 1 --steps 1"),
+        (
+            "diffusion_step.py",
+            "--dataset digits --repeats 1 --steps 1 --batch_size 4 --held_out 1",
+        ),
         ("maml_step.py", "--preset tiny --repeats 1"),
         ("photo_index.py", "--images 4 --batch_size 2 --repeats 1 --model ViT-S-32-alt"),
     ],

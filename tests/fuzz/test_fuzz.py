@@ -123,7 +123,7 @@ def test_a_finding_is_kept_with_its_number(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "findings" / "3-1" / "f").is_file()
 
 
-@pytest.mark.parametrize("minutes", ["0.3", pytest.param("10", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("minutes", ["0.1", pytest.param("10", marks=pytest.mark.slow)])
 def test_every_reader_for_a_moment(minutes: str, tmp_path: Path) -> None:
     """All readers with another seed each time it is raised here; the long run is `--minutes 60`."""
     report = tmp_path / "report.md"

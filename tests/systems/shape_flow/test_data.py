@@ -15,8 +15,8 @@ from triform.systems.shape_flow.data import (
     ShapeBatches,
     ShapeDataset,
     ShapeTexts,
-    color_input,
     load_shape_dataset,
+    repeat_to_share,
     select_caption,
     turn,
 )
@@ -51,12 +51,13 @@ def test_blocks_of_colors_are_those_of_the_truth() -> None:
     assert PATCH == COLOR_PATCH * COLOR_BLOCK
 
 
-def test_colors_have_a_mask() -> None:
-    colors = np.zeros((1, 2, 1, 1, 3), dtype=np.uint8)
-    colors[0, 0, 0, 0] = (255, 1, 128)
-    values = color_input(colors)[0, :, :, 0, 0]
-    expected = [[1.0, 1 / 127.5 - 1, 128 / 127.5 - 1, 1.0], [0.0] * 4]
-    torch.testing.assert_close(values.T, torch.tensor(expected))
+def test_the_smaller_part_is_repeated_in_turn_to_reach_a_share() -> None:
+    selected = np.array([False, True, False, True, True, True])
+    assert repeat_to_share(selected, None).tolist() == [0, 1, 2, 3, 4, 5]
+    assert repeat_to_share(selected, 0.5).tolist() == [1, 3, 4, 5, 0, 2, 0, 2]
+    assert repeat_to_share(selected, 0.8).tolist() == [1, 3, 4, 5, 1, 3, 4, 5, 0, 2]
+    assert repeat_to_share(np.array([True, True]), 0.5).tolist() == [0, 1]
+    assert repeat_to_share(np.array([False, False]), 0.5).tolist() == [0, 1]
 
 
 def test_splits_are_those_of_voxel_gan(tiny_dataset: ShapeDataset, folders: list[str]) -> None:

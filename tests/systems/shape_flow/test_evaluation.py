@@ -139,6 +139,7 @@ def evaluated(monkeypatch, tmp_path: Path, *, flow: bool, **settings) -> dict:
         evaluation, "measure_generation", lambda shapes, s, prompts, c, data: [prompts, c, data]
     )
     monkeypatch.setattr(evaluation, "measure_sets", lambda shapes, s, data: ["sets", data])
+    monkeypatch.setattr(evaluation, "measure_realism", lambda shapes, s, data: ["realism", data])
     monkeypatch.setattr(evaluation, "load_classifier", lambda: "classifier")
     monkeypatch.setattr(evaluation, "read_prompts", lambda path: ["prompts", path.name])
     report = evaluation.evaluate(EvaluateConfig(dataset=("a", "b"), max_samples=7, **settings))
@@ -159,6 +160,7 @@ def test_report_with_and_without_a_flow(monkeypatch, tmp_path: Path):
     assert json.loads(text) == expected and text.startswith('{\n  "checkpoint"')
     report = evaluated(monkeypatch, tmp_path, flow=True)
     assert report["generation"] == [["prompts", "prompts.csv"], "classifier", "data"]
+    assert report["realism"] == ["realism", "data"]
     assert "prompt_sets" not in report
     report = evaluated(monkeypatch, tmp_path, flow=True, reconstruction=False)
     assert "reconstruction" not in report and "generation" in report

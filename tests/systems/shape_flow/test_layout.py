@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from triform.layers.rectified_flow import integrate
+from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import ModelConfig
-from triform.systems.shape_flow.layout import Layout
+from triform.systems.shape_flow.layout import Layout, LayoutFlow
 
 CELLS = 2
 
@@ -62,3 +64,32 @@ def test_more_numbers_than_components_are_not_used() -> None:
     code, reconstruction = layout(layout.normalize(z))
     torch.testing.assert_close(layout.denormalize(reconstruction), z, atol=1e-3, rtol=1e-3)
     assert (code[:, 4:] == 0).all() and torch.isfinite(code).all()
+
+
+def test_preconditioning_alone_carries_noise_to_numbers_of_the_known_deviations() -> None:
+    """x_t = sqrt((1 - t)^2 + t^2 s^2) noise is the path of the flow between Gaussians."""
+    model = ModelConfig(layout_dim=4, layout_width=16, layout_blocks=1, condition_dim=16)
+    flow = LayoutFlow(model, (3, 2), text_dim=8)
+    torch.nn.init.zeros_(flow.proj_out.weight)
+    torch.nn.init.zeros_(flow.proj_out.bias)
+    flow.std.copy_(torch.tensor([1.0, 0.5, 0.1, 0.02]))
+    noise = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    nothing = Condition(
+        torch.zeros(6, 2, dtype=torch.long),
+        torch.zeros(6, 1, 8),
+        torch.zeros(6, 1, dtype=torch.bool),
+        torch.zeros(6, 8),
+    )
+    with torch.no_grad():
+        code = integrate(lambda x, t: flow(x, t, nothing), noise, 400)
+    torch.testing.assert_close(code, flow.std * noise, atol=2e-3, rtol=0)
+
+
+def test_normalized_deviations() -> None:
+    layout = Layout(ModelConfig(latent_channels=3, layout_dim=4), CELLS)
+    z = latents(60)
+    layout.fit(z)
+    code = layout(layout.normalize(z))[0]
+    torch.testing.assert_close(
+        code.std(0, correction=0), layout.normalized_std, atol=1e-4, rtol=1e-4
+    )

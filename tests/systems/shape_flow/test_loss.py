@@ -59,9 +59,11 @@ def test_a_constant_shift_has_no_gradient_error() -> None:
     torch.testing.assert_close(gradient_loss(ramp, target, weight), torch.tensor(2 / 3))
 
 
-def test_unknown_colors_do_not_count() -> None:
-    target = torch.zeros(1, 4, 2, 1, 1)
+def test_filled_colors_count_a_tenth_and_shapes_without_colors_nothing() -> None:
+    target = torch.zeros(2, 4, 2, 1, 1)
     target[0, :, 0] = torch.tensor([0.5, -0.5, 0.0, 1.0]).reshape(4, 1, 1)
-    predicted = torch.full((1, 3, 2, 1, 1), 1.0)
-    torch.testing.assert_close(color_loss(predicted, target), torch.tensor((0.5 + 1.5 + 1.0) / 3))
+    target[0, :3, 1] = 0.4
+    predicted = torch.full((2, 3, 2, 1, 1), 1.0)
+    expected = torch.tensor((1.0 + 0.1 * 0.6) / 1.1)  # known: (0.5 + 1.5 + 1) / 3
+    torch.testing.assert_close(color_loss(predicted, target), expected)
     assert color_loss(predicted, torch.zeros_like(target)) == 0

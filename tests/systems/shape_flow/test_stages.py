@@ -19,6 +19,9 @@ from triform.systems.shape_flow.trained import Trained
 
 from .conftest import preset
 
+# The surfaces of untrained networks are everywhere: drawing them takes longer than all else.
+NO_SAMPLES = ("--sample_every", "0")
+
 
 def weights(run: Path) -> dict[str, dict[str, torch.Tensor]]:
     return load_weights(run / "checkpoints" / "last.pth").networks
@@ -29,8 +32,9 @@ def runs(folders: list[str]) -> dict[str, Path]:
     """One run of each stage, each from the weights of the one before."""
     found: dict[str, Path] = {}
     initial: list[str] = []
-    for stage in ("autoencoder", "layout", "flow"):
-        config = preset("tiny", *folders, "--stage", stage, "--epochs", "1", *initial)
+    for stage in ("autoencoder", "layout", "decoder", "flow"):
+        flags = ["--stage", stage, "--epochs", "1", *initial, *NO_SAMPLES]
+        config = preset("tiny", *folders, *flags)
         found[stage] = Path(train(System, config)["run"])
         initial = ["--initial_weights", str(found[stage])]
     return found
@@ -45,9 +49,25 @@ def test_each_stage_adds_networks_and_leaves_the_others_alone(runs: dict[str, Pa
     for name, tensor in best["autoencoder"].items():
         assert torch.equal(before["layout"]["autoencoder"][name], tensor), name
     best = load_weights(next((runs["layout"] / "checkpoints").glob("best*"))).networks
+    for network, tensors in before["decoder"].items():
+        for name, tensor in tensors.items():
+            same = torch.equal(best[network][name], tensor)
+            assert same == (not name.startswith("decoder.")), (network, name)
+    best = load_weights(next((runs["decoder"] / "checkpoints").glob("best*"))).networks
     for network, tensors in best.items():
         for name, tensor in tensors.items():
             assert torch.equal(before["flow"][network][name], tensor), (network, name)
+
+
+def test_the_code_of_the_layout_stays_that_of_the_principal_components(
+    runs: dict[str, Path],
+) -> None:
+    layout = weights(runs["layout"])["layout"]
+    directions = layout["encode_layer.weight"]
+    torch.testing.assert_close(directions, layout["decode_layer.weight"].T, rtol=0, atol=0)
+    torch.testing.assert_close(
+        directions @ directions.T, torch.eye(len(directions)), rtol=0, atol=1e-4
+    )
 
 
 def test_a_stage_without_what_it_begins_with_says_so(
@@ -66,6 +86,7 @@ def test_a_stage_is_resumed_without_the_run_that_it_began_with(
     initial = tmp_path / "autoencoder"
     shutil.copytree(runs["autoencoder"], initial)
     flags = ["--stage", "layout", "--epochs", "2", "--initial_weights", str(initial)]
+    flags += NO_SAMPLES
     begun = train(System, preset("tiny", *folders, *flags, "--max_steps", "1"))
     whole = train(System, preset("tiny", *folders, *flags))
     shutil.rmtree(initial)

@@ -7,6 +7,8 @@ shapes are enough (arXiv:2412.01506 has such a structure latent, with occupancy)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from triform.geometry.voxels.signed_distance import TRUNCATION
 from triform.systems.shape_flow.config import CELL, COLOR_PATCH, PATCH, ModelConfig
 
 COLOR_CHANNELS = 4
-"""Red, green, blue from -1 to 1, and whether a surface is near; all 0 where none is."""
+"""Red, green, blue from -1 to 1, and whether a surface is near; see `colors.py`."""
 
 
 class ChannelNorm(nn.Module):
@@ -103,7 +105,11 @@ class Autoencoder(nn.Module):
         return self.latent_channels, cells, cells, cells
 
     def forward(
-        self, distance: Tensor, colors: Tensor, noise: Tensor
+        self,
+        distance: Tensor,
+        colors: Tensor,
+        noise: Tensor,
+        replace: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Reconstruct from a sample of the posterior.
 
@@ -111,13 +117,15 @@ class Autoencoder(nn.Module):
             distance: (B, 1, R, R, R) in voxels, from -TRUNCATION to TRUNCATION.
             colors: (B, 4, R/2, R/2, R/2), see COLOR_CHANNELS.
             noise: (B, C, R/8, R/8, R/8) standard normal; zeros take the mean.
+            replace: gives the latents that are decoded, from the posterior's mean and sample.
 
         Returns:
             Distances (B, 1, R, R, R), colours (B, 3, R/2, R/2, R/2), mean and log variance.
         """
         distance = distance.contiguous(memory_format=torch.channels_last_3d)
         mean, logvar = self.encoder(distance, colors)
-        decoded, decoded_colors = self.decoder(mean + noise * (logvar / 2).exp())
+        z = mean + noise * (logvar / 2).exp()
+        decoded, decoded_colors = self.decoder(z if replace is None else replace(mean, z))
         return decoded, decoded_colors, mean, logvar
 
 

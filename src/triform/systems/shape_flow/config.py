@@ -31,7 +31,7 @@ COLOR_PATCH = 2
 """Blocks of one colour along each side of a patch; see `datasets/distances.py`."""
 TOKEN = 2
 """Latent cells along each side of a token of the flow."""
-Stage = Literal["autoencoder", "layout", "flow", "joint"]
+Stage = Literal["autoencoder", "layout", "decoder", "flow", "joint"]
 
 
 class DataConfig(Group):
@@ -58,6 +58,13 @@ class DataConfig(Group):
         0.25, gt=0, le=0.7, description="Largest stretch, as a natural logarithm of the factor."
     )
     mirror: bool = Field(True, description="Show half of the training shapes mirrored in x.")
+    parametric_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of parametric shapes in an epoch: the others, or they, are repeated "
+        "until it is reached. None shows each shape once.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
@@ -132,8 +139,9 @@ class ShapeTrainingConfig(TrainingConfig):
     ema_decay: float = 0.99
     stage: Stage = Field(
         "joint",
-        description="What is trained: `autoencoder`, then `layout`, then `flow`, each from the "
-        "weights of the one before; `joint` trains all three at once.",
+        description="What is trained: `autoencoder`, then `layout`, then `decoder` (that of the "
+        "autoencoder, on layouts), then `flow`, each from the weights of the one before; `joint` "
+        "trains autoencoder, layout and flow at once.",
     )
     initial_weights: str = Field(
         "", description="Run or checkpoint of this system whose weights training starts from."
@@ -194,7 +202,11 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     candidates: int = Field(
-        1, ge=1, le=64, description="Shapes made for each one that is kept, the soundest."
+        1,
+        ge=1,
+        le=64,
+        description="Shapes made for each one that is kept: the one with most of the counts, "
+        "forms and colours that the prompt names, then the soundest.",
     )
     output: str = Field(
         "model.glb", description="File, or folder for several shapes; the suffix is the format."
@@ -240,7 +252,7 @@ class EvaluateConfig(SamplingConfig, PromptSetsConfig):
         1,
         ge=1,
         le=64,
-        description="Shapes made for each prompt; the soundest is measured.",
+        description="Shapes made for each prompt, as in `generate`; one is measured.",
     )
     output: Path | None = Field(None, description="Folder for report.json and an image.")
 

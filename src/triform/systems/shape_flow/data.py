@@ -3,7 +3,7 @@
 | key | shape | values |
 |---|---|---|
 | `distance` | (B, 1, R, R, R) float32 | voxels to the surface, negative inside, in [-3, 3] |
-| `colors` | (B, 4, S, S, S) float32 | red, green, blue, and 1 where they are known; in [-1, 1] |
+| `colors` | (B, 4, S, S, S) float32 | red, green, blue, 1 where they are known; in [-1, 1] |
 | `attributes` | (B, A) int64 | ids of `tasks.shape_generation.attributes`; 0 is unknown |
 | `words` | (B, L, D) float32 | states of the words of a caption |
 | `word_mask` | (B, L) bool | 0 or 1: which words are there |
@@ -33,6 +33,7 @@ from triform.datasets.stretching import stretch
 from triform.datasets.voxels import voxelize_shapes
 from triform.pretrained import use_multilingual
 from triform.pretrained.text_encoder import TokenTextEncoder
+from triform.systems.shape_flow.colors import color_input
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import DataConfig
 from triform.systems.shape_flow.texts import TextTable, shape_attributes
@@ -74,6 +75,14 @@ class ShapeDataset:
         rows = [row for row, i in enumerate(self.shape_index) if self.splits[i] == split]
         return np.asarray(rows, dtype=np.int64)
 
+    def training_rows(self, parametric_share: float | None = None) -> np.ndarray:
+        """Rows of the training split, some of them repeated until a share is parametric."""
+        rows = self.rows("train")
+        is_parametric = np.asarray(
+            [self.shapes[i].source in PARAMETRIC_SOURCES for i in self.shape_index[rows]], bool
+        )
+        return rows[repeat_to_share(is_parametric, parametric_share)]
+
     def training_shapes(self) -> list[Shape]:
         """The original shapes of the training split."""
         pairs = zip(self.shapes, self.splits, strict=True)
@@ -85,11 +94,19 @@ class ShapeDataset:
         return torch.from_numpy(distances).unsqueeze(1), color_input(colors)
 
 
-def color_input(colors: np.ndarray) -> Tensor:
-    """Colours (N, S, S, S, 3) uint8 to (N, 4, S, S, S): from -1 to 1 and a mask, or all zero."""
-    values = torch.from_numpy(colors).movedim(-1, 1).float()
-    known = (values > 0).any(1, keepdim=True).float()
-    return torch.cat([(values / 127.5 - 1) * known, known], dim=1)
+def repeat_to_share(selected: np.ndarray, share: float | None) -> np.ndarray:
+    """Indices of all rows, with rows of the smaller part repeated in turn to reach a share.
+
+    Args:
+        selected: (N,) bool.
+        share: wanted share of the selected ones; None, or one part only, repeats nothing.
+    """
+    part, rest = np.flatnonzero(selected), np.flatnonzero(~selected)
+    if share is None or not len(part) or not len(rest):
+        return np.arange(len(selected))
+    num_part = max(len(part), round(len(rest) * share / (1 - share)))
+    num_rest = max(len(rest), round(len(part) * (1 - share) / share))
+    return np.concatenate([np.resize(part, num_part), np.resize(rest, num_rest)])
 
 
 def load_shape_dataset(data: DataConfig) -> ShapeDataset:

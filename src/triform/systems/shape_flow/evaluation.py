@@ -11,10 +11,12 @@ from triform.base.files import atomic_write
 from triform.geometry.mesh import Mesh, MeshError
 from triform.metrics.intervals import mean_and_interval
 from triform.metrics.voxel import voxel_iou
+from triform.systems.shape_flow.candidates import Field
 from triform.systems.shape_flow.config import DataConfig, EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset, load_shape_dataset
-from triform.systems.shape_flow.generation import Field, ShapeGenerator
+from triform.systems.shape_flow.generation import ShapeGenerator
 from triform.systems.shape_flow.prompt_evaluation import measure_generation, measure_sets
+from triform.systems.shape_flow.realism import measure_realism
 from triform.tasks.shape_generation.categories import PROMPTS_FILE, read_prompts
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 from triform.tasks.shape_generation.voxel_classifier import load_classifier
@@ -47,6 +49,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         report["generation"] = measure_generation(
             shapes, settings, prompts, load_classifier(), dataset
         )
+        report["realism"] = measure_realism(shapes, settings, dataset)
         if settings.prompt_sets:
             report["prompt_sets"] = measure_sets(shapes, settings, dataset)
     if settings.output is not None:

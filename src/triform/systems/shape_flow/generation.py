@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import label
 from torch import Tensor
 
 from triform.base.logging import get_logger
-from triform.base.seeding import generator, hash_seed
+from triform.base.seeding import generator
 from triform.geometry.mesh import Mesh
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TokenTextEncoder
+from triform.systems.shape_flow.candidates import Field, best_candidate, candidate_seed
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import CELL, GenerateConfig, SamplingConfig
+from triform.systems.shape_flow.feet import level_feet
 from triform.systems.shape_flow.surface import field_to_mesh, is_empty
 from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
 from triform.systems.shape_flow.trained import Trained
@@ -33,10 +34,6 @@ from triform.tasks.shape_generation.mesh_output import (
 logger = get_logger(__name__)
 
 BATCH_SIZE = 8
-FLOOR_BAND = 1.5
-"""Samples above the lowest one of a shape in which its feet end."""
-Field = tuple[np.ndarray, np.ndarray]
-"""Distances (R, R, R) and colours (3, R/2, R/2, R/2) of one shape."""
 
 
 class ShapeGenerator:
@@ -89,7 +86,7 @@ class ShapeGenerator:
         return list(zip(distance.cpu().numpy(), colors.cpu().numpy(), strict=True))
 
     def generate(self, requests: list[Request], candidates: int = 1) -> Iterator[Field]:
-        """Fields for each request, in order; of several candidates the soundest."""
+        """Fields for each request, in order; of several candidates the best."""
         per_batch = max(1, BATCH_SIZE // candidates)
         for start in range(0, len(requests), per_batch):
             batch = requests[start : start + per_batch]
@@ -98,7 +95,8 @@ class ShapeGenerator:
             fields = self.decode(self.latents(condition, [seed for _, seed in pairs]))
             for row in range(len(batch)):
                 group = fields[row * candidates : (row + 1) * candidates]
-                yield max(group, key=lambda field: soundness(field[0]))
+                distance, colors = best_candidate(group, batch[row].prompt)
+                yield level_feet(distance), colors
 
     def mesh(self, field: Field) -> Mesh:
         """Closed surface of a field in one piece.
@@ -108,28 +106,6 @@ class ShapeGenerator:
         """
         colors = field[1] if self.settings.colors else None
         return field_to_mesh(field[0], colors, self.settings.surface_resolution)
-
-
-def candidate_seed(request: Request, number: int) -> int:
-    """The seed of a candidate; the first has that of the request."""
-    return request.seed if number == 0 else hash_seed("candidate", request.seed, number)
-
-
-def soundness(distance: np.ndarray) -> float:
-    """How sound a field (R, R, R) is: share of its volume in one piece that stands on the floor.
-
-    An empty field has 0. A shape that hangs (a ceiling lamp) loses the same in all candidates.
-    """
-    inside = distance < 0
-    if is_empty(distance):
-        return 0.0
-    labels, count = label(inside)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    main = labels == 1 + int(sizes.argmax())
-    lowest = np.flatnonzero(inside.any(axis=(0, 2)))[0]
-    stands = main[:, : int(lowest + FLOOR_BAND) + 1].any()
-    num_floating = int(count) - 1
-    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * num_floating
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:

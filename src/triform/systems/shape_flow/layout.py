@@ -61,6 +61,11 @@ class Layout(nn.Module):
         scale: Tensor = (self.code_std * self.code_std.max()).sqrt()
         return scale
 
+    @property
+    def normalized_std(self) -> Tensor:
+        """Deviations of normalized codes, (K,)."""
+        return self.code_std / self.code_scale
+
     def normalize_code(self, code: Tensor) -> Tensor:
         """Codes (B, K) to zero mean and at most unit variance."""
         return (code - self.code_mean) / self.code_scale
@@ -129,7 +134,13 @@ class LayoutBlock(nn.Module):
 
 
 class LayoutFlow(nn.Module):
-    """Velocity field of a rectified flow over normalized codes (B, K)."""
+    """Velocity field of a rectified flow over normalized codes (B, K).
+
+    What is optimal for independent Gaussian numbers of known deviations is added in closed form, as
+    preconditioning (arXiv:2206.00364, section 5): an MLP would spend itself on passing noise on.
+    """
+
+    std: Tensor
 
     def __init__(self, model: ModelConfig, sizes: tuple[int, ...], text_dim: int):
         super().__init__()
@@ -141,11 +152,16 @@ class LayoutFlow(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.proj_out = nn.Linear(width, model.layout_dim)
+        self.register_buffer("std", torch.ones(model.layout_dim))
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         vector = self.condition(t, condition)
-        h = self.proj_in(x_t)
+        noise, data = 1 - t[:, None], t[:, None] * self.std
+        total_std = (noise.square() + data.square()).sqrt()
+        h = self.proj_in(x_t / total_std)
         for block in self.blocks:
             h = block(h, vector)
-        velocity: Tensor = self.proj_out(F.silu(self.norm(h)))
+        output = self.proj_out(F.silu(self.norm(h)))
+        linear = (data * self.std - noise) / total_std.square() * x_t
+        velocity: Tensor = linear + self.std / total_std * output
         return velocity

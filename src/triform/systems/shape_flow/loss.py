@@ -10,6 +10,8 @@ from triform.systems.shape_flow.config import LossConfig
 
 SIGN_SCALE = 3.0
 """Logit of the sign at a distance of one voxel."""
+UNKNOWN_COLOR_WEIGHT = 0.1
+"""Few blocks are near a surface: so they count about as much as all others."""
 
 
 def autoencoder_loss(
@@ -77,7 +79,15 @@ def gradient_loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def color_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error over blocks whose colour is known; target has the mask in channel 3."""
+    """Mean absolute error, with UNKNOWN_COLOR_WEIGHT where the colour is filled in.
+
+    Args:
+        predicted: (B, 3, S, S, S).
+        target: (B, 4, S, S, S) with the mask of known colours in channel 3; a shape without any
+            does not count.
+    """
     mask = target[:, 3:]
+    has_colors = mask.amax((1, 2, 3, 4), keepdim=True)
+    weight = has_colors * (mask + UNKNOWN_COLOR_WEIGHT * (1 - mask))
     error = (predicted - target[:, :3]).abs().mean(1, keepdim=True)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
+    return (error * weight).sum() / weight.sum().clamp(min=1)

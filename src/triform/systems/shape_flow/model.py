@@ -16,12 +16,15 @@ NAMES = ("autoencoder", "layout", "layout_flow", "cell_flow")
 NETWORKS_OF_STAGE = {
     "autoencoder": NAMES[:1],
     "layout": NAMES[:3],
+    "decoder": NAMES[:3],
     "flow": NAMES,
     "joint": NAMES,
 }
 TRAINED_IN_STAGE = {
     "autoencoder": NAMES[:1],
-    "layout": NAMES[1:3],
+    # Principal components lose least; a code that moved would leave the flow behind.
+    "layout": NAMES[2:3],
+    "decoder": NAMES[:1],
     "flow": NAMES[3:],
     "joint": NAMES,
 }

@@ -19,9 +19,10 @@ from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.voxel import diversity
+from triform.systems.shape_flow.candidates import Field
 from triform.systems.shape_flow.config import EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset
-from triform.systems.shape_flow.generation import Field, ShapeGenerator
+from triform.systems.shape_flow.generation import ShapeGenerator
 from triform.systems.shape_flow.surface import is_empty
 from triform.tasks.shape_generation.agreement import (
     agreement,

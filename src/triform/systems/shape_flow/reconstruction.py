@@ -17,10 +17,11 @@ from triform.geometry.mesh import Mesh
 from triform.geometry.voxels.signed_distance import signed_distance
 from triform.geometry.voxels.surface import is_watertight
 from triform.images.contact_sheet import save_contact_sheet
+from triform.systems.shape_flow.candidates import Field
+from triform.systems.shape_flow.colors import color_input
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import InterpolateConfig, ReconstructConfig
-from triform.systems.shape_flow.data import color_input
-from triform.systems.shape_flow.generation import Field, ShapeGenerator
+from triform.systems.shape_flow.generation import ShapeGenerator
 from triform.tasks.shape_generation.config import MeshOutputConfig
 from triform.tasks.shape_generation.mesh_output import draw_mesh, slug
 from triform.tasks.shape_generation.reconstruction import score_reconstruction

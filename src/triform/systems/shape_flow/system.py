@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,14 +53,20 @@ EVALUATION_TIMES = 8
 NUM_SAMPLES = 8
 STATISTICS_MOMENTUM = 0.02
 LAYOUT_NOISE = 0.1
-"""Noise on the code that the flow over cells is given: a generated code is never exact."""
+"""Noise on the code of a layout that is decoded or refined: a generated code is never exact."""
+EXACT_SHARE = 0.5
+"""Share of exact latents, not layouts, that the decoder goes on learning from."""
 OPTIMIZED = {
     "autoencoder": ("autoencoder",),
     "layout": ("layout", "layout_flow"),
     "flow": ("cell_flow",),
 }
 """Networks of each optimizer."""
-NEEDED = {"layout": ("autoencoder",), "flow": ("autoencoder", "layout", "layout_flow")}
+NEEDED = {
+    "layout": ("autoencoder",),
+    "decoder": ("autoencoder", "layout", "layout_flow"),
+    "flow": ("autoencoder", "layout", "layout_flow"),
+}
 """Networks that a stage takes from the weights it begins with."""
 
 
@@ -92,6 +100,7 @@ class System(EngineSystem[Config]):
         )
         if train.latents is not None and "layout" not in initial:
             self.layout.fit(train.latents.flatten(0, 1).float())
+            self._update_flow_std()
         self.monitor = "val/iou" if "autoencoder" in self.optimizers else "val/loss"
         self.monitor_mode = "max" if "autoencoder" in self.optimizers else "min"
 
@@ -102,6 +111,11 @@ class System(EngineSystem[Config]):
     def has_flows(self) -> bool:
         """Whether this stage trains the layout or the flow over cells."""
         return "layout" in self.optimizers or "flow" in self.optimizers
+
+    @property
+    def is_decoder_stage(self) -> bool:
+        """Whether the decoder alone is trained, on layouts."""
+        return self.config.training.stage == "decoder"
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -147,6 +161,8 @@ class System(EngineSystem[Config]):
             if name in initial:
                 network.load_state_dict(initial[name])
             network.requires_grad_(name in TRAINED_IN_STAGE[training.stage])
+        if training.stage == "decoder":
+            cast(Autoencoder, self.networks["autoencoder"]).encoder.requires_grad_(False)
         # Without the engine's wrappers, for the methods of the networks.
         self.parts = dict(self.networks)
         for optimizer, names in OPTIMIZED.items():
@@ -170,15 +186,21 @@ class System(EngineSystem[Config]):
         """The linear code of whole shapes."""
         return cast(Layout, self.parts["layout"])
 
+    @torch.no_grad()
+    def _update_flow_std(self) -> None:
+        cast(LayoutFlow, self.parts["layout_flow"]).std.copy_(self.layout.normalized_std)
+
     def _batches(self, split: str, texts: ShapeTexts | None) -> ShapeBatches:
-        rows, is_train = self.dataset.rows(split), split == "train"
+        data, is_train = self.config.data, split == "train"
+        rows = self.dataset.rows(split)
+        if is_train:
+            rows = self.dataset.training_rows(data.parametric_share)
         latents = None
         if "autoencoder" not in self.optimizers:
-            mirror = is_train and self.config.data.mirror
-            latents = encode_rows(self.autoencoder, self.dataset, rows, mirror=mirror)
-        return ShapeBatches(
-            self.dataset, rows, texts, latents, augment=is_train and self.config.data.mirror
-        )
+            distinct, position = np.unique(rows, return_inverse=True)
+            mirror = is_train and data.mirror
+            latents = encode_rows(self.autoencoder, self.dataset, distinct, mirror=mirror)[position]
+        return ShapeBatches(self.dataset, rows, texts, latents, augment=is_train and data.mirror)
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
         values: dict[str, float | Tensor] = {}
@@ -204,6 +226,7 @@ class System(EngineSystem[Config]):
         if "layout" in self.optimizers:
             if training.stage == "joint":
                 self.layout.update_code_statistics(x, STATISTICS_MOMENTUM)
+                self._update_flow_std()
             losses = self._layout_losses(x, condition, training.layout_repeats)
             update(losses["layout_code"] + losses["layout"], "layout")
             total = total + losses["layout"].detach()
@@ -222,8 +245,9 @@ class System(EngineSystem[Config]):
         noise = torch.zeros(len(distance), *self.latent_shape, device=distance.device)
         if sample:
             noise.normal_()
+        replace = partial(self._layouts, sample=sample) if self.is_decoder_stage else None
         decoded, decoded_colors, mean, logvar = self.networks["autoencoder"](
-            distance, colors, noise
+            distance, colors, noise, replace
         )
         losses = autoencoder_loss(
             decoded, distance, decoded_colors, colors, mean, logvar, self.config.loss
@@ -231,8 +255,23 @@ class System(EngineSystem[Config]):
         losses["iou"] = voxel_iou(decoded.detach() < 0, distance < 0).mean()
         return losses, mean.detach().float()
 
+    @torch.no_grad()
+    def _layouts(self, mean: Tensor, z: Tensor, *, sample: bool) -> Tensor:
+        """Layouts of means (B, C, G, G, G), noisy and with some samples z where `sample` is set."""
+        code = self.layout(self.layout.normalize(mean))[0].float()
+        if sample:
+            code = code + LAYOUT_NOISE * torch.randn_like(code)
+        layouts = self.layout.denormalize(self.layout.decode(code)).float()
+        if not sample:
+            return layouts
+        is_exact = torch.rand(len(z), 1, 1, 1, 1, device=z.device) < EXACT_SHARE
+        return torch.where(is_exact, z.float(), layouts)
+
     def _layout_losses(self, x: Tensor, condition: Condition, repeats: int) -> dict[str, Tensor]:
-        """Losses of the linear code and of the flow over it, at several times for each shape."""
+        """Losses of the linear code and of the flow over it, at several times for each shape.
+
+        The code is trained in the stage `joint` alone.
+        """
         code, reconstruction = self.networks["layout"](x)
         code = code.detach().float().repeat(repeats, 1)
         noise = torch.randn_like(code)

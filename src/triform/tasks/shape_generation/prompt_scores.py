@@ -18,15 +18,14 @@ from triform.datasets.parametric.varied.finishes import COLORS, MATERIALS
 from triform.datasets.shape import Shape
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.voxelize import voxelize
-from triform.metrics.furniture_structure import count_fronts, count_shelves, top_form
 from triform.metrics.intervals import mcnemar_exact, share_interval
-from triform.metrics.shape_structure import count_legs
 from triform.pretrained.text_encoder import TextEncoder, embed_texts
 from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import group_of
 from triform.tasks.shape_generation.mesh_classifier import MeshClassifier
 from triform.tasks.shape_generation.prompt_sets import SETS, EvaluationPrompt
+from triform.tasks.shape_generation.structure import matching_structure
 from triform.tasks.shape_generation.surface_color import APPARENT_COLORS, surface_color
 
 Generate = Callable[[Sequence[str]], Sequence[Mesh | None]]
@@ -97,14 +96,7 @@ def has_attributes(mesh: Mesh, prompt: EvaluationPrompt) -> bool:
         occupancy = voxelize(mesh, STRUCTURE_RESOLUTION)
     except MeshError:
         return False
-    if expected.legs is not None and count_legs(occupancy) != expected.legs:
-        return False
-    if expected.form and top_form(occupancy) != expected.form:
-        return False
-    if expected.shelves is not None and count_shelves(occupancy) != expected.shelves:
-        return False
-    fronts = dict(zip(("doors", "drawers"), count_fronts(occupancy), strict=True))
-    return all(getattr(expected, name) in (None, count) for name, count in fronts.items())
+    return all(matching_structure(occupancy, expected).values())
 
 
 class CaptionLookup:

@@ -28,13 +28,29 @@ def surface_color(mesh: Mesh, palette: Mapping[str, tuple[int, int, int]]) -> st
         The name; "" for a mesh without colours.
     """
     colors = _face_colors(mesh)
-    if colors is None or not len(colors):
+    return "" if colors is None else dominant_color(colors, mesh.face_areas, palette)
+
+
+def dominant_color(
+    colors: np.ndarray, weights: np.ndarray, palette: Mapping[str, tuple[int, int, int]]
+) -> str:
+    """Name of the palette's colour to which most of N sRGB colours (N, 3) are nearest.
+
+    Args:
+        colors: from 0 to 255.
+        weights: (N,) of the colours.
+        palette: name -> sRGB; the distance is that of CIELAB.
+
+    Returns:
+        The name; "" without colours.
+    """
+    if not len(colors):
         return ""
     names = list(palette)
     lab = rgb2lab(colors[:, None] / 255)[:, 0]
     reference = rgb2lab(np.array([palette[name] for name in names])[:, None] / 255)[:, 0]
     nearest = np.linalg.norm(lab[:, None] - reference[None], axis=-1).argmin(1)
-    areas = np.bincount(nearest, mesh.face_areas, minlength=len(names))
+    areas = np.bincount(nearest, weights, minlength=len(names))
     return names[int(areas.argmax())]
 
 

@@ -1,0 +1,78 @@
+"""The best of several shapes of a prompt: what the text counts and colours is there, then sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import binary_erosion, label, zoom
+
+from triform.base.seeding import hash_seed
+from triform.datasets.parametric.varied.finishes import COLORS
+from triform.systems.shape_flow.surface import is_empty
+from triform.tasks.shape_generation.attribute_parser import cached_attributes
+from triform.tasks.shape_generation.attributes import Attributes
+from triform.tasks.shape_generation.mesh_output import Request
+from triform.tasks.shape_generation.structure import matching_structure
+from triform.tasks.shape_generation.surface_color import dominant_color
+
+Field = tuple[np.ndarray, np.ndarray]
+"""Distances (R, R, R) and colours (3, R/2, R/2, R/2) of one shape."""
+FLOOR_BAND = 1.5
+"""Samples above the lowest one of a shape in which its feet end."""
+COUNTING_RESOLUTION = 128
+FORMS_OF_TOPS = ("tables and desks", "chairs")
+"""Groups whose form is that of the top; that of a mirror is not measured."""
+
+
+def candidate_seed(request: Request, number: int) -> int:
+    """The seed of a candidate; the first has that of the request."""
+    return request.seed if number == 0 else hash_seed("candidate", request.seed, number)
+
+
+def best_candidate(fields: Sequence[Field], prompt: str) -> Field:
+    """The field with the most of what a prompt counts and colours; of equal ones the soundest."""
+    if len(fields) == 1:
+        return fields[0]
+    expected = cached_attributes(prompt)
+    return max(fields, key=lambda field: (num_matching(field, expected), soundness(field[0])))
+
+
+def num_matching(field: Field, expected: Attributes) -> int:
+    """How many of the counts, the form and the colour that are expected a field has."""
+    distance, colors = field
+    if is_empty(distance):
+        return -1
+    if expected.group not in FORMS_OF_TOPS:
+        expected = replace(expected, form="")
+    factor = COUNTING_RESOLUTION / len(distance)
+    occupancy = zoom(distance, factor, order=1, mode="nearest", grid_mode=True) < 0
+    num_right = sum(matching_structure(occupancy, expected).values())
+    return num_right + (bool(expected.color) and field_color(distance, colors) == expected.color)
+
+
+def field_color(distance: np.ndarray, colors: np.ndarray) -> str:
+    """Name of the colour of most blocks at the surface."""
+    size, block = colors.shape[1], len(distance) // colors.shape[1]
+    occupied = (distance < 0).reshape(size, block, size, block, size, block).any(axis=(1, 3, 5))
+    at_surface = occupied & ~binary_erosion(occupied)
+    rgb = (colors[:, at_surface].T + 1) * 127.5
+    return dominant_color(rgb.clip(0, 255), np.ones(len(rgb)), COLORS)
+
+
+def soundness(distance: np.ndarray) -> float:
+    """How sound a field (R, R, R) is: share of its volume in one piece that stands on the floor.
+
+    An empty field has 0. A shape that hangs (a ceiling lamp) loses the same in all candidates.
+    """
+    inside = distance < 0
+    if is_empty(distance):
+        return 0.0
+    labels, count = label(inside)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    main = labels == 1 + int(sizes.argmax())
+    lowest = np.flatnonzero(inside.any(axis=(0, 2)))[0]
+    stands = main[:, : int(lowest + FLOOR_BAND) + 1].any()
+    num_floating = int(count) - 1
+    return float(sizes.max() / sizes.sum()) + 0.1 * float(stands) - 0.02 * num_floating
