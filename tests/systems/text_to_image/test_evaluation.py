@@ -39,8 +39,8 @@ def data(tmp_path, monkeypatch):
 
 def test_the_nearest_caption_is_looked_up_in_the_training_alone(data):
     text = data.embeddings(["a hound", "b cat", "c owl"])
-    # "b cat" is nearest to rows 1 and 2, of which the first counts; "c owl" is a caption of row 2.
-    assert evaluation._nearest_captions(data, [0, 1, 2, 3], text) == [0, 1, 2]
+    # "b cat" is nearest to rows 1 and 2, of which the first counts; "c owl" is no first caption.
+    assert evaluation._nearest_captions(data, [0, 1, 2, 3], text) == [0, 1, 3]
     assert evaluation._nearest_captions(data, [3, 0], text[:1]) == [0]
 
 

@@ -98,6 +98,8 @@ class CaptionedImages:
 
     def embeddings(self, captions: Sequence[str]) -> Tensor:
         """Embeddings (N, D) of captions of the table."""
+        if self._max_words:
+            return torch.from_numpy(embed(self._encoder, captions))
         return self.text_embeddings[[self._text_index[caption] for caption in captions]]
 
     def condition(self, captions: Sequence[str]) -> TextCondition:

@@ -119,10 +119,12 @@ def _real(data: CaptionedImages, rows: Sequence[int]) -> Tensor:
 
 
 def _nearest_captions(data: CaptionedImages, rows: Sequence[int], text: Tensor) -> list[int]:
-    """Row of the training image whose caption is nearest to each of (N, D) embeddings."""
-    captions = [(row, caption) for row in rows for caption in data.table.captions[row]]
-    embeddings = data.embeddings([caption for _, caption in captions])
-    return [captions[index][0] for index in (text @ embeddings.T).argmax(1).tolist()]
+    """Row of the training image whose caption is nearest to each of (N, D) embeddings.
+
+    First captions alone, as the prompts are: of several languages those of the first.
+    """
+    embeddings = data.embeddings(data.first_captions(rows))
+    return [rows[index] for index in (text @ embeddings.T).argmax(1).tolist()]
 
 
 def _agreement(
