@@ -157,6 +157,10 @@ def test_all_attributes_must_be_right(monkeypatch):
     )
     assert report["agreement"] == report["agreement_color"] == pytest.approx(1 / 3)
     assert report["agreement_animal"] == pytest.approx(2 / 3)
+    assert report["agreement_by_color"] == {
+        "blue": {"agreement": 0, "prompts": 1},
+        "red": {"agreement": 0.5, "prompts": 2},
+    }
 
 
 def test_a_classifier_of_other_things_is_refused(monkeypatch):

@@ -210,9 +210,9 @@ class SamplingConfig(TrainedVerbConfig):
         "", description="Frozen text encoder instead of the one named in the checkpoint."
     )
     clip: str = Field("", description="Checkpoint of the CLIP instead of the shipped weights.")
-    steps: int = Field(16, ge=1, le=1000, description="Steps of the flow.")
+    steps: int = Field(10, ge=1, le=1000, description="Steps of the flow.")
     guidance: float = Field(
-        2.0, ge=0, le=20, description="Guidance scale: above 1 follows the text more strictly."
+        4.0, ge=0, le=20, description="Guidance scale: above 1 follows the text more strictly."
     )
     refine: float = Field(
         0.0,

@@ -135,7 +135,8 @@ def _agreement(
 ) -> dict[str, Any]:
     """Share of images that the classifier takes for their labels, with intervals.
 
-    All attributes of an image must be right; where there are several, the share of each as well.
+    All attributes of an image must be right; where there are several, the share of each as well,
+    and shares and numbers of prompts by the first one.
     """
     path = find_checkpoint(settings.classifier, ClassifierSystem.name, flag="--classifier")
     classifier = TrainedClassifier(path, pick_device(settings.device))
@@ -151,10 +152,24 @@ def _agreement(
         key = f"agreement_{name}" if name else "agreement"
         report[key] = right / len(labels)
         report[f"{key}_interval95"] = list(share_interval(right, len(labels)))
+        if attributes:
+            report[f"{key}_by_{attributes[0]}"] = {
+                value: _share_of(value, predictions, labels)
+                for value in sorted({each[0] for each in labels})
+            }
         for index, attribute in enumerate(attributes):
             right = sum(a[index] == b[index] for a, b in zip(predictions, labels, strict=True))
             report[f"{key}_{attribute}"] = right / len(labels)
     return report
+
+
+def _share_of(
+    first: str, predictions: Sequence[Labels], labels: Sequence[Labels]
+) -> dict[str, float]:
+    """Share that is right among the prompts whose first attribute is this one."""
+    pairs = zip(predictions, labels, strict=True)
+    right = [a == b for a, b in pairs if b[0] == first]
+    return {"agreement": sum(right) / len(right), "prompts": len(right)}
 
 
 def _kernel_distances(images: dict[str, Tensor], train: Tensor) -> dict[str, float]:
