@@ -93,8 +93,8 @@ class Block(nn.Module):
         scale1, shift1, gate1, scale2, shift2, gate2, cross_gate = parts
         h = self.norms[0](x) * (1 + scale1) + shift1
         # Without cross-attention the tokens are the words themselves.
-        own_mask = mask if context is None else None
-        x = x + gate1 * self.attention(h, h, own_mask)
+        self_mask = mask if context is None else None
+        x = x + gate1 * self.attention(h, h, self_mask)
         if self.cross_attention is not None:
             x = x + cross_gate * self.cross_attention(self.norms[2](x), context, mask)
         output: Tensor = x + gate2 * self.mlp(self.norms[1](x) * (1 + scale2) + shift2)

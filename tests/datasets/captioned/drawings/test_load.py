@@ -148,7 +148,7 @@ def test_captions_by_hand(scene, english_texts, russian_texts):
 def test_every_object_shows_its_colour_where_its_role_says(noun):
     """The red one has more red on the left, the blue one more blue on the right."""
     scene = Scene("left-right", "red", noun, "blue", noun, "plain")
-    red, green, blue = render(scene, random.Random(0)).astype(int).transpose(2, 0, 1)
+    red, _, blue = render(scene, random.Random(0)).astype(int).transpose(2, 0, 1)
     reddish, bluish = red > blue + 90, blue > red + 90
     half = SIDE // 2
     assert reddish[:, :half].sum() > 4 * max(1, bluish[:, :half].sum())

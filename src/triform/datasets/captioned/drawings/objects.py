@@ -30,34 +30,34 @@ def darker(color: Color, share: float = 0.3) -> Color:
     return red, green, blue
 
 
-def circle(pen: Pen, color: Color, rng: random.Random) -> None:
+def _circle(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((0, 0), 0.92, 0.92, color)
 
 
-def square(pen: Pen, color: Color, rng: random.Random) -> None:
+def _square(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.rectangle(-0.85, -0.85, 0.85, 0.85, color)
 
 
-def triangle(pen: Pen, color: Color, rng: random.Random) -> None:
+def _triangle(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.polygon([(0, -0.9), (0.98, 0.8), (-0.98, 0.8)], color)
 
 
-def five_pointed_star(pen: Pen, color: Color, rng: random.Random) -> None:
+def _five_pointed_star(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.polygon(star(5, rng.uniform(0.42, 0.52)), color)
 
 
-def heart(pen: Pen, color: Color, rng: random.Random) -> None:
+def _heart(pen: Pen, color: Color, rng: random.Random) -> None:
     left = arc((-0.45, -0.32), 0.47, 0.47, 160, 345)
     right = arc((0.45, -0.32), 0.47, 0.47, 195, 380)
     pen.polygon([*left, *right, (0, rng.uniform(0.85, 0.95))], color)
 
 
-def moon(pen: Pen, color: Color, rng: random.Random) -> None:
+def _moon(pen: Pen, color: Color, rng: random.Random) -> None:
     depth = rng.uniform(0.15, 0.35)
     pen.polygon([*arc((0, 0), 0.95, 0.95, 60, 300), *arc((depth, 0), 0.6, 0.82, 280, 80)], color)
 
 
-def sun(pen: Pen, color: Color, rng: random.Random) -> None:
+def _sun(pen: Pen, color: Color, rng: random.Random) -> None:
     rays = rng.choice((8, 9, 10))
     for number in range(rays):
         angle = 2 * math.pi * number / rays
@@ -66,7 +66,7 @@ def sun(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((0, 0), 0.56, 0.56, color)
 
 
-def cloud(pen: Pen, color: Color, rng: random.Random) -> None:
+def _cumulus(pen: Pen, color: Color, rng: random.Random) -> None:
     top = rng.uniform(-0.3, -0.1)
     outline = [
         *arc((-0.6, 0.25), 0.36, 0.36, 90, 250),
@@ -76,7 +76,7 @@ def cloud(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.polygon(outline, color)
 
 
-def flower(pen: Pen, color: Color, rng: random.Random) -> None:
+def _flower(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.line([(0, 0), (0, 1)], LEAF, 0.16)
     pen.polygon([(0, 0.8), (0.5, 0.4), (0.4, 0.8)], LEAF, outline=False)
     petals = rng.choice((5, 6))
@@ -87,7 +87,7 @@ def flower(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((0, -0.3), 0.22, 0.22, (255, 225, 90) if color[2] > 90 or color[1] < 150 else WHITE)
 
 
-def tree(pen: Pen, color: Color, rng: random.Random) -> None:
+def _tree(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.rectangle(-0.16, 0.2, 0.16, 1, BROWN)
     if rng.random() < 0.5:
         pen.ellipse((0, -0.3), 0.72, 0.68, color)
@@ -96,7 +96,7 @@ def tree(pen: Pen, color: Color, rng: random.Random) -> None:
         pen.polygon([(0, -1), (0.58, -0.1), (-0.58, -0.1)], color)
 
 
-def house(pen: Pen, color: Color, rng: random.Random) -> None:
+def _house(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.rectangle(-0.7, -0.15, 0.7, 0.95, color)
     pen.polygon([(0, -0.95), (0.95, -0.1), (-0.95, -0.1)], darker(color, 0.4))
     door = rng.choice((-0.35, 0.35))
@@ -104,7 +104,7 @@ def house(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.rectangle(-door - 0.2, 0.15, -door + 0.2, 0.55, GLASS)
 
 
-def car(pen: Pen, color: Color, rng: random.Random) -> None:
+def _car(pen: Pen, color: Color, rng: random.Random) -> None:
     roof = rng.uniform(-0.6, -0.5)
     pen.polygon([(-0.65, -0.02), (-0.4, roof), (0.35, roof), (0.62, -0.02)], color)
     pen.polygon([(-0.48, -0.05), (-0.32, roof + 0.12), (-0.06, roof + 0.12), (-0.06, -0.05)], GLASS)
@@ -115,14 +115,14 @@ def car(pen: Pen, color: Color, rng: random.Random) -> None:
         pen.ellipse((x, 0.5), 0.09, 0.09, GREY, outline=False)
 
 
-def boat(pen: Pen, color: Color, rng: random.Random) -> None:
+def _boat(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.line([(0, -1), (0, 0.4)], BROWN, 0.1)
     pen.polygon([(0.08, -0.95), (0.08, 0.2), (rng.uniform(0.65, 0.85), 0.2)], WHITE)
     pen.polygon([(-0.08, -0.7), (-0.08, 0.2), (-0.6, 0.2)], WHITE)
     pen.polygon([(-1, 0.35), (1, 0.35), (0.65, 0.9), (-0.65, 0.9)], color)
 
 
-def fish(pen: Pen, color: Color, rng: random.Random) -> None:
+def _fish(pen: Pen, color: Color, rng: random.Random) -> None:
     side = rng.choice((-1, 1))
     pen.polygon([(-side * 0.4, 0), (-side, -0.5), (-side * 0.85, 0), (-side, 0.5)], darker(color))
     pen.ellipse((side * 0.15, 0), 0.75, 0.48, color)
@@ -131,7 +131,7 @@ def fish(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((side * 0.57, -0.12), 0.06, 0.06, OUTLINE, outline=False)
 
 
-def apple(pen: Pen, color: Color, rng: random.Random) -> None:
+def _apple(pen: Pen, color: Color, rng: random.Random) -> None:
     side = rng.choice((-1, 1))
     pen.line([(0, -0.5), (side * 0.08, -0.95)], BROWN, 0.14)
     pen.polygon([(0.05 * side, -0.6), (0.35 * side, -1), (0.7 * side, -0.75)], LEAF)
@@ -141,14 +141,14 @@ def apple(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((-0.42, -0.1), 0.1, 0.18, lighter(color, 0.6), outline=False)
 
 
-def mushroom(pen: Pen, color: Color, rng: random.Random) -> None:
+def _mushroom(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.polygon([(-0.22, 0), (0.22, 0), (0.32, 0.95), (-0.32, 0.95)], CREAM)
     pen.polygon(arc((0, 0.15), 0.95, 1.0, 180, 360), color)
     for x, y in ((-0.45, -0.2), (0.05, -0.5), (0.5, -0.15)):
         pen.ellipse((x + rng.uniform(-0.05, 0.05), y), 0.15, 0.15, WHITE, outline=False)
 
 
-def cup(pen: Pen, color: Color, rng: random.Random) -> None:
+def _cup(pen: Pen, color: Color, rng: random.Random) -> None:
     side = rng.choice((-1, 1))
     pen.line(arc((side * 0.6, 0.05), 0.35, 0.35, 0, 360), OUTLINE, 0.3)
     pen.line(arc((side * 0.6, 0.05), 0.35, 0.35, 0, 360), color, 0.16)
@@ -156,7 +156,7 @@ def cup(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((0, -0.55), 0.7, 0.2, lighter(color))
 
 
-def umbrella(pen: Pen, color: Color, rng: random.Random) -> None:
+def _umbrella(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.line([(0, -0.3), (0, 0.8), *arc((0.18, 0.8), 0.18, 0.16, 180, 0)], BROWN, 0.13)
     scallops = [
         *arc((0.66, 0), 0.32, 0.16, 360, 180),
@@ -168,7 +168,7 @@ def umbrella(pen: Pen, color: Color, rng: random.Random) -> None:
         pen.line([(0, -0.9), (x, -0.05)], darker(color), 0.07)
 
 
-def balloon(pen: Pen, color: Color, rng: random.Random) -> None:
+def _balloon(pen: Pen, color: Color, rng: random.Random) -> None:
     sway = rng.uniform(-0.2, 0.2)
     pen.line([(0, 0.4), (sway, 0.7), (-sway / 2, 1)], GREY, 0.08)
     pen.polygon([(0, 0.3), (0.16, 0.52), (-0.16, 0.52)], color)
@@ -176,7 +176,7 @@ def balloon(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((-0.22, -0.52), 0.1, 0.16, lighter(color, 0.7), outline=False)
 
 
-def face(pen: Pen, color: Color, rng: random.Random) -> None:
+def _face(pen: Pen, color: Color, rng: random.Random) -> None:
     ink = OUTLINE if sum(color) > 250 else WHITE
     pen.ellipse((0, 0), 0.92, 0.92, color)
     for x in (-0.33, 0.33):
@@ -184,7 +184,7 @@ def face(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.line(arc((0, 0.1), 0.5, rng.uniform(0.35, 0.48), 15, 165), ink, 0.13)
 
 
-def cat(pen: Pen, color: Color, rng: random.Random) -> None:
+def _cat(pen: Pen, color: Color, rng: random.Random) -> None:
     ink = OUTLINE if sum(color) > 250 else WHITE
     for side in (-1, 1):
         pen.polygon([(side * 0.8, -0.95), (side * 0.82, -0.1), (side * 0.2, -0.55)], color)
@@ -196,7 +196,7 @@ def cat(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.polygon([(-0.12, 0.25), (0.12, 0.25), (0, 0.4)], (240, 150, 160), outline=False)
 
 
-def butterfly(pen: Pen, color: Color, rng: random.Random) -> None:
+def _butterfly(pen: Pen, color: Color, rng: random.Random) -> None:
     spread = rng.uniform(0.48, 0.56)
     for side in (-1, 1):
         pen.ellipse((side * spread, -0.35), 0.45, 0.45, color)
@@ -206,7 +206,7 @@ def butterfly(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((0, 0.05), 0.11, 0.62, BROWN)
 
 
-def rocket(pen: Pen, color: Color, rng: random.Random) -> None:
+def _rocket(pen: Pen, color: Color, rng: random.Random) -> None:
     flame = rng.uniform(0.9, 1.05)
     pen.polygon([(-0.2, 0.55), (0, flame), (0.2, 0.55)], (255, 170, 50), outline=False)
     for side in (-1, 1):
@@ -216,7 +216,7 @@ def rocket(pen: Pen, color: Color, rng: random.Random) -> None:
     pen.ellipse((0, -0.18), 0.17, 0.17, GLASS)
 
 
-def gift(pen: Pen, color: Color, rng: random.Random) -> None:
+def _gift(pen: Pen, color: Color, rng: random.Random) -> None:
     ribbon = (250, 235, 170) if sum(color) < 560 else (240, 90, 100)
     for side in (-1, 1):
         pen.ellipse((side * 0.25, -0.62), 0.26, 0.2, ribbon)
@@ -229,28 +229,28 @@ def gift(pen: Pen, color: Color, rng: random.Random) -> None:
 
 
 OBJECTS: Mapping[str, Draw] = {
-    "circle": circle,
-    "square": square,
-    "triangle": triangle,
-    "star": five_pointed_star,
-    "heart": heart,
-    "moon": moon,
-    "sun": sun,
-    "cloud": cloud,
-    "flower": flower,
-    "tree": tree,
-    "house": house,
-    "car": car,
-    "boat": boat,
-    "fish": fish,
-    "apple": apple,
-    "mushroom": mushroom,
-    "cup": cup,
-    "umbrella": umbrella,
-    "balloon": balloon,
-    "face": face,
-    "cat": cat,
-    "butterfly": butterfly,
-    "rocket": rocket,
-    "gift": gift,
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _five_pointed_star,
+    "heart": _heart,
+    "moon": _moon,
+    "sun": _sun,
+    "cloud": _cumulus,
+    "flower": _flower,
+    "tree": _tree,
+    "house": _house,
+    "car": _car,
+    "boat": _boat,
+    "fish": _fish,
+    "apple": _apple,
+    "mushroom": _mushroom,
+    "cup": _cup,
+    "umbrella": _umbrella,
+    "balloon": _balloon,
+    "face": _face,
+    "cat": _cat,
+    "butterfly": _butterfly,
+    "rocket": _rocket,
+    "gift": _gift,
 }

@@ -88,7 +88,7 @@ def render(scene: Scene, rng: random.Random) -> np.ndarray:
     image = Image.new("RGB", (size, size), (255, 255, 255))
     draw = ImageDraw.Draw(image)
     _draw_setting(draw, scene.setting, size, rng)
-    for (x, y, half), (color, noun) in zip(_places(scene, rng), _objects(scene), strict=True):
+    for (x, y, half), (color, noun) in zip(_positions(scene, rng), _objects(scene), strict=True):
         jitter = rng.uniform(-COLOR_JITTER, COLOR_JITTER)
         red, green, blue = (min(255, max(0, round(part + jitter))) for part in COLORS[color])
         pen = Pen(
@@ -103,13 +103,13 @@ def render(scene: Scene, rng: random.Random) -> np.ndarray:
 
 
 def _objects(scene: Scene) -> list[tuple[str, str]]:
-    """Colour and noun of each object, in the order of `_places`."""
+    """Colour and noun of each object, in the order of `_positions`."""
     if scene.layout in PAIRS:
         return [(color, noun) for color, noun, _ in parts(scene)]
     return [(scene.color, scene.noun)] * (COUNTS.index(scene.layout) + 1)
 
 
-def _places(scene: Scene, rng: random.Random) -> list[tuple[float, float, float]]:
+def _positions(scene: Scene, rng: random.Random) -> list[tuple[float, float, float]]:
     """Centre and half side of each object, in sides of the image."""
     if scene.layout == "one":
         half = rng.uniform(0.29, 0.4)
@@ -130,14 +130,14 @@ def _places(scene: Scene, rng: random.Random) -> list[tuple[float, float, float]
     is_pair = scene.layout in PAIRS
     shift = rng.uniform(-0.16, 0.16) if is_pair or scene.layout == "two" else 0.0
     horizontal = centers[scene.layout][0][1] == centers[scene.layout][-1][1]
-    places = []
+    positions = []
     for x, y in centers[scene.layout]:
         half = rng.uniform(0.19, 0.23)
         dx, dy = rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)
-        places.append(
+        positions.append(
             (x + dx + (0 if horizontal else shift), y + dy + (shift if horizontal else 0), half)
         )
-    return places
+    return positions
 
 
 def _draw_setting(draw: ImageDraw.ImageDraw, setting: str, size: int, rng: random.Random) -> None:
