@@ -138,10 +138,10 @@ class TextToImageTrainingConfig(TrainingConfig):
         0.5, ge=0, description="Weight of the differences of neighbouring pixels."
     )
     squared_weight: float = Field(
-        4.0,
+        0.0,
         ge=0,
-        description="Weight of the squared error of pixels: the absolute one alone leaves out thin "
-        "lines.",
+        description="Weight of the squared error of pixels; the absolute one alone leaves out thin "
+        "lines for long.",
     )
     latent_noise: float = Field(
         0.05,
