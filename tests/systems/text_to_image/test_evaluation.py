@@ -39,8 +39,8 @@ def data(tmp_path, monkeypatch):
 
 def test_the_nearest_caption_is_looked_up_in_the_training_alone(data):
     text = data.embeddings(["a hound", "b cat", "c owl"])
-    # "b cat" is nearest to rows 1 and 2, of which the first counts; "c owl" is a caption of row 2.
-    assert evaluation._nearest_captions(data, [0, 1, 2, 3], text) == [0, 1, 2]
+    # "b cat" is nearest to rows 1 and 2, of which the first counts; "c owl" is no first caption.
+    assert evaluation._nearest_captions(data, [0, 1, 2, 3], text) == [0, 1, 3]
     assert evaluation._nearest_captions(data, [3, 0], text[:1]) == [0]
 
 
@@ -48,13 +48,14 @@ def test_agreement_counts_the_labels_of_the_prompts(monkeypatch):
     predictions = {1: ["dog", "cat", "cat", "owl"], 2: ["dog", "cat", "cat", "cat"]}
 
     class Classifier:
-        classes = ("cat", "dog", "owl")
-
         def __init__(self, *_):
             pass
 
+        def knows(self, labels):
+            return True
+
         def predict(self, images):
-            return predictions[int(images[0, 0, 0, 0])]
+            return [(name,) for name in predictions[int(images[0, 0, 0, 0])]]
 
     monkeypatch.setattr(evaluation, "TrainedClassifier", Classifier)
     monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
@@ -62,7 +63,7 @@ def test_agreement_counts_the_labels_of_the_prompts(monkeypatch):
         "": torch.full((4, 3, 2, 2), 1, dtype=torch.uint8),
         "real": torch.full((4, 3, 2, 2), 2, dtype=torch.uint8),
     }
-    labels = ["dog", "cat", "dog", "cat"]
+    labels = [("dog",), ("cat",), ("dog",), ("cat",)]
     report = evaluation._agreement(EvaluateConfig(classifier="x"), images, labels)
     assert report == {
         "agreement": 0.5,
@@ -127,13 +128,44 @@ def test_straight_alpha_becomes_white():
 
 
 def test_labels_are_contents_or_first_captions(data):
-    assert image_labels(data.table)[:2] == ("dog", "cat")
-    table = SimpleNamespace(contents=(), captions=(("a red dog", "dog"), ("a cat",)))
-    assert image_labels(table) == ("a red dog", "a cat")
+    assert image_labels(data.table)[:2] == (("dog",), ("cat",))
+    captions = (("a red dog", "dog"), ("a cat",))
+    table = SimpleNamespace(contents=(), attributes=(), captions=captions)
+    assert image_labels(table) == (("a red dog",), ("a cat",))
+    contents = (("red", "dog"), ("black", "cat"))
+    table = SimpleNamespace(contents=contents, attributes=("color", "animal"), captions=captions)
+    assert image_labels(table) == contents
+
+
+def test_all_attributes_must_be_right(monkeypatch):
+    class Classifier:
+        def __init__(self, *_):
+            pass
+
+        def knows(self, labels):
+            return True
+
+        def predict(self, images):
+            return [("red", "dog"), ("red", "cat"), ("blue", "dog")]
+
+    monkeypatch.setattr(evaluation, "TrainedClassifier", Classifier)
+    monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
+    images = {"": torch.zeros(3, 3, 2, 2, dtype=torch.uint8)}
+    labels = [("red", "dog"), ("blue", "cat"), ("red", "cat")]
+    report = evaluation._agreement(
+        EvaluateConfig(classifier="x"), images, labels, ("color", "animal")
+    )
+    assert report["agreement"] == report["agreement_color"] == pytest.approx(1 / 3)
+    assert report["agreement_animal"] == pytest.approx(2 / 3)
+    assert report["agreement_by_color"] == {
+        "blue": {"agreement": 0, "prompts": 1},
+        "red": {"agreement": 0.5, "prompts": 2},
+    }
 
 
 def test_a_classifier_of_other_things_is_refused(monkeypatch):
-    classifier = SimpleNamespace(classes=("cat", "dog"))
+    known = {("cat",), ("dog",)}
+    classifier = SimpleNamespace(knows=known.__contains__)
     monkeypatch.setattr(evaluation, "TrainedClassifier", lambda *_: classifier)
     monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
     message = (
@@ -142,6 +174,8 @@ def test_a_classifier_of_other_things_is_refused(monkeypatch):
     )
     with pytest.raises(evaluation.UserError) as refused:
         evaluation._agreement(
-            EvaluateConfig(classifier="x"), {}, ["owl", "ape", "cat", "bee", "ape"]
+            EvaluateConfig(classifier="x"),
+            {},
+            [(name,) for name in ("owl", "ape", "cat", "bee", "ape")],
         )
     assert str(refused.value) == message

@@ -15,7 +15,7 @@ from triform.systems.text_to_image.loss import (
 
 
 def test_loss_of_the_vae_by_hand():
-    training = TextToImageTrainingConfig(kl_weight=0.5, gradient_weight=0.25)
+    training = TextToImageTrainingConfig(kl_weight=0.5, gradient_weight=0.25, squared_weight=2.0)
     images = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
     reconstruction = torch.tensor([[[[0.2, 1.0], [0.5, 0.1]]]])
     mean, logvar = torch.tensor([[[[2.0]]]]), torch.tensor([[[[math.log(4.0)]]]])
@@ -24,8 +24,9 @@ def test_loss_of_the_vae_by_hand():
     # Downwards 0.3 and -0.9 instead of 0.5 and -0.5; to the right 0.8 and -0.4 instead of 1 and 0.
     assert float(losses["gradient"]) == pytest.approx(((0.2 + 0.4) / 2 + (0.2 + 0.4) / 2) / 2)
     assert float(losses["kl"]) == pytest.approx((4 + 4 - 1 - math.log(4)) / 2)
-    parts = (float(losses[name]) for name in ("l1", "gradient", "kl"))
-    expected = sum(weight * part for weight, part in zip((1, 0.25, 0.5), parts, strict=True))
+    assert float(losses["squared"]) == pytest.approx((0.2**2 + 0.4**2) / 4)
+    weights = {"l1": 1, "squared": 2, "gradient": 0.25, "kl": 0.5}
+    expected = sum(weight * float(losses[name]) for name, weight in weights.items())
     assert float(losses["loss"]) == pytest.approx(expected)
 
 

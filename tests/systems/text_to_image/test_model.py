@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from triform.systems.text_to_image.autoencoder import Autoencoder
+from triform.systems.text_to_image.condition import TextCondition, sentence_condition
 from triform.systems.text_to_image.config import ModelConfig
 from triform.systems.text_to_image.gan import Discriminator, Generator
 from triform.systems.text_to_image.prior import FlowPrior, RegressionPrior, build_prior
@@ -11,12 +12,34 @@ from triform.systems.text_to_image.prior import FlowPrior, RegressionPrior, buil
 MODEL = ModelConfig(
     latent_channels=4, vae_width=8, prior_width=32, prior_layers=2, prior_heads=2, gan_width=8
 )
-TEXT_DIM = 12
+TEXT_DIM, WORD_DIM = 12, 6
+WORDS = MODEL.model_copy(update={"max_words": 5})
 
 
 def unit(count: int, seed: int = 0) -> torch.Tensor:
     random = torch.Generator().manual_seed(seed)
     return torch.nn.functional.normalize(torch.randn(count, TEXT_DIM, generator=random), dim=1)
+
+
+def sentences(count: int, seed: int = 0) -> TextCondition:
+    return sentence_condition(unit(count, seed))
+
+
+def texts(lengths: list[int], seed: int = 0) -> TextCondition:
+    """Texts of so many words."""
+    random = torch.Generator().manual_seed(seed)
+    words = torch.randn(len(lengths), 5, WORD_DIM, generator=random)
+    return TextCondition(
+        unit(len(lengths)), words, torch.arange(5) < torch.tensor(lengths)[:, None]
+    )
+
+
+def random_prior(model: ModelConfig, word_dim: int = 0) -> FlowPrior:
+    torch.manual_seed(0)
+    prior = FlowPrior(model, 3, TEXT_DIM, word_dim)
+    for parameter in prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return prior
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 16), (4, 48)])
@@ -62,43 +85,69 @@ def test_discriminator_sees_the_text_by_its_weight():
 
 
 def test_prior_starts_with_no_velocity_and_depends_on_time_text_and_place():
-    torch.manual_seed(0)
-    prior = FlowPrior(MODEL, 3, TEXT_DIM)
     x, t = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7])
-    assert not prior(x, t, unit(2)).any()
-    for parameter in prior.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    first = prior(x, t, unit(2))
+    assert not FlowPrior(MODEL, 3, TEXT_DIM, 0)(x, t, sentences(2)).any()
+    prior = random_prior(MODEL)
+    first = prior(x, t, sentences(2))
     assert first.shape == x.shape
-    assert not torch.allclose(first, prior(x, t + 0.1, unit(2)))
-    assert not torch.allclose(first, prior(x, t, unit(2, 5)))
+    assert not torch.allclose(first, prior(x, t + 0.1, sentences(2)))
+    assert not torch.allclose(first, prior(x, t, sentences(2, 5)))
     # Positions are learned: exchanged cells do not give exchanged velocities.
-    assert not torch.allclose(prior(x.flip(3), t, unit(2)), first.flip(3))
+    assert not torch.allclose(prior(x.flip(3), t, sentences(2)), first.flip(3))
+
+
+def test_prior_sees_words_in_their_order_and_no_padding():
+    prior = random_prior(WORDS, WORD_DIM)
+    x, t, text = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7]), texts([2, 4])
+    first = prior(x, t, text)
+    changed = text.words.clone()
+    changed[0, 2:], changed[1, 4:] = 9.0, 9.0  # padding
+    torch.testing.assert_close(
+        prior(x, t, TextCondition(text.sentence, changed, text.word_mask)), first
+    )
+    exchanged = text.words[:, [1, 0, 2, 3, 4]]
+    other = prior(x, t, TextCondition(text.sentence, exchanged, text.word_mask))
+    assert not torch.allclose(other[0], first[0]) and not torch.allclose(other[1], first[1])
+
+
+def test_texts_that_are_dropped_are_not_seen():
+    """Neither by their vectors nor by their words; the other rows stay as they are."""
+    prior = random_prior(WORDS, WORD_DIM)
+    x, t = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7])
+    text, other = texts([2, 4]), texts([5, 1], seed=1)
+    dropped = torch.tensor([True, False])
+    first, second = (prior(x, t, each.without_text(dropped)) for each in (text, other))
+    torch.testing.assert_close(first[0], second[0])
+    torch.testing.assert_close(first[1], prior(x, t, text)[1])
+    assert not torch.allclose(first[1], second[1])
+    doubled = prior(x.repeat(2, 1, 1, 1), t.repeat(2), text.with_unknown())
+    torch.testing.assert_close(doubled[:2], prior(x, t, text))
+    torch.testing.assert_close(doubled[2], first[0])
 
 
 class StraightFlow(FlowPrior):
     """The exact velocity of a flow to one point: the first numbers of the text."""
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        target = text[:, :4, None, None].expand_as(x_t)
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, text: TextCondition) -> torch.Tensor:
+        target = text.sentence[:, :4, None, None].expand_as(x_t)
         return (target - x_t) / (1 - t)[:, None, None, None]
 
 
 def test_euler_follows_a_straight_flow_to_its_end():
-    prior, text = StraightFlow(MODEL, 2, TEXT_DIM), unit(3)
+    prior, text = StraightFlow(MODEL, 2, TEXT_DIM, 0), sentences(3)
     latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=5, guidance=1.0)
-    torch.testing.assert_close(latents, text[:, :4, None, None].expand(3, 4, 2, 2))
+    torch.testing.assert_close(latents, text.sentence[:, :4, None, None].expand(3, 4, 2, 2))
 
 
 def test_guidance_goes_beyond_the_text():
     """Both velocities are straight, so one step ends at guidance times the point."""
-    prior, text = StraightFlow(MODEL, 2, TEXT_DIM), unit(3)
+    prior, text = StraightFlow(MODEL, 2, TEXT_DIM, 0), sentences(3)
     latents = prior.sample(text, torch.randn(3, 4, 2, 2), steps=1, guidance=3.0)
-    torch.testing.assert_close(latents, 3 * text[:, :4, None, None].expand(3, 4, 2, 2))
+    torch.testing.assert_close(latents, 3 * text.sentence[:, :4, None, None].expand(3, 4, 2, 2))
 
 
 def test_settings_choose_the_prior():
-    assert isinstance(build_prior(MODEL, 2, TEXT_DIM), FlowPrior)
-    without = build_prior(MODEL.model_copy(update={"prior": "none"}), 2, TEXT_DIM)
+    assert isinstance(build_prior(MODEL, 2, TEXT_DIM, 0), FlowPrior)
+    without = build_prior(MODEL.model_copy(update={"prior": "none"}), 2, TEXT_DIM, 0)
     assert isinstance(without, RegressionPrior)
-    assert without(unit(5)).shape == (5, 4, 2, 2)
+    assert without(sentences(5)).shape == (5, 4, 2, 2)

@@ -151,7 +151,7 @@ def test_learns_to_draw_two_discs(csv):
     flags += ["--vae_width", "16", "--stage_shares", "0.4", "0.5", "0.1", "--evaluate_every", "120"]
     run = fit(System(config(*csv, *flags, "--ema_decay", "0.9"))).run_dir
     model = Trained.from_checkpoint(run / "checkpoints" / "best.pth", "cpu")
-    text = model.embed(["a red disc", "a blue disc"]).repeat_interleave(3, 0)
+    text = model.embed(["a red disc", "a blue disc"]).repeat_interleave(3)
     base, refined = model.generate(text, SamplingConfig(guidance=1, refine=1))
     assert not torch.equal(base, refined)
     without, same = model.generate(text, SamplingConfig(guidance=1))
@@ -239,10 +239,10 @@ def test_a_clip_of_this_project_gives_conditions_of_both_kinds(csv, capsys):
     assert system.text_dim == 16
     batches = system.loader.fetch
     batch = batches(range(len(batches)), torch.Generator().manual_seed(0))
-    is_text = (batch["condition"] == batch["text"]).all(1)
+    is_text = (batch["sentence"] == batch["text"]).all(1)
     assert 0 < is_text.sum() < len(is_text)
     torch.testing.assert_close(
-        batch["condition"][~is_text], batches.image_embeddings[~is_text], atol=1e-6, rtol=0
+        batch["sentence"][~is_text], batches.image_embeddings[~is_text], atol=1e-6, rtol=0
     )
     run = fit(system).run_dir
     capsys.readouterr()

@@ -7,6 +7,8 @@ from pathlib import Path
 from triform.base.errors import UsageError
 from triform.datasets.captioned.concat import concat_tables
 from triform.datasets.captioned.csv_file import load_csv
+from triform.datasets.captioned.drawings.load import NAME as DRAWINGS
+from triform.datasets.captioned.drawings.load import load_drawings
 from triform.datasets.captioned.emoji import UNSEEN, load_emoji, load_unseen_emoji
 from triform.datasets.captioned.emoji_languages import load_emoji_languages
 from triform.datasets.captioned.furniture import load_furniture
@@ -15,7 +17,7 @@ from triform.datasets.captioned.scenes import load_scenes
 from triform.datasets.captioned.table import CaptionTable
 from triform.datasets.images.load import IMAGE_DATASETS
 
-DATASETS = ("csv", "scenes", "scenes:digits", "emoji", UNSEEN, "furniture")
+DATASETS = ("csv", "scenes", "scenes:digits", DRAWINGS, "emoji", UNSEEN, "furniture")
 
 
 def load_captioned(
@@ -31,7 +33,8 @@ def load_captioned(
     """Read, download or generate a set of captioned images.
 
     Args:
-        source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"), "emoji",
+        source: "csv" (the user's own), "scenes", "scenes:digits" (either with "/COUNT"),
+            "drawings:en,ru" (captions in these languages, also with "/COUNT"), "emoji",
             "joypixels" (for tests alone), "emoji:en,ru" (names in these languages), "furniture", a
             set of images or a folder with one folder per class; several with "+" between them are
             one set.
@@ -65,6 +68,8 @@ def load_captioned(
         if name.startswith("emoji:"):
             languages = name.removeprefix("emoji:").split(",")
             return load_emoji_languages(languages, download_path, alpha=keep_alpha)
+        if name.replace("/", ":").partition(":")[0] == DRAWINGS:
+            return load_drawings(name, seed=seed)
         if name.partition("/")[0] in DATASETS:
             return load_scenes(name, seed=seed, download_path=download_path)
         if Path(name).is_dir() or name in IMAGE_DATASETS:

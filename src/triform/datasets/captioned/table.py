@@ -85,6 +85,7 @@ class CaptionTable:
         licence: In a few words.
         contents: What each image shows, in the form that content accuracy compares; empty where
             a set does not know it.
+        attributes: Names of the parts of each content, where contents are tuples of texts.
     """
 
     name: str
@@ -94,6 +95,7 @@ class CaptionTable:
     digest: str
     licence: str = ""
     contents: tuple[object, ...] = ()
+    attributes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -118,6 +120,7 @@ def make_table(
     *,
     licence: str = "",
     contents: Sequence[object] = (),
+    attributes: Sequence[str] = (),
 ) -> CaptionTable:
     """Make a table with its digest."""
     texts = tuple(tuple(sentences) for sentences in captions)
@@ -125,4 +128,6 @@ def make_table(
     rows_of = {split: np.asarray(rows).tolist() for split, rows in splits.items()}
     content = json.dumps([name, names, texts, rows_of], ensure_ascii=False)
     digest = hashlib.sha256(content.encode()).hexdigest()
-    return CaptionTable(name, images, texts, splits, digest, licence, tuple(contents))
+    return CaptionTable(
+        name, images, texts, splits, digest, licence, tuple(contents), tuple(attributes)
+    )

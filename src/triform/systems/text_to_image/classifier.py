@@ -35,22 +35,28 @@ VAL_SHARE = 0.05
 BATCH_SIZE = 200
 
 
-def image_labels(table: CaptionTable) -> tuple[str, ...]:
-    """What each image shows: its known content, or else its first caption."""
+Labels = tuple[str, ...]
+"""What an image shows, a name for each attribute."""
+
+
+def image_labels(table: CaptionTable) -> tuple[Labels, ...]:
+    """What each image shows: its attributes; or one, its known content or else its caption."""
+    if table.attributes:
+        return tuple(tuple(map(str, content)) for content in table.contents)  # type: ignore[call-overload]
     if table.contents:
-        return tuple(map(str, table.contents))
-    return tuple(captions[0] for captions in table.captions)
+        return tuple((str(content),) for content in table.contents)
+    return tuple((captions[0],) for captions in table.captions)
 
 
 class ClassifierSystem(System[ClassifierConfig]):
-    """Supervised training of a small ResNet (arXiv:1512.03385).
+    """Supervised training of a small ResNet (arXiv:1512.03385), with a softmax per attribute.
 
     Batches:
 
     | key | shape and type | values |
     |---|---|---|
     | `images` | (B, 3, S, S) float32 | RGB in [0, 1] |
-    | `labels` | (B) int64 | index of the class |
+    | `labels` | (B, A) int64 | index of the class of each attribute |
     """
 
     name = "image_classifier"
@@ -60,13 +66,16 @@ class ClassifierSystem(System[ClassifierConfig]):
     def __init__(self, config: ClassifierConfig):
         super().__init__(config)
         self.table = load_table(config.data, config.seed)
-        names = image_labels(self.table)
-        self.classes = tuple(sorted(set(names)))
-        if len(self.classes) < 2:
+        labels = image_labels(self.table)
+        names = [sorted(set(column)) for column in zip(*labels, strict=True)]
+        self.classes = tuple(map(tuple, names))
+        if max(map(len, self.classes)) < 2:
             raise UserError(f"dataset {self.table.name}: all images show the same, nothing to tell")
-        index = {name: number for number, name in enumerate(self.classes)}
-        self.labels = torch.tensor([index[name] for name in names])
-        order = torch.randperm(len(names), generator=generator("classifier", config.seed)).numpy()
+        indices = [{name: index for index, name in enumerate(each)} for each in self.classes]
+        self.labels = torch.tensor(
+            [[index[name] for index, name in zip(indices, row, strict=True)] for row in labels]
+        )
+        order = torch.randperm(len(labels), generator=generator("classifier", config.seed)).numpy()
         count = max(2, round(VAL_SHARE * len(order)))
         self.rows = {"val": np.sort(order[:count]), "train": np.sort(order[count:])}
         size = config.data.image_size
@@ -83,7 +92,7 @@ class ClassifierSystem(System[ClassifierConfig]):
             seed=config.seed,
             drop_last=len(self.rows["train"]) >= config.data.batch_size,
         )
-        self.classifier = build_classifier(len(self.classes), config.training.width)
+        self.classifier = build_classifier(self.classes, config.training.width)
         self.networks = {"classifier": self.classifier}
         self.optimizers = {"main": adamw(self.classifier.parameters(), config.training)}
 
@@ -94,40 +103,68 @@ class ClassifierSystem(System[ClassifierConfig]):
         return {"images": images, "labels": self.labels[rows]}
 
     def metadata(self) -> dict[str, Any]:
-        return {"classes": list(self.classes)}
+        return {"classes": [list(names) for names in self.classes]}
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        logits = self.networks["classifier"](2 * batch["images"] - 1).float()
-        loss = F.cross_entropy(logits, batch["labels"], label_smoothing=0.1)
+        logits = self._logits(self.networks["classifier"], batch["images"])
+        loss = _mean_loss(logits, batch["labels"], label_smoothing=0.1)
         update(loss)
-        return {"loss": loss, "accuracy": (logits.argmax(1) == batch["labels"]).float().mean()}
+        return {"loss": loss, "accuracy": _accuracy(logits, batch["labels"])}
+
+    def _logits(self, network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, classes) of each attribute."""
+        logits: tuple[Tensor, ...] = (
+            network(2 * images - 1).float().split([len(names) for names in self.classes], 1)
+        )
+        return logits
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         rows = self.rows.get(split, self.rows["val"])
         parts = np.array_split(rows, -(-len(rows) // BATCH_SIZE))
-        logits = torch.cat(
-            [
-                self.classifier(2 * to_tensor(self._pixels[part]).to(self.device) - 1).cpu().float()
-                for part in parts
-            ]
-        )
+        parts_of = [
+            self._logits(self.classifier, to_tensor(self._pixels[part]).to(self.device))
+            for part in parts
+        ]
+        logits = tuple(torch.cat(each).cpu() for each in zip(*parts_of, strict=True))
         labels = self.labels[rows]
         return {
-            "loss": float(F.cross_entropy(logits, labels)),
-            "accuracy": float((logits.argmax(1) == labels).float().mean()),
+            "loss": float(_mean_loss(logits, labels)),
+            "accuracy": float(_accuracy(logits, labels)),
         }
 
 
-def build_classifier(num_classes: int, width: int) -> nn.Module:
-    """ResNet of four stages of one block, from (B, 3, S, S) in [-1, 1] to logits."""
-    return ResNet(
+def _mean_loss(logits: Sequence[Tensor], labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over attributes."""
+    losses = [
+        F.cross_entropy(each, labels[:, index], label_smoothing=label_smoothing)
+        for index, each in enumerate(logits)
+    ]
+    return torch.stack(losses).mean()
+
+
+def _accuracy(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """Share of images all of whose attributes are right."""
+    predictions = torch.stack([each.argmax(1) for each in logits], dim=1)
+    return (predictions == labels).all(1).float().mean()
+
+
+def build_classifier(classes: Sequence[Sequence[str]], width: int) -> nn.Module:
+    """ResNet of four stages of one block, from (B, 3, S, S) in [-1, 1] to logits.
+
+    The features of each quarter are joined, because some attributes are about places. The logits
+    of all attributes stand behind each other.
+    """
+    network = ResNet(
         BasicBlock,  # type: ignore[arg-type]  # the library means the class
         layers=(1, 1, 1, 1),
         channels=(width, 2 * width, 4 * width, 8 * width),
         stem_type="deep",
         stem_width=width // 2,
-        num_classes=num_classes,
+        num_classes=0,
+        global_pool="",
     )
+    head = nn.Linear(4 * 8 * width, sum(map(len, classes)))
+    return nn.Sequential(network, nn.AdaptiveAvgPool2d(2), nn.Flatten(), head)
 
 
 def train_classifier(config: ClassifierConfig) -> dict[str, Any]:
@@ -139,7 +176,7 @@ class TrainedClassifier(TrainedModel[ClassifierConfig]):
     """A trained classifier of images.
 
     Attributes:
-        classes: Names of the classes.
+        classes: Names of the classes of each attribute.
         classifier: The network.
     """
 
@@ -147,17 +184,27 @@ class TrainedClassifier(TrainedModel[ClassifierConfig]):
     config_class = ClassifierConfig
 
     def build(self, tensors: StateDicts) -> Mapping[str, nn.Module]:
-        self.classes = tuple(map(str, self.metadata["classes"]))
-        self.classifier = build_classifier(len(self.classes), self.config.training.width)
+        self.classes = tuple(tuple(map(str, names)) for names in self.metadata["classes"])
+        self.classifier = build_classifier(self.classes, self.config.training.width)
         return {"classifier": self.classifier}
 
+    def knows(self, labels: Labels) -> bool:
+        """Whether it was trained on all of these attributes."""
+        return len(labels) == len(self.classes) and all(
+            name in names for name, names in zip(labels, self.classes, strict=True)
+        )
+
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> list[str]:
-        """Names of the classes of RGB images (N, 3, S, S) uint8."""
-        size = self.config.data.image_size
-        names = []
+    def predict(self, images: Tensor) -> list[Labels]:
+        """Names of the attributes of RGB images (N, 3, S, S) uint8."""
+        size, sizes = self.config.data.image_size, [len(names) for names in self.classes]
+        labels: list[Labels] = []
         for part in images.split(BATCH_SIZE):
             pixels = np.stack([resize(image, size) for image in part.permute(0, 2, 3, 1).numpy()])
             logits = self.classifier(2 * to_tensor(pixels).to(self.device) - 1)
-            names += [self.classes[index] for index in logits.argmax(1).tolist()]
-        return names
+            indices = torch.stack([each.argmax(1) for each in logits.split(sizes, 1)], 1).tolist()
+            labels += [
+                tuple(names[index] for names, index in zip(self.classes, row, strict=True))
+                for row in indices
+            ]
+        return labels

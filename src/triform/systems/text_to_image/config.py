@@ -33,7 +33,8 @@ class DataConfig(Group):
         "emoji:en",
         min_length=1,
         description="emoji:en,ru, emoji with names in these languages; csv (images_dir and "
-        "caption_file); scenes, furniture; a set of images or a folder with one folder per class.",
+        "caption_file); drawings:en,ru, drawn scenes with captions in these languages; scenes, "
+        "furniture; a set of images or a folder with one folder per class.",
     )
     download_path: str = Field("datasets", description="Download folder.")
     images_dir: str = Field("./data/images", description="Folder of the images (csv).")
@@ -73,6 +74,13 @@ class ModelConfig(Group):
         "",
         description=f"Checkpoint or run of the system clip ({TRIFORM_CLIP}); empty = the weights "
         "that ship, or else those of the newest run here.",
+    )
+    max_words: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Word pieces of a prompt that the prior attends to, beside the vector of all "
+        "of it (use-multilingual, minilm); 0 = the vector alone.",
     )
     latent_channels: int = Field(8, ge=1, le=64, description="Numbers in each latent cell.")
     vae_width: int = Field(
@@ -128,6 +136,12 @@ class TextToImageTrainingConfig(TrainingConfig):
     kl_weight: float = Field(1e-4, ge=0, description="Weight of the KL divergence per number.")
     gradient_weight: float = Field(
         0.5, ge=0, description="Weight of the differences of neighbouring pixels."
+    )
+    squared_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the squared error of pixels; the absolute one alone leaves out thin "
+        "lines for long.",
     )
     latent_noise: float = Field(
         0.05,
@@ -196,9 +210,9 @@ class SamplingConfig(TrainedVerbConfig):
         "", description="Frozen text encoder instead of the one named in the checkpoint."
     )
     clip: str = Field("", description="Checkpoint of the CLIP instead of the shipped weights.")
-    steps: int = Field(16, ge=1, le=1000, description="Steps of the flow.")
+    steps: int = Field(10, ge=1, le=1000, description="Steps of the flow.")
     guidance: float = Field(
-        2.0, ge=0, le=20, description="Guidance scale: above 1 follows the text more strictly."
+        4.0, ge=0, le=20, description="Guidance scale: above 1 follows the text more strictly."
     )
     refine: float = Field(
         0.0,

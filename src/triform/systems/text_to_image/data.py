@@ -4,12 +4,18 @@
 |---|---|---|
 | `images` | (B, C, S, S) float32 | [0, 1]; RGB, or RGB times alpha and alpha |
 | `text` | (B, D) float32 | embedding of a caption, of length 1 |
-| `condition` | (B, D) float32 | that embedding, or a noisy one of the image, of length 1 |
+| `sentence` | (B, D) float32 | that embedding, or a noisy one of the image, of length 1 |
+| `words` | (B, T, W) float32 | states of the caption's words; T and W may be 0 |
+| `word_mask` | (B, T) bool | true for words |
+| `index` | (B) int64 | index among the training rows |
+
+For the VAE alone there are `images` alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,6 +28,11 @@ from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.images.read import on_background
 from triform.pretrained.text_encoder import TextEncoder
+from triform.systems.text_to_image.condition import (
+    ConditionTable,
+    TextCondition,
+    sentence_condition,
+)
 from triform.systems.text_to_image.config import DataConfig, TextToImageTrainingConfig
 from triform.systems.text_to_image.text_embedding import ClipRunEncoder, embed
 from triform.tasks.contrastive.images import ResizedImages
@@ -52,21 +63,27 @@ class CaptionedImages:
         table: The table.
         channels: 3, or 4 with transparency.
         texts: Distinct captions.
-        text_embeddings: (T, D) float32 of length 1.
 
     Args:
         table: Captioned images.
         size: Pixels along each side.
         encoder: Of the captions.
+        max_words: Words of a caption whose states are used; 0 = only embeddings of captions.
     """
 
-    def __init__(self, table: CaptionTable, size: int, encoder: TextEncoder):
+    def __init__(self, table: CaptionTable, size: int, encoder: TextEncoder, max_words: int = 0):
         self.table = table
         self.channels = int(table.images.image(0).shape[2])
         self._pixels = ResizedImages(table, size, channels=self.channels)
         self.texts = tuple(dict.fromkeys(text for texts in table.captions for text in texts))
-        self.text_embeddings = torch.from_numpy(embed(encoder, self.texts))
+        self._encoder, self._max_words = encoder, max_words
         self._text_index = {text: index for index, text in enumerate(self.texts)}
+        self._conditions = ConditionTable(encoder, max_words)
+
+    @cached_property
+    def text_embeddings(self) -> Tensor:
+        """Embeddings (T, D) float32 of length 1 of all captions; computed when first needed."""
+        return torch.from_numpy(embed(self._encoder, self.texts))
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images (N, S, S, C) uint8."""
@@ -81,7 +98,15 @@ class CaptionedImages:
 
     def embeddings(self, captions: Sequence[str]) -> Tensor:
         """Embeddings (N, D) of captions of the table."""
+        if self._max_words:
+            return torch.from_numpy(embed(self._encoder, captions))
         return self.text_embeddings[[self._text_index[caption] for caption in captions]]
+
+    def condition(self, captions: Sequence[str]) -> TextCondition:
+        """Conditions of captions of the table."""
+        if self._max_words:
+            return self._conditions(captions)
+        return sentence_condition(self.embeddings(captions))
 
     def first_captions(self, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
         """The first caption of each row."""
@@ -118,18 +143,30 @@ class TrainingBatches:
         """A batch of the rows at these indices, each with a random one of its captions."""
         rows = self.rows[list(indices)]
         draws = torch.rand(len(rows), generator=random).tolist()
+        images = self.data.images(rows)
+        if self.training.stage == "vae":
+            return {"images": images}
         known = [self.data.table.captions[row] for row in rows]
         captions = [each[int(draw * len(each))] for each, draw in zip(known, draws, strict=True)]
-        text = self.data.embeddings(captions)
-        condition = text.clone()
+        condition = self.data.condition(captions)
+        text = condition.sentence
+        sentence, word_mask = text.clone(), condition.word_mask
         if self.image_embeddings is not None:
             is_image = torch.rand(len(rows), generator=random) < self.training.image_condition
             noise = torch.randn(text.shape, generator=random)
             noisy = perturb(
                 self.image_embeddings[list(indices)], noise, self.training.image_condition_noise
             )
-            condition[is_image] = noisy[is_image]
-        return {"images": self.data.images(rows), "text": text, "condition": condition}
+            sentence[is_image] = noisy[is_image]
+            word_mask = word_mask & ~is_image[:, None]
+        return {
+            "images": images,
+            "text": text,
+            "sentence": sentence,
+            "words": condition.words,
+            "word_mask": word_mask,
+            "index": torch.tensor(list(indices)),
+        }
 
 
 def perturb(embeddings: Tensor, noise: Tensor, share: float) -> Tensor:

@@ -19,6 +19,7 @@ from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.image_features import image_features
 from triform.systems.text_to_image.classifier import (
     ClassifierSystem,
+    Labels,
     TrainedClassifier,
     image_labels,
 )
@@ -56,19 +57,21 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     if settings.dataset:
         changes["dataset"] = settings.dataset
     table = load_table(config.data.model_copy(update=changes), config.seed)
-    data = CaptionedImages(table, config.data.image_size, model.encoder)
+    size, max_words = config.data.image_size, config.model.max_words
+    data = CaptionedImages(table, size, model.encoder, max_words)
     if data.channels != model.channels:
         raise UsageError(
             f"dataset: images of {table.name} have {data.channels} channels, {model.source} was "
             f"trained with {model.channels}"
         )
     rows = _prompt_rows(data, settings.split, settings.num_prompts)
-    text = data.embeddings(data.first_captions(rows)).to(model.device)
+    prompts = data.first_captions(rows)
+    text = data.condition(prompts).to(model.device)
     start = time.perf_counter()
     base, final = (_on_white(images) for images in model.generate(text, settings))
     seconds = time.perf_counter() - start
     train_rows = table.rows("train")
-    nearest = _nearest_captions(data, train_rows.tolist(), text.cpu())
+    nearest = _nearest_captions(data, train_rows.tolist(), data.embeddings(prompts))
     images = {"": final, "base": base, "nearest_caption": _real(data, nearest)}
     images["real"] = _real(data, rows)
     train = _real(data, train_rows.tolist())
@@ -81,7 +84,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     }
     if settings.classifier:
         labels = image_labels(table)
-        report |= _agreement(settings, images, [labels[row] for row in rows])
+        report |= _agreement(settings, images, [labels[row] for row in rows], table.attributes)
     report |= _kernel_distances(images, train)
     report["copies"] = share_of_copies(final, images["real"], train)
     report["diversity"] = _diversity(model, data, rows, settings)
@@ -116,30 +119,57 @@ def _real(data: CaptionedImages, rows: Sequence[int]) -> Tensor:
 
 
 def _nearest_captions(data: CaptionedImages, rows: Sequence[int], text: Tensor) -> list[int]:
-    """Row of the training image whose caption is nearest to each of (N, D) embeddings."""
-    captions = [(row, caption) for row in rows for caption in data.table.captions[row]]
-    embeddings = data.embeddings([caption for _, caption in captions])
-    return [captions[index][0] for index in (text @ embeddings.T).argmax(1).tolist()]
+    """Row of the training image whose caption is nearest to each of (N, D) embeddings.
+
+    First captions alone, as the prompts are: of several languages those of the first.
+    """
+    embeddings = data.embeddings(data.first_captions(rows))
+    return [rows[index] for index in (text @ embeddings.T).argmax(1).tolist()]
 
 
 def _agreement(
-    settings: EvaluateConfig, images: dict[str, Tensor], labels: Sequence[str]
+    settings: EvaluateConfig,
+    images: dict[str, Tensor],
+    labels: Sequence[Labels],
+    attributes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Share of images that the classifier takes for their labels, with intervals."""
+    """Share of images that the classifier takes for their labels, with intervals.
+
+    All attributes of an image must be right; where there are several, the share of each as well,
+    and shares and numbers of prompts by the first one.
+    """
     path = find_checkpoint(settings.classifier, ClassifierSystem.name, flag="--classifier")
     classifier = TrainedClassifier(path, pick_device(settings.device))
-    if unknown := sorted(set(labels) - set(classifier.classes)):
+    if unknown := sorted({each for each in labels if not classifier.knows(each)}):
         raise UserError(
-            f"--classifier {path}: was not trained on {unknown[0]!r} and {len(unknown) - 1} other "
-            "things that prompts name; train it on the same --dataset"
+            f"--classifier {path}: was not trained on {', '.join(unknown[0])!r} and "
+            f"{len(unknown) - 1} other things that prompts name; train it on the same --dataset"
         )
     report: dict[str, Any] = {}
     for name, pixels in images.items():
-        right = sum(a == b for a, b in zip(classifier.predict(pixels), labels, strict=True))
+        predictions = classifier.predict(pixels)
+        right = sum(a == b for a, b in zip(predictions, labels, strict=True))
         key = f"agreement_{name}" if name else "agreement"
         report[key] = right / len(labels)
         report[f"{key}_interval95"] = list(share_interval(right, len(labels)))
+        if attributes:
+            report[f"{key}_by_{attributes[0]}"] = {
+                value: _share_of(value, predictions, labels)
+                for value in sorted({each[0] for each in labels})
+            }
+        for index, attribute in enumerate(attributes):
+            right = sum(a[index] == b[index] for a, b in zip(predictions, labels, strict=True))
+            report[f"{key}_{attribute}"] = right / len(labels)
     return report
+
+
+def _share_of(
+    first: str, predictions: Sequence[Labels], labels: Sequence[Labels]
+) -> dict[str, float]:
+    """Share that is right among the prompts whose first attribute is this one."""
+    pairs = zip(predictions, labels, strict=True)
+    right = [a == b for a, b in pairs if b[0] == first]
+    return {"agreement": sum(right) / len(right), "prompts": len(right)}
 
 
 def _kernel_distances(images: dict[str, Tensor], train: Tensor) -> dict[str, float]:
@@ -163,14 +193,14 @@ def _diversity(
     None where no content has two different real images.
     """
     labels = image_labels(data.table)
-    by_label: dict[str, list[int]] = {}
+    by_label: dict[Labels, list[int]] = {}
     for row, label in enumerate(labels):
         by_label.setdefault(label, []).append(row)
     selected = [row for row in rows if len(by_label[labels[row]]) > 1][:DIVERSITY_PROMPTS]
     if not selected:
         return None
     count = settings.images_per_prompt
-    text = data.embeddings(data.first_captions(selected)).repeat_interleave(count, 0)
+    text = data.condition(data.first_captions(selected)).repeat_interleave(count)
     _, final = model.generate(text.to(model.device), settings)
     generated = image_features(_on_white(final)).view(len(selected), count, -1)
     real = [image_features(_real(data, by_label[labels[row]])) for row in selected]

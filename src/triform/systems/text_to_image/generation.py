@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from triform.images.grid import check_png, save_images
+from triform.systems.text_to_image.condition import TextCondition, concatenate
 from triform.systems.text_to_image.config import GenerateConfig, InterpolateConfig
 from triform.systems.text_to_image.noise import image_noise
 from triform.systems.text_to_image.stage_files import save_stages
@@ -24,7 +25,7 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
     model = Trained.from_settings(settings)
     prompts = model.embed(settings.prompt)
     columns = settings.num_images
-    text = prompts.repeat_interleave(columns, 0)
+    text = prompts.repeat_interleave(columns)
     numbers = image_numbers(settings.like, len(text))
     shape, seed = model.prior.shape, settings.seed
     noise = torch.stack([image_noise(shape, seed, each, settings.variation) for each in numbers])
@@ -46,7 +47,7 @@ def generate(settings: GenerateConfig) -> dict[str, Any]:
         "pixels": stages.refined.numpy(),
     }
     if settings.show_stages and not is_sheet:
-        saved = save_stages(settings.output, prompts, stages, files)
+        saved = save_stages(settings.output, prompts.sentence, stages, files)
         answer["stages"] = [
             {"prompt": settings.prompt[index // columns], "number": "/".join(map(str, each)), **row}
             for index, (each, row) in enumerate(zip(numbers, saved, strict=True))
@@ -61,7 +62,7 @@ def image_numbers(like: str, count: int) -> list[tuple[int, ...]]:
 
 
 def interpolate(settings: InterpolateConfig) -> dict[str, Any]:
-    """Interpolate on the sphere of embeddings from one prompt to another.
+    """Interpolate from one prompt to another: embeddings on their sphere, words linearly.
 
     Raises:
         UsageError: The output is no PNG.
@@ -69,11 +70,14 @@ def interpolate(settings: InterpolateConfig) -> dict[str, Any]:
     """
     check_png(settings.output)
     model = Trained.from_settings(settings)
-    first, last = model.embed(settings.prompt)
-    weights = torch.linspace(0, 1, settings.columns, device=first.device)
-    path = torch.stack([slerp(first, last, float(weight)) for weight in weights])
+    prompts = model.embed(settings.prompt)
+    path = concatenate(
+        [interpolated(prompts, float(weight)) for weight in torch.linspace(0, 1, settings.columns)]
+    )
     seeds = [row for row in range(settings.num_images) for _ in range(settings.columns)]
-    _, refined = model.generate(path.repeat(settings.num_images, 1), settings, noise_seeds=seeds)
+    _, refined = model.generate(
+        concatenate([path] * settings.num_images), settings, noise_seeds=seeds
+    )
     save_images(_for_file(refined, settings.output), settings.output, settings.columns)
     return {
         "checkpoint": str(model.source),
@@ -81,6 +85,16 @@ def interpolate(settings: InterpolateConfig) -> dict[str, Any]:
         "output": str(settings.output),
         "pixels": refined.numpy(),
     }
+
+
+def interpolated(prompts: TextCondition, weight: float) -> TextCondition:
+    """A condition (one row) between two prompts; the states of words at one place are mixed."""
+    first, last = prompts.sentence
+    words = prompts.words[0].lerp(prompts.words[1], weight)
+    if weight in (0, 1):
+        return prompts[[round(weight)]]
+    mask = prompts.word_mask.any(0)
+    return TextCondition(slerp(first, last, weight)[None], words[None], mask[None])
 
 
 def slerp(first: Tensor, last: Tensor, weight: float) -> Tensor:

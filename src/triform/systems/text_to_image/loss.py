@@ -25,13 +25,16 @@ def vae_loss(
         training: Weights.
 
     Returns:
-        `loss`, `l1` of pixels, `gradient` (L1 of differences of neighbours), `kl` in nats.
+        `loss`, `l1` and `squared` of pixels, `gradient` (L1 of differences of neighbours), `kl` in
+        nats.
     """
     l1 = F.l1_loss(reconstruction, images)
+    squared = F.mse_loss(reconstruction, images)
     gradient = gradient_loss(reconstruction, images)
     kl = (mean.square() + logvar.exp() - 1 - logvar).mean() / 2
-    loss = l1 + training.gradient_weight * gradient + training.kl_weight * kl
-    return {"loss": loss, "l1": l1, "gradient": gradient, "kl": kl}
+    loss = l1 + training.squared_weight * squared + training.gradient_weight * gradient
+    loss = loss + training.kl_weight * kl
+    return {"loss": loss, "l1": l1, "squared": squared, "gradient": gradient, "kl": kl}
 
 
 def gradient_loss(output: Tensor, target: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Networks:
 
 
 def build_networks(
-    model: ModelConfig, *, channels: int, image_size: int, text_dim: int
+    model: ModelConfig, *, channels: int, image_size: int, text_dim: int, word_dim: int = 0
 ) -> Networks:
     """Build the networks that a trained model needs.
 
@@ -41,10 +41,11 @@ def build_networks(
         channels: 3, or 4 with transparency.
         image_size: Pixels along each side.
         text_dim: Width of a text embedding.
+        word_dim: Width of the state of a word; 0 without.
     """
     return Networks(
         Autoencoder(channels, model),
-        build_prior(model, image_size // DOWNSAMPLING, text_dim),
+        build_prior(model, image_size // DOWNSAMPLING, text_dim, word_dim),
         Generator(channels, model, text_dim),
     )
 

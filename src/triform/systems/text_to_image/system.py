@@ -26,6 +26,7 @@ from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.image_features import image_features
 from triform.systems.text_to_image.classifier import train_classifier
 from triform.systems.text_to_image.compositing import composite, random_backgrounds
+from triform.systems.text_to_image.condition import TextCondition, word_dim
 from triform.systems.text_to_image.config import STAGES, Config, Stage
 from triform.systems.text_to_image.data import CaptionedImages, TrainingBatches, load_table
 from triform.systems.text_to_image.evaluation import evaluate
@@ -41,12 +42,15 @@ from triform.systems.text_to_image.text_embedding import load_encoder
 from triform.systems.text_to_image.trained import Trained, sample_latents
 from triform.tasks.contrastive.augmentation import jitter
 from triform.tasks.image_generation.image_splits import to_uint8
+from triform.text.vocabulary import tokenize
 
 __all__ = ["System", "Trained", "evaluate", "generate", "interpolate", "train_classifier"]
 
 EVALUATION_BATCH_SIZE = 100
 SAMPLE_COLUMNS = 10
 SAMPLE_STEPS, SAMPLE_GUIDANCE = 16, 2.0
+MAX_VOCABULARY = 2000
+"""Words of the training that a checkpoint names, at most."""
 CONDITION_WARMUP = 1 / 3
 """Share of the GAN's training in which the text's weight in the discriminator rises to 1."""
 
@@ -55,9 +59,9 @@ logger = get_logger(__name__)
 
 
 def trained_from(stage: str) -> tuple[str, ...]:
-    """Networks of a stage after the first one, and of the stages behind it."""
+    """Networks of a stage, the VAE apart, and of the stages behind it."""
     networks = ("prior", "generator", "discriminator")
-    return {"prior": networks, "gan": networks[1:]}.get(stage, ())
+    return {"vae": networks, "prior": networks, "gan": networks[1:]}.get(stage, ())
 
 
 def same_shapes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -87,7 +91,9 @@ class System(EngineSystem[Config]):
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
         encoder = load_encoder(model.text_encoder, model.clip, config.device)
-        self.data = CaptionedImages(load_table(data, config.seed), data.image_size, encoder)
+        table = load_table(data, config.seed)
+        self.data = CaptionedImages(table, data.image_size, encoder, model.max_words)
+        self.word_dim = word_dim(encoder, model.max_words)
         self.fingerprint, self.text_dim = encoder.fingerprint, encoder.dim
         batches = TrainingBatches(self.data, training, encoder)
         self.loader = EpochLoader(
@@ -103,6 +109,7 @@ class System(EngineSystem[Config]):
             channels=self.data.channels,
             image_size=data.image_size,
             text_dim=self.text_dim,
+            word_dim=self.word_dim,
         )
         self.vae, self.prior, self.generator = networks.vae, networks.prior, networks.generator
         discriminator = build_discriminator(model, self.text_dim)
@@ -121,6 +128,7 @@ class System(EngineSystem[Config]):
         }
         self.gan_monitor = GanMonitor()
         self.stateful = {"gan_monitor": self.gan_monitor}
+        self._posterior: tuple[Tensor, Tensor] | None = None
 
     @property
     def monitor(self) -> str:  # type: ignore[override]
@@ -158,8 +166,16 @@ class System(EngineSystem[Config]):
         return {
             "channels": self.data.channels,
             "text_dim": self.text_dim,
+            "word_dim": self.word_dim,
             "text_encoder": self.fingerprint,
+            "vocabulary": self._vocabulary(),
         }
+
+    def _vocabulary(self) -> list[str]:
+        """Words of the training captions, sorted; none where there are very many."""
+        captions = [self.data.table.captions[row] for row in self.data.table.rows("train")]
+        words = {word for texts in captions for text in texts for word in tokenize(text)}
+        return sorted(words) if len(words) <= MAX_VOCABULARY else []
 
     def stage_and_progress(self, step: int) -> tuple[Stage, float]:
         """The stage of a step, and the share of the stage that is done."""
@@ -199,23 +215,44 @@ class System(EngineSystem[Config]):
     @torch.no_grad()
     def _latents(self, images: Tensor) -> Tensor:
         """Normalized latents (B, L, H, W), samples of the posterior."""
-        mean, logvar = self.vae.encoder(images)
+        return self._sampled(*self.vae.encoder(images))
+
+    def _sampled(self, mean: Tensor, logvar: Tensor) -> Tensor:
         return self.vae.normalize(mean + torch.randn_like(mean) * (logvar / 2).exp()).float()
 
+    @torch.no_grad()
+    def _training_latents(self, batch: dict[str, Tensor]) -> Tensor:
+        """Latents of a training batch; where the prior alone is trained, all are encoded once."""
+        if self.config.training.stage != "prior":
+            return self._latents(batch["images"])
+        if self._posterior is None:
+            rows = torch.from_numpy(self.data.table.rows("train"))
+            parts = [
+                self.vae.encoder(self.data.images(part.numpy()).to(self.device))
+                for part in rows.split(EVALUATION_BATCH_SIZE)
+            ]
+            mean, logvar = (torch.cat([part[each].float() for part in parts]) for each in (0, 1))
+            self._posterior = mean, logvar
+        mean, logvar = self._posterior
+        return self._sampled(mean[batch["index"]], logvar[batch["index"]])
+
     def _prior_step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
-        latents, condition = self._latents(batch["images"]), batch["condition"]
+        latents = self._training_latents(batch)
+        condition = TextCondition(batch["sentence"], batch["words"], batch["word_mask"])
         if isinstance(self.prior, FlowPrior):
-            dropped = torch.rand(len(condition), device=self.device)
-            has_text = dropped >= self.config.training.condition_dropout
+            dropped = torch.rand(len(latents), device=self.device)
+            condition = condition.without_text(dropped < self.config.training.condition_dropout)
             t = torch.randn(len(latents), device=self.device).sigmoid()
             noise = torch.randn_like(latents)
-            loss = self._flow_loss(latents, condition * has_text[:, None], t, noise)
+            loss = self._flow_loss(latents, condition, t, noise)
         else:
             loss = regression_loss(self.networks["prior"](condition), latents)
         update(loss, "prior")
         return {"loss": loss, "prior": loss}
 
-    def _flow_loss(self, latents: Tensor, condition: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def _flow_loss(
+        self, latents: Tensor, condition: TextCondition, t: Tensor, noise: Tensor
+    ) -> Tensor:
         times = t[:, None, None, None]
         x_t = (1 - times) * noise + times * latents
         return flow_loss(self.networks["prior"](x_t, t, condition), latents, noise)
@@ -272,7 +309,7 @@ class System(EngineSystem[Config]):
         refined = []
         for part in torch.from_numpy(rows).split(EVALUATION_BATCH_SIZE):
             images = self.data.images(part.numpy()).to(self.device)
-            text = self.data.embeddings(self.data.first_captions(part.numpy())).to(self.device)
+            text = self.data.condition(self.data.first_captions(part.numpy())).to(self.device)
             mean, _ = self.vae.encoder(images)
             latents = self.vae.normalize(mean)
             reconstruction = self.vae.decode(latents)
@@ -284,7 +321,7 @@ class System(EngineSystem[Config]):
             else:
                 prior = regression_loss(self.prior(text), latents)
             totals["prior"] += float(prior) * len(part)
-            refined.append(to_uint8(composite(self.generator(reconstruction, text))))
+            refined.append(to_uint8(composite(self.generator(reconstruction, text.sentence))))
         metrics = {name: total / len(rows) for name, total in totals.items()}
         real = to_uint8(composite(self.data.images(rows)))
         distance, _ = kernel_distance(
@@ -298,12 +335,12 @@ class System(EngineSystem[Config]):
         """Save validation images, their reconstructions, and images of their captions."""
         rows = self.data.table.splits.get("val", self.data.table.rows("train"))[:SAMPLE_COLUMNS]
         images = self.data.images(rows).to(self.device)
-        text = self.data.embeddings(self.data.first_captions(rows)).to(self.device)
+        text = self.data.condition(self.data.first_captions(rows)).to(self.device)
         reconstruction = self.vae.decode(self.vae.normalize(self.vae.encoder(images)[0]))
         latents = sample_latents(
             self.prior, text, generator("sample"), steps=SAMPLE_STEPS, guidance=SAMPLE_GUIDANCE
         )
         base = self.vae.decode(latents)
-        parts = [images, reconstruction, base, self.generator(base, text)]
+        parts = [images, reconstruction, base, self.generator(base, text.sentence)]
         pixels = torch.cat([to_uint8(composite(part)) for part in parts]).numpy()
         save_images(pixels, folder / f"{step:06d}.png", len(rows))

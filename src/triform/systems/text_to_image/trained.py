@@ -10,16 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from triform.base.errors import UserError
+from triform.base.logging import get_logger
+from triform.base.printable import shorten
 from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
 from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.text_to_image.compositing import as_bytes
+from triform.systems.text_to_image.condition import TextCondition, encode_condition
 from triform.systems.text_to_image.config import Config, SamplingConfig
 from triform.systems.text_to_image.model import build_networks
 from triform.systems.text_to_image.noise import image_noise
 from triform.systems.text_to_image.prior import FlowPrior, Prior
-from triform.systems.text_to_image.text_embedding import embed, load_trained_encoder
+from triform.systems.text_to_image.text_embedding import load_trained_encoder
+from triform.text.vocabulary import tokenize
+
+MAX_NAMED = 3
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Trained(TrainedModel[Config]):
             channels=self.channels,
             image_size=self.config.data.image_size,
             text_dim=int(self.metadata["text_dim"]),
+            word_dim=int(self.metadata.get("word_dim", 0)),
         )
         self.vae, self.prior, self.generator = networks.vae, networks.prior, networks.generator
         return networks.by_name()
@@ -94,23 +102,34 @@ class Trained(TrainedModel[Config]):
             )
         return self._encoder
 
-    def embed(self, prompts: Sequence[str]) -> Tensor:
-        """Embeddings (N, D) of length 1.
+    def embed(self, prompts: Sequence[str]) -> TextCondition:
+        """Conditions of N prompts; words that no training caption had are named in a warning.
 
         Raises:
             UserError: A prompt is empty.
         """
         if any(not prompt.strip() for prompt in prompts):
             raise UserError("--prompt: an empty text; describe what the image shows")
-        return torch.from_numpy(embed(self.encoder, prompts)).to(self.device)
+        if unknown := unknown_words(prompts, self.metadata.get("vocabulary", ())):
+            named = ", ".join(map(repr, map(shorten, unknown[:MAX_NAMED])))
+            more = f" and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
+            logger.warning(
+                "words that no training caption had, so expect something else: %s%s", named, more
+            )
+        condition = encode_condition(self.encoder, prompts, self.config.model.max_words)
+        return condition.to(self.device)
 
     def generate(
-        self, text: Tensor, settings: SamplingConfig, *, noise_seeds: Sequence[int] | None = None
+        self,
+        text: TextCondition,
+        settings: SamplingConfig,
+        *,
+        noise_seeds: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Images of text embeddings.
+        """Images of texts.
 
         Args:
-            text: (N, D) of length 1.
+            text: N texts.
             settings: Sampler and refinement.
             noise_seeds: Number of the latent noise of each image; by default 0 to N - 1.
 
@@ -124,11 +143,11 @@ class Trained(TrainedModel[Config]):
         return stages.decoded, stages.refined
 
     @torch.inference_mode()
-    def stages(self, text: Tensor, noise: Tensor, settings: SamplingConfig) -> Stages:
+    def stages(self, text: TextCondition, noise: Tensor, settings: SamplingConfig) -> Stages:
         """All stages of images.
 
         Args:
-            text: Text embeddings (N, D) of length 1.
+            text: N texts.
             noise: Standard normal noise (N, L, H, W).
             settings: Sampler and refinement.
         """
@@ -147,14 +166,25 @@ class Trained(TrainedModel[Config]):
             decoded = self.vae.decode(latents)
             output = decoded
             if settings.refine:
-                output = decoded.lerp(self.generator(decoded, condition), settings.refine)
+                output = decoded.lerp(self.generator(decoded, condition.sentence), settings.refine)
             base.append(as_bytes(decoded))
             refined.append(as_bytes(output))
         return Stages(torch.cat(sampled), torch.cat(base), torch.cat(refined))
 
 
-def latents_of(prior: Prior, text: Tensor, noise: Tensor, *, steps: int, guidance: float) -> Tensor:
-    """Normalized latents (B, L, H, W) of texts (B, D), by a flow from noise or by regression."""
+def unknown_words(prompts: Sequence[str], vocabulary: Sequence[str]) -> list[str]:
+    """Words of prompts that are not in a vocabulary, in their order; none without a vocabulary."""
+    if not vocabulary:
+        return []
+    known = set(vocabulary)
+    words = dict.fromkeys(word for prompt in prompts for word in tokenize(prompt))
+    return [word for word in words if word not in known]
+
+
+def latents_of(
+    prior: Prior, text: TextCondition, noise: Tensor, *, steps: int, guidance: float
+) -> Tensor:
+    """Normalized latents (B, L, H, W) of B texts, by a flow from noise or by regression."""
     if isinstance(prior, FlowPrior):
         return prior.sample(text, noise, steps=steps, guidance=guidance)
     latents: Tensor = prior(text)
@@ -162,8 +192,9 @@ def latents_of(prior: Prior, text: Tensor, noise: Tensor, *, steps: int, guidanc
 
 
 def sample_latents(
-    prior: Prior, text: Tensor, random: torch.Generator, *, steps: int, guidance: float
+    prior: Prior, text: TextCondition, random: torch.Generator, *, steps: int, guidance: float
 ) -> Tensor:
-    """Normalized latents (B, L, H, W) of texts (B, D), with noise of a generator."""
-    noise = torch.randn((len(text), *prior.shape), generator=random).to(text.device)
+    """Normalized latents (B, L, H, W) of B texts, with noise of a generator."""
+    noise = torch.randn((len(text), *prior.shape), generator=random)
+    noise = noise.to(text.sentence.device)
     return latents_of(prior, text, noise, steps=steps, guidance=guidance)

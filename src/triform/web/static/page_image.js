@@ -2,7 +2,7 @@ import { showTask } from "./task.js";
 import { t } from "./texts.js";
 import { h, newSeed } from "./ui.js";
 
-const EXAMPLES = ["a red apple", "a green apple", "a sleeping cat", "a house with a garden", "a yellow star", "a blue fish"];
+const EXAMPLES = ["a red apple", "a green cat at night", "three yellow stars", "a blue fish on the beach", "a purple house to the left of an orange tree", "красный гриб над синей машиной"];
 
 export async function show(main, state, parameters) {
   await showTask(main, state, {

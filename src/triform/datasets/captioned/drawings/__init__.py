@@ -1,0 +1,1 @@
+"""Captioned scenes that the project draws itself."""
