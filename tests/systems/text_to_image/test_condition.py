@@ -7,12 +7,11 @@ import torch
 from triform.base.errors import UserError
 from triform.pretrained.token_states import TokenStates
 from triform.systems.text_to_image.condition import (
-    ConditionTable,
     TextCondition,
     concatenate,
-    encode_condition,
     sentence_condition,
 )
+from triform.systems.text_to_image.condition_encoding import ConditionTable, encode_condition
 from triform.systems.text_to_image.generation import interpolated
 from triform.systems.text_to_image.trained import unknown_words
 

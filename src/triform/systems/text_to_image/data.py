@@ -28,11 +28,8 @@ from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.images.read import on_background
 from triform.pretrained.text_encoder import TextEncoder
-from triform.systems.text_to_image.condition import (
-    ConditionTable,
-    TextCondition,
-    sentence_condition,
-)
+from triform.systems.text_to_image.condition import TextCondition, sentence_condition
+from triform.systems.text_to_image.condition_encoding import ConditionTable
 from triform.systems.text_to_image.config import DataConfig, TextToImageTrainingConfig
 from triform.systems.text_to_image.text_embedding import ClipRunEncoder, embed
 from triform.tasks.contrastive.images import ResizedImages

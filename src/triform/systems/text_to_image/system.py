@@ -26,7 +26,8 @@ from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.image_features import image_features
 from triform.systems.text_to_image.classifier import train_classifier
 from triform.systems.text_to_image.compositing import composite, random_backgrounds
-from triform.systems.text_to_image.condition import TextCondition, word_dim
+from triform.systems.text_to_image.condition import TextCondition
+from triform.systems.text_to_image.condition_encoding import word_dim
 from triform.systems.text_to_image.config import STAGES, Config, Stage
 from triform.systems.text_to_image.data import CaptionedImages, TrainingBatches, load_table
 from triform.systems.text_to_image.evaluation import evaluate

@@ -17,7 +17,8 @@ from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
 from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.text_to_image.compositing import as_bytes
-from triform.systems.text_to_image.condition import TextCondition, encode_condition
+from triform.systems.text_to_image.condition import TextCondition
+from triform.systems.text_to_image.condition_encoding import encode_condition
 from triform.systems.text_to_image.config import Config, SamplingConfig
 from triform.systems.text_to_image.model import build_networks
 from triform.systems.text_to_image.noise import image_noise
