@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.images.eight_bits import eight_bits
 from triform.images.headers import Header
 
 logger = get_logger(__name__)
@@ -362,7 +363,7 @@ def _upright(image: Image.Image, header: Header, longest: int, *, keep_grey: boo
     image.load()
     orientation = _orientation(image, header)
     if image.mode[:1] in "IF":
-        image = _eight_bits(image, header)
+        image = eight_bits(image, header)
     has_alpha = image.mode[-1:] in "Aa" or "transparency" in image.info
     if image.mode in ("La", "RGBa"):  # colours that are multiplied by their alpha
         image = image.convert(image.mode.upper())
@@ -377,46 +378,3 @@ def _upright(image: Image.Image, header: Header, longest: int, *, keep_grey: boo
     image = image if turn is None else image.transpose(turn)
     # Neither Pillow's link to the file nor what else the file says goes further.
     return image if type(image) is Image.Image and image.mode == mode else image.convert(mode)
-
-
-def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
-    """Grey of 16 or 32 bits or of fractions as L; Pillow would cut off what is above 255."""
-    values = np.asarray(image)
-    scale = _scale(values, image, header)
-    grey = np.empty(values.shape, np.uint8)
-    rows = max(1, 2**20 // max(1, values.shape[1]))
-    is_wide = scale < 0
-    for start in range(0, len(values), rows):
-        part = values[start : start + rows].astype(np.float64)
-        if is_wide:  # unsigned, which Pillow holds as signed numbers
-            part = np.where(part < 0, part + 2**32, part)
-        part = np.nan_to_num(part, nan=0.0, posinf=np.finfo(np.float64).max, neginf=0.0)
-        part = np.clip(part * abs(scale), 0, 255)
-        grey[start : start + rows] = np.rint(part) if values.dtype.kind == "f" else part
-    if header.tags is not None and header.tags.is_inverted:
-        grey = 255 - grey
-    result = Image.fromarray(grey)
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        result.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return result
-
-
-def _scale(values: np.ndarray, image: Image.Image, header: Header) -> float:
-    """What values are multiplied by; negative where they are unsigned numbers of 32 bits."""
-    if values.dtype.kind == "f":
-        known = values[np.isfinite(values)]
-        largest = float(known.max(initial=0))
-        for limit in (1.0, 255.0, 65535.0):
-            if largest <= limit:
-                return 255 / limit
-        return 255 / largest
-    bits = header.tags.bits if header.tags is not None else 16
-    is_signed = header.tags is not None and header.tags.is_signed
-    if image.mode != "I" or bits <= 16:
-        return 2.0 ** (8 - max(bits - is_signed, 8))
-    if not is_signed and values.min(initial=0) < 0:
-        return -(2.0**-24)
-    largest = int(values.max(initial=0))
-    used = next((bits for bits in (8, 16, 24) if largest < 2**bits), 31 if is_signed else 32)
-    return 2.0 ** (8 - used)
