@@ -22,11 +22,11 @@ import open_clip
 import torch
 from PIL import Image
 
+from triform.datasets.images.photos.read import read_photo
 from triform.datasets.images.photos.scan import scan_photos
-from triform.images.read import read_image
 from triform.pretrained.image_text import ImageTextModel, OpenCLIPModel
 from triform.pretrained.shipped_weights import shipped
-from triform.systems.clip.gallery.embed import LONGEST_SIDE, embed_files
+from triform.systems.clip.gallery.embed import embed_files, shortest_side
 from triform.systems.clip.trained import Trained
 from triform.systems.clip.verb_config import SHIPPED_MODEL
 
@@ -69,7 +69,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_photos(Path(name), arguments.images, arguments.width)
         files = scan_photos([name]).files
-        images = [read_image(file.path, longest=LONGEST_SIDE) for file in files]
+        shortest = shortest_side(model)
+        photos = [read_photo(file, frames=1, shortest=shortest) for file in files]
+        images = [photo.images[0] for photo in photos]
         model.encode_images(images[:size])
 
         def encoder() -> None:

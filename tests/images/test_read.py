@@ -14,7 +14,7 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.images import read
-from triform.images.read import IMAGE_SUFFIXES, image_properties, on_background, read_image
+from triform.images.read import IMAGE_SUFFIXES, on_background, read_image, read_photo_image
 
 SOURCES = Path(read.__file__).parents[1]
 
@@ -266,16 +266,44 @@ def with_exif(kind: str, tags: dict, exif_ifd: dict | None = None) -> bytes:
     return stream.getvalue()
 
 
+def properties_of(data, name="a"):
+    return read_photo_image(data, name, shortest=224)[1]
+
+
+def test_a_photo_is_decoded_at_the_fraction_that_is_enough():
+    random = np.random.default_rng(0)
+    small = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
+    stream = io.BytesIO()
+    small.resize((1603, 1202), Image.Resampling.BICUBIC).save(stream, "JPEG")
+    image, about = read_photo_image(stream.getvalue(), "a", shortest=300)
+    with Image.open(io.BytesIO(stream.getvalue())) as expected:
+        expected.draft(None, (400, 300))
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+    assert image.size == (401, 301) and (about.width, about.height) == (1603, 1202)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((900, 450), (450, 225)), ((890, 446), (890, 446)), ((9, 5), (9, 5)), ((2560, 99), (896, 35))],
+)
+def test_of_other_formats_the_shorter_side_is_halved_while_it_is_enough(size, expected):
+    stream = io.BytesIO()
+    Image.new("RGB", size, (1, 2, 3)).save(stream, "PNG")
+    image, about = read_photo_image(stream.getvalue(), "a", shortest=224)
+    assert image.size == expected and (about.width, about.height) == size
+    assert image.getpixel((1, 1)) == (1, 2, 3)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_properties_have_the_upright_size_and_the_date_of_the_shutter(kind):
     dates = {306: "2021:01:01 00:00:00"}, {36867: "2020:02:03 04:05:06"}
     data = with_exif(kind, {**dates[0], 274: 6}, dates[1])
-    found = image_properties(data, f"a.{kind}")
+    found = properties_of(data, f"a.{kind}")
     # Pillow writes no second table of tags into a TIFF.
     taken = "2021-01-01T00:00:00" if kind == "TIFF" else "2020-02-03T04:05:06"
     assert (found.kind, found.taken) == (kind, taken)
     assert (found.width, found.height) == read_image(data, "a").size == (30, 40)
-    later = image_properties(with_exif(kind, dates[0]), "a")
+    later = properties_of(with_exif(kind, dates[0]))
     assert later.taken == "2021-01-01T00:00:00" and later.width == 40
 
 
@@ -283,4 +311,4 @@ def test_properties_have_the_upright_size_and_the_date_of_the_shutter(kind):
     "date", ["0000:00:00 00:00:00", "    :  :     :  :  ", "2020:13:01 00:00:00"]
 )
 def test_no_date_is_no_date(date):
-    assert image_properties(with_exif("JPEG", {306: date}), "a").taken == ""
+    assert properties_of(with_exif("JPEG", {306: date})).taken == ""

@@ -61,7 +61,7 @@ def test_open_clip_folder(tmp_path, sigmoid):
         expected = original.encode_image(torch.stack([transform(each) for each in images()]))
         tokens = open_clip.SimpleTokenizer(context_length=16)(TEXTS)
         assert_equal(model, expected, original.encode_text(tokens))
-    assert model.scale == pytest.approx(1 / 0.07)
+    assert model.scale == pytest.approx(1 / 0.07) and model.image_size == SIDE
     assert model.bias == (-7.0 if sigmoid else None)
 
 
@@ -143,6 +143,7 @@ def test_transformers_folder(tmp_path, kind):
     processor.save_pretrained(tmp_path)
 
     model = load_image_text_model(str(tmp_path))
+    assert model.image_size == SIDE
     # SigLIP was trained on texts that are padded to their full length.
     padding = "max_length" if kind == "siglip" else "longest"
     tokens = words(TEXTS, padding=padding, truncation=True, max_length=7, return_tensors="pt")

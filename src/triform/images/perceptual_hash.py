@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
+from scipy.fft import dct
 
 SIDE, LOW = 32, 8
 """Pixels of the grey image that is transformed, and frequencies that are used, along each side."""
@@ -23,6 +23,8 @@ MAX_COLOR_DIFFERENCE = 12.0
 """Mean difference of their tiny images, of 255, at most."""
 FLAT_LEVELS = 2.0
 """Standard deviation of the grey values of images without a pattern; their hash is 0."""
+_COSINES = dct(np.eye(SIDE), axis=0)[:LOW]
+"""(LOW, SIDE), the lowest frequencies of a column as a product, much faster than a transform."""
 _BYTES = LOW * LOW // 8
 _COLORS = LOW * LOW * 3
 _ROWS_AT_ONCE = 2048
@@ -66,7 +68,7 @@ def perceptual_hash(image: Image.Image) -> PerceptualHash:
     grey = np.asarray(small, np.float64)
     if grey.std() < FLAT_LEVELS:
         return PerceptualHash(np.zeros(_BYTES, np.uint8), colors)
-    low = dctn(grey)[:LOW, :LOW]
+    low = _COSINES @ grey @ _COSINES.T
     return PerceptualHash(np.packbits(low > np.median(low)), colors)
 
 

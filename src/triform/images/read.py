@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.images.eight_bits import eight_bits
 from triform.images.headers import Header
 
 logger = get_logger(__name__)
@@ -56,6 +57,8 @@ SHORT_SIDE = 256
 LONGEST_SIDE = 4096
 # The same for images that are held by the batch; networks look at 224 to 512 pixels.
 HELD_SIDE = 1024
+# Of the sides of an image that is reduced to what its shorter one needs.
+LONGEST_OF_SHORTEST = 4
 # A PPM of decimal numbers is read in Python.
 LARGEST_PLAIN = 2**24
 # The header of a TIFF, and the fewest tags of an image.
@@ -121,14 +124,11 @@ def read_image(
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else image_content(source, name)
-    with _damage(name, kinds):
-        header = _header(data, name, kinds)
-        if header.has_more:
-            logger.warning("%s: has several frames or pages; the first one is used", name)
-        with _open(data, header, name) as image:
-            _check_size(image, header, name, is_texture=is_texture)
-            _draft(image, header, longest, name)
-            return _upright(image, header, longest, keep_grey=keep_grey)
+    with _opened(data, name, kinds) as (image, header):
+        _warn_of_frames(header, name)
+        _check_size(image, header, name, is_texture=is_texture)
+        _draft(image, header, max(image.size) // longest, name)
+        return _upright(image, header, longest, keep_grey=keep_grey)
 
 
 def decoding_size(data: bytes, name: str) -> int:
@@ -137,12 +137,10 @@ def decoding_size(data: bytes, name: str) -> int:
     Raises:
         UserError: No image, or one too large to be read.
     """
-    with _damage(name, KINDS):
-        header = _header(data, name, KINDS)
-        with _open(data, header, name) as image:
-            _check_size(image, header, name, is_texture=True)
-            width, height = image.size
-            return int(width * height)
+    with _opened(data, name, KINDS) as (image, header):
+        _check_size(image, header, name, is_texture=True)
+        width, height = image.size
+        return int(width * height)
 
 
 @dataclass(frozen=True)
@@ -162,22 +160,36 @@ class ImageProperties:
     taken: str
 
 
-def image_properties(data: bytes, name: str) -> ImageProperties:
-    """Read the header of an image.
+def read_photo_image(
+    data: bytes, name: str, *, shortest: int
+) -> tuple[Image.Image, ImageProperties]:
+    """Read an image no larger than a network needs it, and its header, in one pass.
+
+    It is reduced by a power of two, which the decoder of a JPEG does by itself.
+
+    Args:
+        data: Content of the file.
+        name: What a complaint calls it.
+        shortest: Pixels of the shorter side that are enough; what has fewer keeps its size. The
+            longer side has at most `LONGEST_OF_SHORTEST` times as many.
+
+    Returns:
+        The image as `read_image` has it, and what the header says.
 
     Raises:
-        UserError: No image.
+        UserError: As `read_image`.
     """
-    with _damage(name, KINDS):
-        header = _header(data, name, KINDS)
-        with _open(data, header, name) as image:
-            width, height = image.size
-            orientation = header.orientation
-            if header.kind == "AVIF":
-                orientation = image.getexif().get(274, 1)
-        if orientation >= 5:
+    with _opened(data, name, KINDS) as (image, header):
+        _warn_of_frames(header, name)
+        _check_size(image, header, name, is_texture=False)
+        width, height = image.size
+        reduction = 1 << (max(1, min(image.size) // shortest).bit_length() - 1)
+        longest = min(-(-max(image.size) // reduction), LONGEST_OF_SHORTEST * shortest)
+        _draft(image, header, reduction, name)
+        if _orientation(image, header) >= 5:
             width, height = height, width
-        return ImageProperties(header.kind, width, height, header.taken)
+        properties = ImageProperties(header.kind, width, height, header.taken)
+        return _upright(image, header, longest, keep_grey=False), properties
 
 
 def read_depth_map(data: bytes, name: str) -> np.ndarray:
@@ -186,13 +198,20 @@ def read_depth_map(data: bytes, name: str) -> np.ndarray:
     Raises:
         UserError: Damaged, too large, or another kind of image.
     """
-    with _damage(name, ("PNG",)):
-        header = _header(data, name, ("PNG",))
+    with _opened(data, name, ("PNG",)) as (image, header):
+        _check_size(image, header, name, is_texture=False)
+        if not image.mode.startswith("I"):
+            raise ValueError(f"its mode is {image.mode}, expected 16-bit grey")
+        return np.asarray(image)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, name: str, kinds: Sequence[str]) -> Iterator[tuple[Image.Image, Header]]:
+    """An image of which only the header has been read; what is raised of it is one line."""
+    with _damage(name, kinds):
+        header = _header(data, name, kinds)
         with _open(data, header, name) as image:
-            _check_size(image, header, name, is_texture=False)
-            if not image.mode.startswith("I"):
-                raise ValueError(f"its mode is {image.mode}, expected 16-bit grey")
-            return np.asarray(image)
+            yield image, header
 
 
 @contextlib.contextmanager
@@ -215,6 +234,11 @@ def _damage(name: str, kinds: Sequence[str]) -> Iterator[None]:
         ) from None
 
 
+def _warn_of_frames(header: Header, name: str) -> None:
+    if header.has_more:
+        logger.warning("%s: has several frames or pages; the first one is used", name)
+
+
 def _header(data: bytes, name: str, kinds: Sequence[str]) -> Header:
     if not data:
         raise UserError(f"{name}: the file is empty, expected an image")
@@ -227,9 +251,9 @@ def _header(data: bytes, name: str, kinds: Sequence[str]) -> Header:
 
 
 def on_background(image: Image.Image, color: tuple[int, int, int] = WHITE) -> Image.Image:
-    """The image as RGB, with a colour behind what is transparent."""
+    """The image as RGB, with a colour behind what is transparent; itself where it is RGB."""
     if image.mode != "RGBA":
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     ground = Image.new("RGBA", image.size, (*color, 255))
     return Image.alpha_composite(ground, image).convert("RGB")
 
@@ -246,7 +270,8 @@ def image_content(source: str | os.PathLike[str], name: str) -> bytes:
             kind = "not there" if not path.exists() else "not a file"
             raise UserError(f"{name}: {kind}, expected an image")
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            # Memory is taken for what is asked for, whatever the file has.
+            data = file.read(min(os.fstat(file.fileno()).st_size, LARGEST_FILE) + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{name}: cannot be read ({reason})") from None
@@ -313,15 +338,14 @@ def _check_pixels(width: int, height: int, limit: int, name: str) -> None:
         )
 
 
-def _draft(image: Image.Image, header: Header, longest: int, name: str) -> None:
+def _draft(image: Image.Image, header: Header, reduction: int, name: str) -> None:
     """Let a JPEG be decoded at a fraction of its size where no more is wanted or possible."""
     if header.kind != "JPEG":
         return
     width, height = image.size
     scale = 1
     while scale < 8 and (
-        max(width, height) // (2 * scale) >= longest
-        or (width // scale) * (height // scale) > LARGEST_PIXELS
+        2 * scale <= reduction or (width // scale) * (height // scale) > LARGEST_PIXELS
     ):
         scale *= 2
     if scale > 1:
@@ -329,14 +353,17 @@ def _draft(image: Image.Image, header: Header, longest: int, name: str) -> None:
     _check_pixels(image.width, image.height, LARGEST_PIXELS, name)
 
 
+def _orientation(image: Image.Image, header: Header) -> int:
+    """1 to 8, as EXIF numbers the ways to hold a camera."""
+    return image.getexif().get(274, 1) if header.kind == "AVIF" else header.orientation
+
+
 def _upright(image: Image.Image, header: Header, longest: int, *, keep_grey: bool) -> Image.Image:
     """Decode, bring to 8 bits, reduce, turn."""
     image.load()
-    orientation = header.orientation
-    if header.kind == "AVIF":
-        orientation = image.getexif().get(274, 1)
+    orientation = _orientation(image, header)
     if image.mode[:1] in "IF":
-        image = _eight_bits(image, header)
+        image = eight_bits(image, header)
     has_alpha = image.mode[-1:] in "Aa" or "transparency" in image.info
     if image.mode in ("La", "RGBa"):  # colours that are multiplied by their alpha
         image = image.convert(image.mode.upper())
@@ -351,46 +378,3 @@ def _upright(image: Image.Image, header: Header, longest: int, *, keep_grey: boo
     image = image if turn is None else image.transpose(turn)
     # Neither Pillow's link to the file nor what else the file says goes further.
     return image if type(image) is Image.Image and image.mode == mode else image.convert(mode)
-
-
-def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
-    """Grey of 16 or 32 bits or of fractions as L; Pillow would cut off what is above 255."""
-    values = np.asarray(image)
-    scale = _scale(values, image, header)
-    grey = np.empty(values.shape, np.uint8)
-    rows = max(1, 2**20 // max(1, values.shape[1]))
-    is_wide = scale < 0
-    for start in range(0, len(values), rows):
-        part = values[start : start + rows].astype(np.float64)
-        if is_wide:  # unsigned, which Pillow holds as signed numbers
-            part = np.where(part < 0, part + 2**32, part)
-        part = np.nan_to_num(part, nan=0.0, posinf=np.finfo(np.float64).max, neginf=0.0)
-        part = np.clip(part * abs(scale), 0, 255)
-        grey[start : start + rows] = np.rint(part) if values.dtype.kind == "f" else part
-    if header.tags is not None and header.tags.is_inverted:
-        grey = 255 - grey
-    result = Image.fromarray(grey)
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        result.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return result
-
-
-def _scale(values: np.ndarray, image: Image.Image, header: Header) -> float:
-    """What values are multiplied by; negative where they are unsigned numbers of 32 bits."""
-    if values.dtype.kind == "f":
-        known = values[np.isfinite(values)]
-        largest = float(known.max(initial=0))
-        for limit in (1.0, 255.0, 65535.0):
-            if largest <= limit:
-                return 255 / limit
-        return 255 / largest
-    bits = header.tags.bits if header.tags is not None else 16
-    is_signed = header.tags is not None and header.tags.is_signed
-    if image.mode != "I" or bits <= 16:
-        return 2.0 ** (8 - max(bits - is_signed, 8))
-    if not is_signed and values.min(initial=0) < 0:
-        return -(2.0**-24)
-    largest = int(values.max(initial=0))
-    used = next((bits for bits in (8, 16, 24) if largest < 2**bits), 31 if is_signed else 32)
-    return 2.0 ** (8 - used)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -39,12 +40,14 @@ class ImageTextModel(Protocol):
 
     Attributes:
         name: Its name or file.
+        image_size: Pixels of the shorter side of an image that it looks at.
         scale: 1 / temperature.
         bias: Added to the logits of a model with the sigmoid loss; None for one with a softmax.
     """
 
     name: str
     scale: float
+    image_size: int
     bias: float | None
 
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
@@ -80,6 +83,7 @@ class OpenCLIPModel:
         self._device = next(model.parameters()).device
         self.scale, self.bias = scale_and_bias(model)
         config = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
+        self.image_size = int(np.max(config.size))
         self._transform: Callable[[Image.Image], Tensor] = open_clip.transform.image_transform_v2(
             config, is_train=False
         )
@@ -163,6 +167,8 @@ class TransformersModel:
                 copy, local_files_only=True, trust_remote_code=False
             )
         self.scale, self.bias = scale_and_bias(model)
+        # The shorter edge, or both sides.
+        self.image_size = max(int(each) for each in dict(self._processor.size).values() if each)
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:

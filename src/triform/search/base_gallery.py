@@ -270,13 +270,16 @@ class Gallery(ABC):
         return array
 
     def _normalized(self, vectors: Vectors, name_of: Callable[[int], str]) -> Vectors:
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        # In float64, without copies in it.
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
         bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
         if len(bad):
             zero = lengths[bad[0]] == 0
             reason = "is all zeros" if zero else "holds numbers that are not finite"
             raise UserError(f"{self.location}: {name_of(int(bad[0]))} {reason}; embed it again")
-        return np.ascontiguousarray(vectors / lengths[:, None], dtype=np.float32)
+        result = np.empty(vectors.shape, np.float32)
+        np.divide(vectors, lengths[:, None], out=result, dtype=np.float64, casting="same_kind")
+        return result
 
     def _check_encoder(self, encoder: str) -> None:
         """Refuse vectors of another encoder: their similarities would mean nothing."""

@@ -38,7 +38,8 @@ class WordIndex:
         """Add texts to those of their groups; returns the groups whose words have changed."""
         texts: dict[int, dict[str, None]] = {}
         for number, text in zip(numbers, words, strict=True):
-            texts.setdefault(number, {})[text.replace("\0", " ")] = None
+            if text:
+                texts.setdefault(number, {})[text.replace("\0", " ")] = None
         changed = []
         for number, more in texts.items():
             find = "SELECT words FROM groups WHERE number = ?"

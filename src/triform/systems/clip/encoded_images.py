@@ -34,7 +34,8 @@ class EncodedImages:
         state: Mapping[str, Tensor],
     ):
         self.images, self.encode, self.width = images, encode, width
-        preprocessing = f"{images.size}{' framed' * images.frame}"
+        source = images.table.images.image(0).shape if len(images.table) else ()
+        preprocessing = f"{source} to {images.size}{' framed' * images.frame}"
         key = f"{state_fingerprint(state)} {images.table.digest} {preprocessing}"
         self.name = hashlib.sha256(key.encode()).hexdigest()[:24] + "_features"
         self._features: np.ndarray | None = None

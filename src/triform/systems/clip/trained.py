@@ -32,6 +32,7 @@ class Trained(TrainedModel[Config]):
 
     Attributes:
         name: Where it came from.
+        image_size: Pixels of the shorter side of an image that it looks at.
         clip: The network.
         scale: 1 / temperature.
         bias: Added to the logits; None with the softmax loss.
@@ -42,6 +43,7 @@ class Trained(TrainedModel[Config]):
     def __init__(self, path: Path, device: torch.device, text_encoder: str = ""):
         super().__init__(path, device)
         self.name = str(path)
+        self.image_size = self.config.data.image_size
         self.scale = float(self.clip.logit_scale.detach().exp())
         self.bias = None if self.clip.logit_bias is None else float(self.clip.logit_bias.detach())
         self._text_encoder = text_encoder

@@ -24,8 +24,8 @@ def test_a_photo_with_a_date(tmp_path):
     exif[274], exif[306] = 6, "2020:02:03 04:05:06"
     path = tmp_path / "a.jpg"
     Image.new("RGB", (80, 40), (200, 30, 30)).save(path, exif=exif)
-    photo = read_photo(only(tmp_path), frames=3, longest=32)
-    assert photo.images[0].size == (16, 32) and photo.images[0].mode == "RGB"
+    photo = read_photo(only(tmp_path), frames=3, shortest=20)
+    assert photo.images[0].size == (20, 40) and photo.images[0].mode == "RGB"
     assert (photo.format, photo.width, photo.height) == ("JPEG", 40, 80)
     assert (photo.taken, photo.dated_by) == ("2020-02-03T04:05:06", "camera")
     assert photo.digest == hashlib.sha256(path.read_bytes()).hexdigest() and photo.seconds == ()

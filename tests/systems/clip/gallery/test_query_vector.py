@@ -13,6 +13,8 @@ from triform.systems.clip.gallery.query_vector import query_vector, without_dire
 class Axes:
     """Texts are names of axes; an image is the fourth axis."""
 
+    image_size = 8
+
     def encode_texts(self, texts):
         return torch.eye(4)[["xyz".index(text) for text in texts]]
 

@@ -15,13 +15,7 @@ from triform.datasets.images.photos.changes import file_digest
 from triform.datasets.images.photos.scan import PhotoFile
 from triform.images.perceptual_hash import PerceptualHash, perceptual_hash
 from triform.images.raw import read_raw
-from triform.images.read import (
-    HELD_SIDE,
-    image_content,
-    image_properties,
-    on_background,
-    read_image,
-)
+from triform.images.read import image_content, on_background, read_photo_image
 from triform.images.video import read_video
 
 
@@ -54,18 +48,25 @@ class Photo:
     digest: str
 
 
-def read_photo(file: PhotoFile, *, frames: int, longest: int = HELD_SIDE) -> Photo:
+SHORTEST_SIDE = 512
+LONGEST_OF_SHORTEST = 2
+"""Sides of frames and RAW photos, which are reduced to the pixels of their longest side."""
+
+
+def read_photo(file: PhotoFile, *, frames: int, shortest: int = SHORTEST_SIDE) -> Photo:
     """Read a file.
 
     Args:
         file: What to read.
         frames: Of a video, at most.
-        longest: Pixels of the longest side of its images; what is larger is reduced.
+        shortest: Pixels of the shorter side of its images that are enough; what is larger is
+            reduced where that is cheap.
 
     Raises:
         UserError: It cannot be read, or a package is missing.
     """
     suffix = os.path.splitext(file.path)[1][1:].upper()
+    longest = LONGEST_OF_SHORTEST * shortest
     if file.kind == "video":
         video = read_video(file.path, frames, longest=longest)
         return _photo(
@@ -84,10 +85,9 @@ def read_photo(file: PhotoFile, *, frames: int, longest: int = HELD_SIDE) -> Pho
         raw = read_raw(data, file.path, longest=longest)
         size = (raw.width, raw.height)
         return _photo(file, (raw.image,), (), suffix, size, raw.taken, digest)
-    image = on_background(read_image(data, file.path, longest=longest))
-    about = image_properties(data, file.path)
+    image, about = read_photo_image(data, file.path, shortest=shortest)
     size = (about.width, about.height)
-    return _photo(file, (image,), (), about.kind, size, about.taken, digest)
+    return _photo(file, (on_background(image),), (), about.kind, size, about.taken, digest)
 
 
 def _photo(
@@ -122,10 +122,10 @@ def _file_time(file: PhotoFile) -> str:
         return ""
 
 
-def readable(file: PhotoFile, *, frames: int, longest: int = HELD_SIDE) -> Photo | UserError:
+def readable(file: PhotoFile, *, frames: int, shortest: int = SHORTEST_SIDE) -> Photo | UserError:
     """As `read_photo`, but an error is returned, so that the next file can be read."""
     try:
-        return read_photo(file, frames=frames, longest=longest)
+        return read_photo(file, frames=frames, shortest=shortest)
     except UserError as error:
         return error
     except MemoryError:

@@ -16,7 +16,12 @@ from triform.datasets.images.photos.read import readable
 from triform.datasets.images.photos.scan import PhotoFile
 from triform.datasets.library.preparation.worker_pool import Job, WorkerPool
 from triform.pretrained.image_text import ImageTextModel
-from triform.systems.clip.gallery.embed import LONGEST_SIDE, NO_VECTORS, batches, embed_photos
+from triform.systems.clip.gallery.embed import (
+    NO_VECTORS,
+    batches,
+    embed_photos,
+    shortest_side,
+)
 from triform.systems.clip.gallery.index_file import stored_path
 from triform.systems.clip.gallery.journal import Entry
 from triform.systems.clip.model_choice import model_path
@@ -74,9 +79,8 @@ def embed_on_cluster(
 def embed_task(task: EmbedTask) -> list[Entry]:
     """Read and embed one batch; called in a worker process."""
     model = _model(task.model)
-    batch = [
-        (file, readable(file, frames=task.frames, longest=LONGEST_SIDE)) for file in task.files
-    ]
+    shortest = shortest_side(model)
+    batch = [(file, readable(file, frames=task.frames, shortest=shortest)) for file in task.files]
     return embed_photos(batch, model, task.model.batch_size)
 
 

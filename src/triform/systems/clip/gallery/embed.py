@@ -18,10 +18,15 @@ from triform.search.base_gallery import Record, Vectors
 from triform.systems.clip.gallery.index_file import folder_prefix, stored_path
 from triform.systems.clip.gallery.journal import Entry
 
-LONGEST_SIDE = 512
-"""Pixels to which photos are reduced while they are read; encoders look at 224 to 512."""
+SHORTEST_SIDE = 224
+"""Pixels of the shorter side of photos, for perceptual hashes, where an encoder looks at fewer."""
 BATCHES_AHEAD = 2
 NO_VECTORS = np.zeros((0, 0), np.float32)
+
+
+def shortest_side(model: ImageTextModel) -> int:
+    """Pixels of the shorter side with which photos are read for a model."""
+    return max(model.image_size, SHORTEST_SIDE)
 
 
 def batches(files: Sequence[PhotoFile], size: int) -> list[Sequence[PhotoFile]]:
@@ -50,8 +55,10 @@ def embed_files(
         The entries of a batch, in the order of its files.
     """
 
+    shortest = shortest_side(model)
+
     def read(file: PhotoFile) -> Photo | UserError:
-        return readable(file, frames=frames, longest=LONGEST_SIDE)
+        return readable(file, frames=frames, shortest=shortest)
 
     waiting = deque(batches(files, batch_size))
     pending: deque[list[tuple[PhotoFile, Future[Photo | UserError]]]] = deque()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from triform.base.errors import UsageError
-from triform.images.read import on_background, read_image
+from triform.images.read import image_content, on_background, read_photo_image
 from triform.pretrained.image_text import ImageTextModel
 from triform.search.base_gallery import Vectors
-from triform.systems.clip.gallery.embed import LONGEST_SIDE
+from triform.systems.clip.gallery.embed import shortest_side
 from triform.systems.clip.gallery.query import Term
 
 LEAST_REST = 0.05
@@ -61,13 +62,15 @@ def embed_terms(terms: Sequence[Term], model: ImageTextModel) -> list[Vectors]:
     """
     texts = [term.text for term in terms if not term.is_image]
     of_texts = iter(model.encode_texts(texts).numpy() if texts else ())
-    images = [
-        on_background(read_image(term.text, longest=LONGEST_SIDE))
-        for term in terms
-        if term.is_image
-    ]
+    images = [_image(term.text, model) for term in terms if term.is_image]
     of_images = iter(model.encode_images(images).numpy() if images else ())
     return [next(of_images if term.is_image else of_texts) for term in terms]
+
+
+def _image(path: str, model: ImageTextModel) -> Image.Image:
+    """An image of the query, read as those of the index are."""
+    image, _ = read_photo_image(image_content(path, path), path, shortest=shortest_side(model))
+    return on_background(image)
 
 
 def _unit(vector: Vectors) -> Vectors:
