@@ -27,7 +27,7 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Return large freed blocks to the system at once, if glibc manages memory; the opposite.
+    """Return what was freed, and large blocks at once from now on, if glibc manages memory.
 
     Where large blocks come and go whose sum would not fit, as gathered parameters do.
 
@@ -36,5 +36,6 @@ def return_freed_memory() -> bool:
     """
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in NAMES):
         return False
-    mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(M_MMAP_MAX, 65536)) and bool(mallopt(M_MMAP_THRESHOLD, 2**20))
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    return bool(libc.mallopt(M_MMAP_MAX, 65536)) and bool(libc.mallopt(M_MMAP_THRESHOLD, 2**20))

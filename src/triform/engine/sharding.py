@@ -86,6 +86,8 @@ def shard_networks(
                 sharded[name][key]
                 for name, key in (owners[id(parameter)] for parameter in group["params"])
             ]
+    if device.type == "cpu":
+        return_freed_memory()  # that of the whole parameters
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
