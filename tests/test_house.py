@@ -65,7 +65,8 @@ def test_engine_knows_no_domain():
         f"{named(path)}:{number}: {line.strip()}"
         for path in sorted((SOURCE / "engine").rglob("*.py"))
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if pattern.search(line)
+        # A DeviceMesh is torch's arrangement of processes.
+        if pattern.search(re.sub("device_mesh|mesh=", "", line))
     ]
     assert not found, "\n".join(found)
 

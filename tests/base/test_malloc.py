@@ -15,8 +15,10 @@ ROUNDS, MEGABYTES = 50, 8
 PROGRAM = f"""
 import resource, sys
 import numpy as np
-from triform.base.malloc import keep_freed_memory
-kept = sys.argv[1] == "keep" and keep_freed_memory()
+from triform.base.malloc import keep_freed_memory, return_freed_memory
+kept = sys.argv[1] != "leave" and keep_freed_memory()
+if sys.argv[1] == "return":
+    kept = return_freed_memory()
 def touch():
     np.ones({MEGABYTES} * 2**20, np.uint8)
 touch()
@@ -42,6 +44,10 @@ def test_large_arrays_are_not_asked_of_the_system_again():
     _, many = page_faults("leave")
     assert stored == "True"
     assert few < ROUNDS < many
+
+
+def test_large_arrays_are_returned_after_all():
+    assert page_faults("return")[1] > ROUNDS
 
 
 def test_what_the_environment_says_stays():

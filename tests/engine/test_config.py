@@ -155,6 +155,7 @@ def test_every_default() -> None:
         "max_nonfinite_steps": 10,
         "num_threads": 0,
         "evaluate_every": 1,
+        "fsdp": False,
         "save_every_epoch": False,
         "save_every_minutes": 10.0,
         "checkpoint_dir": "",

@@ -53,7 +53,7 @@ def train(folder: Path, launcher: list[str], *words: str) -> Path:
 
 def launcher(kind: str, port: int) -> list[str]:
     """Start two processes the way users do."""
-    if kind == "torchrun":
+    if kind in ("torchrun", "fsdp"):
         return ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
     # Without a GPU this is accelerate's way to several processes on one processor; its own
     # `--cpu --num_processes 2` starts a single one.
@@ -74,6 +74,7 @@ def launcher(kind: str, port: int) -> list[str]:
         ("two_players", "torchrun"),
         ("inner_loop", "torchrun"),
         ("two_players", "accelerate"),
+        ("two_players", "fsdp"),
     ],
 )
 def test_one_process_equals_two(toy: str, kind: str, tmp_path: Path) -> None:
@@ -81,7 +82,8 @@ def test_one_process_equals_two(toy: str, kind: str, tmp_path: Path) -> None:
     words = ["plain=true", "training.epochs=2", "training.ema_decay=0.5", "training.grad_clip=1"]
     port = 29500 + os.getpid() % 1000
     one = train(tmp_path / "one", [], toy, "data.batch_size=16", *words)
-    two = train(tmp_path / "two", launcher(kind, port), toy, "data.batch_size=8", *words)
+    fsdp = ["training.fsdp=true"] * (kind == "fsdp")
+    two = train(tmp_path / "two", launcher(kind, port), toy, "data.batch_size=8", *words, *fsdp)
     states = [checkpoint.load(run / "checkpoints/last.pth") for run in (one, two)]
     assert [state["step"] for state in states] == [2 * NUM_SAMPLES // 16] * 2
     assert len(states[1]["random"]) == 2
@@ -159,10 +161,35 @@ def test_two_processes_resume_exactly(tmp_path: Path) -> None:
             assert torch.equal(tensor, states[1]["networks"][name][key])
 
 
+@pytest.mark.slow
+def test_sharded_runs_resume_across_numbers_of_processes(tmp_path: Path) -> None:
+    """One process, then two with slices, then one: as one process all the way."""
+    port, words = 29500 + os.getpid() % 1000, ["plain=true", "training.ema_decay=0.5"]
+    one, two = "data.batch_size=16", "data.batch_size=8"
+    whole = train(tmp_path / "whole", [], "two_players", one, *words)
+    parts = tmp_path
+    for epochs, launch, batch in ((1, [], one), (2, launcher("fsdp", port), two), (3, [], one)):
+        resume = [f"training.resume_from={parts}"] if epochs > 1 else []
+        fsdp = f"training.fsdp={'true' if launch else 'false'}"
+        limit = f"training.epochs={epochs}"
+        parts = train(
+            tmp_path / "parts", launch, "two_players", batch, limit, fsdp, *words, *resume
+        )
+    states = [checkpoint.load(run / "checkpoints/last.pth") for run in (whole, parts)]
+    for kind in ("networks", "ema"):
+        for name, weights in states[0][kind].items():
+            for key, tensor in weights.items():
+                other = states[1][kind][name][key]
+                torch.testing.assert_close(tensor, other, atol=TOLERANCE, rtol=0)
+
+
 def two_networks() -> dict[str, nn.Module]:
     """One that is trained and one that is not."""
     frozen = nn.BatchNorm1d(2).requires_grad_(False)
     return {"model": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), "frozen": frozen}
+
+
+SYSTEM = SimpleNamespace(name="toy", optimizers={}, why_not_sharded="its step needs them whole")
 
 
 def check_a_group_of_two(rank: int) -> None:
@@ -176,7 +203,7 @@ def check_a_group_of_two(rank: int) -> None:
     processes_module._connect = lambda device: accelerator
     group = Processes(CPU)
     assert (group.index, group.count, group.is_main) == (rank, 2, rank == 0)
-    assert group.device is accelerator.device
+    assert group.device is accelerator.device and not group.shards
     tensors = [torch.tensor([1.0 + 4 * rank, 2.0]), torch.tensor([[[5.0], [-3.0 * rank]]])]
     group.average_(tensors)
     assert [tensor.tolist() for tensor in tensors] == [[3.0, 2.0], [[[5.0], [-1.5]]]]
@@ -187,9 +214,12 @@ def check_a_group_of_two(rank: int) -> None:
     networks = two_networks()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        prepared = group.prepare(networks)
+        prepared = group.prepare(networks, SYSTEM)
     assert prepared["model"][0] is networks["model"] and prepared["frozen"] is networks["frozen"]
     assert type(networks["model"][1]) is type(networks["frozen"]) is SynchronizedBatchNorm
+    group.shards = True
+    with pytest.raises(UserError, match="--fsdp: toy: its step needs them whole; train without it"):
+        group.prepare(networks, SYSTEM)
 
 
 def one_of_two(rank: int, folder: str) -> None:
@@ -230,7 +260,8 @@ def test_a_single_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(processes_module, "_connect", lambda device: pytest.fail("connected"))
     one, networks = Processes(CPU), two_networks()
     assert (one.index, one.count, one.is_main, one.device) == (0, 1, True, CPU)
-    assert one.prepare(networks) is networks and type(networks["frozen"]) is nn.BatchNorm1d
+    assert one.prepare(networks, SYSTEM) is networks and not Processes(CPU, fsdp=True).shards
+    assert type(networks["frozen"]) is nn.BatchNorm1d
     tensor = torch.tensor([1.0, 3.0])
     one.average_([tensor])
     assert tensor.tolist() == [1.0, 3.0]
@@ -243,7 +274,12 @@ def test_a_single_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("device", "kind", "is_supported"),
-    [("cpu", "MULTI_CPU", True), ("cuda", "MULTI_GPU", True), ("cpu", "TPU", False)],
+    [
+        ("cpu", "MULTI_CPU", True),
+        ("cuda", "MULTI_GPU", True),
+        ("cuda", "FSDP", True),
+        ("cpu", "TPU", False),
+    ],
 )
 def test_how_processes_connect(
     device: str, kind: str, is_supported: bool, monkeypatch: pytest.MonkeyPatch
@@ -255,9 +291,11 @@ def test_how_processes_connect(
 
     def accelerator(**options: Any) -> Any:
         asked.update(options)
-        return SimpleNamespace(distributed_type=getattr(accelerate.DistributedType, names[kind]))
+        return SimpleNamespace(
+            distributed_type=getattr(accelerate.DistributedType, names.get(kind, kind))
+        )
 
-    names = {"MULTI_CPU": "MULTI_CPU", "MULTI_GPU": "MULTI_GPU", "TPU": "XLA"}
+    names = {"TPU": "XLA"}
     monkeypatch.setattr(accelerate, "Accelerator", accelerator)
     if is_supported:
         processes_module._connect(torch.device(device))
@@ -267,6 +305,22 @@ def test_how_processes_connect(
     (handler,) = asked.pop("kwargs_handlers")
     assert asked == {"cpu": device == "cpu", "mixed_precision": "no"}
     assert handler.to_kwargs() == {"broadcast_buffers": False}
+
+
+@pytest.mark.parametrize(("version", "shards"), [("2", True), ("1", None)])
+def test_accelerate_launches_for_fsdp(
+    version: str, shards: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`accelerate launch --use_fsdp --fsdp_version 2` is enough; version 1 is refused."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", version)
+    monkeypatch.setattr(processes_module, "_connect", lambda device: SimpleNamespace(device=device))
+    if shards:
+        assert Processes(CPU).shards
+    else:
+        with pytest.raises(UserError, match="fsdp_version is 1, Triform needs 2"):
+            Processes(CPU)
 
 
 def test_networks_are_replaced_for_a_while() -> None:

@@ -61,6 +61,28 @@ def test_a_step_is_what_the_optimizer_says() -> None:
     assert update.norms == {"main": norm} and layer.weight.grad is None
 
 
+def test_parts_of_a_batch_give_the_step_of_the_whole() -> None:
+    """Gradients add up until the call that steps; what is not finite in one part skips it."""
+    whole, parts = random_layer(3, 1), random_layer(3, 1)
+    inputs = torch.randn(6, 3, generator=generator("inputs"))
+    norm = make_update({"main": whole})(whole(inputs).square().mean())
+    update = make_update({"main": parts})
+    first, second, third = (parts(rows).square().mean() / 3 for rows in inputs.chunk(3))
+    update.accumulate(first)
+    update.accumulate(second)
+    assert update.norms == {}
+    assert update(third) == pytest.approx(norm, rel=1e-6)
+    torch.testing.assert_close(parts.weight, whole.weight)
+    assert parts.weight.grad is None
+
+    before = parts.weight.detach().clone()
+    update.accumulate(parts(inputs).mean() + torch.inf)
+    update(parts(inputs).mean())
+    assert update.num_skipped == 1 and torch.equal(parts.weight, before)
+    update(parts(inputs).mean())
+    assert update.num_skipped == 1 and not torch.equal(parts.weight, before)
+
+
 def test_one_network_s_loss_leaves_nothing_in_the_other() -> None:
     """The trap of two optimizers: a loss that went through both networks."""
     maker, classifier = random_layer(2, 3), random_layer(3, 1)

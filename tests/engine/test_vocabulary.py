@@ -10,6 +10,9 @@ WORDS = (
     "env|envs|mesh|meshes|token|tokens|voxel|voxels|pixel|pixels|prompt|prompts"
 )
 
+TORCH_NAMES = "device_mesh|mesh="
+"""A DeviceMesh is torch's arrangement of processes."""
+
 
 def test_no_word_of_any_domain() -> None:
     """Nor as a part of a name."""
@@ -17,7 +20,8 @@ def test_no_word_of_any_domain() -> None:
     assert len(files) > 20
     for path in files:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            found = re.search(rf"(?<![a-zA-Z])({WORDS})(?![a-zA-Z])", line.lower())
+            line = re.sub(TORCH_NAMES, "", line.lower())
+            found = re.search(rf"(?<![a-zA-Z])({WORDS})(?![a-zA-Z])", line)
             assert found is None, f"{path.name}:{number}: {found and found[0]!r}"
 
 

@@ -4,7 +4,7 @@ import ctypes
 import os
 import platform
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 """Constants of glibc's malloc.h."""
 NAMES = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
@@ -24,3 +24,18 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def return_freed_memory() -> bool:
+    """Return what was freed, and large blocks at once from now on, if glibc manages memory.
+
+    Where large blocks come and go whose sum would not fit, as gathered parameters do.
+
+    Returns:
+        Whether it was set; never if the environment sets malloc itself.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in NAMES):
+        return False
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    return bool(libc.mallopt(M_MMAP_MAX, 65536)) and bool(libc.mallopt(M_MMAP_THRESHOLD, 2**20))

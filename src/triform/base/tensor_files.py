@@ -27,12 +27,13 @@ _END, _END64, _LOCATOR64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"
 _IN_ZIP64 = 0xFFFFFFFF
 
 
-def read_torch_file(path: Path, kind: str) -> Any:
+def read_torch_file(path: Path, kind: str, *, mmap: bool = False) -> Any:
     """Read a file of `torch.save` that holds tensors and plain data; nothing in it is executed.
 
     Args:
         path: The file.
         kind: What it should be, for messages: `checkpoint`, `file of weights`.
+        mmap: Map the tensors into memory; their bytes are read where they are used.
 
     Raises:
         UserError: Damaged, larger in memory than on disk, or it holds Python objects.
@@ -41,7 +42,7 @@ def read_torch_file(path: Path, kind: str) -> Any:
         check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about a file before it refuses it
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         check_tensors(content, path)
     except UserError:
         raise

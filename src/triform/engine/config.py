@@ -96,6 +96,11 @@ class TrainingConfig(Group):
         0, ge=0, description="Threads for computing on the processor; 0 leaves torch's choice."
     )
     evaluate_every: int = Field(1, ge=1, description="Epochs between two evaluations.")
+    fsdp: bool = Field(
+        False,
+        description="Share parameters, gradients and optimizer states among the processes of "
+        "torchrun (FSDP2); off keeps a copy in each (DDP).",
+    )
     save_every_epoch: bool = Field(False, description="Keep a checkpoint of each epoch.")
     save_every_minutes: float = Field(
         10.0,

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from triform.engine.sharding import shard_like
+
 WARMUP = 10
 RUNNING = ("running_mean", "running_var")
 """Statistics of batch norm, averaged too: the newest ones belong to the newest weights and fit the
@@ -71,7 +73,7 @@ class ExponentialMovingAverage:
         for name, averages in self.averages.items():
             source = state.get(name) or self.networks[name].state_dict()
             for key, value in source.items():
-                averages[key].copy_(value)
+                averages[key].copy_(shard_like(averages[key], value))
 
     def _load(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         for name, network in self.networks.items():

@@ -22,6 +22,7 @@ from triform.engine.out_of_memory import is_out_of_memory, memory_advice
 from triform.engine.progress import Progress
 from triform.engine.protocol import System
 from triform.engine.session import Session
+from triform.engine.sharding import REFUSALS
 from triform.engine.update import NonFiniteError
 
 logger = get_logger(__name__)
@@ -210,18 +211,22 @@ def average_statistics(session: Session) -> None:
 
 def draw_samples(session: Session) -> None:
     """Write samples of the current weights."""
-    if session.config.logging.sample_every and session.processes.is_main:
+    processes = session.processes
+    # Where parameters are sharded, all take part in making them whole.
+    if session.config.logging.sample_every and (processes.is_main or processes.shards):
         with session.evaluation("sample"):
-            session.system.sample(session.run.samples, session.step)
+            if processes.is_main:
+                session.system.sample(session.run.samples, session.step)
     session.processes.barrier()
 
 
 def call_hooks(session: Session, *, is_best: bool, reason: str) -> None:
     """Call the hooks of the system after an epoch and at the end of training."""
-    if session.processes.is_main and session.system.hooks:
+    processes = session.processes
+    if session.system.hooks and (processes.is_main or processes.shards):
         context = session.context(is_best=is_best, reason=reason)
         with session.evaluation("hooks"):
-            for hook in session.system.hooks:
+            for hook in session.system.hooks if processes.is_main else ():
                 hook.on_epoch_end(context)
                 if reason:
                     hook.on_end(context)
@@ -271,6 +276,12 @@ def user_errors(session: Session) -> Iterator[None]:
             f"try --lr {lr / 10:g}, --grad_clip 1 or --precision float32"
         ) from error
     except (RuntimeError, MemoryError) as error:
+        reasons = [reason for sign, reason in REFUSALS.items() if sign in str(error)]
+        if session.processes.shards and reasons:
+            raise UserError(
+                f"--fsdp: {session.system.name} {reasons[0]}, where each process has only a slice "
+                "of each parameter; train without it"
+            ) from error
         if not is_out_of_memory(error):
             raise
         raise UserError(memory_advice(session.config, session.device)) from error

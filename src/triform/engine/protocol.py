@@ -145,6 +145,15 @@ class System(ABC, Generic[ConfigT]):
             raise NotImplementedError(f"{self.name} has neither a loader nor batches of its own")
         return iter(self.loader)
 
+    @property
+    def why_not_sharded(self) -> str:
+        """Why processes cannot share its parameters (FSDP2); empty where they can.
+
+        They cannot where `step` uses parameters outside of the forward pass of a network, computes
+        their gradients itself, or gradients of gradients.
+        """
+        return ""
+
     def metadata(self) -> dict[str, Any]:
         """Metadata that building the trained networks needs besides weights and config.
 

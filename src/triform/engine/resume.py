@@ -16,6 +16,7 @@ from triform.engine.config import SystemConfig
 from triform.engine.processes import Processes
 from triform.engine.protocol import System
 from triform.engine.runs.run import Run
+from triform.engine.sharding import shard_optimizer_state
 
 logger = get_logger(__name__)
 
@@ -145,6 +146,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
         {key: value for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups
     ]
-    optimizer.load_state_dict(state)
+    optimizer.load_state_dict(shard_optimizer_state(optimizer, state))
     for group, current in zip(optimizer.param_groups, options, strict=True):
         group.update(current)

@@ -33,6 +33,7 @@ from triform.engine.resume import (
 from triform.engine.runs.run import Run, new_run
 from triform.engine.runs.tracking import JsonLines, TensorBoard, Tracker, Wandb
 from triform.engine.schedule import Schedule
+from triform.engine.sharding import gather_parameters, gathered, load_network, unsharded
 from triform.engine.update import Update
 
 logger = get_logger(__name__)
@@ -59,7 +60,7 @@ class Session:
             torch.set_num_threads(training.num_threads)
         # Same seed, same run: also on a GPU, where the fastest kernels differ from call to call.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        self.processes = Processes(pick_device(config.device))
+        self.processes = Processes(pick_device(config.device), fsdp=training.fsdp)
         self.device = self.processes.device
         self.step, self.epoch, self.stopped = 0, 0, ""
         self.best: dict[str, Any] | None = None
@@ -107,6 +108,8 @@ class Session:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Close the run's files and restore the system's own networks."""
         self.system.networks.update(self.networks)
+        if self.processes.shards and error is None:
+            gather_parameters(self.networks)
         if self.processes.is_main:
             if error is not None:
                 logger.debug("ended by %s", type(error).__name__, exc_info=error)
@@ -158,6 +161,7 @@ class Session:
             with (
                 replaced_networks(self.system.networks, self.networks),
                 self.ema.swapped_in(),
+                unsharded(self.networks),
                 torch.no_grad(),
                 autocast(self.device, self.precision),
             ):
@@ -214,11 +218,12 @@ class Session:
         """Write checkpoints; `last` is written last, so that a kill in between loses nothing."""
         self.last_save = time.monotonic()
         random_states = self.processes.gather(random_state())
-        if self.processes.is_main:
+        if self.processes.is_main or self.processes.shards:
             targets = [file for name in names for file in self.run.checkpoint_files(name)]
-            checkpoint.save(targets[0], self.state_dict(random_states))
-            for target in targets[1:]:
-                checkpoint.copy(targets[0], target)
+            state = self.state_dict(random_states)
+            with gathered(state, targets[0].parent, keep=self.processes.is_main) as whole:
+                if self.processes.is_main:
+                    checkpoint.save_as(targets, whole)
             logger.debug("saved %s at step %d", ", ".join(names), self.step)
         self.processes.barrier()
 
@@ -266,7 +271,7 @@ class Session:
             for name, network in self.networks.items():
                 compare_tensors(name, network, weights[name], optional)
             for name, network in self.networks.items():
-                network.load_state_dict(weights[name], strict=False)
+                load_network(network, weights[name], strict=False)
             if begins_anew:
                 self._begin_anew(state)
                 return
@@ -333,7 +338,7 @@ class Session:
         source, state, path = self.config.training.resume_from, None, None
         if source is not None:
             path, file = resume_point(Path(source), self.config)
-            state = checkpoint.load(file) if file is not None else None
+            state = checkpoint.load(file, mmap=self.processes.shards) if file is not None else None
             if state is not None and trains_other_parameters(state, self.system):
                 path = None  # the run of the checkpoint stays as it is
         if path is None and self.processes.is_main:
@@ -350,7 +355,7 @@ class Session:
         for network in system.frozen.values():
             network.requires_grad_(False)
         self.networks = dict(system.networks)
-        system.networks.update(self.processes.prepare(self.networks))
+        system.networks.update(self.processes.prepare(self.networks, system))
         self.schedule = Schedule(
             config.scheduler,
             warmup_steps=config.training.warmup_steps,

@@ -14,6 +14,7 @@ from triform.engine.config import TrainingConfig
 from triform.engine.device import NumberFormat
 from triform.engine.processes import Processes
 from triform.engine.schedule import Schedule
+from triform.engine.sharding import full_tensor
 
 logger = get_logger(__name__)
 
@@ -27,6 +28,8 @@ class Update:
 
     A loss changes the parameters of its optimizer only: backward runs for those (`inputs=`).
     Without that, the loss of one network would leave gradients in every other network of its graph.
+
+    Where parameters are sharded, backward has to run for all, and other gradients are dropped.
 
     A step whose gradient is not finite is skipped and counted, and running statistics that its
     forward pass changed are restored.
@@ -67,6 +70,8 @@ class Update:
             for name, optimizer in optimizers.items()
         }
         self._nonfinite_steps = dict.fromkeys(optimizers, 0)
+        self._is_finite = dict.fromkeys(optimizers, True)
+        self._networks = list(networks.values())
         self._statistics = list(_running_statistics(networks.values()))
         self._saved_statistics = [tensor.clone() for tensor in self._statistics]
 
@@ -90,7 +95,7 @@ class Update:
         }
 
     def __call__(self, loss: Tensor, name: str = "main", *, retain_graph: bool = False) -> float:
-        """Step an optimizer by the gradient of a loss.
+        """Step an optimizer by the gradient of a loss, and those that were accumulated before.
 
         Args:
             loss: A scalar with a graph.
@@ -104,6 +109,24 @@ class Update:
             ValueError: No such optimizer, or a loss that is not a scalar with a graph.
             NonFiniteError: Too many steps in a row had no finite gradient.
         """
+        self.accumulate(loss, name, retain_graph=retain_graph)
+        is_finite, self._is_finite[name] = self._is_finite[name], True
+        return self._step(name, self._parameters(name), self.scalers.get(name), is_finite=is_finite)
+
+    def accumulate(self, loss: Tensor, name: str = "main", *, retain_graph: bool = False) -> None:
+        """Add the gradient of a loss to that of the optimizer's next step.
+
+        Losses of parts of a batch are divided by the number of parts, so that their sum is that of
+        the batch.
+
+        Args:
+            loss: A scalar with a graph.
+            name: The optimizer.
+            retain_graph: Keep the graph for another loss that shares a part of it.
+
+        Raises:
+            ValueError: No such optimizer, or a loss that is not a scalar with a graph.
+        """
         parameters = self._parameters(name)
         if loss.numel() != 1 or not loss.requires_grad:
             raise ValueError(
@@ -114,8 +137,12 @@ class Update:
         scaled = loss if scaler is None else scaler.scale(loss)
         # Autocast is for the forward pass; backward follows the formats it finds.
         with torch.autocast(loss.device.type, enabled=False):
-            torch.autograd.backward(scaled, inputs=parameters, retain_graph=retain_graph)
-        return self._step(name, parameters, scaler, is_finite=bool(torch.isfinite(loss.detach())))
+            if self.processes.shards:
+                torch.autograd.backward(scaled, retain_graph=retain_graph)
+                self._drop_other_gradients(parameters)
+            else:
+                torch.autograd.backward(scaled, inputs=parameters, retain_graph=retain_graph)
+        self._is_finite[name] &= bool(torch.isfinite(loss.detach()))
 
     def apply_gradients(self, gradients: Iterable[Tensor | None], name: str = "main") -> float:
         """Step an optimizer with gradients that the system computed itself.
@@ -133,6 +160,11 @@ class Update:
             ValueError: No such optimizer, or the number of gradients is not that of parameters.
             NonFiniteError: Too many steps in a row had no finite gradient.
         """
+        if self.processes.shards:
+            raise UserError(
+                "--fsdp: this system computes gradients of whole parameters itself, of which a "
+                "process has only a slice; train without it"
+            )
         parameters, gradients = self._parameters(name), list(gradients)
         if len(gradients) != len(parameters):
             raise ValueError(
@@ -164,6 +196,14 @@ class Update:
             if name in state["scalers"]:
                 scaler.load_state_dict(state["scalers"][name])
 
+    def _drop_other_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Keep the gradients of these parameters alone."""
+        retained = {id(parameter) for parameter in parameters}
+        for network in self._networks:
+            for parameter in network.parameters():
+                if id(parameter) not in retained:
+                    parameter.grad = None
+
     def _parameters(self, name: str) -> list[Tensor]:
         """The parameters of an optimizer."""
         if name not in self.optimizers:
@@ -187,7 +227,7 @@ class Update:
         optimizer = self.optimizers[name]
         if scaler is not None:
             scaler.unscale_(optimizer)
-        norm = float(clip_grad_norm_(parameters, self.training.grad_clip or math.inf))
+        norm = float(full_tensor(clip_grad_norm_(parameters, self.training.grad_clip or math.inf)))
         # Losses differ from process to process: what one skips, all must skip.
         (is_skipped,) = self.processes.any(not (is_finite and math.isfinite(norm)))
         if not is_skipped:

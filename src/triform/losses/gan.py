@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 R1_INTERVAL = 16
 """Steps between two gradient penalties (lazy regularisation, arXiv:1912.04958, section 3.1)."""
+R1_NOT_SHARDED = "the penalty --r1 is a gradient of a gradient, which needs whole parameters"
+"""Why FSDP cannot be used with the penalty."""
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

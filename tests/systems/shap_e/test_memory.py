@@ -73,3 +73,9 @@ def test_averages_and_parts_count():
     one, other = estimate_memory(config, [prior], 1), estimate_memory(changed, [prior], 1)
     assert other.weights == 2 * one.weights
     assert other.activations == 2 * one.activations
+    training = config.training.model_copy(update={"fsdp": True})
+    sharded = config.model_copy(update={"training": training})
+    half = estimate_memory(sharded, [prior], 1, processes=2)
+    assert (half.weights, half.optimizer) == (one.weights // 2, one.optimizer // 2)
+    assert (half.parameters, half.activations) == (one.parameters, one.activations)
+    assert estimate_memory(sharded, [prior], 1) == one == estimate_memory(config, [prior], 1, 2)

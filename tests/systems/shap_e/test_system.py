@@ -20,23 +20,27 @@ class Recorder:
     """Stands where the engine updates, and keeps the gradients of the prior."""
 
     def __init__(self, system: System):
-        self.system, self.gradients = system, []
+        self.system, self.gradients, self.calls = system, [], []
 
     def __call__(self, loss: torch.Tensor, name: str) -> None:
+        self.accumulate(loss, name, method="step")
+
+    def accumulate(self, loss: torch.Tensor, name: str, method: str = "accumulate") -> None:
         parameters = self.system.optimizers[name].param_groups[0]["params"]
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         if name == "prior":
-            self.gradients = [gradient.clone() for gradient in gradients]
-
-    def apply_gradients(self, gradients, name: str) -> None:
-        self.gradients = [gradient.clone() for gradient in gradients]
+            self.calls.append(method)
+            before = self.gradients or [torch.zeros_like(p) for p in parameters]
+            self.gradients = [a + b for a, b in zip(before, gradients, strict=True)]
 
 
 def step_of(system: System, batch: dict) -> tuple[dict, list[torch.Tensor]]:
     torch.nn.init.normal_(system.prior.transformer.proj_to_clip_embeddings.weight, std=0.1)
     recorder = Recorder(system)
     torch.manual_seed(5)
-    return system.step(copy.deepcopy(batch), recorder), recorder.gradients
+    losses = system.step(copy.deepcopy(batch), recorder)
+    assert recorder.calls[-1] == "step" and set(recorder.calls[:-1]) <= {"accumulate"}
+    return losses, recorder.gradients
 
 
 @pytest.mark.parametrize("flags", [("--micro_batch_size", "1"), ("--gradient_checkpointing",)])

@@ -7,7 +7,7 @@ header. Metadata is what a network needs besides weights and config, such as cla
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +69,13 @@ def copy(source: Path, target: Path) -> None:
     atomic_copy(source, target, link=True)
 
 
+def save_as(paths: Sequence[Path], state: Mapping[str, Any]) -> None:
+    """Write a checkpoint to several files; see `save` and `copy`."""
+    save(paths[0], state)
+    for path in paths[1:]:
+        copy(paths[0], path)
+
+
 def _refuse_other_file(path: Path) -> None:
     """Refuse to replace a file that is no checkpoint.
 
@@ -88,8 +95,12 @@ def _refuse_other_file(path: Path) -> None:
         )
 
 
-def read(path: str | Path) -> Any:
+def read(path: str | Path, *, mmap: bool = False) -> Any:
     """Read any file of `torch.save` that holds tensors and plain data; nothing is executed.
+
+    Args:
+        path: The file.
+        mmap: Map the tensors into memory; their bytes are read where they are used.
 
     Raises:
         UserError: No such file, damaged, or it holds Python objects.
@@ -98,16 +109,20 @@ def read(path: str | Path) -> Any:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "not there"
         raise UserError(f"{path}: {kind}, expected a checkpoint file")
-    return read_torch_file(path, "checkpoint")
+    return read_torch_file(path, "checkpoint", mmap=mmap)
 
 
-def load(path: str | Path) -> State:
+def load(path: str | Path, *, mmap: bool = False) -> State:
     """Read a checkpoint of a run.
+
+    Args:
+        path: The file.
+        mmap: Map the tensors into memory; their bytes are read where they are used.
 
     Raises:
         UserError: Not readable, or not written by `save`.
     """
-    state = read(path)
+    state = read(path, mmap=mmap)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path}: a torch file, but not a Triform checkpoint")
     if state.get("version") != VERSION:

@@ -32,6 +32,10 @@ class System(FewShotSystem[Config]):
         self.parameters = [p for module in self.networks.values() for p in module.parameters()]
         self.optimizers = {"main": adamw(self.parameters, config.training)}
 
+    @property
+    def why_not_sharded(self) -> str:
+        return "its inner steps need whole parameters"
+
     def _logits(self, batch: Episode, steps: int) -> Tensor:
         """Logits (T, Q, N) of the queries after so many inner steps."""
         training = self.config.training

@@ -54,14 +54,15 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    config: Config, networks: Iterable[nn.Module], condition_vectors: int
+    config: Config, networks: Iterable[nn.Module], condition_vectors: int, processes: int = 1
 ) -> MemoryEstimate:
-    """Estimate the memory of a training.
+    """Estimate the memory of a training, in each process.
 
     Args:
         config: Settings.
         networks: The networks, on any device.
         condition_vectors: Vectors of a condition: 1 of a caption, 256 of an image.
+        processes: Number of processes, which share parameters and moments with `fsdp`.
     """
     sizes = [
         (parameter.numel(), parameter.requires_grad)
@@ -70,6 +71,7 @@ def estimate_memory(
     ]
     parameters = sum(size for size, _ in sizes)
     trained = sum(size for size, is_trained in sizes if is_trained)
+    shares = processes if config.training.fsdp else 1
     copies = 2 if config.training.ema_decay else 1
     tokens = config.transmitter.latent_vectors + condition_vectors + 1
     samples = config.training.micro_batch_size or config.data.batch_size
@@ -81,7 +83,7 @@ def estimate_memory(
     return MemoryEstimate(
         parameters,
         trained,
-        BYTES * copies * parameters,
-        (BYTES + ADAM_BYTES) * trained,
+        BYTES * copies * parameters // shares,
+        (BYTES + ADAM_BYTES) * trained // shares,
         BYTES * samples * tokens * config.model.prior_width * blocks,
     )

@@ -16,6 +16,7 @@ from triform.engine.checkpoints.building import compare_tensors
 from triform.engine.checkpoints.checkpoint import load_weights
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
+from triform.engine.processes import process_count
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.metrics.voxel import voxel_iou
@@ -106,7 +107,9 @@ class System(EngineSystem[Config]):
             self.optimizers[TRANSMITTER] = adamw(
                 self.transmitter.parameters(), training, training.transmitter_lr
             )
-        memory = estimate_memory(config, self.networks.values(), self.conditions.shape[0])
+        memory = estimate_memory(
+            config, self.networks.values(), self.conditions.shape[0], process_count()
+        )
         logger.log(NOTICE, "%s", memory.describe())
 
     def metadata(self) -> dict[str, Any]:
@@ -164,21 +167,16 @@ class System(EngineSystem[Config]):
             means = {name: value.mean() for name, value in losses.items()}
             update(means["loss"], PRIOR)
             return {name: value.detach() for name, value in means.items()}
-        # Without the engine's wrapper: gradients are averaged over processes when they are applied.
-        parameters = self.optimizers[PRIOR].param_groups[0]["params"]
-        gradients = [torch.zeros_like(parameter) for parameter in parameters]
         totals: dict[str, Tensor] = {}
         for start in range(0, count, size):
             part = slice(start, start + size)
-            losses = self._prior_losses(self.prior, latents[part], cond[part], t[part], noise[part])
+            network = self.networks[PRIOR]
+            losses = self._prior_losses(network, latents[part], cond[part], t[part], noise[part])
             sums = {name: value.sum() / count for name, value in losses.items()}
-            for total, gradient in zip(
-                gradients, torch.autograd.grad(sums["loss"], parameters), strict=True
-            ):
-                total += gradient
+            is_last = start + size >= count
+            (update if is_last else update.accumulate)(sums["loss"], PRIOR)
             for name, value in sums.items():
                 totals[name] = totals.get(name, torch.zeros(())) + value.detach()
-        update.apply_gradients(gradients, PRIOR)
         return totals
 
     def _prior_losses(
@@ -208,7 +206,8 @@ class System(EngineSystem[Config]):
             return batches.latents(objects).to(self.device)
         generators = [generator("encode", self.dataset.entries[i].object_id) for i in objects]
         points = batches.encoder_points(objects).to(self.device)
-        return self.transmitter.encode(points, None, generators)
+        latents: Tensor = self.networks[TRANSMITTER](points, generators)
+        return latents
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """Losses at fixed steps and noise of each object, and reconstruction (joint)."""

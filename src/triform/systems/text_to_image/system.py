@@ -19,7 +19,7 @@ from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.images.grid import save_images
-from triform.losses.gan import R1_INTERVAL, generator_loss, lazy_r1
+from triform.losses.gan import R1_INTERVAL, R1_NOT_SHARDED, generator_loss, lazy_r1
 from triform.losses.gan_monitor import GanMonitor
 from triform.losses.rectified_flow import flow_loss
 from triform.metrics.kernel_distance import kernel_distance
@@ -130,6 +130,10 @@ class System(EngineSystem[Config]):
         self.gan_monitor = GanMonitor()
         self.stateful = {"gan_monitor": self.gan_monitor}
         self._posterior: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def why_not_sharded(self) -> str:
+        return R1_NOT_SHARDED if self.config.training.r1 > 0 else ""
 
     @property
     def monitor(self) -> str:  # type: ignore[override]

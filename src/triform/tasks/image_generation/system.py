@@ -14,7 +14,13 @@ from triform.engine.protocol import System
 from triform.engine.update import Update
 from triform.images.grid import save_images
 from triform.layers.image_spec import ImageSpec
-from triform.losses.gan import R1_INTERVAL, discriminator_loss, generator_loss, lazy_r1
+from triform.losses.gan import (
+    R1_INTERVAL,
+    R1_NOT_SHARDED,
+    discriminator_loss,
+    generator_loss,
+    lazy_r1,
+)
 from triform.losses.gan_monitor import GanMonitor
 from triform.metrics.kernel_distance import kernel_distance
 from triform.pretrained.image_features import image_features
@@ -85,6 +91,10 @@ class GanSystem(ImageSystem[GanConfigT]):
     @abstractmethod
     def build(self, spec: ImageSpec) -> tuple[nn.Module, nn.Module]:
         """Generator and discriminator of images in [-1, 1]."""
+
+    @property
+    def why_not_sharded(self) -> str:
+        return R1_NOT_SHARDED if self.config.training.r1 > 0 else ""
 
     def generate(self, z: Tensor) -> Tensor:
         """Images (N, C, S, S) uint8 of latent vectors (N, latent_dim)."""

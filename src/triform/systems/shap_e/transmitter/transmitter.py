@@ -41,15 +41,17 @@ class Transmitter(nn.Module):
         self,
         points: Tensor,
         generators: Sequence[torch.Generator],
-        positions: Tensor,
-        noise_scale: float,
+        positions: Tensor | None = None,
+        noise_scale: float = 0.0,
         views: Views | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor] | Tensor:
         """Encode and decode: latents (B, V, W), field (B, N) and colours (B, N, 3) at positions.
 
-        Noise of this scale is added to the latents that are decoded.
+        Latents alone without positions. Noise of this scale is added to those that are decoded.
         """
         latents = self.encode(points, views, generators)
+        if positions is None:
+            return latents
         noisy = latents + noise_scale * torch.randn_like(latents) if noise_scale else latents
         return latents, *self.decoder(noisy, positions)
 
