@@ -81,7 +81,7 @@ class ShapeDataset:
         is_parametric = np.asarray(
             [self.shapes[i].source in PARAMETRIC_SOURCES for i in self.shape_index[rows]], bool
         )
-        return rows[repeat_to_share(is_parametric, parametric_share)]
+        return np.asarray(rows[repeat_to_share(is_parametric, parametric_share)])
 
     def training_shapes(self) -> list[Shape]:
         """The original shapes of the training split."""

@@ -31,7 +31,7 @@ def level_feet(distance: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "x y z
     if len(bottoms) < 2:
         return distance
     below_plane = bottoms.max() - np.arange(distance.shape[1], dtype=distance.dtype)
-    return np.maximum(distance, below_plane[None, :, None])
+    return np.asarray(np.maximum(distance, below_plane[None, :, None]))
 
 
 def lowest_crossings(distance: Float[np.ndarray, "x y z"]) -> Float[np.ndarray, "x z"]:
