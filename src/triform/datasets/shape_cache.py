@@ -27,6 +27,7 @@ from tqdm import tqdm
 from triform.base.errors import UserError
 from triform.base.files import atomic_write, open_append
 from triform.base.logging import get_logger, set_up_console
+from triform.base.progress import progress_bar
 from triform.datasets.shape import Shape
 
 logger = get_logger(__name__)
@@ -255,7 +256,7 @@ def _compute_all(
     shape_of_key: dict[bytes, Shape], compute: Compute, processes: int, description: str
 ) -> Iterator[Result]:
     """Compute in worker processes; yield (key, payload or None, reason) as completed."""
-    bar = tqdm(total=len(shape_of_key), desc=description, unit="mesh", disable=None, leave=False)
+    bar: tqdm[object] = progress_bar(desc=description, total=len(shape_of_key), unit="mesh")
     pending = dict(shape_of_key)
     with bar:
         for result in _iterate_results(pending, compute, processes or os.cpu_count() or 1):

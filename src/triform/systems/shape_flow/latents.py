@@ -10,6 +10,7 @@ from torch import Tensor
 
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
+from triform.base.progress import progress_bar
 from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.data import ShapeDataset, turn
 
@@ -32,7 +33,8 @@ def encode_rows(
     if path.is_file():
         return torch.from_numpy(np.load(path, allow_pickle=False))
     parts = []
-    for start in range(0, len(rows), BATCH_SIZE):
+    starts = range(0, len(rows), BATCH_SIZE)
+    for start in progress_bar(starts, desc="encoding shapes", unit="batch"):
         distance, colors = dataset.fields(rows[start : start + BATCH_SIZE])
         versions = [autoencoder.encoder(distance, colors)[0]]
         if mirror:
