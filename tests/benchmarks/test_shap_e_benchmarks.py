@@ -23,4 +23,4 @@ def test_shap_e_encode(tmp_path: Path) -> None:
     prepare.run(parse(PrepareSettings, [str(tmp_path / "meshes"), library, *flags]))
     small = ("--objects", "2", "--batch_size", "2", "--rounds", "1", "--preset", "tiny")
     output = run(tmp_path, "shap_e_encode.py", library, *small)
-    assert "one at a time" in output and "2 objects; ratio" in output
+    assert "batches of 1: " in output and "2 objects; ratio" in output
