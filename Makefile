@@ -51,7 +51,7 @@ mutants: setup ## Change the source, count what tests notice: docs/mutants.md (S
 
 DEMO := demo
 demo: setup ## Eight sentences become 3D models, with the weights that ship
-	@$(BIN)/triform voxel_gan generate \
+	@$(BIN)/triform shape_flow generate \
 		--prompt "a round table with four legs" "an office chair" "a sofa with three seats" \
 			"a double bed" "a bookcase with five shelves" "a floor lamp" "a wooden door" "a bathtub" \
 		--format obj glb --output $(DEMO)/ --sheet $(DEMO)/contact_sheet.png

@@ -175,7 +175,7 @@ class SamplingConfig(TrainedVerbConfig):
     """Sampling of latents and extraction of surfaces."""
 
     guidance: float = Field(
-        2.0,
+        3.0,
         ge=0,
         le=20,
         description="Guidance of the layout: above 1 follows the prompt more closely.",
