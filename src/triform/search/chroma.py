@@ -33,6 +33,8 @@ from triform.search.fusion import WordMatch
 ADDRESS_PREFIX = "chroma://"
 COLLECTION = "gallery"
 FORMAT = "triform-gallery"
+MAX_COMPARED = 256
+"""Vectors that a filter may leave to be compared one by one."""
 _GROUP, _RECORD = "triform_group", "triform_record"
 _READ_AT_ONCE = 2000
 # HNSW searches the whole of a graph that is smaller than its list of candidates. A list of 200
@@ -174,11 +176,12 @@ class ChromaGallery(Gallery):
                 f"{self.location}: Chroma finds a group by its best vector only; "
                 "for the mean use an exact gallery (a file NAME.gallery)"
             )
+        where = _filter(conditions, self.location)
         with _one_line_errors(self.location):
-            found = self._collection.query(
+            found = self._compare_few(queries, where) or self._collection.query(
                 query_embeddings=queries,
                 n_results=min((k - 1) * self._largest_group + 1, len(self)),
-                where=_filter(conditions, self.location),
+                where=where,
                 include=["metadatas", "distances"],
             )
         answers = []
@@ -192,6 +195,28 @@ class ChromaGallery(Gallery):
                     hits[name] = Hit(name, 1.0 - distance, json.loads(metadata[_RECORD]), one)
             answers.append(list(hits.values()))
         return answers
+
+    def _compare_few(self, queries: Vectors, where: Any) -> dict[str, Any] | None:
+        """The answer of `query`, exact, where a filter leaves few vectors; else None.
+
+        Chroma's graph misses vectors when most of those on the way are filtered out.
+        """
+        if where is None:
+            return None
+        rows = self._collection.get(
+            where=where, limit=MAX_COMPARED + 1, include=["embeddings", "metadatas"]
+        )
+        if not 0 < len(rows["ids"]) <= MAX_COMPARED:
+            return None
+        distances = 1 - queries @ np.asarray(rows["embeddings"], np.float32).T
+        orders = np.argsort(distances, axis=1, kind="stable")
+        return {
+            "ids": [[rows["ids"][i] for i in order] for order in orders],
+            "distances": [
+                each[order].tolist() for each, order in zip(distances, orders, strict=True)
+            ],
+            "metadatas": [[rows["metadatas"][i] for i in order] for order in orders],
+        }
 
     def _search_words(self, text: str, k: int, conditions: Conditions) -> dict[str, WordMatch]:
         raise UserError(
@@ -294,15 +319,24 @@ def _filter(conditions: Conditions, location: str) -> dict[str, Any] | None:
                         "for that use an exact gallery (a file NAME.gallery)"
                     )
                 if end is not None:
-                    tests.append({field: {sign: end}})
+                    tests.append({field: {sign: _comparable(end)}})
         else:
-            tests.append({field: {"$in": condition}})
+            tests.append({field: {"$in": [_comparable(value) for value in condition]}})
     return {"$and": tests} if len(tests) > 1 else tests[0] if tests else None
 
 
 def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a record that Chroma can filter by."""
-    return {key: value for key, value in record.items() if isinstance(value, str | int | float)}
+    return {
+        key: _comparable(value)
+        for key, value in record.items()
+        if isinstance(value, str | int | float)
+    }
+
+
+def _comparable(value: Any) -> Any:
+    """Whole numbers as floats: Chroma cuts the bounds off to compare them with integers."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _chromadb() -> Any:
