@@ -327,11 +327,8 @@ def _filter(conditions: Conditions, location: str) -> dict[str, Any] | None:
 
 def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a record that Chroma can filter by."""
-    return {
-        key: _comparable(value)
-        for key, value in record.items()
-        if isinstance(value, str | int | float)
-    }
+    kept = {key: value for key, value in record.items() if isinstance(value, str | int | float)}
+    return {key: _comparable(value) for key, value in kept.items()}
 
 
 def _comparable(value: Any) -> Any:

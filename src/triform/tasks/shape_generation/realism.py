@@ -30,19 +30,19 @@ def two_sample_test(generated: Sequence[Mesh], real: Sequence[Mesh]) -> dict[str
     Returns:
         `accuracy`, 1/2 at best, and its 95 % interval (Wilson's, as if all were independent).
     """
-    clouds = [_surface_points(mesh) for mesh in (*generated, *real)]
-    distances = np.zeros((len(clouds), len(clouds)))
-    for i, first in enumerate(clouds):
-        for j, second in enumerate(clouds[:i]):
+    points = [_surface_points(mesh) for mesh in (*generated, *real)]
+    distances = np.zeros((len(points), len(points)))
+    for i, first in enumerate(points):
+        for j, second in enumerate(points[:i]):
             distances[i, j] = distances[j, i] = chamfer_distance(first, second)
     n = len(generated)
     accuracy = one_nearest_neighbor_accuracy(
         distances[:n, :n], distances[n:, n:], distances[:n, n:]
     )
-    num_right = round(accuracy * len(clouds))
+    num_right = round(accuracy * len(points))
     return {
         "accuracy": round(accuracy, 4),
-        "interval": [round(end, 4) for end in share_interval(num_right, len(clouds))],
+        "interval": [round(end, 4) for end in share_interval(num_right, len(points))],
         "generated": n,
         "real": len(real),
     }
