@@ -17,7 +17,6 @@ FLAGS = [
 ]
 PAGES = ("shape", "find", "describe", "image", "explore", "train", "history")
 pytestmark = [
-    pytest.mark.xdist_group("browser"),  # one server and one browser for all
     pytest.mark.skipif(
         CHROMIUM is None and not os.environ.get("TRIFORM_NO_SKIPS"),
         reason="no chromium here; scripts/get_chromium.sh installs it",

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import pytest
 from live_server import LiveServer
 
-pytestmark = pytest.mark.xdist_group("hostile")  # one server for all
 SECRET = "the secret of the test"
 TARGETS = ("secret.txt", "../secret.txt", "../../secret.txt", "/etc/passwd", "serve.log", ".lock")
 DISGUISES = (

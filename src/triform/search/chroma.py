@@ -327,8 +327,8 @@ def _filter(conditions: Conditions, location: str) -> dict[str, Any] | None:
 
 def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a record that Chroma can filter by."""
-    kept = {key: value for key, value in record.items() if isinstance(value, str | int | float)}
-    return {key: _comparable(value) for key, value in kept.items()}
+    scalars = {key: value for key, value in record.items() if isinstance(value, str | int | float)}
+    return {key: _comparable(value) for key, value in scalars.items()}
 
 
 def _comparable(value: Any) -> Any:
