@@ -8,7 +8,7 @@ import torch
 
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import ModelConfig
-from triform.systems.shape_flow.flow import Attention, CellFlow, from_tokens, to_tokens
+from triform.systems.shape_flow.flow import CellFlow, from_tokens, to_tokens
 
 MODEL = ModelConfig(
     latent_channels=3,
@@ -87,19 +87,3 @@ def test_nothing_known_is_no_division_by_zero() -> None:
     assert not given.word_mask.any() and not given.attributes.any() and not given.sentence.any()
     x, t = torch.randn(2, 3, 4, 4, 4), torch.rand(2)
     assert torch.isfinite(awake()(x, t, x, given)).all()
-
-
-def test_attention_is_that_of_torch() -> None:
-    """Without norms of queries and keys it equals nn.MultiheadAttention with the same weights."""
-    torch.manual_seed(0)
-    ours, theirs = Attention(8, 2), torch.nn.MultiheadAttention(8, 2, batch_first=True)
-    ours.query_norm = ours.key_norm = torch.nn.Identity()
-    with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key_value.weight]))
-        theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key_value.bias]))
-        theirs.out_proj.load_state_dict(ours.out.state_dict())
-    x, context = torch.randn(3, 4, 8), torch.randn(3, 6, 8)
-    mask = torch.rand(3, 6) < 0.7
-    mask[:, 0] = True
-    expected = theirs(x, context, context, key_padding_mask=~mask, need_weights=False)[0]
-    torch.testing.assert_close(ours(x, context, mask), expected)

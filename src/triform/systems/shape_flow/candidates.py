@@ -22,8 +22,8 @@ Field = tuple[np.ndarray, np.ndarray]
 FLOOR_BAND = 1.5
 """Samples above the lowest one of a shape in which its feet end."""
 COUNTING_RESOLUTION = 128
-FORMS_OF_TOPS = ("tables and desks", "chairs")
-"""Groups whose form is that of the top; that of a mirror is not measured."""
+GROUPS_WITH_TOPS = ("tables and desks", "chairs")
+"""Groups of shapes whose form is that of their top; that of a mirror is not measured."""
 
 
 def candidate_seed(request: Request, number: int) -> int:
@@ -44,7 +44,7 @@ def num_matching(field: Field, expected: Attributes) -> int:
     distance, colors = field
     if is_empty(distance):
         return -1
-    if expected.group not in FORMS_OF_TOPS:
+    if expected.group not in GROUPS_WITH_TOPS:
         expected = replace(expected, form="")
     factor = COUNTING_RESOLUTION / len(distance)
     occupancy = zoom(distance, factor, order=1, mode="nearest", grid_mode=True) < 0

@@ -7,50 +7,15 @@ to the attributes.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from triform.layers.attention import Attention
 from triform.systems.shape_flow.condition import AttributeEmbedding, Condition, ConditionVector
 from triform.systems.shape_flow.config import TOKEN, ModelConfig
 
 NUM_MODULATIONS = 9
 MLP_RATIO = 4
-
-
-class Attention(nn.Module):
-    """Attention of x (B, N, W) to a context (B, M, W), with normalized queries and keys."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.query_norm = nn.RMSNorm(width // heads)
-        self.key_norm = nn.RMSNorm(width // heads)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        query = self._split(self.query(x))
-        key, value = map(self._split, self.key_value(context).chunk(2, dim=-1))
-        # On processors the backward pass of flash attention is slow for so few tokens: with plain
-        # products a step takes 0.8 of the time.
-        plain = sdpa_kernel(SDPBackend.MATH) if x.device.type == "cpu" else nullcontext()
-        with plain:
-            attended = F.scaled_dot_product_attention(
-                self.query_norm(query),
-                self.key_norm(key),
-                value,
-                attn_mask=None if mask is None else mask[:, None, None, :],
-            )
-        output: Tensor = self.out(attended.transpose(1, 2).flatten(2))
-        return output
-
-    def _split(self, x: Tensor) -> Tensor:
-        split: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        return split
 
 
 class FlowBlock(nn.Module):
