@@ -44,21 +44,20 @@ def test_the_nearest_caption_is_looked_up_in_the_training_alone(data):
     assert evaluation._nearest_captions(data, [3, 0], text[:1]) == [0]
 
 
+def use_classifier(monkeypatch, predict):
+    """Put a classifier that knows all labels in the place of a trained one."""
+    classifier = SimpleNamespace(knows=lambda labels: True, predict=predict)
+    monkeypatch.setattr(evaluation, "TrainedClassifier", lambda *_: classifier)
+    monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
+
+
 def test_agreement_counts_the_labels_of_the_prompts(monkeypatch):
     predictions = {1: ["dog", "cat", "cat", "owl"], 2: ["dog", "cat", "cat", "cat"]}
 
-    class Classifier:
-        def __init__(self, *_):
-            pass
-
-        def knows(self, labels):
-            return True
-
-        def predict(self, images):
-            return [(name,) for name in predictions[int(images[0, 0, 0, 0])]]
-
-    monkeypatch.setattr(evaluation, "TrainedClassifier", Classifier)
-    monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
+    use_classifier(
+        monkeypatch,
+        lambda images: [(name,) for name in predictions[int(images[0, 0, 0, 0])]],
+    )
     images = {
         "": torch.full((4, 3, 2, 2), 1, dtype=torch.uint8),
         "real": torch.full((4, 3, 2, 2), 2, dtype=torch.uint8),
@@ -138,28 +137,18 @@ def test_labels_are_contents_or_first_captions(data):
 
 
 def test_all_attributes_must_be_right(monkeypatch):
-    class Classifier:
-        def __init__(self, *_):
-            pass
-
-        def knows(self, labels):
-            return True
-
-        def predict(self, images):
-            return [("red", "dog"), ("red", "cat"), ("blue", "dog")]
-
-    monkeypatch.setattr(evaluation, "TrainedClassifier", Classifier)
-    monkeypatch.setattr(evaluation, "find_checkpoint", lambda *_, **__: "classifier.pth")
-    images = {"": torch.zeros(3, 3, 2, 2, dtype=torch.uint8)}
-    labels = [("red", "dog"), ("blue", "cat"), ("red", "cat")]
+    predictions = [("red", "dog"), ("red", "cat"), ("blue", "dog"), ("blue", "dog")]
+    use_classifier(monkeypatch, lambda _: predictions)
+    images = {"": torch.zeros(4, 3, 2, 2, dtype=torch.uint8)}
+    labels = [("red", "dog"), ("blue", "cat"), ("red", "cat"), ("red", "dog")]
     report = evaluation._agreement(
         EvaluateConfig(classifier="x"), images, labels, ("color", "animal")
     )
-    assert report["agreement"] == report["agreement_color"] == pytest.approx(1 / 3)
-    assert report["agreement_animal"] == pytest.approx(2 / 3)
+    assert report["agreement"] == report["agreement_color"] == 0.25
+    assert report["agreement_animal"] == 0.75
     assert report["agreement_by_color"] == {
         "blue": {"agreement": 0, "prompts": 1},
-        "red": {"agreement": 0.5, "prompts": 2},
+        "red": {"agreement": 1 / 3, "prompts": 3},
     }
 
 
