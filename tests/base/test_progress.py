@@ -24,6 +24,29 @@ def test_lines_without_a_terminal(
     assert all(line.endswith(" left") for line in lines)
 
 
+def test_what_was_done_before_and_large_numbers(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    with caplog.at_level(logging.INFO):
+        bar = progress.progress_bar(
+            desc="file", total=3000, initial=1000, unit="B", unit_scale=True
+        )
+        bar.update(500)
+        bar.close()
+    lines = [record.getMessage().split(" B,")[0] for record in caplog.records]
+    assert lines == ["file: 1.00k of 3.00k", "file: 1.50k of 3.00k"]
+
+
+def test_a_bar_that_is_disabled_says_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    with caplog.at_level(logging.INFO):
+        assert list(progress.progress_bar(range(3), desc="tasks", disable=True)) == [0, 1, 2]
+    assert not caplog.records
+
+
 def test_nothing_is_said_of_what_is_quick(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert list(progress.progress_bar(range(3), desc="quick")) == [0, 1, 2]

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
 from triform.base.addresses import PUBLIC, Policy, opener
 from triform.base.checksum import file_sha256
 from triform.base.errors import UserError
 from triform.base.files import atomic_write, read_regular, refuse_special, set_default_mode
 from triform.base.logging import get_logger
 from triform.base.printable import printable
+from triform.base.progress import progress_bar
 
 logger = get_logger(__name__)
 
@@ -193,13 +192,12 @@ def _receive(response: http.client.HTTPResponse, job: _Download, start: int) -> 
     )
     with atomic_write(_validator_file(part)) as file:
         file.write(new_validator[:_MAX_VALIDATOR].encode("utf-8", "replace"))
-    bar = tqdm(
+    bar = progress_bar(
+        desc=printable(part.name.removesuffix(".part")),
         total=total,
         initial=start,
         unit="B",
         unit_scale=True,
-        desc=printable(part.name.removesuffix(".part")),
-        disable=None,
     )
     with _open_part(part, start) as stream, bar:
         received = 0

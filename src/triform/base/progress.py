@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import TypeVar
 
-from tqdm import tqdm
+import tqdm
 
 from triform.base.logging import NOTICE, get_logger
 
@@ -29,24 +30,40 @@ class _LogLines:
 
 
 def progress_bar(
-    iterable: Iterable[T] | None = None, *, desc: str, total: int | None = None, unit: str = ""
-) -> tqdm[T]:
+    iterable: Iterable[T] | None = None,
+    *,
+    desc: str,
+    total: int | None = None,
+    initial: int = 0,
+    unit: str = "",
+    unit_scale: bool = False,
+    disable: bool = False,
+) -> tqdm.tqdm[T]:
     """A bar that goes away when it is done; without a terminal, lines in the log.
 
     Args:
         iterable: what is iterated over; None where `update` is called.
         desc: what is done.
         total: how many there are; by default the length of the iterable.
+        initial: how many were done before.
         unit: what is counted.
+        unit_scale: write thousands and millions as k and M.
+        disable: show nothing.
     """
-    if sys.stderr.isatty():
-        return tqdm(iterable, desc, total, unit=unit, leave=False)
-    return tqdm(
+    bar = partial(
+        tqdm.tqdm,  # looked up when it is called: the web application replaces it
         iterable,
         desc,
         total,
+        initial=initial,
         unit=unit,
+        unit_scale=unit_scale,
+        disable=disable,
         leave=False,
+    )
+    if sys.stderr.isatty():
+        return bar()
+    return bar(
         file=_LogLines(),
         bar_format=LINE_FORMAT,
         mininterval=SECONDS_BETWEEN_LINES,

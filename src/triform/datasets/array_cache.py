@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from triform.base.errors import UserError
 from triform.base.paths import cache_dir
+from triform.base.progress import progress_bar
 
 
 def cached_array(
@@ -70,7 +70,7 @@ def _write(
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = pool.map(make_row, range(shape[0]))
             for index, row in enumerate(
-                tqdm(rows, description, shape[0], leave=False, disable=None, unit="object")
+                progress_bar(rows, desc=description, total=shape[0], unit="object")
             ):
                 array[index] = row
         array.flush()

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from triform.base.archive import ArchiveError, unpack
 from triform.base.download import download
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.base.settings.nearest import nearest
 from triform.datasets import debian
 from triform.datasets.managed_folder import is_managed, make_folder
@@ -328,9 +328,7 @@ def _fetch(name: str, root: Path, objects: int) -> None:
         metadata |= {"objects": objects, "version": version}
 
         def make(folder: Path) -> None:
-            with tqdm(
-                total=objects, desc=target.name, unit="object", disable=None, leave=False
-            ) as bar:
+            with progress_bar(desc=target.name, total=objects, unit="object") as bar:
                 write(folder, objects, progress=bar.update)
 
         make_folder(name, target, make, metadata)

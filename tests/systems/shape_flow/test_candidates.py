@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from triform.systems.shape_flow.candidates import (
     Field,
     best_candidate,
     field_color,
+    group_probabilities,
     num_matching,
     soundness,
 )
 from triform.tasks.shape_generation.attributes import Attributes
+from triform.tasks.shape_generation.categories import GROUPS
+from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier
 
 R = 64
 RED, BLUE = (196, 40, 38), (52, 92, 184)
@@ -37,25 +41,61 @@ def table(num_legs: int, color: tuple[int, int, int] = RED) -> Field:
     return distance, colors
 
 
+class VolumeClassifier(VoxelClassifier):
+    """Takes shapes of more than so many voxels of 32^3 for tables, and others for chairs."""
+
+    def __init__(self, num_voxels: int):
+        super().__init__()
+        self.num_voxels = num_voxels
+
+    def forward(self, voxels: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(voxels), len(GROUPS))
+        is_table = voxels.flatten(1).sum(1) > self.num_voxels
+        logits[:, list(GROUPS).index("tables and desks")] = is_table * np.log(27.0)
+        logits[:, list(GROUPS).index("chairs")] = ~is_table * np.log(27.0)
+        return logits
+
+
+ALL_TABLES = VolumeClassifier(0)
+
+
 def test_what_the_prompt_counts_decides() -> None:
     fields = [table(count) for count in (2, 4, 3)]
-    kept = best_candidate(fields, "a square table with three legs")
+    kept = best_candidate(fields, "a square table with three legs", ALL_TABLES)
     assert kept is fields[2]
-    assert best_candidate(fields, "a square table with four legs") is fields[1]
-    assert best_candidate(fields[:1], "a square table with four legs") is fields[0]
+    assert best_candidate(fields, "a square table with four legs", ALL_TABLES) is fields[1]
 
 
 def test_color_counts_as_much_as_a_part() -> None:
     fields = [table(3, RED), table(3, BLUE), table(4, RED)]
-    assert best_candidate(fields, "a blue table with three legs") is fields[1]
-    assert best_candidate(fields, "a red table with four legs") is fields[2]
+    assert best_candidate(fields, "a blue table with three legs", ALL_TABLES) is fields[1]
+    assert best_candidate(fields, "a red table with four legs", ALL_TABLES) is fields[2]
 
 
 def test_of_equal_ones_the_soundest_is_kept() -> None:
     whole, floating = table(4), table(4)
     floating[0][:, 46:48, 30:32] = -1
     for fields in ([whole, floating], [floating, whole]):
-        assert best_candidate(fields, "a table") is whole
+        assert best_candidate(fields, "a table", ALL_TABLES) is whole
+
+
+def test_kind_decides_between_shapes_with_the_same_counts() -> None:
+    """A top has 28 x 2 x 28 voxels of 32^3, a leg 2 x 20 x 2."""
+    fields = [table(3), table(4)]
+    by_volume = VolumeClassifier(28 * 2 * 28 + 3 * 80)
+    assert best_candidate(fields, "a table", by_volume) is fields[1]
+    assert best_candidate(fields, "a stool", by_volume) is fields[0]
+    # A count weighs more than the probability of the group.
+    assert best_candidate(fields, "a table with three legs", by_volume) is fields[0]
+
+
+def test_probability_of_a_group() -> None:
+    """e^log(27) = 27 against 9 other groups of e^0 = 1: 27/36 and 1/36."""
+    fields = [table(3), table(4)]
+    classifier = VolumeClassifier(28 * 2 * 28 + 3 * 80)
+    assert group_probabilities(fields, "tables and desks", classifier) == [0.03, 0.75]
+    assert group_probabilities(fields, "chairs", classifier) == [0.75, 0.03]
+    assert group_probabilities(fields, "toys", classifier) == [0.0, 0.0]
 
 
 def test_number_of_matches() -> None:

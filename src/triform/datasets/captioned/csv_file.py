@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
 from triform.base.printable import shorten
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.datasets.captioned.table import CaptionTable, FileImages, make_table
 from triform.images.read import read_image
@@ -149,7 +149,7 @@ def _bad_images(folder: Path, captions: dict[str, tuple[int, list[str]]]) -> lis
     problems, stamps = [], dict(cached)
     with ThreadPoolExecutor(4) as pool:
         results = pool.map(check, captions)
-        bar = tqdm(results, "checking images", len(captions), disable=None, leave=False)
+        bar = progress_bar(results, desc="checking images", total=len(captions))
         for name, stamp, problem in bar:
             if problem:
                 problems.append((captions[name][0], problem))

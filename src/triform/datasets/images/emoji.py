@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
+from triform.base.progress import progress_bar
 from triform.datasets import npm
 from triform.datasets.images.emoji_drawings import Icons, hexcodes_by_name, key, read_openmoji
 from triform.datasets.images.table import ImageTable
@@ -46,7 +46,9 @@ _VERSION = 1
 def fetch(folder: Path) -> None:
     """Download all packages into sub-folders of a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, package in tqdm(SOURCES.items(), desc="emoji", unit="package", disable=None):
+    for name, package in progress_bar(
+        SOURCES.items(), desc="emoji", total=len(SOURCES), unit="package"
+    ):
         npm.fetch(package, folder / name)
 
 
@@ -166,7 +168,7 @@ def _rasterize(drawings: list[str], size: int) -> np.ndarray:
         stored: np.ndarray = np.load(cached, mmap_mode="r", allow_pickle=False)
         return stored
     images = np.zeros((len(drawings), size, size, 4), np.uint8)
-    bar = tqdm(drawings, desc="drawing emoji", unit="pixels", disable=None, leave=False)
+    bar = progress_bar(drawings, desc="drawing emoji", unit="drawing")
     for row, svg in enumerate(bar):
         data = resvg_py.svg_to_bytes(
             svg_string=svg, width=size, height=size, skip_system_fonts=True

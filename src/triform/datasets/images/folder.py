@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from triform.base.errors import UserError
 from triform.base.folder_listing import left_out, list_files
+from triform.base.progress import progress_bar
 from triform.datasets.images.table import ImageTable, with_channels
 from triform.datasets.shape import SPLIT_NAMES
 from triform.images.read import IMAGE_SUFFIXES, LONGEST_SIDE, read_image
@@ -50,7 +50,7 @@ def load(folder: Path, size: int | None = None, channels: int | None = None) -> 
         )
     arrays: list[np.ndarray] = []
     broken: list[str] = []
-    bar = tqdm(paths, desc=folder.name, unit="image", disable=None, leave=False)
+    bar = progress_bar(paths, desc=folder.name, unit="image")
     for path in bar:
         try:
             image = read_pixels(path, size)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.datasets.library.config import ShowSettings
 from triform.datasets.library.decoding import as_rows, read_array, read_image
 from triform.datasets.library.default_view import default_view
@@ -51,9 +51,7 @@ def run(settings: ShowSettings) -> dict[str, Any]:
         ]
     num_shown = 0
     failed: list[str] = []
-    with tqdm(
-        total=sum(map(len, sheets)), desc="images", unit="object", disable=None, leave=False
-    ) as bar:
+    with progress_bar(desc="images", total=sum(map(len, sheets)), unit="object") as bar:
         for path, sheet in zip(paths, sheets, strict=True):
             tiles, labels = [], []
             for entry in sheet:

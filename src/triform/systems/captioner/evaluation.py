@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
+from triform.base.progress import progress_bar
 from triform.datasets.captioned.table import CaptionTable
 from triform.systems.captioner.config import Config, EvaluateConfig
 from triform.systems.captioner.data import load_table
@@ -87,7 +87,7 @@ def _caption_rows(
     trained: Trained, table: CaptionTable, rows: np.ndarray, settings: EvaluateConfig
 ) -> list[str]:
     captions: list[str] = []
-    for start in tqdm(range(0, len(rows), settings.batch_size), "captioning", disable=None):
+    for start in progress_bar(range(0, len(rows), settings.batch_size), desc="captioning"):
         batch = rows[start : start + settings.batch_size]
         images = [table.images.image(int(row)) for row in batch]
         captions += map(trained.text, trained.caption(images, settings))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
+from triform.base.progress import progress_bar
 from triform.datasets.captioned.table import CaptionTable
 from triform.pretrained.feature_maps import FeatureMaps
 from triform.pretrained.fingerprint import state_fingerprint
@@ -43,7 +43,7 @@ def _write_features(
 ) -> None:
     starts = range(0, len(table), BATCH_SIZE)
     with atomic_write(path) as stream:
-        for start in tqdm(starts, "encoding images", unit="batch", disable=None):
+        for start in progress_bar(starts, desc="encoding images", unit="batch"):
             rows = range(start, min(start + BATCH_SIZE, len(table)))
             images = np.stack([preprocess(table.images.image(row), data) for row in rows])
             maps = encoder(to_tensor(images).to(device)).half().cpu().numpy()

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
@@ -135,7 +135,7 @@ def caption(settings: CaptionConfig) -> list[dict[str, Any]]:
         )
     rows: list[dict[str, Any]] = []
     starts = range(0, len(paths), settings.batch_size)
-    for start in tqdm(starts, "captioning", unit="batch", disable=None, leave=False):
+    for start in progress_bar(starts, desc="captioning", unit="batch"):
         batch = paths[start : start + settings.batch_size]
         images = [_read(path) for path in batch]
         readable = [image for image in images if not isinstance(image, str)]

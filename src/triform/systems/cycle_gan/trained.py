@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.images.find import find_images
 from triform.images.grid import save_images, save_png, save_row_groups, to_pil
 from triform.images.image_files import ImageFiles
@@ -79,7 +79,7 @@ def translate(settings: TranslateConfig) -> dict[str, Any]:
     problems: list[UserError] = []
     pairs: list[tuple[Tensor, Tensor]] = []
     files: list[Path] = []
-    for path in tqdm(paths, "images", disable=None, leave=False):
+    for path in progress_bar(paths, desc="images"):
         try:
             image = _read_image(path, settings.largest_side, model)
         except UserError as error:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from triform.base.errors import UsageError
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.engine.device import autocast, pick_precision
 from triform.images.grid import check_png, save_images
@@ -147,7 +147,7 @@ class Trained(TrainedGenerator[Config, GenerateConfig | EvaluateConfig]):
                 eta=settings.eta,
             )
             description = f"images {start + 1} to {start + size}"
-            progress = tqdm(predictions, description, settings.steps, disable=None, leave=False)
+            progress = progress_bar(predictions, desc=description, total=settings.steps)
             yield [
                 stretch_contrast(x, settings.stretch)
                 for step, x in enumerate(progress)

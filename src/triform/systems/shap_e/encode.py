@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.datasets.library.layout import LibraryObject
 from triform.datasets.library.library import Library
@@ -68,7 +68,7 @@ def encode(settings: EncodeConfig) -> dict[str, Any]:
     failed: dict[str, str] = {}
     shares: list[float] = []
     started = time.perf_counter()
-    with tqdm(total=len(todo), desc="latents", unit="object", disable=None, leave=False) as bar:
+    with progress_bar(desc="latents", total=len(todo), unit="object") as bar:
         for start in range(0, len(todo), settings.batch_size):
             part = todo[start : start + settings.batch_size]
             shares += encode_batch(library, transmitter, part, folder, settings, failed)

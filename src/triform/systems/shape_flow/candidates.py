@@ -1,4 +1,4 @@
-"""The best of several shapes of a prompt: what the text counts and colours is there, then sound."""
+"""The best of several shapes of a prompt: what the text names is there, then sound."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy.ndimage import binary_erosion, label, zoom
 
 from triform.base.seeding import hash_seed
@@ -13,9 +14,11 @@ from triform.datasets.parametric.varied.finishes import COLORS
 from triform.systems.shape_flow.surface import is_empty
 from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
+from triform.tasks.shape_generation.categories import GROUPS
 from triform.tasks.shape_generation.mesh_output import Request
 from triform.tasks.shape_generation.structure import matching_structure
 from triform.tasks.shape_generation.surface_color import dominant_color
+from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier, classifier_input
 
 Field = tuple[np.ndarray, np.ndarray]
 """Distances (R, R, R) and colours (3, R/2, R/2, R/2) of one shape."""
@@ -31,12 +34,37 @@ def candidate_seed(request: Request, number: int) -> int:
     return request.seed if number == 0 else hash_seed("candidate", request.seed, number)
 
 
-def best_candidate(fields: Sequence[Field], prompt: str) -> Field:
-    """The field with the most of what a prompt counts and colours; of equal ones the soundest."""
-    if len(fields) == 1:
-        return fields[0]
+def best_candidate(fields: Sequence[Field], prompt: str, classifier: VoxelClassifier) -> Field:
+    """The field that is most of what a prompt names; of equal ones the soundest.
+
+    Every count, form and colour adds 1 where it is right, the group of the kind its probability.
+
+    Args:
+        fields: one field or more.
+        prompt: the text.
+        classifier: of the groups; not the one that judges the results.
+    """
     expected = cached_attributes(prompt)
-    return max(fields, key=lambda field: (num_matching(field, expected), soundness(field[0])))
+    probabilities = group_probabilities(fields, expected.group, classifier)
+    scores = [
+        (num_matching(field, expected) + probability, soundness(field[0]))
+        for field, probability in zip(fields, probabilities, strict=True)
+    ]
+    return fields[max(range(len(fields)), key=scores.__getitem__)]
+
+
+@torch.no_grad()
+def group_probabilities(
+    fields: Sequence[Field], group: str, classifier: VoxelClassifier
+) -> list[float]:
+    """Probability of a group for each field; 0 of a group that the classifier does not know."""
+    if group not in GROUPS:
+        return [0.0] * len(fields)
+    occupancy = np.stack([distance < 0 for distance, _ in fields])
+    logits = classifier(classifier_input(torch.from_numpy(occupancy)[:, None].float()))
+    probabilities: list[float] = logits.softmax(1)[:, list(GROUPS).index(group)].tolist()
+    # Two decimals: of shapes that are equally sure the soundest is to be kept.
+    return [round(probability, 2) for probability in probabilities]
 
 
 def num_matching(field: Field, expected: Attributes) -> int:

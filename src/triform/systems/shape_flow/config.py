@@ -206,7 +206,7 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
         ge=1,
         le=64,
         description="Shapes made for each one that is kept: the one with most of the counts, "
-        "forms and colours that the prompt names, then the soundest.",
+        "forms and colours that the prompt names and of its kind, then the soundest.",
     )
     output: str = Field(
         "model.glb", description="File, or folder for several shapes; the suffix is the format."

@@ -30,6 +30,7 @@ from triform.tasks.shape_generation.mesh_output import (
     read_requests,
     write_meshes,
 )
+from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier, load_classifier
 
 logger = get_logger(__name__)
 
@@ -53,6 +54,11 @@ class ShapeGenerator:
             source=self.trained.source,
         )
         return load_token_encoder(name)
+
+    @cached_property
+    def classifier(self) -> VoxelClassifier:
+        """The classifier that selects among candidates, loaded when there are several."""
+        return load_classifier()
 
     def condition(self, prompts: list[str]) -> Condition:
         """Conditions of prompts; an empty one is unknown altogether."""
@@ -94,8 +100,10 @@ class ShapeGenerator:
             condition = self.condition([prompt for prompt, _ in pairs])
             fields = self.decode(self.latents(condition, [seed for _, seed in pairs]))
             for row in range(len(batch)):
-                group = fields[row * candidates : (row + 1) * candidates]
-                distance, colors = best_candidate(group, batch[row].prompt)
+                distance, colors = fields[row * candidates]
+                if candidates > 1:
+                    group = fields[row * candidates : (row + 1) * candidates]
+                    distance, colors = best_candidate(group, batch[row].prompt, self.classifier)
                 yield level_feet(distance), colors
 
     def mesh(self, field: Field) -> Mesh:

@@ -4,8 +4,8 @@ import math
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.metrics.intervals import mean_and_interval
 from triform.systems.vae.config import EvaluateConfig
@@ -50,7 +50,7 @@ def likelihood_bounds(
         return likelihood, vae.prior.log_prob(z), posterior, vae.prior.kl(mu, logvar, z)
 
     totals, means, bounds = torch.zeros(2, dtype=torch.float64), [], []
-    for part in tqdm(torch.split(images, settings.batch_size), "bounds", disable=None, leave=False):
+    for part in progress_bar(torch.split(images, settings.batch_size), desc="bounds"):
         batch = to_float(part).to(device)
         mu, logvar = vae.encode(batch)
         means.append(mu)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.metrics.intervals import mean_and_interval
 from triform.tasks.few_shot.loss import query_loss
@@ -42,8 +42,7 @@ def mean_accuracy(
     """
     accuracies = []
     starts = range(0, episodes, BATCH_SIZE)
-    disable = None if show_progress else True  # None: shown on a terminal only
-    for start in tqdm(starts, desc="tasks", disable=disable, leave=False):
+    for start in progress_bar(starts, desc="tasks", disable=not show_progress):
         indices = range(start, min(start + BATCH_SIZE, episodes))
         batch = sampler(indices, generator("episodes", seed, start))
         is_correct = classifier(batch).cpu() == batch["query_labels"]

@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from triform.base.errors import UserError
+from triform.base.progress import progress_bar
 from triform.datasets.library.checking.files import FileContents, check_object, check_uniformity
 from triform.datasets.library.checking.names import check_names, check_spelling
 from triform.datasets.library.checking.problems import Problem, as_lines, as_records
@@ -80,7 +79,7 @@ def check_library(root: str, *, quick: bool = False, workers: int = 0) -> Report
     problems += check_spelling(objects)
     problems += check_captions(store, objects, from_names)
     contents: dict[str, FileContents] = {}
-    with tqdm(total=len(objects), desc="objects", unit="object", disable=None, leave=False) as bar:
+    with progress_bar(desc="objects", total=len(objects), unit="object") as bar:
         for object_id, object_contents in _check_objects(store, objects, files, quick, workers):
             contents[object_id] = object_contents
             problems += object_contents.problems

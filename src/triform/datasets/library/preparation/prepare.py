@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.datasets.library.config import PrepareSettings
 from triform.datasets.library.ids import assign_ids
 from triform.datasets.library.layout import FAILED, FOLDERS
@@ -117,13 +116,11 @@ def _plan(
     # Hashing of files waits for the disk and lets other threads run.
     with ThreadPoolExecutor(8) as threads:
         plans = list(
-            tqdm(
+            progress_bar(
                 threads.map(plan, shapes_with_ids),
-                total=len(shapes_with_ids),
                 desc="checking",
+                total=len(shapes_with_ids),
                 unit="mesh",
-                disable=None,
-                leave=False,
             )
         )
     tasks = [task for task in plans if isinstance(task, PrepareTask)]
@@ -201,9 +198,7 @@ def _prepare_all(
             functools.partial(warm_up, tasks[0].recipe),
         )
         notes = pool.map(job, tasks)
-    bar = tqdm(
-        total=len(tasks), desc="shapes", unit="object", disable=None, smoothing=0.05, leave=False
-    )
+    bar = progress_bar(desc="shapes", total=len(tasks), unit="object")
     with bar, contextlib.closing(notes) if pool else contextlib.nullcontext():  # type: ignore[type-var]
         for note in notes:
             journal.add(note)

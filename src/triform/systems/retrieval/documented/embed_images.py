@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
 from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.datasets.library.layout import METADATA
 from triform.engine.device import pick_device
 from triform.images.read import HELD_SIDE, IMAGE_SUFFIXES, image_content, read_image
@@ -84,7 +84,7 @@ def embed(settings: EmbedConfig) -> dict[str, Any]:
     missing = [n for n, digest in enumerate(digests) if (images[n].filename, digest) not in stored]
     folder = output.with_name(f"{output.name}.parts")
     done = len(images) - len(missing)
-    with tqdm(None, "images", len(images), initial=done, unit="", leave=False, disable=None) as bar:
+    with progress_bar(desc="images", total=len(images), initial=done) as bar:
         for start in range(0, len(missing), PART):
             part = missing[start : start + PART]
             names = [(images[n].filename, digests[n]) for n in part]
@@ -157,7 +157,7 @@ def _reusable_rows(
     """A digest of each image, and the rows that the existing output has."""
     with ThreadPoolExecutor(8) as pool:
         hashed = pool.map(_digest, images)
-        digests = list(tqdm(hashed, "reading", len(images), unit="", leave=False, disable=None))
+        digests = list(progress_bar(hashed, desc="reading", total=len(images)))
     if settings.overwrite or not settings.output.exists():
         return digests, {}
     try:

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from triform.base.csv_file import csv_text
 from triform.base.errors import UsageError, UserError
 from triform.base.files import atomic_write
 from triform.base.folder_listing import list_files
 from triform.base.logging import get_logger
+from triform.base.progress import progress_bar
 from triform.datasets.shape import COMPANION_SUFFIXES, MESH_SUFFIXES
 from triform.engine.checkpoints.finding import find_checkpoint
 from triform.engine.device import pick_device
@@ -337,7 +337,7 @@ def write_submission(path: Path, image_to_mesh: Results, mesh_to_image: Results)
 
 def _batches(paths: Sequence[Path], size: int, description: str) -> Iterator[Sequence[Path]]:
     """Files in batches, with a progress bar."""
-    with tqdm(total=len(paths), desc=description, unit="", leave=False, disable=None) as bar:
+    with progress_bar(desc=description, total=len(paths)) as bar:
         for start in range(0, len(paths), size):
             batch = paths[start : start + size]
             yield batch

@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
 from triform.base.paths import cache_dir
+from triform.base.progress import progress_bar
 from triform.search.base_gallery import Gallery, Record
 from triform.search.chroma import ADDRESS_PREFIX, is_chroma
 from triform.search.gallery import SUFFIX, create_gallery, exists, open_gallery, updating
@@ -159,7 +159,7 @@ def update(
         gallery.remove(outdated)
     missing = [entry for entry in entries if stored.get(entry.id) != entry.fingerprint]
     saved = time.monotonic()
-    with tqdm(total=len(missing), desc="gallery", unit="", leave=False, disable=None) as bar:
+    with progress_bar(desc="gallery", total=len(missing)) as bar:
         try:
             for batch, count in _read(missing, changes):
                 changes.added += _add(gallery, batch, retriever, changes, views=views)
