@@ -95,6 +95,7 @@ class ModelConfig(Group):
     layout_dim: int = Field(256, ge=1, le=4096, description="Numbers of a whole shape's layout.")
     layout_width: int = Field(384, ge=8, description="Width of the layout's flow.")
     layout_blocks: int = Field(4, ge=1, description="Blocks of the layout's flow.")
+    mean_width: int = Field(512, ge=8, description="Width of the mean of layouts of a condition.")
     flow_width: int = Field(192, ge=8, description="Width of the transformer over cells.")
     flow_blocks: int = Field(6, ge=1, description="Blocks of the transformer.")
     flow_heads: int = Field(6, ge=1, description="Attention heads of the transformer.")
@@ -202,7 +203,7 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
     candidates: int = Field(
-        1,
+        4,
         ge=1,
         le=64,
         description="Shapes made for each one that is kept: the one with most of the counts, "
@@ -249,7 +250,7 @@ class EvaluateConfig(SamplingConfig, PromptSetsConfig):
         None, description="CSV `prompt,group`; none means the 300 that come with the project."
     )
     candidates: int = Field(
-        1,
+        4,
         ge=1,
         le=64,
         description="Shapes made for each prompt, as in `generate`; one is measured.",
