@@ -95,7 +95,6 @@ class ModelConfig(Group):
     layout_dim: int = Field(256, ge=1, le=4096, description="Numbers of a whole shape's layout.")
     layout_width: int = Field(384, ge=8, description="Width of the layout's flow.")
     layout_blocks: int = Field(4, ge=1, description="Blocks of the layout's flow.")
-    mean_width: int = Field(512, ge=8, description="Width of the mean of layouts of a condition.")
     flow_width: int = Field(192, ge=8, description="Width of the transformer over cells.")
     flow_blocks: int = Field(6, ge=1, description="Blocks of the transformer.")
     flow_heads: int = Field(6, ge=1, description="Attention heads of the transformer.")

@@ -9,8 +9,7 @@ from torch import nn
 from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.config import CELL, Config
 from triform.systems.shape_flow.flow import CellFlow
-from triform.systems.shape_flow.layout import Layout
-from triform.systems.shape_flow.layout_flow import LayoutFlow
+from triform.systems.shape_flow.layout import Layout, LayoutFlow
 from triform.tasks.shape_generation.attributes import VOCABULARY
 
 NAMES = ("autoencoder", "layout", "layout_flow", "cell_flow")

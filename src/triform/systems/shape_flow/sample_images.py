@@ -15,8 +15,7 @@ from triform.images.contact_sheet import save_contact_sheet
 from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.flow import CellFlow
-from triform.systems.shape_flow.layout import Layout
-from triform.systems.shape_flow.layout_flow import LayoutFlow
+from triform.systems.shape_flow.layout import Layout, LayoutFlow
 from triform.systems.shape_flow.sampling import sample_latents
 from triform.systems.shape_flow.surface import field_to_mesh, is_empty
 

@@ -8,8 +8,7 @@ from torch import Tensor
 from triform.layers.rectified_flow import guided, integrate
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.flow import CellFlow
-from triform.systems.shape_flow.layout import Layout
-from triform.systems.shape_flow.layout_flow import LayoutFlow
+from triform.systems.shape_flow.layout import Layout, LayoutFlow
 
 GUIDANCE_INTERVAL = (0.1, 0.9)
 

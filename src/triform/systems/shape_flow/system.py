@@ -32,8 +32,7 @@ from triform.systems.shape_flow.evaluation import evaluate
 from triform.systems.shape_flow.flow import CellFlow
 from triform.systems.shape_flow.generation import generate
 from triform.systems.shape_flow.latents import encode_rows
-from triform.systems.shape_flow.layout import Layout
-from triform.systems.shape_flow.layout_flow import LayoutFlow
+from triform.systems.shape_flow.layout import Layout, LayoutFlow
 from triform.systems.shape_flow.loss import autoencoder_loss
 from triform.systems.shape_flow.model import (
     NETWORKS_OF_STAGE,

@@ -15,8 +15,7 @@ from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.condition import TIME_DIM, Condition
 from triform.systems.shape_flow.config import Config
 from triform.systems.shape_flow.flow import CellFlow
-from triform.systems.shape_flow.layout import Layout
-from triform.systems.shape_flow.layout_flow import LayoutFlow
+from triform.systems.shape_flow.layout import Layout, LayoutFlow
 from triform.systems.shape_flow.model import build_networks
 from triform.systems.shape_flow.sampling import sample_latents
 from triform.tasks.shape_generation.attributes import VOCABULARY
