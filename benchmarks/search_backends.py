@@ -230,8 +230,13 @@ def killed(name, folder, times):
     random = np.random.default_rng(0)
     for _ in range(times):
         words = [sys.executable, __file__, "--child", "add", name, str(folder), "0", "0"]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        said = int(process.stdout.readline())
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        if not (line := process.stdout.readline()):
+            outcomes.append("cannot be opened")
+            break
+        said = int(line)
         time.sleep(random.uniform(0, 0.5))
         os.kill(process.pid, signal.SIGKILL)
         said = max([said, *map(int, process.stdout.read().split("\n")[:-1])])
