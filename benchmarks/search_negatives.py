@@ -3,7 +3,7 @@
     triform data get emoji
     python benchmarks/search_negatives.py
 
-50 queries among the drawings of a maker that no training showed, all its emoji that were trained
+51 queries among the drawings of a maker that no training showed, all its emoji that were trained
 on, by the CLIP that ships. Colours without one shape, activities without one gender, and groups of
 Unicode without one of their kinds. Printed for each way to use the vectors of both terms: queries
 whose ten first hits hold nothing that was excluded, excluded and right ones among ten.
@@ -26,8 +26,7 @@ COLORS = ("red", "orange", "yellow", "green", "blue", "purple")
 SHAPES = ("heart", "circle", "square")
 ACTIVITIES = (
     *("police officer", "detective", "guard", "cook", "farmer", "singer", "pilot", "astronaut"),
-    *("vampire", "merperson", "dancing", "biking", "swimming", "golfing", "lifting weights"),
-    *("running", "walking", "juggling"),
+    *("vampire", "merperson", "dancing", "biking", "swimming", "golfing"),
 )
 KINDS = {
     # Query: group in Unicode's table, kind of it that is excluded by this text.
@@ -47,9 +46,10 @@ def queries(groups):
     for number, color in enumerate(COLORS):
         for shape in (SHAPES[number % 3], SHAPES[(number + 1) % 3]):
             yield (color, shape), has(shape), has(color)
-    for number, activity in enumerate(ACTIVITIES[:14]):
+    for activity in ACTIVITIES:
         for gender in ("man", "woman"):
-            if number < 13 or gender == "man":
+            # The list was fixed before it was measured, with this one left out.
+            if (activity, gender) != ("golfing", "woman"):
                 yield (activity, gender), has(gender), has(activity)
     for query, (group, kinds) in KINDS.items():
         for text, kind in kinds.items():
