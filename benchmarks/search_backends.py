@@ -1,13 +1,14 @@
 """Embedded search engines beside the exact gallery: time, memory, start, adding, sudden death.
 
-    python benchmarks/search_backends.py --count 100000
-    python benchmarks/search_backends.py --count 1000000 --engines ours faiss lancedb
+    pip install --target PEERS lancedb faiss-cpu chromadb
+    python benchmarks/search_backends.py --peers PEERS --count 100000
+    python benchmarks/search_backends.py --peers PEERS --count 1000000 --engines ours faiss lancedb
 
 The ten best of N vectors of 512 numbers, with and without a filter that one row in twelve meets.
 Every engine runs in processes of its own: one that builds, one that opens what was built and
-searches, one that is killed while it adds. LanceDB and faiss have to be installed beside Triform
-(`pip install lancedb faiss-cpu`); Chroma is the extra `chroma`. LanceDB and faiss compare every
-vector; Chroma's index is approximate.
+searches, one that is killed while it adds. What each finds is compared with the ten best in
+float64. LanceDB and faiss compare every vector; Chroma's index is approximate. Packages in PEERS
+are used where the project's own environment has none of that name.
 """
 
 import argparse
@@ -24,9 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from search import clustered, numpy_search
+from search import clustered, exact
 
-DIM, CATEGORIES, K, ADDED = 512, 12, 10, 1000
+DIM, CATEGORIES, CATEGORY, K, ADDED = 512, 12, 3, 10, 1000
+PEERS = "SEARCH_BENCHMARK_PEERS"
 
 
 class Ours:
@@ -192,26 +194,34 @@ def build(engine, folder, count):
 
 
 def search(make, folder, num_queries):
-    path = folder / "queries.npy"
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-    queries = np.load(path)[:num_queries]
+    queries = np.load(folder / "queries.npy")[:num_queries]
     start = time.perf_counter()
     engine = make(folder)
     engine.search(queries[0])
     result = {"start s": time.perf_counter() - start}
-    for name, category in (("query", None), ("filtered", 3)):
+    for name, category in (("query", None), ("filtered", CATEGORY)):
         engine.search(queries[0], category)
-        times, right = [], 0
+        times, found = [], []
         for query in queries:
             start = time.perf_counter(), time.process_time()
-            found = engine.search(query, category)
+            found.append(engine.search(query, category))
             times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
-            rows = np.arange(category or 0, len(vectors), 1 if category is None else CATEGORIES)
-            if len(times) <= 10:
-                right += len(set(found) & set(rows[numpy_search(vectors[rows], query)].tolist()))
         result[f"{name} ms"], result[f"{name} cpu ms"] = np.median(times, axis=0) * 1e3
-        result[f"{name} recall"] = right / (K * min(10, len(queries)))
+        result[f"{name} recall"] = found
     return result
+
+
+def exact_answers(vectors, queries):
+    """The ten best in float64 for each query, by the name of the search."""
+    best = exact(vectors[CATEGORY::CATEGORIES], queries)
+    filtered = [{CATEGORY + CATEGORIES * row for row in rows} for rows in best]
+    return {"query recall": exact(vectors, queries), "filtered recall": filtered}
+
+
+def recall(found, answers):
+    """Share of the right ten that were found, over all queries."""
+    pairs = zip(found, answers, strict=True)
+    return sum(len(set(rows) & right) for rows, right in pairs) / (K * len(answers))
 
 
 def killed(name, folder, times):
@@ -220,8 +230,13 @@ def killed(name, folder, times):
     random = np.random.default_rng(0)
     for _ in range(times):
         words = [sys.executable, __file__, "--child", "add", name, str(folder), "0", "0"]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        said = int(process.stdout.readline())
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        if not (line := process.stdout.readline()):
+            outcomes.append("cannot be opened")
+            break
+        said = int(line)
         time.sleep(random.uniform(0, 0.5))
         os.kill(process.pid, signal.SIGKILL)
         said = max([said, *map(int, process.stdout.read().split("\n")[:-1])])
@@ -259,6 +274,8 @@ def child(task, name, folder, count, num_queries):
 
 
 def main():
+    if peers := os.environ.get(PEERS):
+        sys.path.append(peers)
     if sys.argv[1:2] == ["--child"]:
         task, name, folder, count, num_queries = sys.argv[2:]
         child(task, name, folder, int(count), int(num_queries))
@@ -268,11 +285,18 @@ def main():
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--kills", type=int, default=4, help="up to 100,000 vectors")
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
+    parser.add_argument("--peers", help="Folder of packages that are not installed.")
     parser.add_argument("--folder", help="Where to write; a temporary folder by default.")
     args = parser.parse_args()
+    if args.peers:
+        os.environ[PEERS] = args.peers
+    vectors, queries = clustered(args.count + ADDED, DIM, args.queries)
+    answers = exact_answers(vectors, queries)
+    del vectors
     for name in args.engines:
         with tempfile.TemporaryDirectory(dir=args.folder) as place:
             folder = Path(place)
+            np.save(folder / "queries.npy", queries)
             result = {}
             for task in ("build", "search"):
                 words = ["--child", task, name, place, str(args.count), str(args.queries)]
@@ -283,12 +307,9 @@ def main():
                     print(name, answer.stderr.strip().splitlines()[-1])
                     break
                 result |= json.loads(answer.stdout.strip().splitlines()[-1])
-                if task == "build":
-                    vectors, queries = clustered(args.count + ADDED, DIM, args.queries)
-                    np.save(folder / "vectors.npy", vectors)
-                    np.save(folder / "queries.npy", queries)
-                    del vectors
             else:
+                for key, right in answers.items():
+                    result[key] = recall(result[key], right)
                 if args.count <= 100_000:
                     result |= killed(name, folder, args.kills)
                 print(name, f"{args.count:,}")

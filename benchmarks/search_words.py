@@ -1,16 +1,21 @@
 """Words and vectors together: 40 queries among CAD parts, half of them words of the parts' names.
 
+    apt-get download kicad-packages3d && dpkg-deb -x kicad-packages3d_*.deb KICAD
+    python benchmarks/search_words.py --select KICAD/usr/share/kicad/3dmodels PARTS
     triform retrieval search --gallery PARTS --index parts.gallery --text "pin header"
     python benchmarks/search_words.py parts.gallery
 
-PARTS is a folder with one or two parts of each kind of Debian's `kicad-packages3d`, in its folders
+The parts are at most two of each kind of Debian's `kicad-packages3d`, in its folders
 (`Connector_JST.3dshapes/JST_PH_S6B-PH-K_1x06_P2.00mm_Horizontal.wrl`). A pattern for each query
 says which names are right. Printed: for how many of the queries a right part is first, and among
 the first five, for each weight of the words; weight 0 is the embedding alone.
 """
 
 import argparse
+import random
 import re
+import shutil
+from pathlib import Path
 
 from triform.search.gallery import open_gallery
 from triform.systems.retrieval.trained import EncoderOverrides, open_retriever
@@ -63,10 +68,25 @@ NOT_IN_NAMES = {
 WEIGHTS = (0.0, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 
+def select(source, target):
+    """Copy at most two parts of each folder, drawn by a fixed seed."""
+    numbers = random.Random(0)
+    for folder in sorted(source.glob("*.3dshapes")):
+        parts = sorted(folder.glob("*.wrl"))
+        for part in numbers.sample(parts, min(2, len(parts))):
+            copy = target / folder.name / part.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(part, copy)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("gallery")
+    parser.add_argument("gallery", nargs="?")
+    parser.add_argument("--select", nargs=2, type=Path, metavar=("3DMODELS", "PARTS"))
     args = parser.parse_args()
+    if args.select:
+        select(*args.select)
+        return
     gallery = open_gallery(args.gallery)
     retriever = open_retriever(None, "cpu", EncoderOverrides(None, None, None))
     kinds = [kind for kind in ("whole", "points") if gallery.records({"kind": kind}, limit=1)]

@@ -118,6 +118,22 @@ def test_the_same_splits_in_every_language(download_path):
         np.testing.assert_array_equal(rows, second.splits[split])
 
 
+@pytest.mark.parametrize(
+    ("needed", "drawn"), [(0, 64), (48, 64), (64, 64), (65, 96), (96, 96), (224, 96)]
+)
+def test_drawings_have_the_pixels_that_are_needed(download_path, monkeypatch, needed, drawn):
+    sizes = []
+    load_images = emoji_languages.load_images
+
+    def load(*names, size, **settings):
+        sizes.append(size)
+        return load_images(*names, size=size, **settings)
+
+    monkeypatch.setattr(emoji_languages, "load_images", load)
+    load_emoji_languages(["en"], download_path, size=needed)
+    assert sizes == [drawn]
+
+
 def test_unknown_languages_and_damaged_names_are_one_line(download_path, tmp_path):
     with pytest.raises(UsageError, match=r"no names in 'xx'; languages: .*ru"):
         load_emoji_languages(["en", "xx"], download_path)

@@ -64,7 +64,8 @@ LANGUAGES = (
     "vi",
     "zh",
 )
-SIDE = 64
+SIDES = (64, 96)
+"""Pixels along each side at which drawings are rasterised."""
 MAX_TAGS = 2
 """Captions of the form "name, keyword" in each language, at most."""
 UNSEEN_SHARE, VAL_SHARE = 0.15, 0.05
@@ -73,7 +74,7 @@ _GENDERED = re.compile(r"(man|woman) (.+)")
 
 
 def load_emoji_languages(
-    languages: Sequence[str], download_path: str, *, alpha: bool = False
+    languages: Sequence[str], download_path: str, *, size: int = 0, alpha: bool = False
 ) -> CaptionTable:
     """Load emoji with captions in some languages.
 
@@ -83,6 +84,7 @@ def load_emoji_languages(
     Args:
         languages: Codes such as "en" and "ru".
         download_path: Download folder.
+        size: Pixels that are needed; drawings have the next of `SIDES`, or the largest.
         alpha: Keep transparency, which is white otherwise.
 
     Raises:
@@ -95,7 +97,8 @@ def load_emoji_languages(
                 f"dataset: emoji have no names in {language!r}; languages: {', '.join(LANGUAGES)}"
             )
     channels = 4 if alpha else 3
-    table = load_images("emoji", size=SIDE, channels=channels, download_path=download_path)
+    side = next((side for side in SIDES if side >= size), SIDES[-1])
+    table = load_images("emoji", size=side, channels=channels, download_path=download_path)
     names = emoji.emoji_names(fetch_images("emoji", download_path))
     hexcode_of = {name: hexcode for hexcode, name in names.items()}
     annotations = [read_annotations(language, download_path) for language in languages]

@@ -28,6 +28,7 @@ def load_captioned(
     val_split: float = 0.2,
     seed: int = 42,
     download_path: str = "datasets",
+    size: int = 0,
     alpha: bool = False,
 ) -> CaptionTable:
     """Read, download or generate a set of captioned images.
@@ -43,6 +44,8 @@ def load_captioned(
         val_split: Share of the images for validation (csv).
         seed: Of the splits (csv) or of the scenes.
         download_path: Download folder.
+        size: Pixels along each side that are needed of vector drawings ("emoji:en"), which are
+            rasterised at 64 or 96; other sets have one size.
         alpha: Keep transparency in sets that have it ("csv", "emoji:en"), where no other set is
             combined with them.
 
@@ -67,7 +70,7 @@ def load_captioned(
             return load_furniture(download_path)
         if name.startswith("emoji:"):
             languages = name.removeprefix("emoji:").split(",")
-            return load_emoji_languages(languages, download_path, alpha=keep_alpha)
+            return load_emoji_languages(languages, download_path, size=size, alpha=keep_alpha)
         if name.replace("/", ":").partition(":")[0] == DRAWINGS:
             return load_drawings(name, seed=seed)
         if name.partition("/")[0] in DATASETS:

@@ -46,6 +46,7 @@ def load_table(data: DataConfig, seed: int) -> CaptionTable:
         val_split=data.val_split,
         seed=seed,
         download_path=data.download_path,
+        size=data.image_size,
     )
 
 
