@@ -54,14 +54,16 @@ class Page:
     Attributes:
         name: Its name in addresses.
         test: Whether it shows a verb, by the verb's name and settings.
+        opens_with: System whose verbs are shown first, where it is there.
     """
 
     name: str
     test: Test
+    opens_with: str = ""
 
 
 PAGES = (
-    Page("shape", _makes_shapes),
+    Page("shape", _makes_shapes, opens_with="shape_flow"),
     Page("find", _finds),
     Page("describe", _describes),
     Page("image", _makes_images),
@@ -74,8 +76,8 @@ PAGES = (
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: a page opens with its first one, which works without a training.
 
-    Systems whose weights ship come first, each kind in falling order of names: the systems of the
-    documents stand before their successors.
+    Systems whose weights ship come first, each kind in falling order of names; before them the one
+    that the page names.
 
     Returns:
         For each verb `system`, `verb`, `about` (first line of its help), `ships` (whether it has
@@ -104,6 +106,8 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)
+    for page in PAGES:  # the sort is stable: all else keeps its order
+        result[page.name].sort(key=lambda row, first=page.opens_with: row["system"] != first)
     result["train"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     result["explore"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     return {page: rows for page, rows in result.items() if rows}

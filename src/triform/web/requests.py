@@ -72,13 +72,13 @@ class Request:
 
     @property
     def title(self) -> str:
-        """A few words to know the result by: its first text, or what was done."""
+        """A few words to know the result by: its texts; empty where it has none."""
         for name in ("prompt", "text", "labels", "query"):
             texts = self.values.get(name)
             words = [texts] if isinstance(texts, str) else texts or []
-            if words := [text for text in words if not text.startswith(SENT)]:
+            if words := [text for text in words if not text.startswith((*SENT, "result:"))]:
                 return shorten(", ".join(words), 80)
-        return f"{self.system} {self.verb}"
+        return ""
 
     @property
     def references(self) -> dict[str, Any]:

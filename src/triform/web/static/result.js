@@ -1,17 +1,20 @@
 // Shows a result: models, images, videos, tables; and what can be done with it.
 import { language, t } from "./texts.js";
-import { announce, api, fileAddress, h, newSeed, round } from "./ui.js";
+import { announce, api, fileAddress, h, newSeed, referenceAddress, round } from "./ui.js";
 import { viewer } from "./viewer.js";
 
 const MAX_VIEWERS = 12;
+const FIXED = ["caption", "evaluate"];  // their seed changes next to nothing
 const base = (name) => name.split("/").pop();
+const FORMATS = ["glb", "obj", "stl", "ply", "3mf"];
+const ending = (name) => name.split(".").pop();
 const date = (value) => new Date(1000 * value).toLocaleString(language);
 
 export function showResult(place, record, actions = {}) {
   const parts = [heading(record), buttons(place, record, actions)];
   if (record.error) parts.push(h("p", { class: "error", role: "alert" }, record.error));
   for (const message of record.messages) parts.push(h("p", { class: "warning" }, message));
-  parts.push(...models(record), ...hits(record, actions), ...captions(record), ...stages(record, actions), ...media(record), ...table(record));
+  parts.push(sentPictures(record), ...models(record), ...hits(record, actions), ...captions(record), ...stages(record, actions), ...media(record), ...table(record));
   parts.push(otherFiles(record), h("details", {}, h("summary", {}, t("command")), h("pre", {}, record.command)));
   place.replaceChildren(h("section", { class: "card", ariaLabel: record.title }, parts.filter(Boolean)));
 }
@@ -32,7 +35,7 @@ function buttons(place, record, actions) {
   const list = [];
   if (actions.again) {
     list.push(h("button", { type: "button", class: "small", onclick: () => actions.again(record.settings) }, t("again")));
-    if (record.seed !== null) list.push(h("button", { type: "button", class: "small", onclick: () => actions.again({ ...record.settings, seed: newSeed() }) }, t("new_seed")));
+    if (record.seed !== null && !FIXED.includes(record.verb)) list.push(h("button", { type: "button", class: "small", onclick: () => actions.again({ ...record.settings, seed: newSeed() }) }, t("new_seed")));
   }
   if (actions.use) {
     list.push(h("button", { type: "button", class: "small", onclick: () => actions.use(record.settings) }, t("same_settings")));
@@ -60,18 +63,27 @@ function deleteButton(place, record) {
   return button;
 }
 
+// The pictures that a search or a classifier was given; others are in its images.
+function sentPictures(record) {
+  const isShown = Array.isArray(record.answer) && record.answer.some((row) => row && (row.similarity !== undefined || row.class !== undefined));
+  const given = [record.settings.images, record.settings.image, record.settings.query].flat().filter((value) => typeof value === "string");
+  const addresses = isShown ? given.map(referenceAddress).filter(Boolean) : [];
+  return addresses.length ? h("div", { class: "sent" }, addresses.slice(0, 12).map((address) => h("img", { src: address, alt: record.title, onerror: (event) => event.target.remove() }))) : null;
+}
+
 function models(record) {
   const shown = record.files.filter((file) => file.name.endsWith(".glb"));
   const rows = Array.isArray(record.answer) ? record.answer : [];
   if (!shown.length) return [];
-  return [h("div", { class: "grid" }, shown.slice(0, MAX_VIEWERS).map((file, index) => {
+  return [h("div", { class: "grid pairs" }, shown.slice(0, MAX_VIEWERS).map((file, index) => {
     const stem = file.name.slice(0, -4);
     const row = rows.find((each) => (each.files || []).includes(file.name)) || {};
     const title = row.prompt || record.title;
-    const saves = record.files.filter((each) => each.kind === "mesh" && each.name.startsWith(`${stem}.`) && !each.name.endsWith(".mtl"));
+    const saves = record.files.filter((each) => each.kind === "mesh" && each.name.startsWith(`${stem}.`) && !each.name.endsWith(".mtl"))
+      .sort((a, b) => FORMATS.indexOf(ending(a.name)) - FORMATS.indexOf(ending(b.name)));
     return h("figure", {}, viewer(fileAddress(record.id, file.name), index + 1, title),
       h("figcaption", {}, h("strong", {}, title), row.seed !== undefined ? ` · ${t("seed")} ${row.seed}` : "", shapeFacts(row.shape),
-        h("div", { class: "chips" }, saves.map((each) => h("a", { class: "button small", href: fileAddress(record.id, each.name), download: base(each.name) }, each.name.split(".").pop().toUpperCase())))));
+        h("div", { class: "chips" }, h("span", { class: "soft" }, t("save")), saves.map((each) => h("a", { class: "button small", href: fileAddress(record.id, each.name), download: base(each.name) }, ending(each.name).toUpperCase())))));
   }))];
 }
 
@@ -90,11 +102,11 @@ function hits(record, actions) {
   const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.similarity !== undefined) : [];
   const queries = [...new Set(rows.map((row) => row.query))];
   return queries.flatMap((query) => [
-    query === undefined ? null : h("h3", {}, base(String(query))),
+    query === undefined || queries.length === 1 ? null : h("h3", {}, base(String(query))),
     h("div", { class: "grid narrow" }, rows.filter((row) => row.query === query).map((row) => h("figure", {},
       row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id || row.file, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
       h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id || row.file)}`), h("br"),
-        h("span", { class: "soft" }, [row.category, row.taken?.slice(0, 10), `${t("score")} ${row.similarity.toFixed(3)}`, typeof row.percentile === "number" ? t("percentile", round(row.percentile)) : null].filter(Boolean).join(" · ")),
+        h("span", { class: "soft" }, [row.category, row.taken?.slice(0, 10), `${t("score")} ${row.similarity.toFixed(3)}`, row.word_rank ? t("word_rank", row.word_rank) : null, typeof row.percentile === "number" ? t("percentile", round(row.percentile)) : null].filter(Boolean).join(" · ")),
         row.tile && actions.similar ? h("div", {}, h("button", { type: "button", class: "small", onclick: () => actions.similar(`result:${record.id}/${row.tile}`) }, t("similar"))) : null)))),
   ]);
 }
@@ -102,7 +114,7 @@ function hits(record, actions) {
 function captions(record) {
   const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.caption !== undefined && row.image !== undefined) : [];
   return rows.map((row) => h("div", {},
-    h("p", {}, h("strong", {}, row.caption ?? row.problem), h("span", { class: "soft" }, ` · ${base(String(row.image))}${row.score === undefined ? "" : ` · ${round(row.score)}`}`)),
+    h("p", {}, h("strong", {}, row.caption ?? row.problem), h("span", { class: "soft" }, ` · ${base(String(row.image))}${row.score === undefined ? "" : ` · ${t("log_probability")} ${round(row.score)}`}`)),
     row.attention ? h("figure", {}, h("img", { src: fileAddress(record.id, row.attention), alt: `${t("attention")}: ${row.caption}` }), h("figcaption", {}, t("attention"))) : null));
 }
 
