@@ -110,12 +110,13 @@ def test_every_page_is_accessible_and_narrow(page):
 def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
     system = server.get("state")["pages"]["shape"][0]["system"]
     go(page, "shape")
+    assert page.locator("select#pick").input_value() == "shape_flow/generate"
     page.click("text=an office chair")
     page.wait_for_selector("canvas[data-ready]")
-    assert page.locator("canvas").count() == 2
-    assert page.locator("text=100 × 50 × 25 mm").count() == 2
-    for end in ("GLB", "OBJ", "STL", "PLY", "3MF"):
-        assert page.locator(f"figure >> nth=0 >> text={end}").count() == 1
+    assert page.locator("canvas").count() == 4
+    assert page.locator("text=100 × 50 × 25 mm").count() == 4
+    ends = page.locator("figure >> nth=0 >> a.button").all_inner_texts()
+    assert ends == ["GLB", "OBJ", "STL", "PLY", "3MF"]
     page.wait_for_function("""() => {
       const canvas = document.querySelector("canvas");
       const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -133,7 +134,7 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
     )
     axe(page, "result")
     assert page.title() == "Make a shape · Triform"  # what a message says is text
-    page.click("text=New seed >> nth=1")
+    page.click("section >> text=New seed")
     page.wait_for_function("() => !document.body.innerText.includes('Seed 42 ')")
     page.click("summary >> text=Command line")
     assert f"triform {system} generate" in page.inner_text("pre")
@@ -143,14 +144,39 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
 def test_a_description_of_a_picture_becomes_the_prompt(page, tmp_path):
     Image.new("RGB", (40, 30), "orange").save(tmp_path / "chair.png")
     go(page, "shape")
-    words = page.get_by_label("Words from a picture", exact=True)
+    words = page.get_by_label("Or a picture", exact=True)
     words.set_input_files(tmp_path / "chair.png")
     page.wait_for_function(
         "() => document.querySelector('textarea').value.startsWith('<img src=x')"
     )
+    page.wait_for_selector("text=Described as “<img src=x")
+    assert page.locator("canvas").count() == 0  # the words can be changed first
     assert page.title() == "Make a shape · Triform"
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
     axe(page, "words")
+
+
+def test_a_picture_to_click_becomes_shapes(page):
+    go(page, "shape")
+    page.click("button:has(img)")
+    page.wait_for_selector("canvas[data-ready]")
+    assert "<img src=x" in page.inner_text("h2") and page.title() == "Make a shape · Triform"
+    page.select_option("#pick", "voxel_gan/generate")
+    page.wait_for_selector("form label >> text=Or a picture")
+    page.click("form >> text=New seed")  # it stays when the system changes
+    assert page.get_by_label("Seed", exact=True).input_value() != "42"
+    page.select_option("#pick", "shap_e/generate")  # takes pictures itself
+    page.wait_for_selector("form label >> text=Or a picture", state="detached")
+
+
+def test_the_result_comes_into_sight(page):
+    """Whoever clicks at the end of a long form, or on a narrow screen, sees what comes of it."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    go(page, "shape")
+    page.click("text=an office chair")
+    page.wait_for_selector("canvas[data-ready]")
+    top = page.evaluate("document.querySelector('section h2').getBoundingClientRect().top")
+    assert 0 <= top < 740
 
 
 def test_a_job_by_keyboard_alone(page):
@@ -176,6 +202,8 @@ def test_a_job_by_keyboard_alone(page):
 
 def test_find_escapes_what_it_finds(page):
     go(page, "find")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("form .error >> text=Write what to look for")
     page.get_by_label("Collection").select_option("folder:shapes")
     page.click("text=an office chair")
     page.wait_for_selector("text=Similarity 0.500")
@@ -185,15 +213,15 @@ def test_find_escapes_what_it_finds(page):
 
 def test_photos_are_indexed_and_found(page):
     go(page, "find")
-    page.select_option("#pick", label="clip index")
+    page.select_option("#pick", "clip/search")
     page.get_by_label("Folder of photos").select_option("folder:shapes")
-    page.get_by_label("Model", exact=True).select_option("triform-clip")
-    page.keyboard.press("Control+Enter")
+    assert page.get_by_label("Model", exact=True).input_value() == "triform-clip"  # it is here
+    page.click("text=Index this folder")
     page.wait_for_selector("section td >> text=added")
-    page.select_option("#pick", label="clip search")
+    assert page.locator("#pick").input_value() == "clip/index"
+    page.select_option("#pick", "clip/search")
     page.wait_for_selector("text=What to look for")
     page.get_by_label("Folder of photos").select_option("folder:shapes")
-    page.get_by_label("Model", exact=True).select_option("triform-clip")
     page.get_by_label("Only in this folder").select_option("folder:shapes/2024")
     page.get_by_label("What to look for").fill("a dog -cat")
     page.keyboard.press("Control+Enter")
@@ -266,7 +294,7 @@ def test_a_classifier_from_pictures(page, tmp_path):
     for name in ("cat", "dog", "new"):
         Image.new("RGB", (40, 30), "orange").save(tmp_path / f"{name}.png")
     go(page, "explore")
-    page.select_option("#pick", label="protonet classify")
+    page.select_option("#pick", "protonet/classify")
     page.wait_for_selector("fieldset")
     page.fill("fieldset >> nth=0 >> input[type=text]", "a cat")
     for label, name in (("Pictures of class 1", "cat"), ("Pictures of class 2", "dog")):
@@ -284,14 +312,20 @@ def test_a_classifier_from_pictures(page, tmp_path):
 
 def test_explore_has_examples_to_click(page):
     go(page, "explore")
-    page.select_option("#pick", label="style_gan mix")
+    page.select_option("#pick", "style_gan/mix")
     page.click("text=three by four")
     page.wait_for_selector("section td >> text=1.5")
     page.click("summary >> text=Command line")
     assert "--rows 3 --columns 4" in page.inner_text("pre")
-    page.select_option("#pick", label="protonet classify")
+    page.click("text=Show everything")
+    axe(page, "everything")
+    page.click(".menu .card:has-text('retrieval evaluate') >> text=40 parametric objects")
+    page.wait_for_selector("section td >> text=1.5")
+    page.click("summary >> text=Command line")
+    assert "--library testdataset:40" in page.inner_text("pre")  # not in the list of data sets
+    page.select_option("#pick", "protonet/classify")
     page.click("text=three letters from two pictures each")
-    page.wait_for_selector("section td >> text=B")
+    page.wait_for_selector("section figcaption >> text=B")
     assert page.locator("fieldset").count() == 3
     assert "letter_k_2" in page.inner_text("fieldset >> nth=1")
 
@@ -311,11 +345,11 @@ def test_a_file_dropped_beside_its_field(page):
 
 def test_history_repeats_a_job(page):
     go(page, "shape")
-    page.click("text=a floor lamp")
+    page.click("text=a table lamp")
     page.wait_for_selector("canvas[data-ready]")
     go(page, "history")
     page.click("a.tile >> nth=0")
-    page.wait_for_selector("h2 >> text=a floor lamp")
+    page.wait_for_selector("h2 >> text=a table lamp")
     axe(page, "an entry")
     before = page.inner_text("#output h2 + p")
     page.click("text=New seed")

@@ -4,10 +4,12 @@ All are in the file `demo.json` of its folder, which it may leave out:
 
     {"examples": {VERB: [{"en": TITLE, "ru": TITLE, "settings": {NAME: VALUE}}]},
      "notes": {VERB: {"en": TEXT, "ru": TEXT}},
+     "opens": [PAGE],
      "russian": {TEXT: TRANSLATION}}
 
 An example may have `settings_ru`, which change its settings on a Russian page: prompts in Russian
 for a system that reads them. A note says what the weights that ship know and what they do not.
+A system `opens` the pages that show its verbs first.
 
 Texts that two systems or more have in common, such as those of the engine, are in `russian.json`
 beside this module. A text without a translation stays English.
@@ -35,6 +37,11 @@ def examples(system: str, verb: str, language: str) -> list[dict[str, Any]]:
         {"title": row[language], "settings": {**row["settings"], **row.get(changes, {})}}
         for row in rows
     ]
+
+
+def opens(system: str) -> list[str]:
+    """Pages that open with a system."""
+    return list(_demo(system).get("opens", []))
 
 
 def note(system: str, verb: str, language: str) -> str:

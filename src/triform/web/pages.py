@@ -15,8 +15,11 @@ from triform import systems
 from triform.base.settings.config import Settings
 from triform.pretrained import shipped_weights
 from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.web import demo
 from triform.web.forms import is_usable
 
+WEIGHTS = {"checkpoint", "transmitter"}
+"""Settings that name trained weights: a verb with one of them needs some."""
 Test = Callable[[str, type[Settings]], bool]
 
 
@@ -54,16 +57,14 @@ class Page:
     Attributes:
         name: Its name in addresses.
         test: Whether it shows a verb, by the verb's name and settings.
-        opens_with: System whose verbs are shown first, where it is there.
     """
 
     name: str
     test: Test
-    opens_with: str = ""
 
 
 PAGES = (
-    Page("shape", _makes_shapes, opens_with="shape_flow"),
+    Page("shape", _makes_shapes),
     Page("find", _finds),
     Page("describe", _describes),
     Page("image", _makes_images),
@@ -76,8 +77,8 @@ PAGES = (
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: a page opens with its first one, which works without a training.
 
-    Systems whose weights ship come first, each kind in falling order of names; before them the one
-    that the page names.
+    Systems whose weights ship come first, each kind in falling order of names; before them those
+    that say so.
 
     Returns:
         For each verb `system`, `verb`, `about` (first line of its help), `ships` (whether it has
@@ -102,12 +103,12 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
                 "summary": entry.summary,
             }
             row["presets"] = presets if verb == "train" else []
-            row["ships"] = has_weights or "checkpoint" not in settings.model_fields
+            row["ships"] = has_weights or not WEIGHTS & settings.model_fields.keys()
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)
-    for page in PAGES:  # the sort is stable: all else keeps its order
-        result[page.name].sort(key=lambda row, first=page.opens_with: row["system"] != first)
+    for page, rows in result.items():  # the sort is stable: all else keeps its order
+        rows.sort(key=lambda row, page=page: page not in demo.opens(row["system"]))
     result["train"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     result["explore"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     return {page: rows for page, rows in result.items() if rows}

@@ -211,7 +211,10 @@ class Service:
         record = self.store.update(
             record.id,
             settings=lasting_values,
-            title=request.title or self._title_of_inputs(lasting_values) or f"{system} {verb}",
+            title=request.title
+            or self._title_of_inputs(lasting_values)
+            or _default_prompt(settings)
+            or f"{system} {verb}",
             command=command_line(request, settings),
             seed=getattr(settings, "seed", None),
         )
@@ -273,6 +276,12 @@ class Service:
         entries.sort(key=lambda entry: -entry[0])
         page = [_history_row(entry) for _, entry in entries[start : start + count]]
         return {"total": len(entries), "start": start, "entries": page}
+
+
+def _default_prompt(settings: Settings) -> str:
+    """The prompt that a verb has where none is given."""
+    prompt = getattr(settings, "prompt", None)
+    return shorten(", ".join(prompt), 80) if isinstance(prompt, list | tuple) else ""
 
 
 def check_index(settings: Settings) -> None:

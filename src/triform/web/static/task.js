@@ -46,7 +46,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
     if (row !== chosen) return;  // another was chosen meanwhile
     form = buildForm(all.filter((field) => !(field.name in always)), { ...state, system: row.system, ships: row.ships }, front(row));
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
-    const list = examples({ ...row, fields: all.map((field) => field.name) });
+    const list = canRun() ? examples({ ...row, fields: all.map((field) => field.name) }) : [];
     chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => exampleButton(text, values, () => runExample(values))))] : []));
     const after = form.controls[chipsAfter]?.element;
     if (after) after.after(chips); else fields.prepend(chips);

@@ -27,6 +27,7 @@ const TEXTS = {
   index_now: ["Index this folder", "Проиндексировать эту папку"],
   model_hint: ["triform-clip ships and knows drawings, not photographs. Others must be on this machine: the command `triform clip index` downloads one.", "triform-clip поставляется и знает рисунки, а не фотографии. Другие должны быть на этой машине: их скачивает команда `triform clip index`."],
   where: ["Only entries with", "Только записи с"],
+  messages: ["Messages: {0}", "Сообщений: {0}"],
   save: ["Save:", "Сохранить:"],
   log_probability: ["log-probability", "логарифм вероятности"],
   word_rank: ["by words: place {0}", "по словам: место {0}"],
