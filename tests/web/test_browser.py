@@ -200,6 +200,32 @@ def test_a_job_by_keyboard_alone(page):
     page.wait_for_selector("text=Stopped ·")
 
 
+def test_skip_to_content_leaves_the_page_as_it_is(page):
+    go(page, "shape")
+    page.fill("textarea", "a car")
+    page.focus(".skip")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.value") == "a car"
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("canvas[data-ready]")
+    assert page.inner_text("h2") == "a car"
+
+
+def test_wrong_values_are_refused_before_they_are_sent(page, tmp_path):
+    (tmp_path / "shape.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    go(page, "shape")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("form .error >> text=Write what it should be")
+    page.fill("textarea", "a car")
+    page.get_by_label("Models of each").and_(page.locator("[type=number]")).fill("99")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("form .error >> text=Models of each: from 1 to 12")
+    page.get_by_label("Or a picture", exact=True).set_input_files(tmp_path / "shape.obj")
+    page.wait_for_selector(".drop .error >> text=shape.obj is a mesh; a picture is needed here")
+    assert page.locator("#output").inner_text() == ""
+
+
 def test_find_escapes_what_it_finds(page):
     go(page, "find")
     page.keyboard.press("Control+Enter")

@@ -275,6 +275,9 @@ class Service:
                 entries.append((run["created"], {**run, "kind": "run"}))
         entries.sort(key=lambda entry: -entry[0])
         page = [_history_row(entry) for _, entry in entries[start : start + count]]
+        for row in page:
+            run = row["name"] if row["kind"] == "run" else row["run"]
+            row["sample"] = self.runs.last_sample(run) if run else ""
         return {"total": len(entries), "start": start, "entries": page}
 
 

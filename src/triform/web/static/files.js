@@ -5,8 +5,9 @@ import { announce, api, h, labelled, referenceAddress, unique } from "./ui.js";
 const sent = new Map();  // Reference -> name and size of a file that this page has sent.
 const previews = new Map();  // Reference -> address of such an image.
 
-export async function sendFile(file, name = file.name) {
-  const upload = await api(`uploads?name=${encodeURIComponent(name)}`, { method: "POST", body: file });
+export async function sendFile(file, wanted) {
+  const upload = await api(`uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  if (wanted !== upload.kind) throw new Error(t(`needs_${wanted}`, upload.name));
   const reference = `upload:${upload.id}`;
   sent.set(reference, `${upload.name}, ${upload.about}`);
   return reference;
@@ -28,7 +29,7 @@ export function filesControl(field, id, label, hint, state, onsent = () => {}) {
       problem.textContent = "";
       try {
         if (file.size > state.max_upload_mb * 1e6) throw new Error(`${file.name}: > ${state.max_upload_mb} MB`);
-        const value = await sendFile(file);
+        const value = await sendFile(file, field.kind === "meshes" ? "mesh" : "image");
         if (!field.many) files.length = 0;
         const preview = /^image\/(png|jpeg|webp|gif|avif)$/.test(file.type) ? URL.createObjectURL(file) : null;
         if (preview) previews.set(value, preview);

@@ -20,7 +20,7 @@ export async function show(main, state, parameters) {
       top_k: { label: t("how_many_hits"), hint: "", default: 12 },
     }),
     examples: (row) => (row.fields.includes("gallery") ? ["a round table", "an office chair", "a lamp", "a bathtub"].map((text) => [text, { text: [text], image: [], mesh: [] }]) : []),
-    check: (settings, row) => (row.verb === "search" && !["text", "image", "mesh", "query"].some((name) => settings[name]?.length) ? t("no_query") : ""),
+    check: (form, row, settings) => (row.verb === "search" && !["text", "image", "mesh", "query"].some((name) => settings[name]?.length) ? t("no_query") : ""),
     onChoose: addIndexButton,
   });
 }

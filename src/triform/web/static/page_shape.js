@@ -11,6 +11,7 @@ export async function show(main, state, parameters) {
   const describer = (state.pages.describe || []).find((row) => row.ships);
   await showTask(main, state, {
     page: "shape", button: t("make"), parameters, chipsAfter: "prompt",
+    check: (form) => (form.controls.prompt && !form.controls.prompt.input.value.trim() && !form.controls.image?.get()?.length ? t("no_prompt") : ""),
     front: () => ({
       prompt: { label: t("prompt"), hint: t("prompt_hint") },
       image: { label: t("picture"), hint: "" },

@@ -5,7 +5,7 @@ import { viewer } from "./viewer.js";
 
 const MAX_VIEWERS = 12;
 const SMALL = 128;  // an image of so few pixels is enlarged pixel by pixel
-const SHOWN_ELSEWHERE = ["files", "output", "sheet", "matrix"];  // names of files, which are links
+const SHOWN_ELSEWHERE = ["files", "output", "sheet", "matrix", "tile"];  // names of files, which are links
 const MESSAGES = 3;
 const FIXED = ["caption", "evaluate"];  // their seed changes next to nothing
 const base = (name) => name.split("/").pop();

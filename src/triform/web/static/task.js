@@ -34,7 +34,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
   function empty() {
     if (!canRun()) place.replaceChildren(h("p", { class: "empty" }, t("no_weights", row.system), " ", h("a", { href: `/train?system=${row.system}` }, t("train")), ` · triform ${row.system} train`));
     else if (menu) place.replaceChildren(menu(rows, openExample));
-    else place.replaceChildren(h("div", { class: "empty" }, t(chips.firstChild ? (form.controls.images && !form.controls.text ? "nothing_yet_pictures" : "nothing_yet") : "nothing_yet_plain", label(row))));
+    else place.replaceChildren(h("div", { class: "empty" }, t(chips.querySelector("button") ? (form.controls.images && !form.controls.text ? "nothing_yet_pictures" : "nothing_yet") : "nothing_yet_plain", label(row))));
   }
   async function choose(index) {
     const chosen = (row = rows[index]);
@@ -47,7 +47,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
     form = buildForm(all.filter((field) => !(field.name in always)), { ...state, system: row.system, ships: row.ships }, front(row));
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
     const list = canRun() ? examples({ ...row, fields: all.map((field) => field.name) }) : [];
-    chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => exampleButton(text, values, () => runExample(values))))] : []));
+    chips.replaceChildren(...(list.length ? [h("p", { class: "label hint" }, t("examples")), h("div", { class: "chips" }, list.map(([text, values]) => exampleButton(text, values, () => runExample(values))))] : []), note);
     const after = form.controls[chipsAfter]?.element;
     if (after) after.after(chips); else fields.prepend(chips);
     problem.textContent = "";
@@ -73,9 +73,11 @@ export async function showTask(main, shared, { page, button, front, examples = o
   async function submit(settings) {
     problem.textContent = "";
     try {
-      settings ??= form.values();
-      const missing = check(settings, row);
-      if (missing) throw new Error(missing);
+      if (!settings) {
+        settings = form.values();
+        const missing = check(form, row, settings);
+        if (missing) throw new Error(missing);
+      }
     } catch (error) {
       problem.textContent = error.message;
       return;
@@ -87,6 +89,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
     reveal(output);
     const record = await job;
     if (record) showResult(place, record, actionsOf(used));
+    reveal(output);
     if (focused?.isConnected) focused.focus({ preventScroll: true });
   }
   // What can be done with a result; its form may have been left for another one.
@@ -105,7 +108,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
   const chosen = rows.length > 1 ? h("div", { class: "field" }, h("label", { htmlFor: "pick" }, t(pick === "system" ? "system" : "what")), select, about, all) : null;
   select.addEventListener("change", () => choose(select.selectedIndex).catch((error) => { problem.textContent = error.message; }));
   const formElement = h("form", { class: "card", noValidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } },
-    pick === "verb" ? chosen : null, note, fields, pick === "system" ? chosen : null, h("div", { class: "run" }, problem, run));
+    pick === "verb" ? chosen : null, fields, pick === "system" ? chosen : null, h("div", { class: "run" }, problem, run));
   main.append(h("div", { class: "columns" }, formElement, h("div", {}, output, place)));
   const from = await source;
   const index = from ? rows.findIndex((each) => each.system === from.system && each.verb === from.verb) : 0;
@@ -116,7 +119,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
 // Scrolls to what nobody would see of a job: beside a long form, or below it on a narrow screen.
 export function reveal(element) {
   const { top } = element.getBoundingClientRect();
-  if (top < 0 || top > innerHeight * 0.8) element.scrollIntoView({ block: "start" });
+  if (top < 0 || top > innerHeight / 2) element.scrollIntoView({ block: "start" });
 }
 
 const KINDS = {

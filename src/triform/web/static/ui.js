@@ -240,7 +240,9 @@ export function buildForm(fields, state, front = {}) {
     for (const [name, each] of Object.entries(controls)) {
       const value = each.get();
       if (value !== undefined) result[name] = value;
-      const field = fields.find((one) => one.name === name);
+      const field = { ...fields.find((one) => one.name === name), ...front[name]?.limits };
+      const isOutside = typeof value === "number" && ((field.min ?? value) > value || (field.max ?? value) < value);
+      if (isOutside) throw new Error(t(field.max === undefined || field.max === null ? "at_least" : "range", front[name]?.label || field.label, field.min ?? "−∞", field.max));
       if (value === undefined && field.required) throw new Error(t("required", front[name]?.label || field.label));
     }
     return result;
