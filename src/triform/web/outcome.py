@@ -173,7 +173,8 @@ def _first_frame(path: Path) -> Image.Image:
     if path.suffix.lower() != ".gif":
         return read_image(path, longest=4 * THUMBNAIL)
     with Image.open(path) as animation:
-        return animation.convert("RGBA")
+        first: Image.Image = animation.convert("RGBA")
+    return first
 
 
 def _save_thumbnail(result: Any, folder: Path) -> None:

@@ -73,6 +73,11 @@ PAGES = (
 )
 
 
+def _opens_later(page: str, row: Mapping[str, Any]) -> bool:
+    """Whether a page does not open with the system of a row."""
+    return page not in demo.opens(row["system"])
+
+
 @functools.cache
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: a page opens with its first one, which works without a training.
@@ -107,8 +112,8 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)
-    for page, rows in result.items():  # the sort is stable: all else keeps its order
-        rows.sort(key=lambda row, page=page: page not in demo.opens(row["system"]))
+    for name, rows in result.items():  # the sort is stable: all else keeps its order
+        rows.sort(key=functools.partial(_opens_later, name))
     result["train"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     result["explore"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     return {page: rows for page, rows in result.items() if rows}

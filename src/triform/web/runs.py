@@ -46,7 +46,6 @@ class RunList:
             for path, (_, row) in rows.items()
         ]
 
-
     def last_sample(self, name: str) -> str:
         """Name of the last image that a run drew; empty if there is none."""
         samples = sample_files(self._folder / name)

@@ -58,9 +58,9 @@ export async function show(main, state, parameters) {
     live.replaceChildren(h("section", { class: "card", ariaLabel: name }, h("h2", {}, name),
       h("p", { class: "soft" }, [ended(run), run.best === null || run.best === undefined ? null : `${run.monitor} ${round(run.best)}`, run.step === null || run.step === undefined ? null : `${t("step")} ${run.step}`].filter(Boolean).join(" · ")),
       run.can_resume && name !== going ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
-      h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve")),
       lastSamples.length ? h("h3", {}, t("samples")) : null,
-      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each))))));
+      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each)))),
+      h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve"))));
   }
   async function resume(run) {
     if (system.value !== run.system) { system.value = run.system; await choose(); }
