@@ -139,6 +139,11 @@ def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
     page.click("summary >> text=Command line")
     assert f"triform {system} generate" in page.inner_text("pre")
     narrow(page, "result")
+    page.get_by_label("Models of each").and_(page.locator("[type=number]")).fill("1")
+    page.click(".examples >> text=a table lamp")  # an example changes only what it names
+    page.wait_for_selector("h2 >> text=a table lamp")
+    page.wait_for_selector("canvas[data-ready]")
+    assert page.locator("canvas").count() == 1
 
 
 def test_a_description_of_a_picture_becomes_the_prompt(page, tmp_path):

@@ -55,7 +55,8 @@ export async function showTask(main, shared, { page, button, front, examples = o
     if (!place.firstChild || place.firstChild.classList.contains("empty")) empty();
   }
   async function runExample(values) {
-    form.set(keeps ? { ...collect(), ...values } : values);
+    if (keeps) for (const [name, value] of Object.entries(values)) form.controls[name]?.set(value);
+    else form.set(values);
     await submit();
   }
   async function openExample(chosen, values) {
