@@ -230,8 +230,8 @@ class Service:
         """Names of the images and meshes of a request; of a hit of a search, what was found."""
         names = []
         for field in INPUTS:
-            given = values.get(field)
-            for reference in [given] if isinstance(given, str) else given or []:
+            inputs = values.get(field)
+            for reference in [inputs] if isinstance(inputs, str) else inputs or []:
                 kind, _, name = str(reference).partition(":")
                 if kind == "result":
                     result, _, file = name.partition("/")
