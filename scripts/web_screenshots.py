@@ -28,15 +28,20 @@ from triform.datasets.testdataset import write_testdataset
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = {"width": 1100, "height": 800}
+MAX_HEIGHT = 1500
 SHAPES = 24
-COLORS = 128
-"""Colours of a saved screenshot: enough for a page, a third of the bytes."""
+QUALITY = 88
 MINUTES = 60_000
 
 
 def use_shape(page: Page) -> None:
-    page.click("text=a round table with four legs")
-    page.wait_for_selector("canvas[data-ready] >> nth=1")
+    page.click(".examples button >> nth=0")
+    page.wait_for_selector("canvas[data-ready] >> nth=3")
+
+
+def use_picture(page: Page) -> None:
+    page.click("button:has-text('a table'):has(img)")
+    page.wait_for_selector("canvas[data-ready] >> nth=3")
 
 
 def use_find(page: Page) -> None:
@@ -46,42 +51,50 @@ def use_find(page: Page) -> None:
 
 
 def use_describe(page: Page) -> None:
-    page.click("text=a bicycle")
+    page.click("text=a table")
     page.wait_for_selector("figure img")
 
 
 def use_image(page: Page) -> None:
-    page.wait_for_selector("text=More settings")
+    page.click("text=a red apple")
+    page.wait_for_selector("section section >> nth=3")
 
 
 def use_explore(page: Page) -> None:
-    page.select_option("#pick", label="vae interpolate")
-    page.click("text=four pairs")
+    page.wait_for_selector(".menu .card")
+
+
+def use_mix(page: Page) -> None:
+    page.click("text=three by four")
     page.wait_for_selector("figure img")
 
 
 def use_train(page: Page) -> None:
     page.get_by_label("System", exact=True).select_option("vae")
     page.get_by_label("dataset").select_option("digits")
+    page.get_by_label("epochs").fill("40")
     page.click("text=Start training")
-    page.wait_for_selector("#output >> text=Done ·")
-    page.wait_for_selector("svg.chart")
+    page.wait_for_selector("figure img >> nth=3")  # samples of some epochs, while it goes on
 
 
 def use_history(page: Page) -> None:
     page.wait_for_selector("a.tile")
 
 
-USES: dict[str, Callable[[Page], None]] = {
-    "shape": use_shape,
-    "find": use_find,
-    "describe": use_describe,
-    "image": use_image,
-    "explore": use_explore,
-    "train": use_train,
-    "history": use_history,
+USES: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "shape": ("shape", use_shape),
+    "shape_ru": ("shape", use_shape),
+    "picture": ("shape", use_picture),
+    "find": ("find", use_find),
+    "describe": ("describe", use_describe),
+    "image": ("image", use_image),
+    "explore": ("explore", use_explore),
+    "mix": ("explore", use_mix),
+    "train": ("train", use_train),
+    "history": ("history", use_history),
 }
-"""Page -> what is done on it before its picture is taken; the history comes last."""
+"""Screenshot -> its page, and what is done there before it is taken; the history comes last. A
+name that ends in `_ru` is in Russian."""
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
@@ -104,16 +117,25 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 def take(page: Page, name: str, folder: Path) -> None:
     """Use a page and save its picture."""
-    page.goto(f"/{name}")
-    page.wait_for_selector(f"main[data-ready={name}]")
-    USES[name](page)
-    page.wait_for_load_state("networkidle")
+    address, use = USES[name]
+    page.set_viewport_size(SIZE)
+    page.goto(f"/{address}")
+    language = "ru" if name.endswith("_ru") else "en"
+    page.evaluate("name => localStorage.setItem('language', name)", language)
+    page.goto(f"/{address}")
+    page.wait_for_selector(f"main[data-ready={address}]")
+    use(page)
+    # As tall as the page: its button stays at the end of the form.
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({**SIZE, "height": min(height, MAX_HEIGHT)})
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(1500)
     page.wait_for_function("() => [...document.images].every((image) => image.complete)")
     raw = folder / f"{name}.png"
-    page.screenshot(path=raw, full_page=True)
+    page.screenshot(path=raw)
     with Image.open(raw) as image:
-        target = IMAGES / f"web_{name}.png"
-        image.convert("RGB").quantize(COLORS).save(target, optimize=True)
+        target = IMAGES / f"web_{name}.webp"
+        image.convert("RGB").save(target, quality=QUALITY, method=6)
     print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
 
 

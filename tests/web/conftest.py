@@ -14,6 +14,8 @@ from triform.web.results import ResultStore
 from triform.web.service import Service as WebService
 
 sys.path.insert(0, str(Path(__file__).parent))
+from browser_page import browser, page, server  # noqa: F401  fixtures of the browser tests
+
 PROGRAM = (str(Path(__file__).with_name("trial_worker.py")),)
 
 

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from triform import systems
@@ -23,6 +24,13 @@ def until(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def png():
+    """A small image as a PNG file."""
+    file = io.BytesIO()
+    Image.new("RGB", (9, 9), "red").save(file, "PNG")
+    return file.getvalue()
 
 
 def run(client, **settings):
@@ -49,6 +57,56 @@ def test_a_job_from_request_to_files(client):
     assert "prompt:\n- a chair" in (folder / "settings.yaml").read_text()
     assert client.delete(f"/api/results/{record['id']}").json() == {"deleted": True}
     assert client.get(f"/api/results/{record['id']}").status_code == 404 and not folder.exists()
+
+
+def test_what_is_first_and_what_has_no_weights():
+    rows = pages.verbs_by_page()
+    assert rows["shape"][0]["system"] == "shape_flow"
+    ships = {(row["system"], row["verb"]): row["ships"] for row in rows["explore"]}
+    assert ships["vae", "interpolate"] and ships["voxel_gan", "analyze"]
+    assert not ships["reinforce", "play"] and not ships["shap_e", "encode"]
+
+
+def send(client, verb, **settings):
+    """The record of a job as it is sent."""
+    system, verb = verb.split()
+    job = {"system": system, "verb": verb, "settings": settings}
+    return client.post("/api/jobs", json=job).json()
+
+
+def test_a_result_is_named_by_what_was_sent(client):
+    assert send(client, "text_to_image generate")["title"] == "a red apple"  # the default
+    sent = client.post("/api/uploads?name=my chair.png", content=png()).json()["id"]
+    record = send(client, "captioner caption", images=[f"upload:{sent}", "example:office_chair"])
+    assert record["title"] == "my chair, office chair"
+    image = client.get(f"/api/results/{record['id']}/inputs/my chair.png")
+    assert image.content == png() and image.headers["content-type"] == "image/png"
+    missing = client.get(f"/api/results/{record['id']}/inputs/other.png")
+    assert missing.status_code == 404 and "was sent" in missing.json()["error"]
+    assert send(client, "dcgan generate")["title"] == "dcgan generate"
+
+
+def test_a_result_is_named_by_the_hit_that_it_continues(client):
+    found = client.service.store.create(system="retrieval", verb="search")
+    hit = client.service.store.folder(found.id) / "files" / "hits" / "0001.webp"
+    hit.parent.mkdir()
+    hit.write_bytes(png())
+    files = [{"name": "hits/0001.webp", "kind": "image", "bytes": 9}]
+    answer = [{"tile": "hits/0001.webp", "caption": "a desk"}]
+    record = found.model_validate({**found.model_dump(), "files": files, "answer": answer})
+    client.service.store.update(found.id, files=record.files, answer=record.answer)
+    image = [f"result:{found.id}/hits/0001.webp"]
+    assert send(client, "retrieval search", gallery=["furniture"], image=image)["title"] == "a desk"
+
+
+def test_photos_must_be_indexed_before_they_are_searched(client, tmp_path):
+    client.service.access.folders["photos"] = tmp_path
+    settings = {"query": ["a dog"], "index_file": "folder:photos", "model": "triform-clip"}
+    answer = send(client, "clip search", **settings)
+    assert answer["error"] == "this folder was not indexed by this model yet; index it first"
+    galleries = client.service.server_folders.galleries
+    (galleries / "photos_folder_photos_triform-clip.gallery").touch()
+    assert send(client, "clip search", **settings)["title"] == "a dog"
 
 
 def test_stop_and_queue(client):
@@ -111,7 +169,7 @@ def test_a_page_opens_with_a_system_that_works_without_training(client):
     rows = client.get("/api/state").json()["pages"]
     for page in ("shape", "find", "describe", "explore"):
         assert rows[page][0]["system"] in shipped_weights.names(), page
-    assert rows["shape"][0]["system"] == "voxel_gan"
+    assert rows["shape"][0]["system"] == "shape_flow"
 
 
 def test_pages_have_what_systems_can_do(client):

@@ -7,7 +7,7 @@ import pytest
 from triform import systems
 from triform.web import demo
 from triform.web.access import Access
-from triform.web.demo import examples, translated
+from triform.web.demo import examples, note, translated
 from triform.web.forms import form
 from triform.web.pages import verbs_by_page
 from triform.web.requests import ServerFolders, build_settings, read_request
@@ -49,6 +49,16 @@ def test_nothing_is_translated_in_vain(texts):
         assert [text for text in own if name not in texts[text] or text in shared] == [], name
 
 
+def test_notes_and_prompts_are_in_the_language_of_the_page():
+    for (system, verb), _ in ROWS.items():
+        texts = {language: note(system, verb, language) for language in ("en", "ru")}
+        assert bool(texts["en"]) == bool(RUSSIAN.search(texts["ru"])), (system, verb)
+        assert not RUSSIAN.search(texts["en"])
+    first = {language: examples("shape_flow", "generate", language)[0] for language in ("en", "ru")}
+    assert first["en"] == {"title": "a red armchair", "settings": {"prompt": ["a red armchair"]}}
+    assert first["ru"]["settings"] == {"prompt": ["красное кресло"]}
+
+
 def test_an_unknown_text_stays_english():
     assert translated("New.", "vae", "ru") == "New." == translated("New.", "vae", "en")
 
@@ -71,5 +81,6 @@ def test_examples_are_valid(access, tmp_path, system, verb):
     folders = ServerFolders(tmp_path, tmp_path, tmp_path)
     for row, russian in zip(rows["en"], rows["ru"], strict=True):
         assert RUSSIAN.search(russian["title"]) and not RUSSIAN.search(row["title"])
-        request = read_request(system, verb, row["settings"])
-        build_settings(request, access, tmp_path, folders)
+        for settings in (row["settings"], russian["settings"]):
+            request = read_request(system, verb, settings)
+            build_settings(request, access, tmp_path, folders)

@@ -1,5 +1,6 @@
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_shapes_are_written_into_the_result_in_all_formats(place):
     assert settings.prompt == ("a chair",) and settings.num_samples == 3
     assert settings.output == str(place.folder / "files")
     assert settings.format == ("glb", "obj", "stl", "ply", "3mf")
-    assert request.title == "a chair,  " or request.title.startswith("a chair")
+    assert request.title.startswith("a chair")
     assert request.units == 6
 
 
@@ -68,6 +69,28 @@ def test_images_are_single_files_with_their_stages(place):
     assert request.units == 6 and request.title == "a, b"
     with pytest.raises(UsageError, match="like"):
         build(place, "text_to_image", "generate", {"like": "../x"})
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        ("dcgan evaluate", "output.png"),
+        ("captioner evaluate", "output.jsonl"),
+        ("retrieval evaluate", "output.json"),
+        ("clip duplicates", "output.csv"),
+        ("shape_flow evaluate", ""),
+        ("dcgan generate", "generated.png"),
+    ],
+)
+def test_an_output_is_the_kind_of_file_that_the_verb_writes(place, verb, name):
+    values = {"index_file": "folder:shapes"} if verb == "clip duplicates" else {}
+    _, settings = build(place, *verb.split(), values)
+    assert Path(settings.output) == place.folder / "files" / name
+
+
+def test_a_latent_map_is_an_image(place):
+    _, settings = build(place, "autoencoder", "reconstruct", {})
+    assert settings.latent_map == place.folder / "files" / "latent_map.png"
 
 
 def test_an_index_is_named_by_its_folder(place, tmp_path):

@@ -25,5 +25,13 @@ def test_a_summary_is_read_again_only_where_it_has_changed(tmp_path, monkeypatch
         steps.append(step)
         assert [(row["name"], row["step"]) for row in found.all()] == [("vae/run_1", step)]
     assert read == [run] * 3
+    assert [row["is_finished"] for row in found.all()] == [False]
+    (run / "samples").mkdir()
+    for name in ("000001.png", "000002.png", "notes.txt"):
+        (run / "samples" / name).touch()
+    assert found.last_sample("vae/run_1") == "000002.png"
+    (run / "summary.json").write_text(json.dumps({"step": 6, "reason": "all epochs"}))
+    assert [row["is_finished"] for row in found.all()] == [True]
     shutil.rmtree(run)
+    assert found.last_sample("vae/run_1") == ""
     assert found.all() == []

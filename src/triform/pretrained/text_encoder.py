@@ -10,6 +10,7 @@
 | any other name | a model of the hub, in one of those formats | as it says |
 """
 
+import functools
 import json
 import os
 import re
@@ -28,6 +29,8 @@ from triform.pretrained.token_states import TokenEncoder
 
 CLIP_ARCHITECTURE, CLIP_TAG = "ViT-B-32", "openai"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+PACKAGED = ("minilm", "use-multilingual")
+"""Encoders that are installed with the project."""
 logger = get_logger(__name__)
 
 
@@ -64,14 +67,8 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
     Raises:
         UserError: It is not installed, cannot be downloaded or cannot be read.
     """
-    if name == "minilm":
-        from triform.pretrained.minilm import MiniLM
-
-        return MiniLM(device)
-    if name == "use-multilingual":
-        from triform.pretrained.use_multilingual import MultilingualUSE
-
-        return MultilingualUSE(device)
+    if name in PACKAGED:
+        return _packaged_encoder(name, str(device))
     if name == "clip":
         from triform.pretrained.open_clip_text import OpenCLIPText, from_tag
 
@@ -90,6 +87,22 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
     files = sorted({*open_clip_text.WEIGHT_FILES, *transformers_text.FILES} - {"*.bin"})
     return load_folder(name, hub.hub_folder(name.removeprefix("hf-hub:"), files, []), device)
+
+
+@functools.lru_cache(maxsize=len(PACKAGED))
+def _packaged_encoder(name: str, device: str) -> TextEncoder:
+    """An encoder that comes as a package; read once, since it never changes.
+
+    A process that generates again and again, as the worker of the web application, would spend a
+    second of each time on reading the same weights.
+    """
+    if name == "minilm":
+        from triform.pretrained.minilm import MiniLM
+
+        return MiniLM(device)
+    from triform.pretrained.use_multilingual import MultilingualUSE
+
+    return MultilingualUSE(device)
 
 
 def load_folder(name: str, folder: Path, device: str) -> TextEncoder:

@@ -121,6 +121,10 @@ def router(service: Service) -> APIRouter:
     def file(name: Name, path: str) -> FileResponse:
         return _file(service.store.file(name, path))
 
+    @api.get("/results/{name}/inputs/{file}", summary="A file that was sent for a result")
+    def input_file(name: Name, file: str) -> FileResponse:
+        return _file(service.store.input(name, file))
+
     @api.get("/results/{name}/thumbnail", summary="A small image of a result")
     def thumbnail(name: Name) -> Any:
         target = service.store.folder(name) / "thumbnail.webp"

@@ -1,9 +1,15 @@
-"""What a system adds to its pages: examples to click, and its texts in Russian.
+"""What a system adds to its pages: examples to click, notes, and its texts in Russian.
 
-Both are in the file `demo.json` of its folder, which it may leave out:
+All are in the file `demo.json` of its folder, which it may leave out:
 
     {"examples": {VERB: [{"en": TITLE, "ru": TITLE, "settings": {NAME: VALUE}}]},
+     "notes": {VERB: {"en": TEXT, "ru": TEXT}},
+     "opens": [PAGE],
      "russian": {TEXT: TRANSLATION}}
+
+An example may have `settings_ru`, which change its settings on a Russian page: prompts in Russian
+for a system that reads them. A note says what the weights that ship know and what they do not.
+A system `opens` the pages that show its verbs first.
 
 Texts that two systems or more have in common, such as those of the engine, are in `russian.json`
 beside this module. A text without a translation stays English.
@@ -26,7 +32,21 @@ MAX_BYTES = 1_000_000
 def examples(system: str, verb: str, language: str) -> list[dict[str, Any]]:
     """Examples of a verb; each has `title` and `settings` as a page would send them."""
     rows = _demo(system).get("examples", {}).get(verb, [])
-    return [{"title": row[language], "settings": row["settings"]} for row in rows]
+    changes = f"settings_{language}"
+    return [
+        {"title": row[language], "settings": {**row["settings"], **row.get(changes, {})}}
+        for row in rows
+    ]
+
+
+def opens(system: str) -> list[str]:
+    """Pages that open with a system."""
+    return list(_demo(system).get("opens", []))
+
+
+def note(system: str, verb: str, language: str) -> str:
+    """What somebody should know before they use a verb; empty where there is nothing to say."""
+    return str(_demo(system).get("notes", {}).get(verb, {}).get(language, ""))
 
 
 def translated(text: str, system: str, language: str) -> str:

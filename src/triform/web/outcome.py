@@ -168,6 +168,15 @@ def _without_paths(value: Any, files: Path) -> Any:
     return value
 
 
+def _first_frame(path: Path) -> Image.Image:
+    """An image that a verb wrote; of an animation the first frame, without a warning."""
+    if path.suffix.lower() != ".gif":
+        return read_image(path, longest=4 * THUMBNAIL)
+    with Image.open(path) as animation:
+        first: Image.Image = animation.convert("RGBA")
+    return first
+
+
 def _save_thumbnail(result: Any, folder: Path) -> None:
     """Draw the first mesh of a result, or else the first image that it wrote."""
     image: Image.Image | None = None
@@ -180,7 +189,7 @@ def _save_thumbnail(result: Any, folder: Path) -> None:
         images = [path for path in paths if KINDS.get(path.suffix.lower()) == "image"]
         if images:
             try:
-                image = read_image(images[0], longest=4 * THUMBNAIL)
+                image = _first_frame(images[0])
             except UserError:
                 return  # a picture that only a browser can read has no small one
     if image is not None:

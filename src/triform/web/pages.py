@@ -15,8 +15,11 @@ from triform import systems
 from triform.base.settings.config import Settings
 from triform.pretrained import shipped_weights
 from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.web import demo
 from triform.web.forms import is_usable
 
+WEIGHTS = {"checkpoint", "transmitter"}
+"""Settings that name trained weights: a verb with one of them needs some."""
 Test = Callable[[str, type[Settings]], bool]
 
 
@@ -70,12 +73,17 @@ PAGES = (
 )
 
 
+def _opens_later(page: str, row: Mapping[str, Any]) -> bool:
+    """Whether a page does not open with the system of a row."""
+    return page not in demo.opens(row["system"])
+
+
 @functools.cache
 def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     """Page -> its verbs: a page opens with its first one, which works without a training.
 
-    Systems whose weights ship come first, each kind in falling order of names: the systems of the
-    documents stand before their successors.
+    Systems whose weights ship come first, each kind in falling order of names; before them those
+    that say so.
 
     Returns:
         For each verb `system`, `verb`, `about` (first line of its help), `ships` (whether it has
@@ -100,10 +108,12 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
                 "summary": entry.summary,
             }
             row["presets"] = presets if verb == "train" else []
-            row["ships"] = has_weights or "checkpoint" not in settings.model_fields
+            row["ships"] = has_weights or not WEIGHTS & settings.model_fields.keys()
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)
+    for name, rows in result.items():  # the sort is stable: all else keeps its order
+        rows.sort(key=functools.partial(_opens_later, name))
     result["train"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     result["explore"].sort(key=lambda row: (row["system"] not in shipped, row["system"]))
     return {page: rows for page, rows in result.items() if rows}

@@ -33,6 +33,8 @@ PATH = re.compile(r"(?:^|[\s:+\-])(?:~|/|\.{1,2}[/\\]|[A-Za-z]:\\)|[/\\]\S*\.\w{
 WORDS = ("text", "line")
 DECIDED = ("output", "format", "attention_maps", "index_file")
 """Settings that the server decides and that the command line of a result needs."""
+FILE_WORDS = {"PNG": ".png", "CSV": ".csv", "JSON lines": ".jsonl", "JSON": ".json"}
+"""Word in the description of an output -> suffix of the file."""
 SHOWN_FORMAT = "glb"
 MESH_FORMATS = (SHOWN_FORMAT, "obj", "stl", "ply", "3mf")
 
@@ -72,13 +74,13 @@ class Request:
 
     @property
     def title(self) -> str:
-        """A few words to know the result by: its first text, or what was done."""
+        """A few words to know the result by: its texts; empty where it has none."""
         for name in ("prompt", "text", "labels", "query"):
             texts = self.values.get(name)
             words = [texts] if isinstance(texts, str) else texts or []
-            if words := [text for text in words if not text.startswith(SENT)]:
+            if words := [text for text in words if not text.startswith((*SENT, "result:"))]:
                 return shorten(", ".join(words), 80)
-        return f"{self.system} {self.verb}"
+        return ""
 
     @property
     def references(self) -> dict[str, Any]:
@@ -275,11 +277,14 @@ def server_values(
             case "output" if "show_stages" in request.settings_class.model_fields:
                 decided[name] = str(files)  # a sheet has no room for all stages
             case "output":
-                decided[name] = str(_output(files, flag.field.get_default(), bool(formats)))
+                about = flag.field.description or ""
+                decided[name] = str(_output(files, flag.field.get_default(), about, bool(formats)))
             case "format" if "size_mm" in request.settings_class.model_fields:
                 decided[name] = list(MESH_FORMATS) if flag.takes_many else SHOWN_FORMAT
-            case "attention_maps" | "latent_map":
+            case "attention_maps":  # a folder
                 decided[name] = str(files / "maps")
+            case "latent_map":
+                decided[name] = str(files / "latent_map.png")
             case "index_file":
                 sources = request.values.get("folders") or request.values.get(name)
                 stem = _index_name(sources, request.values.get("model"))
@@ -297,8 +302,14 @@ def server_values(
     return decided
 
 
-def _output(files: Path, default: Any, has_formats: bool) -> Path:
-    """Where a verb writes: a file of the name of its default, or the folder."""
+def _output(files: Path, default: Any, about: str, has_formats: bool) -> Path:
+    """Where a verb writes: a file of the name of its default, or the folder.
+
+    A setting without a default says in its description which kind of file it is.
+    """
+    if default is None and not about.startswith("Folder"):
+        suffix = next((suffix for word, suffix in FILE_WORDS.items() if word in about), "")
+        return files / f"output{suffix}" if suffix else files
     name = Path(str(default)).name if default is not None else "output"
     return files if has_formats or not Path(name).suffix else files / name
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from triform.engine.runs.commands import describe, find_runs
+from triform.engine.runs.commands import UNFINISHED, describe, find_runs
 from triform.engine.runs.tracking import read_metrics
 from triform.web.record import KINDS
 from triform.web.results import is_regular
@@ -28,7 +28,7 @@ class RunList:
         self._rows: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def all(self) -> list[dict[str, Any]]:
-        """All runs, the newest first; each with its `name` as SYSTEM/NAME."""
+        """All runs, the newest first; each with its `name` as SYSTEM/NAME, and `is_finished`."""
         rows: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
         for path in reversed(find_runs(self._folder)):
             version = _version(path / "summary.json")
@@ -40,10 +40,16 @@ class RunList:
             {
                 **row,
                 "name": f"{path.parent.name}/{path.name}",
+                "is_finished": row["ended"] != UNFINISHED,
                 "created": path.stat().st_mtime,
             }
             for path, (_, row) in rows.items()
         ]
+
+    def last_sample(self, name: str) -> str:
+        """Name of the last image that a run drew; empty if there is none."""
+        samples = sample_files(self._folder / name)
+        return samples[-1].name if samples else ""
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -56,10 +62,12 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 def show_run(path: Path) -> dict[str, Any]:
-    """One run: its summary, samples, and the command that resumes it."""
+    """One run: its summary, samples, and whether it can be resumed."""
     checkpoints = sorted(path.glob("checkpoints/*"))
+    row = describe(path)
     return {
-        **describe(path),
+        **row,
+        "is_finished": row["ended"] != UNFINISHED,
         "name": f"{path.parent.name}/{path.name}",
         "samples": [each.name for each in sample_files(path)][-MAX_SAMPLES:],
         "checkpoints": [each.name for each in checkpoints if each.name[0] != "."],

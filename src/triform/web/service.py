@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from triform import systems
-from triform.base.errors import UserError
+from triform.base.errors import UsageError, UserError
 from triform.base.logging import get_logger
-from triform.base.settings.config import write_yaml
+from triform.base.printable import shorten
+from triform.base.settings.config import Settings, write_yaml
 from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.config import ServeConfig
-from triform.web.demo import examples, translated
+from triform.web.demo import examples, note, translated
 from triform.web.forms import form
 from triform.web.inputs import lasting
 from triform.web.jobs import JobService
@@ -39,6 +40,8 @@ MEGABYTE = 1e6
 HISTORY_FIELDS = {
     *("id", "state", "system", "verb", "page", "title", "created", "thumbnail", "seed", "run")
 }
+INPUTS = ("images", "image", "mesh", "meshes", "query")
+"""Settings whose files give a result its title, where it has no words."""
 HERE = ("ready", "made here", "generated when first used")
 """States of data sets that need no download."""
 
@@ -190,13 +193,14 @@ class Service:
             page=page if page in self.pages else "",
             settings=dict(values),
             preset=preset,
-            title=request.title,
+            title=request.title or f"{system} {verb}",
             seed=seed if isinstance(seed, int) else None,
             units=request.units,
         )
         folder = self.store.folder(record.id)
         try:
             settings = build_settings(request, self.access, folder, self.server_folders)
+            check_index(settings)
             references = lasting(request.references, self.access, record.id)
             lasting_values = {**request.values, **references}
             write_yaml(settings, folder / "settings.yaml")
@@ -207,6 +211,10 @@ class Service:
         record = self.store.update(
             record.id,
             settings=lasting_values,
+            title=request.title
+            or self._title_of_inputs(lasting_values)
+            or _default_prompt(settings)
+            or f"{system} {verb}",
             command=command_line(request, settings),
             seed=getattr(settings, "seed", None),
         )
@@ -217,6 +225,28 @@ class Service:
             "folder": str(folder),
         }
         return self.jobs.submit(message, record, user, training=verb.startswith("train"))
+
+    def _title_of_inputs(self, values: Mapping[str, Any]) -> str:
+        """Names of the images and meshes of a request; of a hit of a search, what was found."""
+        names = []
+        for field in INPUTS:
+            inputs = values.get(field)
+            for reference in [inputs] if isinstance(inputs, str) else inputs or []:
+                kind, _, name = str(reference).partition(":")
+                if kind == "result":
+                    result, _, file = name.partition("/")
+                    names.append(self._name_of_hit(result, file))
+                elif kind in ("input", "example"):
+                    names.append(Path(name).stem.replace("_", " "))
+        return shorten(", ".join(names), 80)
+
+    def _name_of_hit(self, result: str, file: str) -> str:
+        """Caption or file of the hit whose small image is this file of a result."""
+        answer = self.store.get(result).answer
+        for row in answer if isinstance(answer, list) else []:
+            if isinstance(row, dict) and row.get("tile") == file:
+                return Path(str(row.get("caption") or row.get("id") or row.get("file"))).name
+        return Path(file).name
 
     def show(self, name: str) -> dict[str, Any]:
         """The record of a result, with its place in the queue while it is not ended."""
@@ -245,7 +275,27 @@ class Service:
                 entries.append((run["created"], {**run, "kind": "run"}))
         entries.sort(key=lambda entry: -entry[0])
         page = [_history_row(entry) for _, entry in entries[start : start + count]]
+        for row in page:
+            run = row["name"] if row["kind"] == "run" else row["run"]
+            row["sample"] = self.runs.last_sample(run) if run else ""
         return {"total": len(entries), "start": start, "entries": page}
+
+
+def _default_prompt(settings: Settings) -> str:
+    """The prompt that a verb has where none is given."""
+    prompt = getattr(settings, "prompt", None)
+    return shorten(", ".join(prompt), 80) if isinstance(prompt, list | tuple) else ""
+
+
+def check_index(settings: Settings) -> None:
+    """Check that the photos which a verb reads from an index were indexed.
+
+    Raises:
+        UsageError: They were not, or not by this model.
+    """
+    index = getattr(settings, "index_file", None)
+    if index and not hasattr(settings, "folders") and not Path(index).exists():
+        raise UsageError("this folder was not indexed by this model yet; index it first")
 
 
 def _history_row(entry: Record | dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +309,13 @@ def _row_in(language: Language, row: Mapping[str, Any]) -> dict[str, Any]:
     """A verb of a page with its texts in a language, and its examples."""
     system = row["system"]
     texts = {name: translated(row[name], system, language) for name in ("about", "summary")}
-    return {**row, **texts, "examples": examples(system, row["verb"], language)}
+    verb = row["verb"]
+    return {
+        **row,
+        **texts,
+        "note": note(system, verb, language),
+        "examples": examples(system, verb, language),
+    }
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

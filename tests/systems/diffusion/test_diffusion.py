@@ -17,7 +17,7 @@ from triform.systems.diffusion.model import (
     attention,
     timestep_embedding,
 )
-from triform.systems.diffusion.trained import stretch_contrast
+from triform.systems.diffusion.trained import Trained, stretch_contrast
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 32), (31, 29), (8, 8), (5, 7)])
@@ -145,3 +145,8 @@ def test_nearly_black_and_nearly_white_become_so():
     x = torch.tensor([-1, -0.97, -0.5, 0, 0.5, 0.97, 1.0])
     assert stretch_contrast(x, 0.04).tolist() == [0, 0, 61, 128, 194, 255, 255]
     assert stretch_contrast(x, 0).tolist() == [0, 4, 64, 128, 191, 251, 255]
+
+
+def test_names_of_classes_are_taken_in_any_case():
+    model = Trained.choose(None, "cpu")
+    assert model.labels(("Ankle boot", "BAG"), 3).tolist() == [9, 8, 9]

@@ -45,8 +45,15 @@ def test_some_classes_only_and_a_wrong_one():
 
 def test_real_images_come_in_the_size_of_the_training(tmp_path):
     small = DIGITS.model_copy(update={"image_size": 12, "channels": 3})
-    real = real_images(small, 0, dataset="", download_path=str(tmp_path))
+    real = real_images(small, 0, shape=(3, 12), dataset="", download_path=str(tmp_path))
     assert real.shape == (3, 12)
+
+
+def test_images_of_another_set_come_in_the_size_of_the_training(tmp_path):
+    """Where the training kept the size of its images, too: the network takes no other."""
+    clothes = ImageDataConfig(dataset="fashion-mnist", classes=("Bag",))
+    other = real_images(clothes, 0, shape=(3, 28), dataset="digits", download_path=str(tmp_path))
+    assert other.shape == (3, 28) and other.name == "digits" and len(other.classes) == 10
 
 
 def folder_of(path, count):

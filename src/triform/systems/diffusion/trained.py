@@ -110,8 +110,9 @@ class Trained(TrainedGenerator[Config, GenerateConfig | EvaluateConfig]):
 
     def _class_index(self, name: str) -> int:
         classes = self.spec.classes
-        if name in classes:
-            return classes.index(name)
+        lower = [each.lower() for each in classes]
+        if name.lower() in lower:
+            return lower.index(name.lower())
         if name.isdigit() and int(name) < len(classes):
             return int(name)
         raise UsageError(f"labels: no class {name!r}; known: {', '.join(classes[:20])}")

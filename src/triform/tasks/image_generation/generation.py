@@ -49,7 +49,11 @@ class TrainedImageModel(TrainedModel[ConfigT]):
     def real_images(self, *, dataset: str = "", download_path: str) -> ImageSplits:
         """Images in the format of the training: those of the training, or of another data set."""
         return real_images(
-            self.config.data, self.config.seed, dataset=dataset, download_path=download_path
+            self.config.data,
+            self.config.seed,
+            shape=self.spec.shape,
+            dataset=dataset,
+            download_path=download_path,
         )
 
 

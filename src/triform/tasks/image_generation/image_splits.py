@@ -123,13 +123,20 @@ class ImageSplits:
 
 
 def real_images(
-    training_data: ImageDataConfig, seed: int, *, dataset: str, download_path: str
+    training_data: ImageDataConfig,
+    seed: int,
+    *,
+    shape: tuple[int, int],
+    dataset: str,
+    download_path: str,
 ) -> ImageSplits:
     """Real images that generated ones are compared with, in the format of the training images.
 
     Args:
         training_data: Settings of the training images.
         seed: Seed of the training, for the same division.
+        shape: Channels and pixels along each side of the training images, which those of another
+            data set are brought to.
         dataset: Another data set; empty for that of the training.
         download_path: Folder of the data sets.
 
@@ -139,7 +146,8 @@ def real_images(
     """
     changes: dict[str, object] = {"download_path": download_path}
     if dataset:
-        changes |= {"dataset": dataset, "classes": ()}
+        channels, size = shape
+        changes |= {"dataset": dataset, "classes": (), "channels": channels, "image_size": size}
     return ImageSplits(training_data.model_copy(update=changes), seed)
 
 

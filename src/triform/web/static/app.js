@@ -6,7 +6,7 @@ import { api, h } from "./ui.js";
 const ORDER = ["shape", "find", "describe", "image", "explore", "train", "history"];
 const MODULES = { shape: "page_shape", find: "page_find", describe: "page_describe", image: "page_image", explore: "page_explore", train: "page_train", history: "page_history" };
 const main = document.getElementById("main");
-let state = null;
+let state = null, shown = "";
 
 const names = () => ORDER.filter((name) => name === "history" || state.pages[name]);
 
@@ -36,6 +36,7 @@ async function open(address, push) {
   const url = new URL(address, location.origin);
   const name = url.pathname.slice(1) || names()[0];
   if (push) history.pushState(null, "", url);
+  shown = url.pathname + url.search;
   drawFrame(name);
   if (!names().includes(name)) {
     main.replaceChildren(h("p", { class: "error" }, t("no_page")));
@@ -58,7 +59,8 @@ document.addEventListener("click", (event) => {
   delete main.dataset.ready;
   open(link.href, true).then(() => main.focus());
 });
-addEventListener("popstate", () => open(location.href, false));
+// A jump within the page, as of "skip to content", leaves it as it is.
+addEventListener("popstate", () => { if (location.pathname + location.search !== shown) open(location.href, false); });
 
 // A file that is dropped beside its field goes into the first one that takes it.
 addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });

@@ -1,11 +1,13 @@
 // Controls for files that are sent: one field, or one for each class of examples.
 import { t } from "./texts.js";
-import { announce, api, h, labelled, unique } from "./ui.js";
+import { announce, api, h, labelled, referenceAddress, unique } from "./ui.js";
 
 const sent = new Map();  // Reference -> name and size of a file that this page has sent.
+const previews = new Map();  // Reference -> address of such an image.
 
-export async function sendFile(file, name = file.name) {
-  const upload = await api(`uploads?name=${encodeURIComponent(name)}`, { method: "POST", body: file });
+export async function sendFile(file, wanted) {
+  const upload = await api(`uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  if (wanted !== upload.kind) throw new Error(t(`needs_${wanted}`, upload.name));
   const reference = `upload:${upload.id}`;
   sent.set(reference, `${upload.name}, ${upload.about}`);
   return reference;
@@ -18,7 +20,7 @@ export function filesControl(field, id, label, hint, state, onsent = () => {}) {
   const accept = field.kind === "meshes" ? ".glb,.gltf,.obj,.stl,.ply,.3mf,.off,.dae" : "image/*,.webp,.avif,.heic";
   const input = h("input", { type: "file", id, class: "unseen", accept, multiple: Boolean(field.many), onchange: () => { add([...input.files]); input.value = ""; } });
   const draw = () => list.replaceChildren(...files.map((file, index) => h("li", {},
-    file.preview ? h("img", { src: file.preview, alt: "" }) : null, h("span", {}, file.text),
+    file.preview ? h("img", { src: file.preview, alt: "", onerror: (event) => event.target.remove() }) : null, h("span", {}, file.text),
     h("button", { class: "small", type: "button", ariaLabel: t("take_away", file.text), onclick: () => { files.splice(index, 1); draw(); } }, "×"))));
   async function add(chosen) {
     problem.textContent = "";
@@ -27,9 +29,10 @@ export function filesControl(field, id, label, hint, state, onsent = () => {}) {
       problem.textContent = "";
       try {
         if (file.size > state.max_upload_mb * 1e6) throw new Error(`${file.name}: > ${state.max_upload_mb} MB`);
-        const value = await sendFile(file);
+        const value = await sendFile(file, field.kind === "meshes" ? "mesh" : "image");
         if (!field.many) files.length = 0;
         const preview = /^image\/(png|jpeg|webp|gif|avif)$/.test(file.type) ? URL.createObjectURL(file) : null;
+        if (preview) previews.set(value, preview);
         files.push({ value, text: sent.get(value), preview });
         draw();
         announce(sent.get(value));
@@ -49,7 +52,7 @@ export function filesControl(field, id, label, hint, state, onsent = () => {}) {
   const element = h("div", { class: "field" }, h("label", { htmlFor: id }, label), drop, hint ? h("span", { class: "hint" }, hint) : null);
   const set = (value) => {
     files.length = 0;
-    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: sent.get(each) || each.split(/[/:]/).pop() });
+    for (const each of Array.isArray(value) ? value : value ? [value] : []) files.push({ value: each, text: sent.get(each) || each.split(/[/:]/).pop(), preview: previews.get(each) || referenceAddress(each) });
     draw();
   };
   const get = () => (files.length ? (field.many ? files.map((file) => file.value) : files[0].value) : undefined);

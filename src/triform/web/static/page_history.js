@@ -27,7 +27,9 @@ export async function show(main, state, parameters) {
   const tile = (entry) => {
     const words = entry.kind === "run" ? entry.name : entry.title;
     const state = entry.kind === "run" ? t("training") : t(entry.state);
-    const image = entry.thumbnail ? h("img", { src: `/api/results/${entry.id}/thumbnail`, alt: "", loading: "lazy" }) : h("span", { class: "blank", ariaHidden: "true" }, entry.system || "");
+    const sample = entry.sample ? `/api/runs/${entry.kind === "run" ? entry.name : entry.run}/samples/${encodeURIComponent(entry.sample)}` : null;
+    const source = entry.thumbnail ? `/api/results/${entry.id}/thumbnail` : sample;
+    const image = source ? h("img", { src: source, alt: "", loading: "lazy" }) : h("span", { class: "blank", ariaHidden: "true" }, entry.system || "");
     const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : `/history?id=${entry.id}`;
     return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${date.format(1000 * entry.created)}`));
   };

@@ -1,12 +1,15 @@
 import { showTask } from "./task.js";
-import { t } from "./texts.js";
-import { h, newSeed } from "./ui.js";
+import { language, t } from "./texts.js";
 
-const EXAMPLES = ["a red apple", "a green cat at night", "three yellow stars", "a blue fish on the beach", "a purple house to the left of an orange tree", "красный гриб над синей машиной"];
+const EXAMPLES = {
+  en: ["a red apple", "a green cat at night", "three yellow stars", "a blue fish on the beach", "an orange butterfly", "two purple umbrellas in the snow"],
+  ru: ["красное яблоко", "зелёный кот ночью", "три жёлтые звезды", "синяя рыба на пляже", "оранжевая бабочка", "два фиолетовых зонта на снегу"],
+};
 
 export async function show(main, state, parameters) {
   await showTask(main, state, {
-    page: "image", button: t("make"), parameters,
+    page: "image", button: t("make"), parameters, chipsAfter: "prompt",
+    check: (form) => (form.controls.prompt && !form.controls.prompt.input.value.trim() ? t("no_prompt") : ""),
     front: () => ({
       prompt: { label: t("image_prompt"), hint: t("image_prompt_hint") },
       num_images: { label: t("how_many_images"), hint: "", limits: { max: 16, kind: "slider", min: 1, step: 1 }, default: 4 },
@@ -14,8 +17,6 @@ export async function show(main, state, parameters) {
       seed: { label: t("seed"), hint: t("seed_hint") },
     }),
     always: { show_stages: true },
-    examples: () => EXAMPLES.map((text) => [text, { prompt: [text], like: undefined }]),
+    examples: () => EXAMPLES[language].map((text) => [text, { prompt: [text], like: undefined }]),
   });
-  const seed = main.querySelector("[id^='seed']");
-  seed.after(h("button", { type: "button", class: "small", onclick: () => { seed.value = newSeed(); } }, t("new_seed")));
 }

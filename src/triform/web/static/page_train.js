@@ -16,7 +16,8 @@ export async function show(main, state, parameters) {
   const about = h("p", { class: "hint" });
   const fields = h("div", {}), problem = h("p", { class: "error", role: "alert" });
   const output = h("div", { id: "output" }), live = h("div", {}), list = h("div", {});
-  let form, row, shown = "", fieldsOf = [];
+  let form, row, shown = "", going = "", fieldsOf = [];
+  const ended = (run) => (run.is_finished ? run.ended : t(run.name === going ? "running" : "unfinished"));
   async function choose() {
     row = rows.find((each) => each.system === system.value);
     about.textContent = row.summary;
@@ -38,10 +39,12 @@ export async function show(main, state, parameters) {
     const tail = setInterval(() => shown && showRun(shown), LIVE);
     const request = { system: row.system, verb: "train", page: "train", settings, preset: name };
     const record = await runJob(output, request, { isTraining: true, onUpdate: (now) => {
-      if (now.run && !shown) showRun(now.run);  // at once, and then as often as LIVE says
+      going = now.run;
+      if (now.run && !shown) { showRun(now.run); listRuns(); }  // at once, and then as often as LIVE says
       shown = now.run;
     } });
     clearInterval(tail);
+    going = "";
     if (!record) return;
     showResult(output, record);
     if (record.run) await showRun((shown = record.run));
@@ -53,11 +56,11 @@ export async function show(main, state, parameters) {
     const sample = (each) => `/api/runs/${name}/samples/${encodeURIComponent(each)}`;
     const lastSamples = run.samples.slice(-4).reverse();
     live.replaceChildren(h("section", { class: "card", ariaLabel: name }, h("h2", {}, name),
-      h("p", { class: "soft" }, [run.ended, run.best === null || run.best === undefined ? null : `${run.monitor} ${round(run.best)}`, run.step === null || run.step === undefined ? null : `${t("step")} ${run.step}`].filter(Boolean).join(" · ")),
-      run.can_resume ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
-      h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve")),
+      h("p", { class: "soft" }, [ended(run), run.best === null || run.best === undefined ? null : `${run.monitor} ${round(run.best)}`, run.step === null || run.step === undefined ? null : `${t("step")} ${run.step}`].filter(Boolean).join(" · ")),
+      run.can_resume && name !== going ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
       lastSamples.length ? h("h3", {}, t("samples")) : null,
-      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each))))));
+      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each)))),
+      h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve"))));
   }
   async function resume(run) {
     if (system.value !== run.system) { system.value = run.system; await choose(); }
@@ -66,7 +69,7 @@ export async function show(main, state, parameters) {
   async function listRuns() {
     const { runs: found } = await runs();
     list.replaceChildren(h("h2", {}, t("runs")), found.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, found.slice(0, 50).map((run) => h("tr", {},
-      h("td", {}, h("button", { type: "button", class: "small", onclick: () => showRun(run.name) }, run.name)), h("td", {}, run.best === null ? "" : `${run.monitor ?? ""} ${run.best === undefined || run.best === null ? "" : round(run.best)}`), h("td", { class: "soft" }, run.ended), h("td", { class: "soft" }, new Date(1000 * run.created).toLocaleString(language))))))) : h("div", { class: "empty" }, t("no_runs")));
+      h("td", {}, h("button", { type: "button", class: "small", onclick: () => showRun(run.name) }, run.name)), h("td", {}, run.best === null ? "" : `${run.monitor ?? ""} ${run.best === undefined || run.best === null ? "" : round(run.best)}`), h("td", { class: "soft" }, ended(run)), h("td", { class: "soft" }, new Date(1000 * run.created).toLocaleString(language))))))) : h("div", { class: "empty" }, t("no_runs")));
   }
   system.addEventListener("change", () => choose().catch((error) => { problem.textContent = error.message; }));
   preset.addEventListener("change", usePreset);

@@ -44,6 +44,16 @@ export async function api(path, { method = "GET", json, body } = {}) {
 }
 
 export const fileAddress = (id, name) => `/api/results/${id}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
+// Address of the image that a reference names; null for what is no image, or not shown.
+export function referenceAddress(reference) {
+  const [kind, rest] = [reference.split(":")[0], reference.slice(reference.indexOf(":") + 1)];
+  const [id, ...parts] = rest.split("/");
+  if (!/\.(png|jpe?g|webp|gif)$/i.test(rest) && kind !== "example") return null;
+  if (kind === "example") return `/static/example_${rest}.webp`;
+  if (kind === "result") return fileAddress(id, parts.join("/"));
+  if (kind === "input") return `/api/results/${id}/inputs/${encodeURIComponent(parts.join("/"))}`;
+  return null;
+}
 export function round(value) {
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);
   return Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString();
@@ -120,8 +130,17 @@ function sliderControl(field, id, label, hint) {
 function numberControl(field, id, label, hint) {
   const input = h("input", { type: "number", id, min: field.min ?? undefined, max: field.max ?? undefined, step: field.whole ? 1 : "any", value: field.default ?? "" });
   const get = () => (input.value === "" || !differs(Number(input.value), field) ? undefined : Number(input.value));
-  return { element: labelled(label, hint, input), input, get, set: (value) => { input.value = value ?? field.default ?? ""; } };
+  // A seed is drawn anew more often than it is typed.
+  const draw = isSeed(field) ? h("button", { type: "button", class: "small", onclick: () => { input.value = newSeed(); } }, t("new_seed")) : null;
+  const element = labelled(label, hint, input);
+  if (draw) {
+    const row = h("div", { class: "row" });
+    input.before(row);
+    row.append(input, draw);
+  }
+  return { element, input, get, set: (value) => { input.value = value ?? field.default ?? ""; } };
 }
+const isSeed = (field) => field.name === "seed" || field.name.endsWith(".seed");
 
 function textControl(field, id, label, hint) {
   const input = h("textarea", { id, rows: 3, maxLength: 4000 });
@@ -161,7 +180,10 @@ function namesControl(field, id, label, hint, state) {
   } else if (field.kind === "dataset") {
     options.push(["", "—"]);
   }
-  if (field.kind === "model") options.push(["", t("default_model")], ...[...field.choices, ...(state.models || [])].map((name) => [name, name]));
+  // Models of the command line are on this machine, and so is the one that ships.
+  const models = field.kind === "model" ? [...(state.models || []), ...field.choices] : [];
+  const ready = state.models?.[0] || models.find((name) => name.startsWith("triform-"));
+  options.push(...models.map((name) => [name, name]));
   if (field.kind === "subfolder") options.push(["", t("all_folders")]);
   if (!["weights", "model"].includes(field.kind)) options.push(...(state.subfolders || state.folders || []).map((name) => [`folder:${name}`, name]));
   if (field.kind === "dataset" || field.kind === "gallery") {
@@ -172,7 +194,12 @@ function namesControl(field, id, label, hint, state) {
   const input = h("select", { id }, options.map(([value, text]) => h("option", { value }, text)));
   const set = (value) => {
     const wanted = Array.isArray(value) ? value[0] : value;
-    input.value = options.some(([each]) => each === wanted) ? wanted : options[0][0];
+    // An example or a former result may name what is not in the list, such as testdataset:40.
+    if (wanted && !options.some(([each]) => each === wanted)) {
+      options.push([wanted, wanted]);
+      input.append(h("option", { value: wanted }, wanted));
+    }
+    input.value = options.some(([each]) => each === wanted) ? wanted : ready || options[0][0];
   };
   set(field.default);
   const get = () => {
@@ -213,7 +240,9 @@ export function buildForm(fields, state, front = {}) {
     for (const [name, each] of Object.entries(controls)) {
       const value = each.get();
       if (value !== undefined) result[name] = value;
-      const field = fields.find((one) => one.name === name);
+      const field = { ...fields.find((one) => one.name === name), ...front[name]?.limits };
+      const isOutside = typeof value === "number" && ((field.min ?? value) > value || (field.max ?? value) < value);
+      if (isOutside) throw new Error(t(field.max === undefined || field.max === null ? "at_least" : "range", front[name]?.label || field.label, field.min ?? "−∞", field.max));
       if (value === undefined && field.required) throw new Error(t("required", front[name]?.label || field.label));
     }
     return result;
