@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -43,16 +44,18 @@ def test_block_without_weights_is_the_identity_and_sees_what_its_mask_shows():
     torch.testing.assert_close(block(x, first_alone, context), x)
 
 
-def test_context_of_a_text_without_words_is_its_vector():
+def test_context_of_a_text_without_words_is_its_vector_beside_a_learned_one():
     torch.manual_seed(0)
     encoder = ContextEncoder(MODEL.model_copy(update={"max_words": 0}), TEXT_DIM, 0)
     text = texts(torch.zeros(2, 0, 0), [0, 0])
     context, mask = encoder(text)
-    assert mask.tolist() == [[True], [True]]
+    assert mask.tolist() == [[True, True], [True, True]]
     ones = encoder.sentence_in(torch.ones(2, TEXT_DIM))  # a unit vector times the root of its width
-    torch.testing.assert_close(context[:, 0], encoder.norm_out(encoder.first + ones))
+    first = encoder.norm_out(encoder.first).expand(2, -1)
+    torch.testing.assert_close(context, torch.stack([first, encoder.norm_out(ones)], dim=1))
     without, _ = encoder(text.without_text(torch.tensor([True, False])))
-    torch.testing.assert_close(without[0, 0], encoder.norm_out(encoder.first))
+    torch.testing.assert_close(without[0, 1], encoder.norm_out.bias)
+    torch.testing.assert_close(without[1], context[1])
 
 
 def test_words_before_and_behind_a_word_are_in_its_context():
@@ -70,9 +73,10 @@ def test_words_before_and_behind_a_word_are_in_its_context():
     assert moved == [False, True, True, True, False, False]
 
 
-def test_every_parameter_of_the_mean_has_a_gradient():
+@pytest.mark.parametrize("max_words", [0, 5])
+def test_every_parameter_of_the_mean_has_a_gradient(max_words):
     torch.manual_seed(0)
-    model = ConditionalMean(MODEL, 2, TEXT_DIM, 3)
+    model = ConditionalMean(MODEL.model_copy(update={"max_words": max_words}), 2, TEXT_DIM, 3)
     features, mean = model(texts(torch.randn(3, 5, 3), [5, 2, 4]))
     assert features.shape == (3, 4, 32) and mean.shape == (3, 4, 2, 2)
     mean.square().sum().backward()

@@ -50,7 +50,8 @@ class TransformerBlock(nn.Module):
 class ContextEncoder(nn.Module):
     """A text to the context that cells attend to: a token of the whole text, then its words.
 
-    The first token is always there, so that a missing text leaves something to attend to.
+    The first token is always there, so that a missing text leaves something to attend to. Without
+    words it stands apart from the vector of the text.
     """
 
     def __init__(self, model: ModelConfig, text_dim: int, word_dim: int):
@@ -71,19 +72,22 @@ class ContextEncoder(nn.Module):
         self.norm_out = nn.LayerNorm(width)
 
     def forward(self, text: TextCondition) -> tuple[Tensor, Tensor]:
-        """Context (B, 1 + T, W) and mask (B, 1 + T) of B texts of T words."""
+        """Context (B, 1 + T, W) and mask (B, 1 + T) of T words, or (B, 2, W) and (B, 2) without."""
         # The unit vector is scaled to unit variance in each dimension.
         scaled = text.sentence * math.sqrt(text.sentence.shape[1])
-        context = (self.first + self.sentence_in(scaled))[:, None]
-        mask = torch.ones_like(context[..., 0], dtype=torch.bool)
-        if self.has_words:
+        sentence = self.sentence_in(scaled)
+        if not self.has_words:  # attention to a single token would have no choice
+            context = torch.stack([self.first.expand_as(sentence), sentence], dim=1)
+            mask = torch.ones_like(context[..., 0], dtype=torch.bool)
+        else:
             words = self.word_in(self.norm_in(text.words))
             # Padding is zero for the convolution, as what lies beyond the ends.
             words = words * text.word_mask[..., None]
             words = words + self.neighbors(words.transpose(1, 2)).transpose(1, 2)
             words = words + self.positions[: words.shape[1]]
-            context = torch.cat([context, words], dim=1)
-            mask = torch.cat([mask, text.word_mask], dim=1)
+            context = torch.cat([(self.first + sentence)[:, None], words], dim=1)
+            is_first = text.word_mask.new_ones(len(words), 1)
+            mask = torch.cat([is_first, text.word_mask], dim=1)
             for block in self.blocks:
                 context = block(context, mask)
         return self.norm_out(context), mask
