@@ -33,14 +33,14 @@ def test_block_without_weights_is_the_identity_and_sees_what_its_mask_shows():
     x, context = torch.randn(1, 3, 8), torch.randn(1, 4, 8)
     first_alone = torch.tensor([[True, False, False, False]])
     cross = block.cross_attention
+    assert cross is not None
     # A single token has all the attention: its value, whatever the queries are.
     value = cross.proj(cross.key_value(context[:, :1])[..., 8:]).expand(1, 3, 8)
-    for layer in (block.attention.proj, block.mlp[2]):
-        torch.nn.init.zeros_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
+    for parameter in (*block.attention.proj.parameters(), *block.mlp[2].parameters()):
+        torch.nn.init.zeros_(parameter)
     torch.testing.assert_close(block(x, first_alone, context), x + value)
-    torch.nn.init.zeros_(cross.proj.weight)
-    torch.nn.init.zeros_(cross.proj.bias)
+    for parameter in cross.proj.parameters():
+        torch.nn.init.zeros_(parameter)
     torch.testing.assert_close(block(x, first_alone, context), x)
 
 
