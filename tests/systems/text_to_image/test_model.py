@@ -84,29 +84,57 @@ def test_discriminator_sees_the_text_by_its_weight():
     torch.testing.assert_close(half, (whole + without) / 2)
 
 
-def test_prior_starts_with_no_velocity_and_depends_on_time_text_and_place():
-    x, t = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7])
-    assert not FlowPrior(MODEL, 3, TEXT_DIM, 0)(x, t, sentences(2)).any()
-    prior = random_prior(MODEL)
-    first = prior(x, t, sentences(2))
-    assert first.shape == x.shape
-    assert not torch.allclose(first, prior(x, t + 0.1, sentences(2)))
-    assert not torch.allclose(first, prior(x, t, sentences(2, 5)))
+def test_prior_starts_as_the_flow_of_gaussian_latents_around_the_mean_of_the_text():
+    """Euler's method in many steps ends at mean + std * noise, the exact map for Gaussians."""
+    torch.manual_seed(0)
+    prior, text = FlowPrior(MODEL, 3, TEXT_DIM, 0), sentences(2)
+    prior.residual_std.copy_(torch.tensor([0.2, 0.5, 1.0, 1.5])[:, None, None])
+    noise = torch.randn(2, 4, 3, 3)
+    latents = prior.sample(text, noise, steps=2000, guidance=1.0)
+    _, mean = prior(noise, torch.zeros(2), text)
+    torch.testing.assert_close(latents, mean + prior.residual_std * noise, atol=5e-3, rtol=0)
+
+
+def test_prior_depends_on_time_text_and_place():
+    prior, x, t = random_prior(MODEL), torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7])
+    first, mean = prior(x, t, sentences(2))
+    assert first.shape == mean.shape == x.shape
+    assert not torch.allclose(first, prior(x, t + 0.1, sentences(2))[0])
+    assert not torch.allclose(first, prior(x, t, sentences(2, 5))[0])
+    assert not torch.allclose(mean, prior(x, t, sentences(2, 5))[1])
+    # The mean sees neither noise nor time.
+    assert torch.equal(mean, prior(x + 1, t + 0.1, sentences(2))[1])
     # Positions are learned: exchanged cells do not give exchanged velocities.
-    assert not torch.allclose(prior(x.flip(3), t, sentences(2)), first.flip(3))
+    assert not torch.allclose(prior(x.flip(3), t, sentences(2))[0], first.flip(3))
+
+
+def test_deviations_of_latents_from_their_mean_are_measured():
+    prior, mean = FlowPrior(MODEL, 3, TEXT_DIM, 0), torch.randn(4, 4, 3, 3)
+    offsets = torch.tensor([0.5, 1.0, 2.0, 0.0])[:, None, None]
+    prior.update_residual_std(mean + offsets, mean, momentum=1.0)
+    torch.testing.assert_close(prior.residual_std, offsets.clamp(min=1e-3))
+
+
+def test_loss_of_the_velocity_leaves_the_mean_but_not_its_features():
+    prior = random_prior(WORDS, WORD_DIM)
+    velocity, _ = prior(torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7]), texts([2, 4]))
+    velocity.square().sum().backward()
+    without = {name for name, each in prior.named_parameters() if each.grad is None}
+    assert without == {"mean.proj_out.weight", "mean.proj_out.bias"}
+    assert all(each.grad.any() for each in prior.parameters() if each.grad is not None)
 
 
 def test_prior_sees_words_in_their_order_and_no_padding():
     prior = random_prior(WORDS, WORD_DIM)
     x, t, text = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7]), texts([2, 4])
-    first = prior(x, t, text)
+    first, _ = prior(x, t, text)
     changed = text.words.clone()
     changed[0, 2:], changed[1, 4:] = 9.0, 9.0  # padding
     torch.testing.assert_close(
-        prior(x, t, TextCondition(text.sentence, changed, text.word_mask)), first
+        prior(x, t, TextCondition(text.sentence, changed, text.word_mask))[0], first
     )
     exchanged = text.words[:, [1, 0, 2, 3, 4]]
-    other = prior(x, t, TextCondition(text.sentence, exchanged, text.word_mask))
+    other, _ = prior(x, t, TextCondition(text.sentence, exchanged, text.word_mask))
     assert not torch.allclose(other[0], first[0]) and not torch.allclose(other[1], first[1])
 
 
@@ -116,20 +144,20 @@ def test_texts_that_are_dropped_are_not_seen():
     x, t = torch.randn(2, 4, 3, 3), torch.tensor([0.2, 0.7])
     text, other = texts([2, 4]), texts([5, 1], seed=1)
     dropped = torch.tensor([True, False])
-    first, second = (prior(x, t, each.without_text(dropped)) for each in (text, other))
+    first, second = (prior(x, t, each.without_text(dropped))[0] for each in (text, other))
     torch.testing.assert_close(first[0], second[0])
-    torch.testing.assert_close(first[1], prior(x, t, text)[1])
+    torch.testing.assert_close(first[1], prior(x, t, text)[0][1])
     assert not torch.allclose(first[1], second[1])
-    doubled = prior(x.repeat(2, 1, 1, 1), t.repeat(2), text.with_unknown())
-    torch.testing.assert_close(doubled[:2], prior(x, t, text))
+    doubled, _ = prior(x.repeat(2, 1, 1, 1), t.repeat(2), text.with_unknown())
+    torch.testing.assert_close(doubled[:2], prior(x, t, text)[0])
     torch.testing.assert_close(doubled[2], first[0])
 
 
 class StraightFlow(FlowPrior):
     """The exact velocity of a flow to one point: the first numbers of the text."""
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, text: TextCondition) -> torch.Tensor:
-        target = text.sentence[:, :4, None, None].expand_as(x_t)
+    def velocity(self, x_t, t, sentence, features, mean):
+        target = sentence[:, :4, None, None].expand_as(x_t)
         return (target - x_t) / (1 - t)[:, None, None, None]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from triform.tasks.shape_generation.attributes import SEVERAL, Attributes
-from triform.tasks.shape_generation.structure import matching_structure
+from triform.tasks.shape_generation.structure import matching_structure, names_structure
 
 R = 128
 
@@ -55,3 +55,13 @@ def test_doors_and_drawers_are_counted_apart() -> None:
     }
     assert matching_structure(case, Attributes(doors=3)) == {"doors": False}
     assert matching_structure(case, Attributes(drawers=0)) == {"drawers": False}
+
+
+def test_what_names_something_that_is_measured() -> None:
+    named = [
+        *(Attributes(legs=4), Attributes(shelves=SEVERAL), Attributes(doors=0)),
+        *(Attributes(drawers=2), Attributes(form="oval")),
+    ]
+    assert all(names_structure(attributes) for attributes in named)
+    others = [Attributes(), Attributes(kind="sofa", color="red"), Attributes(form="l-shaped")]
+    assert not any(names_structure(attributes) for attributes in others)

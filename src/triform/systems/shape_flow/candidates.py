@@ -16,7 +16,7 @@ from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import GROUPS
 from triform.tasks.shape_generation.mesh_output import Request
-from triform.tasks.shape_generation.structure import matching_structure
+from triform.tasks.shape_generation.structure import matching_structure, names_structure
 from triform.tasks.shape_generation.surface_color import dominant_color
 from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier, classifier_input
 
@@ -74,10 +74,12 @@ def num_matching(field: Field, expected: Attributes) -> int:
         return -1
     if expected.group not in GROUPS_WITH_TOPS:
         expected = replace(expected, form="")
-    factor = COUNTING_RESOLUTION / len(distance)
-    occupancy = zoom(distance, factor, order=1, mode="nearest", grid_mode=True) < 0
-    num_right = sum(matching_structure(occupancy, expected).values())
-    return num_right + (bool(expected.color) and field_color(distance, colors) == expected.color)
+    num_right = int(bool(expected.color) and field_color(distance, colors) == expected.color)
+    if names_structure(expected):
+        factor = COUNTING_RESOLUTION / len(distance)
+        occupancy = zoom(distance, factor, order=1, mode="nearest", grid_mode=True) < 0
+        num_right += sum(matching_structure(occupancy, expected).values())
+    return num_right
 
 
 def field_color(distance: np.ndarray, colors: np.ndarray) -> str:

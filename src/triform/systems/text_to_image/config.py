@@ -91,8 +91,16 @@ class ModelConfig(Group):
         description="From text embedding to latent: a rectified flow, which gives many images of "
         "a prompt, or none, the decoder's direct input by regression.",
     )
-    prior_width: int = Field(192, ge=16, le=2048, description="Width of the prior's transformer.")
-    prior_layers: int = Field(6, ge=1, le=48, description="Blocks of the prior's transformer.")
+    prior_width: int = Field(192, ge=16, le=2048, description="Width of the prior's transformers.")
+    word_layers: int = Field(
+        2, ge=1, le=48, description="Blocks of the prior over the words (max_words)."
+    )
+    mean_layers: int = Field(
+        3, ge=1, le=48, description="Blocks of the prior from the text to the mean of its latents."
+    )
+    prior_layers: int = Field(
+        4, ge=1, le=48, description="Blocks of the prior's flow around that mean."
+    )
     prior_heads: int = Field(6, ge=1, le=64, description="Attention heads of the prior.")
     gan_width: int = Field(
         32,

@@ -249,18 +249,24 @@ class System(EngineSystem[Config]):
             condition = condition.without_text(dropped < self.config.training.condition_dropout)
             t = torch.randn(len(latents), device=self.device).sigmoid()
             noise = torch.randn_like(latents)
-            loss = self._flow_loss(latents, condition, t, noise)
+            prior, mean = self._flow_losses(latents, condition, t, noise)
+            losses = {"loss": prior + mean, "prior": prior, "mean": mean}
         else:
             loss = regression_loss(self.networks["prior"](condition), latents)
-        update(loss, "prior")
-        return {"loss": loss, "prior": loss}
+            losses = {"loss": loss, "prior": loss}
+        update(losses["loss"], "prior")
+        return losses
 
-    def _flow_loss(
+    def _flow_losses(
         self, latents: Tensor, condition: TextCondition, t: Tensor, noise: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of the velocity and of the mean of the text."""
         times = t[:, None, None, None]
         x_t = (1 - times) * noise + times * latents
-        return flow_loss(self.networks["prior"](x_t, t, condition), latents, noise)
+        velocity, mean = self.networks["prior"](x_t, t, condition)
+        if torch.is_grad_enabled() and isinstance(self.prior, FlowPrior):
+            self.prior.update_residual_std(latents, mean)
+        return flow_loss(velocity, latents, noise), regression_loss(mean, latents)
 
     def _gan_step(
         self, batch: dict[str, Tensor], update: Update, progress: float
@@ -311,6 +317,8 @@ class System(EngineSystem[Config]):
         count = min(len(rows), self.config.metrics.num_samples)
         rows = rows[torch.linspace(0, len(rows) - 1, count).long()]
         random, totals = generator("evaluate", split), {"l1": 0.0, "prior": 0.0}
+        if isinstance(self.prior, FlowPrior):
+            totals["mean"] = 0.0
         refined = []
         for part in torch.from_numpy(rows).split(EVALUATION_BATCH_SIZE):
             images = self.data.images(part.numpy()).to(self.device)
@@ -322,7 +330,8 @@ class System(EngineSystem[Config]):
             if isinstance(self.prior, FlowPrior):
                 noise = torch.randn(latents.shape, generator=random).to(self.device)
                 t = torch.rand(len(latents), generator=random).to(self.device)
-                prior = self._flow_loss(latents, text, t, noise)
+                prior, of_mean = self._flow_losses(latents, text, t, noise)
+                totals["mean"] += float(of_mean) * len(part)
             else:
                 prior = regression_loss(self.prior(text), latents)
             totals["prior"] += float(prior) * len(part)

@@ -37,5 +37,11 @@ def matching_structure(occupancy: Bool[ndarray, "x y z"], expected: Attributes) 
     return matching
 
 
+def names_structure(expected: Attributes) -> bool:
+    """Whether a text says anything that `matching_structure` measures."""
+    counts = (expected.legs, expected.shelves, expected.doors, expected.drawers)
+    return expected.form in MEASURED_FORMS or any(count is not None for count in counts)
+
+
 def _is_count(counted: int, expected: int) -> bool:
     return counted > 0 if expected == SEVERAL else counted == expected
