@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_erosion, label, zoom
+import torch.nn.functional as F
+from scipy.ndimage import binary_erosion, label
 
 from triform.base.seeding import hash_seed
 from triform.datasets.parametric.varied.finishes import COLORS
@@ -76,9 +77,10 @@ def num_matching(field: Field, expected: Attributes) -> int:
         expected = replace(expected, form="")
     num_right = int(bool(expected.color) and field_color(distance, colors) == expected.color)
     if names_structure(expected):
-        factor = COUNTING_RESOLUTION / len(distance)
-        occupancy = zoom(distance, factor, order=1, mode="nearest", grid_mode=True) < 0
-        num_right += sum(matching_structure(occupancy, expected).values())
+        fine = F.interpolate(
+            torch.from_numpy(distance)[None, None], (COUNTING_RESOLUTION,) * 3, mode="trilinear"
+        )
+        num_right += sum(matching_structure(fine[0, 0].numpy() < 0, expected).values())
     return num_right
 
 
