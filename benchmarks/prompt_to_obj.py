@@ -40,12 +40,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--system", choices=list(SUFFIXES), default="voxel_gan")
     parser.add_argument("--surface_resolution", type=int, help="of shape_flow; 0 = the model's")
+    parser.add_argument("--candidates", type=int, help="of shape_flow, from which one is kept")
     parser.add_argument("--checkpoint", help="instead of the weights that come with the project")
     parser.add_argument("--prompts", type=int, default=10, help="prompts in the warm process")
     parser.add_argument("--commands", type=int, default=3, help="cold commands")
     args = parser.parse_args()
-    settings = {"checkpoint": args.checkpoint, "surface_resolution": args.surface_resolution}
-    settings = {name: value for name, value in settings.items() if value is not None}
+    names = ("checkpoint", "surface_resolution", "candidates")
+    settings = {name: value for name in names if (value := getattr(args, name)) is not None}
     prompts = [PROMPTS[i % 10] + f" {i // 10}" * (i >= 10) for i in range(args.prompts)]
     with TemporaryDirectory() as folder:
         os.environ["TRIFORM_CACHE"] = str(Path(folder) / "cache")
@@ -65,13 +66,14 @@ def warm(system, prompts, settings, folder):
     from triform.geometry.io.export import save_mesh
     from triform.tasks.shape_generation.mesh_output import Request
 
-    config = importlib.import_module(f"triform.systems.{system}.config").GenerateConfig
+    config = importlib.import_module(f"triform.systems.{system}.config").GenerateConfig(**settings)
+    several = {"candidates": config.candidates} if system == "shape_flow" else {}
     generation = importlib.import_module(f"triform.systems.{system}.generation")
-    shapes = generation.ShapeGenerator(config(**settings))
+    shapes = generation.ShapeGenerator(config)
 
     def make(prompt, number):
         start = time.perf_counter()
-        (generated,) = shapes.generate([Request(prompt, number)])
+        (generated,) = shapes.generate([Request(prompt, number)], **several)
         save_mesh(shapes.mesh(generated), folder / f"{number}.{SUFFIXES[system]}")
         return time.perf_counter() - start
 
