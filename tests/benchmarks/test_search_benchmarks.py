@@ -1,10 +1,11 @@
 """Benchmarks of search run; what they measure is for a quiet machine."""
 
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
-from benchmark_process import run
+from benchmark_process import BENCHMARKS, run
 
 from triform.search.gallery import create_gallery
 
@@ -38,3 +39,22 @@ def test_search_words(tmp_path: Path) -> None:
     assert output.startswith(f"{len(PARTS)} parts")
     found = dict(re.findall(r"^  in names +weight ([\d.]+): first +(\d+)", output, re.MULTILINE))
     assert int(found["0.0"]) < 5 and int(found["3.0"]) == 20
+
+
+def test_queries_of_search_negatives() -> None:
+    """Without its measurement, which needs the drawings of `triform data get emoji`."""
+    program = runpy.run_path(str(BENCHMARKS / "search_negatives.py"))
+    groups = {
+        "penguin": ("animals-nature", "animal-bird"),
+        "ant": ("animals-nature", "animal-bug"),
+        "taxi": ("travel-places", "transport-ground"),
+    }
+    queries = {texts: judges for texts, *judges in program["queries"](groups)}
+    assert len(queries) == 51
+    is_excluded, is_right = queries["green", "circle"]
+    names = ("green circle", "green heart", "evergreen tree")
+    assert [is_excluded(name) for name in names] == [True, False, False]
+    assert [is_right(name) for name in names] == [True, True, False]
+    is_excluded, is_right = queries["animal", "bird"]
+    assert [is_excluded(name) for name in groups] == [True, False, False]
+    assert [is_right(name) for name in groups] == [True, True, False]

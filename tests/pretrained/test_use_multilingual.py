@@ -10,7 +10,7 @@ from triform.base.errors import UserError
 from triform.metrics.retrieval import retrieval_metrics
 from triform.pretrained import use_multilingual
 from triform.pretrained.named_models import is_known
-from triform.pretrained.text_encoder import load_text_encoder
+from triform.pretrained.text_encoder import load_text_encoder, packaged_encoder
 
 pytest.importorskip("sentencepiece")
 SENTENCES = [
@@ -102,5 +102,6 @@ def test_a_file_may_name_it():
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(use_multilingual, "PACKAGE", "no-such-package")
+    packaged_encoder.cache_clear()
     with pytest.raises(UserError, match="no-such-package"):
         load_text_encoder("use-multilingual")

@@ -68,7 +68,7 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
         UserError: It is not installed, cannot be downloaded or cannot be read.
     """
     if name in PACKAGED:
-        return _packaged_encoder(name, str(device))
+        return packaged_encoder(name, str(device))
     if name == "clip":
         from triform.pretrained.open_clip_text import OpenCLIPText, from_tag
 
@@ -90,7 +90,7 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
 
 @functools.lru_cache(maxsize=len(PACKAGED))
-def _packaged_encoder(name: str, device: str) -> TextEncoder:
+def packaged_encoder(name: str, device: str) -> TextEncoder:
     """An encoder that comes as a package; read once, since it never changes.
 
     A process that generates again and again, as the worker of the web application, would spend a

@@ -172,7 +172,7 @@ def _first_frame(path: Path) -> Image.Image:
     """An image that a verb wrote; of an animation the first frame, without a warning."""
     if path.suffix.lower() != ".gif":
         return read_image(path, longest=4 * THUMBNAIL)
-    with Image.open(path) as animation:
+    with Image.open(path, formats=("GIF",)) as animation:
         first: Image.Image = animation.convert("RGBA")
     return first
 
