@@ -91,11 +91,7 @@ def load_text_encoder(name: str, device: str = "cpu") -> TextEncoder:
 
 @functools.lru_cache(maxsize=len(PACKAGED))
 def packaged_encoder(name: str, device: str) -> TextEncoder:
-    """An encoder that comes as a package; read once, since it never changes.
-
-    A process that generates again and again, as the worker of the web application, would spend a
-    second of each time on reading the same weights.
-    """
+    """An encoder that is installed as a package, read once in a process (about a second)."""
     if name == "minilm":
         from triform.pretrained.minilm import MiniLM
 

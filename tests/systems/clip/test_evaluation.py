@@ -187,12 +187,14 @@ def test_the_baseline_finds_the_nearest_training_image():
 def test_images_are_embedded_in_batches(monkeypatch):
     model, bars = Model(), []
     monkeypatch.setattr(
-        evaluation, "tqdm", lambda *words, **options: bars.append((words, options)) or words[0]
+        evaluation,
+        "progress_bar",
+        lambda *words, **options: bars.append((words, options)) or words[0],
     )
     encode = evaluation._encoder(model)
     features = evaluation._embed_images(TABLE, TEST, encode, settings(batch_size=3))
     assert model.batches == [3, 1] and list(features) == [4, 5, 6, 7]
-    assert bars == [((range(0, 4, 3), "encoding images"), {"disable": None, "leave": False})]
+    assert bars == [((range(0, 4, 3),), {"desc": "encoding images", "unit": "batch"})]
     np.testing.assert_array_equal(
         evaluation._rows_of(features, np.array([6, 4])), directions([10, 100])
     )

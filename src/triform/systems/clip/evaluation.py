@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from triform import systems
 from triform.base.errors import UsageError
+from triform.base.progress import progress_bar
 from triform.base.seeding import generator
 from triform.datasets.captioned.shards import is_shards
 from triform.datasets.captioned.table import CaptionTable
@@ -166,7 +166,7 @@ def _embed_images(
     """Features by row."""
     features: dict[int, np.ndarray] = {}
     starts = range(0, len(rows), settings.batch_size)
-    for start in tqdm(starts, "encoding images", disable=None, leave=False):
+    for start in progress_bar(starts, desc="encoding images", unit="batch"):
         batch = rows[start : start + settings.batch_size]
         vectors = encode([table.images.image(int(row)) for row in batch])
         features.update(zip(batch.tolist(), vectors, strict=True))

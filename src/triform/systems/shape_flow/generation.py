@@ -57,7 +57,7 @@ class ShapeGenerator:
 
     @cached_property
     def classifier(self) -> VoxelClassifier:
-        """The classifier that selects among candidates, loaded when there are several."""
+        """The classifier of groups that selects among several candidates."""
         return load_classifier()
 
     def condition(self, prompts: list[str]) -> Condition:

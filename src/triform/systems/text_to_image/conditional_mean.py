@@ -1,8 +1,7 @@
 """The mean of the latents of a text, by a transformer from words to cells.
 
-It decides what belongs where. It sees neither noise nor time, so its loss tells it directly which
-colour belongs to which thing; a flow learns the same from the few noisy times that show it, and
-much later (docs/log.md, 2026-11-30).
+A regression with a loss of its own, without noise and time: which colour belongs to which thing,
+and where it stands.
 """
 
 from __future__ import annotations
