@@ -250,6 +250,18 @@ class ChromaGallery(Gallery):
         rows = [np.asarray(found[one], dtype=np.float32)[: self.dim] for one in ids]
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
 
+    def sample(self, count: int) -> Vectors:
+        """The first `count` vectors (N, dim), as they are stored."""
+        parts = [np.empty((0, self.dim), np.float32)]
+        with _one_line_errors(self.location):
+            for start in range(0, count, _READ_AT_ONCE):
+                size = min(_READ_AT_ONCE, count - start)
+                page = self._collection.get(limit=size, offset=start, include=["embeddings"])
+                if not page["ids"]:
+                    break
+                parts.append(np.asarray(page["embeddings"], np.float32)[:, : self.dim])
+        return np.concatenate(parts)
+
     def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
         return self._read(limit, where=_filter(conditions, self.location))
 

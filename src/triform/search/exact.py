@@ -348,6 +348,12 @@ class ExactGallery(Gallery):
             rows = np.array([row[0] for row in found], dtype=np.int64)
             return self._blocks.take(rows)[:, : self.dim]
 
+    def sample(self, count: int) -> Vectors:
+        """Up to `count` vectors (N, dim) at equal distances, as they are stored."""
+        with self._lock:
+            rows = np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.int64)
+            return self._blocks.take(rows)[:, : self.dim]
+
     def save(self, path: str | Path | None = None) -> None:
         """Write the file anew, whole or not at all.
 
