@@ -186,10 +186,8 @@ def measure(title, model, images, names, queries):
             f"right of the hits {correct.sum() / hits.sum():.3f}, hits {hits.mean():.1f}"
         )
     pair = [[row[0] == 0 for row in results[way]] for way in (COMPARED, PROJECTED)]
-    only_compared, only_projected, p = mcnemar_exact(*pair)
-    print(
-        f"  clean by comparison alone {only_compared}, by projection alone {only_projected}: {p:.4f}"
-    )
+    first, second, p = mcnemar_exact(*pair)
+    print(f"  clean by comparison alone {first}, by projection alone {second}: {p:.4f}")
 
 
 def main():

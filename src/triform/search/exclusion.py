@@ -87,7 +87,7 @@ def search_without(
         if exclusion is None or not compares or not hits:
             return hits
         excluded = is_excluded(gallery.vectors([hit.vector_id for hit in hits]), exclusion, sample)
-        kept = [hit for hit, out in zip(hits, excluded, strict=True) if not out]
-        if len(kept) >= k or len(hits) < depth or depth >= max(k, MAX_COMPARED):
-            return kept[:k]
+        remaining = [hit for hit, out in zip(hits, excluded, strict=True) if not out]
+        if len(remaining) >= k or len(hits) < depth or depth >= max(k, MAX_COMPARED):
+            return remaining[:k]
         depth *= _GROWTH
