@@ -252,15 +252,7 @@ class ChromaGallery(Gallery):
 
     def sample(self, count: int) -> Vectors:
         """The first `count` vectors (N, dim), as they are stored."""
-        parts = [np.empty((0, self.dim), np.float32)]
-        with _one_line_errors(self.location):
-            for start in range(0, count, _READ_AT_ONCE):
-                size = min(_READ_AT_ONCE, count - start)
-                page = self._collection.get(limit=size, offset=start, include=["embeddings"])
-                if not page["ids"]:
-                    break
-                parts.append(np.asarray(page["embeddings"], np.float32)[:, : self.dim])
-        return np.concatenate(parts)
+        return self.vectors(list(self._read(count)) if count else [])
 
     def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
         return self._read(limit, where=_filter(conditions, self.location))

@@ -157,9 +157,12 @@ def _read_records(location: str, encoder: str, settings: IndexConfig) -> dict[st
     if settings.rebuild or not Path(location).exists():
         return {}
     try:
-        with gallery_file.reading(Path(location)) as (header, rows, _):
-            index_encoder = header.encoder
-            records = {row[1]: gallery_file.record(row[5], location) for row in rows}
+        with gallery_file.reading(Path(location)) as contents:
+            index_encoder = contents.header.encoder
+            texts = {row[1]: row[5] for row in contents.rows}
+            for segment in contents.segments:
+                texts |= {identity: text for identity, _, _, text in segment.rows}
+            records = {name: gallery_file.record(text, location) for name, text in texts.items()}
     except UserError as error:
         raise UserError(f"{error}; --rebuild does") from None
     index_file.check_encoder(location, index_encoder, encoder, settings)
