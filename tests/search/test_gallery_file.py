@@ -148,6 +148,18 @@ def test_a_save_that_was_stopped_is_not_read(path, monkeypatch):
     assert grown(path, 220) == second
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_other_names_of_a_file_keep_what_they_have(path, link):
+    """A link, and a backup that shares its data: the file is written anew."""
+    other = path.with_name("other.gallery")
+    path.rename(other)
+    link(other, path)
+    first = other.read_bytes()
+    grown(path, 220)
+    assert other.read_bytes() == first and not path.is_symlink()
+    assert same(open_gallery(path), whole(220)) and len(open_gallery(other)) == 200
+
+
 def test_a_disk_that_is_full_leaves_the_file_as_it_was(path, monkeypatch):
     first = path.read_bytes()
 
@@ -191,13 +203,13 @@ def test_added_rows_that_lie(path):
     mark, num_bytes, count, dim, *_ = struct.unpack_from("<8sQQQII", second, begin)
     vectors = second[begin + 64 + -(-num_bytes // 64) * 64 :][: 4 * dim]
     for rows, some, message in (
-        (b"[]", vectors, "rows that were added are missing"),
-        (b"[" * 100_000, vectors, "damaged"),
-        (b'[["a", "b", "c"]]', vectors, "damaged"),
-        (b'[["a", "b", "c", 1]]', vectors, "a row that was added is not of texts"),
-        (b'[["id 3", "b", "c", "{}"]]', vectors, "damaged"),
-        (b'[["a", "b", "c", "{}"]]', vectors[:-4] + struct.pack("<f", 2), "not of length 1"),
-        (b'[["a", "b", "c", "{}"]]', vectors[:-4] + struct.pack("<f", np.nan), "not of length 1"),
+        (b"", vectors, "rows that were added are missing"),
+        (b"[" * 100_000 + b"\n", vectors, "damaged"),
+        (b'["a", "b", "c"]\n', vectors, "damaged"),
+        (b'["a", "b", "c", 1]\n', vectors, "a row that was added is not of texts"),
+        (b'["id 3", "b", "c", "{}"]\n', vectors, "damaged"),
+        (b'["a", "b", "c", "{}"]\n', vectors[:-4] + struct.pack("<f", 2), "not of length 1"),
+        (b'["a", "b", "c", "{}"]\n', vectors[:-4] + struct.pack("<f", np.nan), "not of length 1"),
     ):
         head = struct.pack(
             "<8sQQQII", mark, len(rows), count, dim, zlib.crc32(rows), zlib.crc32(some)
@@ -264,3 +276,12 @@ def test_vectors_of_a_file_are_mapped_until_something_is_removed(tmp_path, monke
     other.remove(["group 30"])
     assert same(gallery, other)
     assert same(open_gallery(path), whole(200))
+
+
+def test_records_are_parsed_together():
+    texts = {"a": '{"x": 1}', "b": '{"y": [1, 2]}'}
+    assert gallery_file.all_records(texts, "g") == {"a": {"x": 1}, "b": {"y": [1, 2]}}
+    assert gallery_file.all_records({}, "g") == {}
+    for damaged in ("{", "", "[1]", "{}, {}", "[" * 100_000):
+        with pytest.raises(UserError, match="g: damaged: a record is no JSON object"):
+            gallery_file.all_records({**texts, "c": damaged}, "g")

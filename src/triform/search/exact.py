@@ -27,7 +27,7 @@ from triform.search.row_table import (
     remove_groups,
     segment_rows,
 )
-from triform.search.segments import append_segment
+from triform.search.segments import append_segment, can_append
 from triform.search.word_index import WordIndex
 
 CACHED_FILTERS = 16
@@ -305,7 +305,7 @@ class ExactGallery(Gallery):
         with self._lock:
             cursor = self._select("id, record", conditions)
             found = cursor.fetchmany(limit) if limit else cursor.fetchall()
-        return {identity: gallery_file.record(text, self.location) for identity, text in found}
+        return gallery_file.all_records(dict(found), self.location)
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:
         """Vector id -> record, of those of these vectors that are there."""
@@ -358,7 +358,7 @@ class ExactGallery(Gallery):
                 )
             is_unchanged = target == self.path and found != ""
             is_small = len(self) - self._whole <= self._whole and self._segments < MAX_SEGMENTS
-            if is_unchanged and is_small and self._end:
+            if is_unchanged and is_small and self._end and can_append(target):
                 self._append(target)
             else:
                 header = gallery_file.Header(self.encoder, self._blocks.dim, len(self), self.metric)

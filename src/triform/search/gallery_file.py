@@ -26,7 +26,7 @@ import os
 import sqlite3
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,21 @@ def version(path: Path) -> str:
     except OSError:
         return ""
     return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def all_records(texts: Mapping[str, str], location: str) -> dict[str, Record]:
+    """Id -> record, from id -> its JSON; parsed together, which is twice as fast.
+
+    Raises:
+        UserError: One of them is none.
+    """
+    try:
+        found = json.loads(f"[{','.join(texts.values())}]")
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) == len(texts) and all(isinstance(one, dict) for one in found):
+        return dict(zip(texts, found, strict=True))
+    return {name: record(text, location) for name, text in texts.items()}
 
 
 @contextlib.contextmanager
@@ -328,17 +343,16 @@ def _read_rows(
     actual = length = expected = 0
     found = connection.execute(ALL_ROWS)
     while some := found.fetchmany(ROWS_AT_ONCE):
-        for n, identity, _, name, words, text in some:
-            if n != expected:
-                raise UserError(
-                    f"{path}: damaged: row {expected} is missing; build the gallery anew"
-                )
-            expected += 1
-            # Pages of a damaged file may be in several values.
-            length += len(identity) + len(text)
-            # The words of a group come with each of its rows.
-            if length > size or len(name) + len(words) > size:
-                raise UserError(f"{path}: damaged: its rows are longer than it is")
+        numbers, ids, _, names, words, texts = zip(*some, strict=True)
+        for n, number in enumerate(numbers, expected):
+            if n != number:
+                raise UserError(f"{path}: damaged: row {n} is missing; build the gallery anew")
+        expected += len(some)
+        # Pages of a damaged file may be in several values.
+        length += sum(map(len, ids)) + sum(map(len, texts))
+        # The words of a group come with each of its rows.
+        if length > size or max(map(len, names)) + max(map(len, words)) > size:
+            raise UserError(f"{path}: damaged: its rows are longer than it is")
         actual = rows_checksum(actual, some)
         yield from some
     if actual != checksum:

@@ -7,7 +7,7 @@ cuts off. Whoever has the file open keeps what was there when it was opened.
 | bytes | |
 |---|---|
 | 64 | head: mark, bytes of the rows, vectors, their width, CRC-32 of rows, vectors and head |
-| | rows: JSON list of [id, group, words of the group, record as JSON], padded to 64 bytes |
+| | rows: a line of JSON each, [id, group, words of the group, record as JSON]; padded to 64 bytes |
 | | vectors: float32 little-endian, padded to 64 bytes |
 | 64 | end: mark, CRC-32 of the head |
 """
@@ -17,12 +17,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,18 +110,25 @@ def _read_segment(data: NDArray[np.uint8], start: int, dim: int) -> tuple[Segmen
     text = data[first : first + num_bytes].tobytes()
     if zlib.crc32(text) != of_rows:
         raise ValueError("rows that were added do not match their checksum")
-    rows = [_row(row) for row in json.loads(text)]
-    vectors = checked_vectors(data[middle:last], dim, of_vectors)
-    if len(rows) != count:
+    # One by one: JSON of a stranger may take far more memory than its text.
+    if text.count(b"\n") != count:
         raise ValueError("rows that were added are missing")
-    return Segment(rows, vectors), stop
+    rows = [_row(line) for line in text.split(b"\n")[:-1]]
+    return Segment(rows, checked_vectors(data[middle:last], dim, of_vectors)), stop
 
 
-def _row(row: Any) -> SegmentRow:
+def _row(line: bytes) -> SegmentRow:
+    row = json.loads(line)
     identity, group, words, record = row
     if not all(isinstance(value, str) for value in row):
         raise ValueError("a row that was added is not of texts")
     return identity, group, words, record
+
+
+def can_append(path: Path) -> bool:
+    """Whether a file has this name alone: not a link, and no copy that shares its data."""
+    status = os.lstat(path)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def append_segment(path: Path, start: int, rows: Sequence[SegmentRow], vectors: Vectors) -> int:
@@ -136,7 +143,7 @@ def append_segment(path: Path, start: int, rows: Sequence[SegmentRow], vectors: 
     Returns:
         Where the segment ends.
     """
-    text = json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
     data = np.ascontiguousarray(vectors, "<f4").data
     first = aligned(start) + ALIGNMENT
     middle = aligned(first + len(text))
@@ -144,7 +151,9 @@ def append_segment(path: Path, start: int, rows: Sequence[SegmentRow], vectors: 
     fields = (len(text), *vectors.shape, zlib.crc32(text), zlib.crc32(data))
     head = _HEAD.pack(_HEAD_MARK, *fields)
     head += _head_checksum(head)
-    with path.open("r+b") as file:
+    # Not through a link that was put there meanwhile.
+    handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "r+b") as file:
         try:
             file.truncate(start)
             file.seek(first - ALIGNMENT)
