@@ -24,6 +24,18 @@ def test_lines_without_a_terminal(
     assert all(line.endswith(" left") for line in lines)
 
 
+def test_what_else_is_counted_stands_at_the_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    with caplog.at_level(logging.INFO):
+        bar = progress.progress_bar(desc="photos", total=2, unit="file")
+        bar.set_postfix(unreadable=1, refresh=False)
+        bar.update()
+        bar.close()
+    assert caplog.records[-1].getMessage().endswith(" left, unreadable=1")
+
+
 def test_what_was_done_before_and_large_numbers(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

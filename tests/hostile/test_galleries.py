@@ -50,13 +50,33 @@ def evil(good: Path, place: Path) -> Path:
     return place / GALLERY
 
 
+@pytest.fixture
+def evil_2(evil: Path) -> Path:
+    """The same in format 2, whose vectors are in a table."""
+    checksum, data = chunk(np.eye(3, DIM))
+    change(
+        evil,
+        gallery_file._CHUNKS_SCHEMA,
+        ("INSERT INTO chunks VALUES (0, ?, ?)", (checksum, data)),
+        "UPDATE facts SET value = '2' WHERE name = 'version'",
+        "DELETE FROM facts WHERE name = 'vectors'",
+    )
+    assert len(open_gallery(evil)) == 3
+    return evil
+
+
 def change(path: Path, *statements: str | tuple[str, Iterable[Any]]) -> None:
-    """Change the file with SQLite, as its maker would."""
+    """Change the file with SQLite, as its maker would, and put its vectors behind it again."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[16:18], "big") * int.from_bytes(data[28:32], "big")
+    path.write_bytes(data[:size])
     with sqlite3.connect(path) as connection:
         for statement in statements:
             text, values = (statement, ()) if isinstance(statement, str) else statement
             connection.execute(text, tuple(values))
     connection.close()
+    with path.open("ab") as file:
+        file.write(data[size:])
 
 
 def refused(path: Path) -> str:
@@ -85,17 +105,16 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
     ),
     "column with a default": ("ALTER TABLE rows ADD COLUMN more TEXT DEFAULT 'x'",),
     "constraint": (
-        "ALTER TABLE chunks RENAME TO old",
-        "CREATE TABLE chunks (first INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, "
-        "vectors BLOB NOT NULL CHECK (length(vectors) > 0))",
-        "INSERT INTO chunks SELECT * FROM old",
+        "ALTER TABLE facts RENAME TO old",
+        "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL CHECK (value > ''))",
+        "INSERT INTO facts SELECT * FROM old",
         "DROP TABLE old",
     ),
     "without rowid": (
         "DROP TABLE facts",
         "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
-    "table renamed": ("ALTER TABLE chunks RENAME TO c", "ALTER TABLE c RENAME TO Chunks"),
+    "table renamed": ("ALTER TABLE facts RENAME TO f", "ALTER TABLE f RENAME TO Facts"),
     "statistics": ("ANALYZE",),
 }
 
@@ -109,7 +128,7 @@ def test_another_schema_is_refused(evil: Path, name: str) -> None:
 def test_a_schema_of_many_tables_is_not_even_read(evil: Path, monkeypatch: Any) -> None:
     """SQLite reads all of it before its first answer."""
     change(evil, *(f"CREATE TABLE t{n} (x)" for n in range(20)))
-    gallery_file._schema()
+    gallery_file._schemas()
     monkeypatch.setattr(sqlite3, "connect", None)
     with pytest.raises(UserError, match="not the file of a gallery"):
         gallery_file._file_size(evil)
@@ -157,17 +176,24 @@ def chunk(rows: np.ndarray) -> tuple[int, bytes]:
 def test_vectors_that_are_none(evil: Path, number: float) -> None:
     """NaN ended a search in a crash."""
     checksum, data = chunk(np.full((3, DIM), number))
-    change(evil, ("UPDATE chunks SET checksum = ?, vectors = ?", (checksum, data)))
-    assert "vectors from 0" in refused(evil)
+    change(evil, ("UPDATE facts SET value = ? WHERE name = 'vectors'", (str(checksum),)))
+    evil.write_bytes(evil.read_bytes()[: -len(data)] + data)
+    assert "not of length 1" in refused(evil)
 
 
-def test_chunks_that_overlap_or_leave_gaps(evil: Path) -> None:
+def test_chunks_of_vectors_that_are_none(evil_2: Path) -> None:
+    checksum, data = chunk(np.full((3, DIM), np.nan))
+    change(evil_2, ("UPDATE chunks SET checksum = ?, vectors = ?", (checksum, data)))
+    assert "not of length 1" in refused(evil_2)
+
+
+def test_chunks_that_overlap_or_leave_gaps(evil_2: Path) -> None:
     checksum, data = chunk(np.eye(1, DIM))
     for firsts in ((0, 2), (0, 1, 2, 3), (1, 2, 3)):
         insert = "INSERT INTO chunks VALUES (?, ?, ?)"
         rows = [(insert, (first, checksum, data)) for first in firsts]
-        change(evil, "DELETE FROM chunks", *rows)
-        assert "vectors from" in refused(evil)
+        change(evil_2, "DELETE FROM chunks", *rows)
+        assert "vectors from" in refused(evil_2)
 
 
 def test_pages_in_a_circle(evil: Path, good: Path) -> None:
@@ -195,7 +221,7 @@ def rows_with(record: str, evil: Path) -> None:
     change(evil, ("UPDATE rows SET record = ?", (record,)))
     checksum = 0
     for n, name in enumerate("abc"):
-        checksum = gallery_file._add_row(checksum, (n, name, n, name, "", record))
+        checksum = gallery_file.rows_checksum(checksum, [(n, name, n, name, "", record)])
     change(evil, ("UPDATE facts SET value = ? WHERE name = 'rows'", (str(checksum),)))
 
 

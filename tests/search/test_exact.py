@@ -206,8 +206,10 @@ def test_a_view_in_the_file_is_not_run(saved):
 @pytest.mark.parametrize(
     ("fact", "value", "message"),
     [
-        ("version", "3", "format version '3', this Triform reads version 2"),
-        ("count", "501", "rows are missing"),
+        ("version", "4", "format version '4', this Triform reads versions 2 and 3"),
+        ("count", "501", "vectors are missing"),
+        ("count", "499", "damaged"),
+        ("vectors", "1", "do not match their checksum"),
         ("dim", "-3", "damaged"),
         ("dim", "8", "damaged"),
         ("dim", "many", "damaged"),
@@ -227,7 +229,9 @@ def test_a_file_of_before_words_is_refused(tmp_path):
     """Format 1 (before 2026-11-30)."""
     path = tmp_path / "old.gallery"
     database = sqlite3.connect(path)
-    database.executescript(gallery_file._FILE_SCHEMA + gallery_file.ROWS_SCHEMA_1)
+    database.executescript(
+        gallery_file.FACTS_SCHEMA + gallery_file._CHUNKS_SCHEMA + gallery_file.ROWS_SCHEMA_1
+    )
     database.close()
     assert "earlier Triform (format 1); build the gallery anew" in refused(path)
 

@@ -14,7 +14,9 @@ from triform.base.logging import NOTICE, get_logger
 logger = get_logger(__name__)
 
 SECONDS_BETWEEN_LINES = 60.0
-LINE_FORMAT = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_noinv_fmt}, about {remaining} left"
+LINE_FORMAT = (
+    "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_noinv_fmt}, about {remaining} left{postfix}"
+)
 T = TypeVar("T")
 
 

@@ -182,6 +182,10 @@ class Gallery(ABC):
         """
 
     @abstractmethod
+    def sample(self, count: int) -> Vectors:
+        """Up to `count` vectors (N, dim), as they are stored; the same ones each time."""
+
+    @abstractmethod
     def remove(self, groups: Sequence[str]) -> int:
         """Remove every vector of these groups; returns the number of vectors removed."""
 

@@ -1,7 +1,7 @@
 """Vectors in blocks of memory, searched exactly after a first pass in 8 bits.
 
 Blocks grow the table without ever copying it: what is in memory is the vectors, once, and a
-quarter more for the first pass.
+quarter more for the first pass. Vectors of a file stay in the file, mapped into memory.
 """
 
 from __future__ import annotations
@@ -47,18 +47,37 @@ class _Block:
     @classmethod
     def empty(cls, dim: int) -> _Block:
         # The system gives memory to pages that are written, so a part-full block is cheap.
-        return cls(
-            np.empty((BLOCK, dim), np.float32),
-            np.empty((BLOCK, dim), np.int8),
-            np.empty(BLOCK, np.float32),
-            np.empty(BLOCK, np.float32),
-        )
+        return cls(np.empty((BLOCK, dim), np.float32), *_first_pass(dim))
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> _Block:
+        """A block of vectors (BLOCK, D) that stay where they are, in a file or in memory."""
+        block = cls(vectors, *_first_pass(vectors.shape[1]))
+        quantize(block.vectors, block.quantized, block.scales, block.errors)
+        return block
+
+    def owned(self) -> _Block:
+        """The block with vectors that can be written to."""
+        if self.vectors.flags.writeable:
+            return self
+        return _Block(self.vectors.copy(), self.quantized, self.scales, self.errors)
 
     def write(self, start: int, vectors: Vectors) -> None:
         """Put vectors at the rows from `start` on."""
         rows = slice(start, start + len(vectors))
         self.vectors[rows] = vectors
         quantize(self.vectors[rows], self.quantized[rows], self.scales[rows], self.errors[rows])
+
+
+def _first_pass(
+    dim: int,
+) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]:
+    """Room for a block in 8 bits, its scales and its errors."""
+    return (
+        np.empty((BLOCK, dim), np.int8),
+        np.empty(BLOCK, np.float32),
+        np.empty(BLOCK, np.float32),
+    )
 
 
 class Blocks:
@@ -76,14 +95,21 @@ class Blocks:
         self._blocks: list[_Block] = []
 
     def append(self, vectors: Vectors) -> None:
-        """Add (N, dim) vectors at the end."""
+        """Add (N, dim) vectors at the end; whole blocks of read-only ones are not copied."""
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         start = 0
         while start < len(vectors):
+            whole = vectors[start : start + BLOCK]
+            if self.count % BLOCK == 0 and len(whole) == BLOCK and not whole.flags.writeable:
+                self._blocks.append(_Block.of(whole))
+                self.count += BLOCK
+                start += BLOCK
+                continue
             if self.count == len(self._blocks) * BLOCK:
                 self._blocks.append(_Block.empty(self.dim))
             used = self.count % BLOCK
             some = vectors[start : start + BLOCK - used]
+            self._blocks[-1] = self._blocks[-1].owned()
             self._blocks[-1].write(used, some)
             self.count += len(some)
             start += len(some)
@@ -105,7 +131,9 @@ class Blocks:
             rest = block.vectors[selected - start * BLOCK]  # a copy: it may be overwritten below
             # What is written never overtakes what is read: rows only move to the front.
             for piece in np.split(rest, np.arange(BLOCK - written % BLOCK, len(rest), BLOCK)):
-                self._blocks[written // BLOCK].write(written % BLOCK, piece)
+                number = written // BLOCK
+                self._blocks[number] = self._blocks[number].owned()
+                self._blocks[number].write(written % BLOCK, piece)
                 written += len(piece)
         self.shorten(written)
 

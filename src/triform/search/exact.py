@@ -18,9 +18,21 @@ from triform.search.base_gallery import Aggregate, Gallery, Hit, Metric, Record,
 from triform.search.blocks import Blocks, Rows
 from triform.search.conditions import Conditions, sql_test
 from triform.search.fusion import WordMatch
+from triform.search.gallery_writer import write_gallery
+from triform.search.row_table import (
+    add_segment_rows,
+    copy_tables,
+    group_numbers,
+    private_database,
+    remove_groups,
+    segment_rows,
+)
+from triform.search.segments import append_segment, can_append
 from triform.search.word_index import WordIndex
 
 CACHED_FILTERS = 16
+MAX_SEGMENTS = 256
+"""Saves that append; the next one writes the file anew, so that few parts have to be read."""
 QUERY_BATCH = 64
 """Queries at a time, so that their similarities to every group need little memory."""
 
@@ -28,8 +40,8 @@ QUERY_BATCH = 64
 class ExactGallery(Gallery):
     """Vectors in memory, records on the disk, answers without approximation.
 
-    Nothing is in the file before `save`, which replaces the file as a whole: a process that is
-    killed while saving leaves the old one.
+    Nothing is in the file before `save`, which appends what was added, or replaces the file as a
+    whole: a process that is killed while saving leaves what was there.
 
     Attributes:
         path: The file that `save` writes; None for memory alone.
@@ -54,9 +66,10 @@ class ExactGallery(Gallery):
         # Both are computed on demand and dropped when rows change.
         self._filters: dict[str, Rows] = {}
         self._group_sizes: tuple[NDArray[np.int32], int] | None = None
-        # A private file that SQLite removes itself: records take the disk, not the memory.
-        self._rows = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._rows.executescript(gallery_file.ROWS_SCHEMA)
+        # Where the next segment of the file begins, 0 where it has to be written whole; vectors in
+        # the file, those of them that were written whole, and segments.
+        self._end = self._saved = self._whole = self._segments = 0
+        self._rows = private_database()
         self._words = WordIndex(self._rows)
 
     @classmethod
@@ -67,30 +80,25 @@ class ExactGallery(Gallery):
             UserError: No such file, not a gallery, or damaged.
         """
         version = gallery_file.version(path)
-        with gallery_file.reading(path) as (header, rows, chunks):
+        with gallery_file.reading(path) as contents:
+            header = contents.header
             gallery = cls(encoder=header.encoder, path=path, metric=header.metric)
             gallery.dim = max(0, header.dim - gallery._padding)
             gallery._blocks = Blocks(header.dim)
-            gallery._version = version
-            gallery._insert(rows)
-            for vectors in chunks:
+            gallery._version, gallery._end = version, contents.end
+            gallery._group_of.extend(row[2] for row in contents.rows)
+            copy_tables(gallery._rows, path)
+            for vectors in contents.vectors:
                 gallery._blocks.append(vectors)
             if not len(gallery._group_of) == gallery._blocks.count == header.count:
                 raise UserError(f"{path}: damaged: rows are missing; build the gallery anew")
+            for segment in contents.segments:
+                first = len(gallery)
+                gallery._group_of.extend(add_segment_rows(gallery._rows, first, segment.rows))
+                gallery._blocks.append(segment.vectors)
+            gallery._whole, gallery._saved = header.count, len(gallery)
+            gallery._segments = len(contents.segments)
         return gallery
-
-    def _insert(self, rows: Any) -> None:
-        """Put (n, id, group number, group name, words, record) into the private table."""
-        self._rows.execute("BEGIN")
-        for n, identity, number, name, words, record in rows:
-            self._rows.execute(
-                "INSERT OR IGNORE INTO groups VALUES (?, ?, ?)", (number, name, words)
-            )
-            self._rows.execute(
-                "INSERT INTO rows VALUES (?, ?, ?, ?)", (n, identity, number, record)
-            )
-            self._group_of.append(number)
-        self._rows.execute("COMMIT")
 
     def __len__(self) -> int:
         return self._blocks.count
@@ -116,7 +124,7 @@ class ExactGallery(Gallery):
                 self.dim, self._blocks = width - self._padding, Blocks(width)
             self._rows.execute("BEGIN")
             try:
-                numbers = self._group_numbers(groups)
+                numbers = group_numbers(self._rows, groups)
                 changed = self._words.add(numbers, words)
                 self._rows.executemany(
                     "INSERT INTO rows VALUES (?, ?, ?, ?)",
@@ -139,16 +147,6 @@ class ExactGallery(Gallery):
         self._filters.clear()
         self._group_sizes = None
 
-    def _group_numbers(self, names: Sequence[str]) -> list[int]:
-        """Numbers of groups; new groups get the next ones."""
-        distinct = [(name,) for name in dict.fromkeys(names)]
-        self._rows.executemany(
-            "INSERT OR IGNORE INTO groups (name, words) VALUES (?, '')", distinct
-        )
-        find = "SELECT number FROM groups WHERE name = ?"
-        numbers = {name: self._rows.execute(find, (name,)).fetchone()[0] for (name,) in distinct}
-        return [numbers[name] for name in names]
-
     def _duplicate(self, ids: Sequence[str]) -> str:
         """A message that names the id which is there already."""
         find = "SELECT 1 FROM rows WHERE id = ?"
@@ -166,22 +164,9 @@ class ExactGallery(Gallery):
             if len(remaining) == len(self):
                 return 0
             removed = len(self) - len(remaining)
-            self._rows.execute("BEGIN")
-            self._rows.execute("CREATE TEMP TABLE removed_groups (number INTEGER PRIMARY KEY)")
-            self._rows.executemany(
-                "INSERT INTO removed_groups VALUES (?)", [(one,) for one in removed_groups]
-            )
-            for table, column in (("rows", "grp"), ("groups", "number")):
-                self._rows.execute(
-                    f"DELETE FROM {table} WHERE {column} IN (SELECT number FROM removed_groups)"
-                )
-            self._rows.execute("DROP TABLE removed_groups")
-            # Ascending, a number only moves to a smaller one that is free by then.
-            self._rows.executemany(
-                "UPDATE rows SET n = ? WHERE n = ?",
-                ((new, int(old)) for new, old in enumerate(remaining) if new != old),
-            )
-            self._rows.execute("COMMIT")
+            moves = ((new, int(old)) for new, old in enumerate(remaining) if new != old)
+            remove_groups(self._rows, removed_groups, moves)
+            self._end = 0
             self._blocks.keep(remaining)
             self._group_of = array("i", numbers[remaining].tobytes())
             self._words.outdated(removed_groups)
@@ -320,7 +305,7 @@ class ExactGallery(Gallery):
         with self._lock:
             cursor = self._select("id, record", conditions)
             found = cursor.fetchmany(limit) if limit else cursor.fetchall()
-        return {identity: gallery_file.record(text, self.location) for identity, text in found}
+        return gallery_file.all_records(dict(found), self.location)
 
     def get(self, ids: Sequence[str]) -> dict[str, Record]:
         """Vector id -> record, of those of these vectors that are there."""
@@ -348,8 +333,14 @@ class ExactGallery(Gallery):
             rows = np.array([row[0] for row in found], dtype=np.int64)
             return self._blocks.take(rows)[:, : self.dim]
 
+    def sample(self, count: int) -> Vectors:
+        """Up to `count` vectors (N, dim) at equal distances, as they are stored."""
+        with self._lock:
+            rows = np.linspace(0, len(self) - 1, min(count, len(self)), dtype=np.int64)
+            return self._blocks.take(rows)[:, : self.dim]
+
     def save(self, path: str | Path | None = None) -> None:
-        """Write the file anew, whole or not at all.
+        """Append what was added to the file, or write it anew; whole or not at all.
 
         Raises:
             UserError: It has no file, or another process has changed the file since
@@ -358,17 +349,35 @@ class ExactGallery(Gallery):
         target = Path(path) if path is not None else self.path
         if target is None:
             raise UserError("gallery: say where to save it")
-        with self._lock:
-            header = gallery_file.Header(self.encoder, self._blocks.dim, len(self), self.metric)
-            with gallery_file.exclusive(target):
-                if target == self.path and gallery_file.version(target) not in ("", self._version):
-                    raise UserError(
-                        f"{target}: another process has changed it since it was opened here; "
-                        "nothing was saved, run the command again"
-                    )
-                gallery_file.write(target, header, self._rows, self._blocks.blocks())
-                self._version = gallery_file.version(target)
+        with self._lock, gallery_file.exclusive(target):
+            found = gallery_file.version(target)
+            if target == self.path and found not in ("", self._version):
+                raise UserError(
+                    f"{target}: another process has changed it since it was opened here; "
+                    "nothing was saved, run the command again"
+                )
+            is_unchanged = target == self.path and found != ""
+            is_small = len(self) - self._whole <= self._whole and self._segments < MAX_SEGMENTS
+            if is_unchanged and is_small and self._end and can_append(target):
+                self._append(target)
+            else:
+                header = gallery_file.Header(self.encoder, self._blocks.dim, len(self), self.metric)
+                self._end = write_gallery(target, header, self._rows, self._blocks.blocks())
+                self._whole, self._segments = len(self), 0
+            self._saved = len(self)
+            self._version = gallery_file.version(target)
             self.path, self.location = target, str(target)
+
+    def _append(self, target: Path) -> None:
+        """Append what is not in the file."""
+        if self._saved < len(self):
+            rows = segment_rows(self._rows, self._saved)
+            vectors = self._blocks.take(np.arange(self._saved, len(self)))
+            try:
+                self._end = append_segment(target, self._end, rows, vectors)
+            finally:  # what could not be appended was cut off again
+                self._version = gallery_file.version(target)
+            self._segments += 1
 
     def close(self) -> None:
         """Let go of the memory and of the private file."""

@@ -1,11 +1,16 @@
-"""The file of an exact gallery: one SQLite database, written whole, never changed in place.
+"""The file of an exact gallery: a SQLite database of rows, vectors behind it, and what was added.
 
-| table | holds |
+| part | holds |
 |---|---|
-| `facts` | format, version, encoder, dim as stored, count, checksum of the rows, metric |
-| `groups` | what is found: its name and its words |
-| `rows` | what each vector is called, belongs to, and its record as JSON |
-| `chunks` | the vectors, float32 little-endian, some thousand to a row, each with a checksum |
+| table `facts` | format, version, encoder, dim as stored, count, metric, checksums |
+| table `groups` | what is found: its name and its words |
+| table `rows` | what each vector is called, belongs to, and its record as JSON |
+| behind the database | its vectors, float32 little-endian |
+| behind them | a segment for each save that only added something (`segments.py`) |
+
+Database and vectors are written whole and never changed in place. Vectors are mapped into memory,
+not read into it. Files of format 2 (before 2026-12-01) have their vectors in a table `chunks`; they
+are read, and written in this format when they are saved.
 
 A file may be a stranger's. It is opened read-only, and only with the very schema that is written
 here: a view, a trigger or a generated column would be a program. What it claims is compared with
@@ -20,31 +25,25 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.search.base_gallery import Metric, Record, Vectors, read_metric
+from triform.search.row_table import ALL_ROWS, ROWS_SCHEMA, Row, read_only_uri
+from triform.search.segments import Segment, checked_vectors, read_segments
 
 logger = get_logger(__name__)
 
-FORMAT, VERSION = "triform-gallery", "2"
-ROWS_SCHEMA = """
-CREATE TABLE groups (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, words TEXT NOT NULL
-);
-CREATE TABLE rows (
-    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, grp INTEGER NOT NULL, record TEXT NOT NULL
-);
-"""
+FORMAT, VERSION, CHUNKS_VERSION = "triform-gallery", "3", "2"
 ROWS_SCHEMA_1 = """
 CREATE TABLE groups (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE rows (
@@ -52,8 +51,10 @@ CREATE TABLE rows (
 );
 """
 """The tables of format 1, which had no words (before 2026-11-30)."""
-_FILE_SCHEMA = """
+FACTS_SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_CHUNKS_SCHEMA = """
 CREATE TABLE chunks (
     first INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, vectors BLOB NOT NULL
 );
@@ -61,10 +62,6 @@ CREATE TABLE chunks (
 MAX_DIM = 16_384
 """Numbers of a vector; a block of them is memory even where a file holds one."""
 _CHUNK_BYTES = 16 * 2**20
-# CROSS JOIN walks the tables in this order, so that rows come as they lie, never sorted first.
-_ALL_ROWS = (
-    "SELECT n, id, grp, name, words, record FROM rows CROSS JOIN groups ON number = grp ORDER BY n"
-)
 # Of a file that somebody else may have made: bytes of one value, and of one of the header.
 _MAX_VALUE, _MAX_HEADER_VALUE = 2 * _CHUNK_BYTES, 2**16
 # SQLite's file format, 1.6: the first page is a leaf of a table, with an entry for each of our
@@ -80,12 +77,7 @@ _LIMITS = {
     "ATTACHED": 0,
     "TRIGGER_DEPTH": 1,
 }
-# Vectors are of length 1.
-_MAX_COORDINATE = 1.001
-
-Row = tuple[int, str, int, str, str, str]
-"""Number, id, number of its group, name and words of the group, record as JSON."""
-Contents = tuple["Header", Iterator[Row], Iterator[Vectors]]
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -96,6 +88,25 @@ class Header:
     dim: int
     count: int
     metric: Metric = "cosine"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds, checked as it is read.
+
+    Attributes:
+        header: `count` without what was added.
+        rows: Its rows.
+        vectors: Its vectors in parts.
+        segments: What was added.
+        end: Where the next segment begins; 0 where the file has to be written whole.
+    """
+
+    header: Header
+    rows: Iterator[Row]
+    vectors: Iterator[Vectors]
+    segments: list[Segment]
+    end: int
 
 
 def record(text: str, location: str) -> Record:
@@ -113,63 +124,6 @@ def record(text: str, location: str) -> Record:
     return found
 
 
-def write(
-    path: Path, header: Header, rows: sqlite3.Connection, blocks: Iterable[tuple[int, Vectors]]
-) -> None:
-    """Write a gallery under a temporary name, sync it and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise UserError(f"{path}: a folder; name a file for the gallery")
-    # An unpredictable name; SQLite takes an empty file for an empty database.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        target = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            # The file is invisible until it is renamed: a journal would protect nothing.
-            target.execute("PRAGMA journal_mode = OFF")
-            target.execute("PRAGMA synchronous = OFF")
-            target.executescript(_FILE_SCHEMA + ROWS_SCHEMA)
-            target.execute("BEGIN")
-            groups = rows.execute("SELECT number, name, words FROM groups ORDER BY number")
-            target.executemany("INSERT INTO groups VALUES (?, ?, ?)", groups)
-            checksum = 0
-            for row in rows.execute(_ALL_ROWS):
-                n, identity, number, _, _, text = row
-                target.execute("INSERT INTO rows VALUES (?, ?, ?, ?)", (n, identity, number, text))
-                checksum = _add_row(checksum, row)
-            for first, vectors in _pieces(blocks):
-                data = np.ascontiguousarray(vectors, dtype="<f4").data.cast("B")
-                target.execute(
-                    "INSERT INTO chunks VALUES (?, ?, ?)", (first, zlib.crc32(data), data)
-                )
-            fields = {
-                "format": FORMAT,
-                "version": VERSION,
-                "encoder": header.encoder,
-                "dim": str(header.dim),
-                "count": str(header.count),
-                "rows": str(checksum),
-                "metric": header.metric,
-            }
-            target.executemany("INSERT INTO facts VALUES (?, ?)", fields.items())
-            target.execute("COMMIT")
-        finally:
-            target.close()
-        os.chmod(temporary, 0o666 & ~_umask())
-        _sync(temporary)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        if isinstance(error, sqlite3.Error):
-            raise UserError(f"{path}: cannot be written: {error}") from None
-        raise
-    with contextlib.suppress(OSError):
-        _sync(path.parent)
-
-
 def version(path: Path) -> str:
     """What changes when the file is replaced; "" where there is none."""
     try:
@@ -177,6 +131,21 @@ def version(path: Path) -> str:
     except OSError:
         return ""
     return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def all_records(texts: Mapping[str, str], location: str) -> dict[str, Record]:
+    """Id -> record, from id -> its JSON; parsed together, which is twice as fast.
+
+    Raises:
+        UserError: One of them is none.
+    """
+    try:
+        found = json.loads(f"[{','.join(texts.values())}]")
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) == len(texts) and all(isinstance(one, dict) for one in found):
+        return dict(zip(texts, found, strict=True))
+    return {name: record(text, location) for name, text in texts.items()}
 
 
 @contextlib.contextmanager
@@ -204,42 +173,17 @@ def exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _pieces(blocks: Iterable[tuple[int, Vectors]]) -> Iterator[tuple[int, Vectors]]:
-    """Blocks cut so that none is too large for one value of SQLite."""
-    for first, block in blocks:
-        rows = max(_CHUNK_BYTES // max(block[:1].nbytes, 1), 1)
-        for start in range(0, len(block), rows):
-            yield first + start, block[start : start + rows]
-
-
-def _add_row(checksum: int, row: Row) -> int:
-    """The checksum with one more row in it."""
-    n, identity, _, name, words, text = row
-    return zlib.crc32(f"{n}\0{identity}\0{name}\0{words}\0{text}\n".encode(), checksum)
-
-
-def _umask() -> int:
-    """The rights that new files of this process do not get."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _sync(path: Path) -> None:
-    """Make what was written last through a power cut."""
-    handle = os.open(path, os.O_RDONLY if path.is_dir() or sys.platform != "win32" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def rows_checksum(checksum: int, rows: Sequence[Row]) -> int:
+    """The checksum with more rows in it."""
+    lines = [
+        f"{n}\0{identity}\0{name}\0{words}\0{text}\n" for n, identity, _, name, words, text in rows
+    ]
+    return zlib.crc32("".join(lines).encode(), checksum)
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[Contents]:
-    """The contents of a gallery's file, checked as they are read.
-
-    Yields:
-        Its header; its rows; its vectors in parts. The rows have to be read before the vectors.
+    """The contents of a gallery's file.
 
     Raises:
         UserError: No such file, not a gallery, or damaged.
@@ -247,24 +191,55 @@ def reading(path: Path) -> Iterator[Contents]:
     size = _file_size(path)
     try:
         # Read-only: a stranger's file is not changed, and no journal beside it is played back.
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection = sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None)
         try:
             _set_limits(connection, _MAX_HEADER_VALUE)
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
-            _check_schema(connection, path)
-            header, checksum = _read_header(connection, path, size)
+            has_chunks = _check_schema(connection, path)
+            header, facts = _read_header(connection, path, size, has_chunks=has_chunks)
             _set_limits(connection, _MAX_VALUE)
             if (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
                 raise ValueError(str(found[0]) if found else "its check says nothing")
-            rows = _read_rows(connection, checksum, path, size)
-            yield header, rows, _read_chunks(connection, header, path)
+            rows = _read_rows(connection, int(facts["rows"]), path, size)
+            if has_chunks:
+                yield Contents(header, rows, _read_chunks(connection, header, path), [], 0)
+            else:
+                data, start = _mapped(path), _database_bytes(connection)
+                end = start + 4 * header.dim * header.count
+                if end > len(data):
+                    raise ValueError("vectors are missing")
+                segments, stop = read_segments(data, end, header.dim, path)
+                vectors = _read_vectors(data[start:end], header.dim, int(facts["vectors"]))
+                yield Contents(header, rows, vectors, segments, stop)
         finally:
             connection.close()
-    except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
+    except (
+        *(sqlite3.Error, ValueError, TypeError, KeyError, OverflowError, MemoryError),
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise UserError(f"{path}: damaged ({reason}); build the gallery anew") from None
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file, which stay as they are when it is replaced."""
+    if sys.platform == "win32":  # where a file that is mapped cannot be replaced
+        return np.fromfile(path, np.uint8)
+    return np.asarray(np.memmap(path, np.uint8, mode="r"))
+
+
+def _database_bytes(connection: sqlite3.Connection) -> int:
+    """Length of the database at the beginning of a file."""
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    (page_count,) = connection.execute("PRAGMA page_count").fetchone()
+    return int(page_size) * int(page_count)
+
+
+def _read_vectors(data: NDArray[np.uint8], dim: int, checksum: int) -> Iterator[Vectors]:
+    """Vectors, in one part, once they are asked for."""
+    if len(data):
+        yield checked_vectors(data, dim, checksum)
 
 
 def _file_size(path: Path) -> int:
@@ -286,7 +261,7 @@ def _file_size(path: Path) -> int:
         raise UserError(f"{path}: damaged, or not the file of a gallery; build it anew")
     # SQLite reads the whole schema before anything can be asked of it.
     entries = int.from_bytes(head[_PAGE_ONE][3:], "big")
-    if head[_PAGE_ONE][:1] != _LEAF or entries != len(_schema()):
+    if head[_PAGE_ONE][:1] != _LEAF or entries not in map(len, _schemas()):
         raise UserError(f"{path}: a database, but not the file of a gallery")
     return size
 
@@ -300,37 +275,52 @@ def _set_limits(connection: sqlite3.Connection, length: int) -> None:
 
 
 @functools.cache
-def _schema(rows: str = ROWS_SCHEMA) -> frozenset[tuple[str, str, str, str | None]]:
-    """Type, name, table and SQL of everything in a gallery's file."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as empty:
-        empty.executescript(_FILE_SCHEMA + rows)
-        return frozenset(empty.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+def _schemas() -> tuple[frozenset[tuple[str, str, str, str | None]], ...]:
+    """Type, name, table and SQL of everything in a file of format 3, 2 and 1."""
+    schemas = []
+    for texts in (
+        FACTS_SCHEMA + ROWS_SCHEMA,
+        FACTS_SCHEMA + _CHUNKS_SCHEMA + ROWS_SCHEMA,
+        FACTS_SCHEMA + _CHUNKS_SCHEMA + ROWS_SCHEMA_1,
+    ):
+        with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+            empty.executescript(texts)
+            found = empty.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+            schemas.append(frozenset(found))
+    return tuple(schemas)
 
 
-def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse every other schema: views, triggers, generated columns can run code.
+def _check_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether vectors are in chunks; every schema but ours is refused.
+
+    Views, triggers and generated columns can run code.
 
     Raises:
         UserError: It is another.
     """
     found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-    if set(found) == _schema(ROWS_SCHEMA_1):
-        raise UserError(f"{path}: written by an earlier Triform (format 1); build the gallery anew")
-    if len(found) != len(_schema()) or set(found) != _schema():
+    current, _, without_words = _schemas()
+    if len(found) != len(set(found)) or set(found) not in _schemas():
         raise UserError(f"{path}: a database, but not the file of a gallery")
+    if set(found) == without_words:
+        raise UserError(f"{path}: written by an earlier Triform (format 1); build the gallery anew")
+    return set(found) != current
 
 
-def _read_header(connection: sqlite3.Connection, path: Path, size: int) -> tuple[Header, int]:
-    """What the file says about itself, and the checksum of its rows."""
+def _read_header(
+    connection: sqlite3.Connection, path: Path, size: int, *, has_chunks: bool
+) -> tuple[Header, dict[str, Any]]:
+    """What the file says about itself: read, and as it stands there."""
     fields: dict[str, Any] = dict(connection.execute("SELECT name, value FROM facts LIMIT 100"))
     if fields.get("format") != FORMAT:
         raise UserError(f"{path}: a database, but not the file of a gallery")
-    if fields.get("version") != VERSION:
+    if fields.get("version") != (CHUNKS_VERSION if has_chunks else VERSION):
         raise UserError(
             f"{path}: format version {fields.get('version')!r}, "
-            f"this Triform reads version {VERSION}"
+            f"this Triform reads versions {CHUNKS_VERSION} and {VERSION}"
         )
-    missing = {"encoder", "dim", "count", "rows"} - fields.keys()
+    needed = {"encoder", "dim", "count", "rows", *(() if has_chunks else ("vectors",))}
+    missing = needed - fields.keys()
     if missing:
         raise UserError(f"{path}: damaged: {', '.join(sorted(missing))} missing; build it anew")
     header = Header(
@@ -344,31 +334,33 @@ def _read_header(connection: sqlite3.Connection, path: Path, size: int) -> tuple
             f"{path}: damaged: a file of {size:,} bytes says that it holds "
             f"{str(header.count)[:20]} vectors of {str(header.dim)[:20]} numbers"
         )
-    return header, int(fields["rows"])
+    return header, fields
 
 
 def _read_rows(
     connection: sqlite3.Connection, checksum: int, path: Path, size: int
 ) -> Iterator[Row]:
-    actual = length = 0
-    for expected, row in enumerate(connection.execute(_ALL_ROWS)):
-        n, identity, _, name, words, text = row
-        if n != expected:
-            raise UserError(f"{path}: damaged: row {expected} is missing; build the gallery anew")
+    actual = length = expected = 0
+    found = connection.execute(ALL_ROWS)
+    while some := found.fetchmany(ROWS_AT_ONCE):
+        numbers, ids, _, names, words, texts = zip(*some, strict=True)
+        for n, number in enumerate(numbers, expected):
+            if n != number:
+                raise UserError(f"{path}: damaged: row {n} is missing; build the gallery anew")
+        expected += len(some)
         # Pages of a damaged file may be in several values.
-        length += len(identity) + len(text)
+        length += sum(map(len, ids)) + sum(map(len, texts))
         # The words of a group come with each of its rows.
-        if len(name) + len(words) > size:
-            length = size + 1
-        if length > size:
+        if length > size or max(map(len, names)) + max(map(len, words)) > size:
             raise UserError(f"{path}: damaged: its rows are longer than it is")
-        actual = _add_row(actual, row)
-        yield row
+        actual = rows_checksum(actual, some)
+        yield from some
     if actual != checksum:
         raise UserError(f"{path}: damaged: its rows do not match their checksum; build it anew")
 
 
 def _read_chunks(connection: sqlite3.Connection, header: Header, path: Path) -> Iterator[Vectors]:
+    """Vectors of format 2."""
     done = 0
     for first, checksum, data in connection.execute("SELECT * FROM chunks ORDER BY first"):
         count = len(data) // max(4 * header.dim, 1)
@@ -383,8 +375,4 @@ def _read_chunks(connection: sqlite3.Connection, header: Header, path: Path) -> 
                 "build the gallery anew"
             )
         done += count
-        vectors = np.frombuffer(data, dtype="<f4").reshape(-1, header.dim)
-        # Written as false, since NaN is neither.
-        if not (np.abs(vectors) <= _MAX_COORDINATE).all():
-            raise UserError(f"{path}: damaged: vectors from {first} on are not of length 1")
-        yield vectors.astype(np.float32, copy=False)
+        yield checked_vectors(np.frombuffer(data, np.uint8), header.dim)

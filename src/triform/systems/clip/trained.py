@@ -15,7 +15,11 @@ from triform.engine.checkpoints.checkpoint import StateDicts
 from triform.engine.checkpoints.trained import TrainedModel
 from triform.engine.device import pick_device
 from triform.images.read import on_background
-from triform.pretrained.image_text import ImageTextModel, load_image_text_model
+from triform.pretrained.image_text import (
+    ImageTextModel,
+    image_batch_size,
+    load_image_text_model,
+)
 from triform.pretrained.named_models import TEXT_ENCODER, select_model
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.clip.config import TRANSFORMER, Config
@@ -86,7 +90,12 @@ class Trained(TrainedModel[Config]):
         """Images of any size to (N, D) float32 of length 1, on the CPU."""
         size, frame = self.config.data.image_size, self.config.data.frame
         pixels = np.stack([resize(on_background(image), size, frame=frame) for image in images])
-        return self.clip.encode_images(to_tensor(pixels).to(self.device)).cpu()
+        count = image_batch_size(self.device)
+        parts = [
+            self.clip.encode_images(to_tensor(pixels[start : start + count]).to(self.device)).cpu()
+            for start in range(0, len(pixels), count)
+        ]
+        return torch.cat(parts)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 from photo_folder import scene
 from PIL import Image
 
+from triform.search import exclusion
 from triform.search.gallery import open_gallery
 
 
@@ -65,6 +66,17 @@ def test_what_is_excluded_is_orthogonal(indexed, run):
     rows = run("search", "a dog", "--without", other, "--top_k", 12, "--no_words")
     assert str(other) not in [row["file"] for row in rows] and len(rows) == 11
     assert {row["file"]: row["similarity"] for row in rows} != plain
+
+
+def test_nothing_is_left_without_what_is_excluded(indexed, run, monkeypatch):
+    monkeypatch.setattr(exclusion, "MIN_SAMPLE", 2)
+    monkeypatch.setattr(exclusion, "is_excluded", lambda vectors, *_: np.ones(len(vectors), bool))
+    status, err = run("search", "a dog -a cat")
+    assert status == 1 and "photos.gallery: no photo fits without a cat; exclude less" in err
+    monkeypatch.setattr(exclusion, "is_excluded", lambda vectors, *_: np.arange(len(vectors)) < 9)
+    every = run("search", "a dog", "--top_k", 12, "--no_words")
+    assert len(run("search", "a dog -a cat", "--top_k", 12, "--no_words")) == 3
+    assert len(every) == 12
 
 
 def test_filters(indexed, run, tmp_path):

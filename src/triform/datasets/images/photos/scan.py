@@ -175,7 +175,9 @@ class _Walk:
             return True
         if name.startswith("."):
             return is_folder or _kind(name) is not None
-        below = os.path.relpath(entry.path, root).replace(os.sep, "/") if self.exclude else ""
+        if not self.exclude:
+            return False
+        below = os.path.relpath(entry.path, root).replace(os.sep, "/")
         return any(
             fnmatchcase(name, pattern) or fnmatchcase(below, pattern.strip("/"))
             for pattern in self.exclude

@@ -31,7 +31,6 @@ from triform.systems.clip.gallery.failures import (
 )
 from triform.systems.clip.gallery.index_file import stored_path
 from triform.systems.clip.gallery.journal import Entry, Journal, journal_path
-from triform.systems.clip.gallery.progress import FileProgress
 from triform.systems.clip.gallery.writing import apply_changes
 from triform.systems.clip.verb_config import IndexConfig
 
@@ -96,7 +95,8 @@ def _update(
     gone = {entry.path for entry in run.entries if not os.path.lexists(_path(entry))}
     failures = _failures(run, changes, failed, scan, gone)
     entries = [each for each in run.entries if each.records and each.path not in gone]
-    num_other = sum(not scan.covers(path) for path in known)
+    present = {file.path for file in scan.files}
+    num_other = sum(not scan.covers(path) for path in known.keys() - present)
     counts = {
         "index": location,
         "files": num_other
@@ -157,9 +157,12 @@ def _read_records(location: str, encoder: str, settings: IndexConfig) -> dict[st
     if settings.rebuild or not Path(location).exists():
         return {}
     try:
-        with gallery_file.reading(Path(location)) as (header, rows, _):
-            index_encoder = header.encoder
-            records = {row[1]: gallery_file.record(row[5], location) for row in rows}
+        with gallery_file.reading(Path(location)) as contents:
+            index_encoder = contents.header.encoder
+            texts = {row[1]: row[5] for row in contents.rows}
+            for segment in contents.segments:
+                texts |= {identity: text for identity, _, _, text in segment.rows}
+            records = gallery_file.all_records(texts, location)
     except UserError as error:
         raise UserError(f"{error}; --rebuild does") from None
     index_file.check_encoder(location, index_encoder, encoder, settings)
@@ -171,8 +174,9 @@ def _keep_unplugged(scan: Scan, known: dict[str, KnownPhoto], settings: IndexCon
     if settings.allow_empty:
         return
     for root in scan.roots:
-        count = sum(is_below(path, root) for path in known)
-        if count and not any(is_below(file.path, root) for file in scan.files):
+        if any(is_below(file.path, root) for file in scan.files):
+            continue
+        if count := sum(is_below(path, root) for path in known):
             scan.closed.append(root)
             logger.warning(
                 "%s: empty now; its %d files stay in the index, --allow_empty removes them",
@@ -212,6 +216,8 @@ def _embed(files: Sequence[PhotoFile], local: Path, encoder: str, settings: Inde
     Raises:
         Interrupted: Ctrl-C; the journal stays.
     """
+    from triform.base.progress import progress_bar
+
     header = f"triform journal {index_file.VERSION}, {encoder}, {settings.frames} frames"
     run, order = _Run(), {stored_path(file.path): file for file in files}
     # A model that cannot be read must not leave files behind.
@@ -228,20 +234,23 @@ def _embed(files: Sequence[PhotoFile], local: Path, encoder: str, settings: Inde
         if done:
             logger.log(NOTICE, "%d files are done already by a run that was stopped", len(done))
         failed = sum(not entry.records for entry in done.values())
-        progress, started = FileProgress(len(missing)), time.monotonic()
+        bar = progress_bar(desc="photos", total=len(missing), unit="file")
+        started = time.monotonic()
         try:
             for entries in embedded(missing):
                 journal.add(entries)
                 done |= {entry.path: entry for entry in entries}
                 failed += sum(not entry.records for entry in entries)
-                progress.add(len(entries), failed)
+                if failed:
+                    bar.set_postfix(unreadable=failed, refresh=False)
+                bar.update(len(entries))
         except KeyboardInterrupt:
             raise Interrupted(
                 f"stopped by Ctrl-C: {len(done)} of {len(files)} files are done; the same command "
                 "goes on from there"
             ) from None
         finally:
-            progress.close()
+            bar.close()
         run.seconds, run.embedded = time.monotonic() - started, len(missing)
         run.entries = [done[path] for path in order]
     finally:

@@ -11,6 +11,7 @@ from triform.base.errors import UsageError
 from triform.images.read import image_content, on_background, read_photo_image
 from triform.pretrained.image_text import ImageTextModel
 from triform.search.base_gallery import Vectors
+from triform.search.exclusion import Exclusion
 from triform.systems.clip.gallery.embed import shortest_side
 from triform.systems.clip.gallery.query import Term
 
@@ -40,6 +41,28 @@ def query_vector(terms: Sequence[Term], model: ImageTextModel) -> Vectors:
         names = ", ".join(term.text for term in terms if term.is_negative)
         raise UsageError(f"query: without {names} nothing is left of it")
     return _unit(query)
+
+
+def query_exclusion(terms: Sequence[Term], model: ImageTextModel) -> Exclusion | None:
+    """What photos are compared with so that those with an excluded text are left out.
+
+    None where nothing is excluded in words, or something is looked for by an image: texts and
+    images are not compared with images alike.
+    """
+    excluded = [term.text for term in terms if term.is_negative and not term.is_image]
+    positive = [term for term in terms if not term.is_negative]
+    if not excluded or any(term.is_image for term in positive):
+        return None
+    query = " ".join(term.text for term in positive)
+    # Word order changes what a text encoder makes of it, so that both orders count.
+    before = model.encode_texts([f"{one} {query}" for one in excluded]).numpy()
+    after = model.encode_texts([f"{query} {one}" for one in excluded]).numpy()
+    weighted = [
+        term.weight * vector
+        for term, vector in zip(positive, embed_terms(positive, model), strict=True)
+    ]
+    combined = np.stack([_unit(vector) for vector in before + after])
+    return Exclusion(_unit(np.sum(weighted, axis=0)), combined)
 
 
 def without_directions(query: Vectors, directions: Sequence[Vectors]) -> Vectors:

@@ -13,6 +13,8 @@ from triform.base.logging import get_logger
 from triform.base.printable import printable
 from triform.images.contact_sheet import save_contact_sheet
 from triform.search.base_gallery import Gallery, Hit, Vectors
+from triform.search.conditions import Where
+from triform.search.exclusion import search_without
 from triform.search.words import index_tokens
 from triform.systems.clip.gallery import index_file
 from triform.systems.clip.gallery.filters import conditions
@@ -20,7 +22,7 @@ from triform.systems.clip.gallery.index_file import original_path
 from triform.systems.clip.gallery.journal import journal_path
 from triform.systems.clip.gallery.opening import open_index
 from triform.systems.clip.gallery.query import Term, parse_query
-from triform.systems.clip.gallery.query_vector import query_vector
+from triform.systems.clip.gallery.query_vector import query_exclusion, query_vector
 from triform.systems.clip.gallery.thumbnails import thumbnail
 from triform.systems.clip.trained import load_model
 from triform.systems.clip.verb_config import SearchConfig
@@ -61,15 +63,17 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
         refused = _refused_tokens(terms)
         query_files = {os.path.abspath(term.text) for term in terms if term.is_image}
         k = settings.top_k + len(query_files) + (3 * settings.top_k if refused else 0)
-        (hits,) = gallery.search(
-            vector[None],
+        hits = search_without(
+            gallery,
+            vector,
             k,
+            query_exclusion(terms, model),
             encoder=encoder,
-            words=[words] if settings.words else None,
+            words=words if settings.words else None,
             where=where,
         )
         if not hits:
-            raise UserError(f"{location}: no photo in it has what the filters ask for")
+            raise UserError(_no_photo(gallery, terms, where))
         hits = [hit for hit in hits if original_path(hit.id) not in query_files]
         hits = [hit for hit in hits if not _has_refused(hit, refused)]
         hits = _cut(hits, settings.cutoff)[: settings.top_k]
@@ -85,6 +89,14 @@ def search(settings: SearchConfig) -> list[dict[str, Any]]:
     if settings.sheet is not None:
         _save_sheet(rows, settings)
     return rows
+
+
+def _no_photo(gallery: Gallery, terms: Sequence[Term], where: Where) -> str:
+    """Why nothing is found."""
+    excluded = ", ".join(term.text for term in terms if term.is_negative)
+    if not excluded or not gallery.records(where, limit=1):
+        return f"{gallery.location}: no photo in it has what the filters ask for"
+    return f"{gallery.location}: no photo fits without {printable(excluded)}; exclude less"
 
 
 def _warn_of_journal(location: str) -> None:
