@@ -10,8 +10,9 @@ from triform.web.access import Access
 from triform.web.demo import examples, note, translated
 from triform.web.forms import form
 from triform.web.pages import verbs_by_page
-from triform.web.requests import ServerFolders, build_settings, read_request
+from triform.web.requests import build_settings, read_request
 from triform.web.results import ResultStore
+from triform.web.server_values import ServerFolders
 from triform.web.uploads import Uploads
 
 RUSSIAN = re.compile("[а-яё]", re.IGNORECASE)

@@ -23,9 +23,10 @@ from triform.web.inputs import lasting
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
 from triform.web.record import Record
-from triform.web.requests import ServerFolders, build_settings, command_line, read_request
+from triform.web.requests import build_settings, command_line, read_request
 from triform.web.results import ResultStore
 from triform.web.runs import RunList
+from triform.web.server_values import ServerFolders
 from triform.web.uploads import Uploads
 from triform.web.worker_process import PROGRAM
 
