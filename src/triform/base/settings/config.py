@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pydantic
 import yaml
+from pydantic_core import to_jsonable_python
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
@@ -228,6 +229,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
         ".".join(path): (before.get(path), after.get(path))
         for path in paths
         if before.get(path) != after.get(path)
+    }
+
+
+def changed_settings(settings: Settings) -> dict[str, Any]:
+    """Dotted name -> value of the settings that differ from the defaults, as plain data."""
+    table, values = FlagTable(type(settings)), _flatten(settings.model_dump(mode="json"))
+    defaults = _effective_values(type(settings), table, {})
+    return {
+        ".".join(flag.path): values[flag.path]
+        for flag in table.flags
+        if flag.path not in defaults or values[flag.path] != to_jsonable_python(defaults[flag.path])
     }
 
 
