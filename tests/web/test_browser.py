@@ -234,6 +234,8 @@ def test_both_languages_dark_and_the_way_back(page, server):
     axe(page, "dark")
     go(page, "explore")
     page.wait_for_selector("text=Зерно: одно и то же зерно")  # hints of settings too
+    assert page.get_by_label("Зерно", exact=True).count() == 1  # and their names
+    assert page.locator("code.flag >> text=--seed").count() == 1  # beside the flag
     go(page, "history")
     page.click("nav >> text=Найти")
     page.wait_for_selector("main[data-ready=find]")

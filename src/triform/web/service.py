@@ -18,7 +18,7 @@ from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.command_results import PREFIX, CommandResults
 from triform.web.config import ServeConfig
-from triform.web.demo import examples, note, translated
+from triform.web.demo import examples, label, note, translated
 from triform.web.forms import form
 from triform.web.inputs import lasting
 from triform.web.jobs import JobService
@@ -151,13 +151,24 @@ class Service:
             self._readers.start()
 
     def form(self, system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
-        """Fields of the form of a verb; their hints in a language.
+        """Fields of the form of a verb; labels and hints in a language, `heading` of the group.
 
         Raises:
             UsageError: There is none.
         """
         fields = form(read_request(system, verb, {}).settings_class)
-        return [{**each, "hint": translated(each["hint"], system, language)} for each in fields]
+        return [
+            {
+                **each,
+                "label": label(each["label"], system, language),
+                "hint": translated(each["hint"], system, language),
+                "heading": " · ".join(
+                    label(part, system, language).replace("_", " ")
+                    for part in each["group"].split(".")
+                ),
+            }
+            for each in fields
+        ]
 
     def presets(self, system: str) -> dict[str, dict[str, Any]]:
         """Preset -> values by dotted name, of the training of a system."""
