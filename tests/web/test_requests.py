@@ -89,12 +89,12 @@ def test_each_model_has_its_own_index(place, tmp_path):
     values = {"index_file": "folder:shapes", "query": ["a"], "model": "triform-clip"}
     _, found = build(place, "clip", "search", values)
     assert found.model == "triform-clip"
-    assert found.index_file.endswith("photos_folder_shapes_triform-clip.gallery")
+    assert found.index_file.endswith("photos_folder_shapes@triform-clip.gallery")
     place.models = ("ours/model",)
     index = {"folders": ["folder:shapes"], "model": "ours/model"}
     _, found = build(place, "clip", "index", index)
     assert found.model == "ours/model"
-    assert found.index_file.endswith("photos_folder_shapes_ours_model.gallery")
+    assert found.index_file.endswith("photos_folder_shapes@ours_model.gallery")
 
 
 def test_hits_of_a_subfolder(place, tmp_path):

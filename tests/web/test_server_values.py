@@ -1,3 +1,4 @@
+import os
 import typing
 from pathlib import Path
 
@@ -113,3 +114,26 @@ def test_stores_lie_in_the_folders_of_the_server():
 )
 def test_meshes_are_saved_in_every_format_that_the_verb_writes(system, formats):
     assert decided(system, "generate")["format"] == formats
+
+
+def test_duplicates_are_sought_in_the_newest_index_of_a_folder(tmp_path):
+    """They need vectors, no matter of which model; another folder's are of other photos."""
+    folders = ServerFolders(tmp_path, tmp_path, tmp_path)
+    values = {"index_file": "folder:photos"}
+
+    def index(verb, **more):
+        found = server_values("clip", table("clip", verb), FILES, folders, values | more)
+        return Path(found["index_file"]).name
+
+    assert index("duplicates") == "photos_folder_photos.gallery"  # not there, as is said later
+    older, newest = (tmp_path / index("search", model=name) for name in ("", "a/b"))
+    assert (older.name, newest.name) == (
+        "photos_folder_photos.gallery",
+        "photos_folder_photos@a_b.gallery",
+    )
+    for number, path in enumerate((older, newest, tmp_path / "photos_folder_photos_old.gallery")):
+        path.touch()
+        os.utime(path, (number, number))
+    assert index("duplicates") == newest.name
+    newest.unlink()
+    assert index("duplicates") == older.name

@@ -20,6 +20,11 @@ NOT_WRITTEN = ("sheet",)
 """Outputs that a result does not need: a page shows each of its files anyhow."""
 
 
+ANY_MODEL = "*"
+NO_NAME = re.compile(r"[^\w.\-]+")
+"""What a name of an index does not hold."""
+
+
 @dataclass(frozen=True)
 class ServerFolders:
     """Folders that the server decides about.
@@ -73,8 +78,9 @@ def server_values(
                 formats = [each for each in MESH_FORMATS if each in known]
                 decided[name] = formats if flag.takes_many else SHOWN_FORMAT
             case "index_file":
-                stem = _index_name(values.get("folders") or values.get(name), values.get("model"))
-                decided[name] = str(server_folders.galleries / f"{stem}.gallery")
+                sources = values.get("folders") or values.get(name)
+                model = values.get("model") if "model" in names else ANY_MODEL
+                decided[name] = str(_index_path(server_folders.galleries, sources, model))
             case "index":
                 stem = _gallery_name(system, values.get("gallery"))
                 decided[name] = str(server_folders.galleries / f"{stem}.gallery")
@@ -110,17 +116,29 @@ def output_path(flag: Flag, role: Output, files: Path, *, takes_folder: bool) ->
 def _gallery_name(system: str, sources: Any) -> str:
     """A file name for the gallery of these sources."""
     texts = [sources] if isinstance(sources, str) else sorted(sources or [])
-    return re.sub(r"[^\w.\-]+", "_", " ".join([system, *texts]))[:120]
+    return NO_NAME.sub("_", " ".join([system, *texts]))[:120]
 
 
-def _index_name(sources: Any, model: Any) -> str:
-    """A file name for the index of photos of these folders by a model; each model has its own.
+def _index_path(galleries: Path, sources: Any, model: Any) -> Path:
+    """The index of the photos of these folders by a model; each model has its own.
+
+    Args:
+        galleries: Folder of the indexes.
+        sources: References of the folders.
+        model: Name of a model; empty for the default; `ANY_MODEL` for the newest index.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No folder is named.
     """
     texts = [sources] if isinstance(sources, str) else sorted(sources or [])
     if not texts:
         raise UsageError("no folder of photos is named; write folder:NAME")
-    words = [*texts, model] if model else texts
-    return "photos_" + re.sub(r"[^\w.\-]+", "_", " ".join(words))[:120]
+    stem = "photos_" + NO_NAME.sub("_", " ".join(texts))[:120]
+    if model == ANY_MODEL:
+        # No name of a folder has an @ in it here.
+        found = [*galleries.glob(f"{stem}.gallery"), *galleries.glob(f"{stem}@*.gallery")]
+        return max(
+            found, key=lambda path: path.stat().st_mtime, default=galleries / f"{stem}.gallery"
+        )
+    name = f"{stem}@{NO_NAME.sub('_', model)[:80]}" if model else stem
+    return galleries / f"{name}.gallery"

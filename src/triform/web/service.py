@@ -355,7 +355,7 @@ def check_index(settings: Settings) -> None:
     """
     index = getattr(settings, "index_file", None)
     if index and not hasattr(settings, "folders") and not Path(index).exists():
-        raise UsageError("this folder was not indexed by this model yet; index it first")
+        raise UsageError("this folder was not indexed yet, or not by this model; index it first")
 
 
 def _row_in(language: Language, row: Mapping[str, Any]) -> dict[str, Any]:
