@@ -107,7 +107,7 @@ def test_photos_must_be_indexed_before_they_are_searched(client, tmp_path):
         answer["error"] == "this folder was not indexed yet, or not by this model; index it first"
     )
     galleries = client.service.server_folders.galleries
-    (galleries / "photos_folder_photos_triform-clip.gallery").touch()
+    (galleries / "photos_folder_photos@triform-clip.gallery").touch()
     assert send(client, "clip search", **settings)["title"] == "a dog"
 
 
