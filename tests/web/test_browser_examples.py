@@ -154,7 +154,7 @@ def test_images(page, language):
 def test_the_menu_of_explore_has_every_example(page):
     go(page, "explore")
     titles = page.locator(".menu .chips button.small").all_inner_texts()
-    assert titles == [title for _, each in EXPLORE for title in each]
+    assert sorted(titles) == sorted(title for _, each in EXPLORE for title in each)
     page.locator(".menu .chips button.small >> nth=0").click()
     result(page)
 
