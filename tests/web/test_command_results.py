@@ -130,7 +130,7 @@ def test_texts_are_printable_and_unknown_systems_are_shown_without_settings(comm
 
 
 @pytest.mark.parametrize(
-    ("system", "verb", "settings", "kept", "is_whole"),
+    ("system", "verb", "settings", "count", "is_whole"),
     [
         ("voxel_gan", "generate", {"prompt": ["a"], "output": "x.obj", "format": ["obj"]}, 1, True),
         ("voxel_gan", "generate", {"prompt": ["a"], "device": "cpu", "sheet": "x"}, 1, True),
@@ -145,11 +145,11 @@ def test_texts_are_printable_and_unknown_systems_are_shown_without_settings(comm
     ],
 )
 def test_only_settings_that_name_no_file_are_sent_again(
-    commands, shapes, system, verb, settings, kept, is_whole
+    commands, shapes, system, verb, settings, count, is_whole
 ):
     write(shapes, system=system, verb=verb, settings=settings)
     (record,) = commands.all()
-    assert (len(record.settings), record.is_repeatable) == (kept, is_whole)
+    assert (len(record.settings), record.is_repeatable) == (count, is_whole)
 
 
 def test_a_result_of_images_is_named_by_them(commands, shapes):

@@ -188,20 +188,20 @@ def repeatable_settings(record: CommandRecord) -> tuple[dict[str, Any], bool]:
         return {}, False
     kinds = {each["name"]: each["kind"] for each in form(settings_class)}
     roles = {".".join(flag.path): path_role(flag.field) for flag in FlagTable(settings_class).flags}
-    kept, is_whole = {}, True
+    repeatable, is_whole = {}, True
     for name, value in record.settings.items():
         kind, leaf = kinds.get(name), name.rpartition(".")[2]
         texts = value if isinstance(value, list) else [value]
         is_name = all(isinstance(text, str) and DATASET.fullmatch(text) for text in texts)
         if kind in REPEATED or (kind in ("dataset", "gallery") and is_name):
-            kept[name] = value
+            repeatable[name] = value
         elif leaf not in (*HIDDEN, "format") and not isinstance(roles.get(name), Output | Storage):
             is_whole = False
     try:
-        read_request(record.system, record.verb, kept)
+        read_request(record.system, record.verb, repeatable)
     except UserError:
         return {}, False
-    return kept, is_whole
+    return repeatable, is_whole
 
 
 def _title(record: CommandRecord, settings: Mapping[str, Any]) -> str:

@@ -9,8 +9,13 @@ from pydantic import Field
 
 from triform.base.settings import command_record
 from triform.base.settings.command import CommandResult
-from triform.base.settings.command_record import FOLDER, CommandRecord, CommandRecorder
-from triform.base.settings.config import Group, Settings, changed_settings
+from triform.base.settings.command_record import (
+    FOLDER,
+    CommandRecord,
+    CommandRecorder,
+    changed_settings,
+)
+from triform.base.settings.config import Group, Settings
 from triform.base.settings.path_role import Input, Output, Storage
 
 

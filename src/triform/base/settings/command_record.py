@@ -18,13 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.base.settings.command import CommandResult, plain, without_paths
-from triform.base.settings.config import Settings, changed_settings
+from triform.base.settings.config import Settings, default_value
 from triform.base.settings.flags import FlagTable
 from triform.base.settings.path_role import Output, path_role
 
@@ -155,16 +155,35 @@ class CommandRecorder:
         }
 
 
+def changed_settings(settings: Settings) -> dict[str, Any]:
+    """Dotted name -> value of the settings that differ from the defaults, as plain data."""
+    plain = TypeAdapter[Any](Any)
+    changed = {}
+    for flag in FlagTable(type(settings)).flags:
+        value = plain.dump_python(_value(settings, flag.path), mode="json")
+        if not flag.field.is_required():
+            default = default_value(type(settings), flag.path)
+            if value == plain.dump_python(default, mode="json"):
+                continue
+        changed[".".join(flag.path)] = value
+    return changed
+
+
+def _value(settings: Settings, path: tuple[str, ...]) -> Any:
+    """Value of a setting."""
+    value: Any = settings
+    for part in path:
+        value = getattr(value, part)
+    return value
+
+
 def _outputs(settings: Settings) -> Iterator[tuple[Path, str]]:
     """Of each output that is set its folder, and how the names of its files begin in it.
 
     Several shapes or formats of `chair.obj` are `chair_001.obj`, `chair.glb`.
     """
     for flag in FlagTable(type(settings)).flags:
-        role = path_role(flag.field)
-        value: Any = settings
-        for part in flag.path:
-            value = getattr(value, part)
+        role, value = path_role(flag.field), _value(settings, flag.path)
         if not isinstance(role, Output) or not value:
             continue
         path = Path(value).absolute()

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, TypeVar
 
 import pydantic
 import yaml
-from pydantic_core import to_jsonable_python
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
@@ -232,17 +231,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
     }
 
 
-def changed_settings(settings: Settings) -> dict[str, Any]:
-    """Dotted name -> value of the settings that differ from the defaults, as plain data."""
-    table, values = FlagTable(type(settings)), _flatten(settings.model_dump(mode="json"))
-    defaults = _effective_values(type(settings), table, {})
-    return {
-        ".".join(flag.path): values[flag.path]
-        for flag in table.flags
-        if flag.path not in defaults or values[flag.path] != to_jsonable_python(defaults[flag.path])
-    }
-
-
 def _extract_config_flag(argv: Sequence[str]) -> tuple[list[str], str | None, bool]:
     """Remove `--config` and `--help` from the command line."""
     words: list[str] = []
@@ -364,7 +352,7 @@ def _set_nested(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None
     data[leaf] = value
 
 
-def _default(settings_class: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
+def default_value(settings_class: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
     """The default of a setting, that of its group's default where this is another one."""
     value = settings_class.model_fields[path[0]].get_default(call_default_factory=True)
     for name in path[1:]:
@@ -380,7 +368,7 @@ def _effective_values(
     changed = _flatten(settings)
     for flag in table.flags:
         if not flag.field.is_required():
-            values[flag.path] = _default(settings_class, flag.path)
+            values[flag.path] = default_value(settings_class, flag.path)
         if flag.path in changed:
             with contextlib.suppress(pydantic.ValidationError):
                 kind: Any = pydantic.TypeAdapter[Any](flag.field.annotation)  # type: ignore[arg-type]
