@@ -14,6 +14,7 @@ from triform.base.settings.command_record import (
     CommandRecord,
     CommandRecorder,
     changed_settings,
+    readable,
 )
 from triform.base.settings.config import Group, Settings
 from triform.base.settings.path_role import Input, Output, Storage
@@ -104,6 +105,23 @@ def test_numbers_and_objects_of_an_answer():
     record = run(["a.obj"], answer)
     assert record.answer == {"a": 0.5, "b": None, "c": {}, "d": ["{1}"], "e": [2, True]}
     assert run(["a.obj"], ["x" * 300_000]).answer is None
+
+
+def test_names_that_are_no_text_have_marks_for_what_is_wrong():
+    name = "a\udcff.obj"  # as Python reads the bytes of a name that is not UTF-8
+    recorder = CommandRecorder(Verb(images=("b.png",), output=name))
+    Path(name).write_text("x")
+    path = recorder.write("gan", "generate", ["--output", name], {"files": [name]})
+    record = CommandRecord.model_validate_json(path.read_text())
+    assert [file.name for file in record.files] == ["a\ufffd.obj"] == record.answer["files"]
+    assert record.settings == {"images": ["b.png"], "output": "a\ufffd.obj"}
+    # The same name in the locale C, where letters arrive as single bytes.
+    assert readable("стул".encode().decode("ascii", errors="surrogateescape")) == "стул"
+
+
+def test_a_name_that_is_too_long_is_left_out():
+    deep = "/".join(["out", *["x" * 200] * 3, "a.png"])
+    assert [file.name for file in run(["out/b.png", deep], output="out").files] == ["b.png"]
 
 
 def test_no_record_without_an_output_or_where_it_is_switched_off(monkeypatch):

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
@@ -38,6 +38,7 @@ MAX_FILES = 500
 MAX_ENTRIES = 20_000
 """Files of an output folder that are looked at; of a larger one none is recorded."""
 MAX_ANSWER_CHARACTERS = 200_000
+MAX_NAME, MAX_COMMAND = 500, 10_000
 Version = tuple[int, int, int]
 """Time of the last change, number of the file, size."""
 
@@ -52,7 +53,7 @@ class RecordedFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: str = Field(min_length=1, max_length=500)
+    name: str = Field(min_length=1, max_length=MAX_NAME)
     bytes: int = Field(ge=0)
 
 
@@ -74,7 +75,7 @@ class CommandRecord(BaseModel):
 
     system: str = Field(max_length=60)
     verb: str = Field(max_length=60)
-    command: str = Field(max_length=10_000)
+    command: str = Field(max_length=MAX_COMMAND)
     settings: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     started: float = Field(ge=0, le=1e11, allow_inf_nan=False)
@@ -116,33 +117,28 @@ class CommandRecorder:
         folder = next((folder for folder, _ in self._outputs if _below(files, folder)), None)
         if folder is None:
             return None
-        names = {
-            spelling: path.relative_to(folder).as_posix()
-            for path in files
-            if folder in path.parents
-            for spelling in (str(path), os.path.relpath(path))
-        }
-        data = result.data if isinstance(result, CommandResult) else result
-        record = CommandRecord(
-            system=system,
-            verb=verb,
-            command=shlex.join(["triform", system, verb, *words])[:10_000],
-            settings=changed_settings(self._settings),
-            seed=getattr(self._settings, "seed", None),
-            started=self._started,
-            finished=time.time(),
-            files=tuple(_below(files, folder)),
-            answer=_short(without_paths(_named(plain(data), names), folder)),
-        )
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.json"
         target = folder / FOLDER / name
         try:
             if target.parent.is_symlink():
                 raise UserError("it is a link")
+            command = shlex.join(["triform", system, verb, *words])
+            record = CommandRecord(
+                system=system,
+                verb=verb,
+                command=readable(command)[:MAX_COMMAND],
+                settings=changed_settings(self._settings),
+                seed=getattr(self._settings, "seed", None),
+                started=self._started,
+                finished=time.time(),
+                files=tuple(_below(files, folder)),
+                answer=_answer(result, files, folder),
+            )
             with atomic_write(target, "w") as file:
                 file.write(record.model_dump_json(indent=1))
-        except (OSError, UserError) as error:
-            logger.warning("%s: no record of this command: %s", target.parent, error)
+        except (OSError, UserError, ValueError) as error:  # the command itself is done
+            reason = " ".join(str(error).split())
+            logger.warning("%s: no record of this command: %s", target.parent, reason)
             return None
         return target
 
@@ -157,16 +153,24 @@ class CommandRecorder:
 
 def changed_settings(settings: Settings) -> dict[str, Any]:
     """Dotted name -> value of the settings that differ from the defaults, as plain data."""
-    plain = TypeAdapter[Any](Any)
     changed = {}
     for flag in FlagTable(type(settings)).flags:
-        value = plain.dump_python(_value(settings, flag.path), mode="json")
-        if not flag.field.is_required():
-            default = default_value(type(settings), flag.path)
-            if value == plain.dump_python(default, mode="json"):
-                continue
-        changed[".".join(flag.path)] = value
+        value = readable(_value(settings, flag.path))
+        is_required = flag.field.is_required()
+        if is_required or value != readable(default_value(type(settings), flag.path)):
+            changed[".".join(flag.path)] = value
     return changed
+
+
+def readable(value: Any) -> Any:
+    """Settings as plain data whose texts are UTF-8: a name of a file may be any bytes."""
+    if isinstance(value, Mapping):
+        return {str(name): readable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [readable(each) for each in value]
+    if isinstance(value, str | Path):
+        return str(value).encode(errors="surrogateescape").decode(errors="replace")
+    return value
 
 
 def _value(settings: Settings, path: tuple[str, ...]) -> Any:
@@ -216,10 +220,25 @@ def _versions(folder: Path, prefix: str) -> dict[Path, Version]:
 def _below(files: Mapping[Path, Version], folder: Path) -> list[RecordedFile]:
     """The files below a folder, by name."""
     found = sorted(path for path in files if folder in path.parents)[:MAX_FILES]
+    names = {path: readable(path.relative_to(folder).as_posix()) for path in found}
     return [
-        RecordedFile(name=path.relative_to(folder).as_posix(), bytes=files[path][-1])
-        for path in found
+        RecordedFile(name=name, bytes=files[path][-1])
+        for path, name in names.items()
+        if len(name) <= MAX_NAME
     ]
+
+
+def _answer(result: Any, files: Mapping[Path, Version], folder: Path) -> Any:
+    """What a verb returned as plain data; None if it is too long for a record."""
+    data = result.data if isinstance(result, CommandResult) else result
+    names = {
+        spelling: path.relative_to(folder).as_posix()
+        for path in files
+        if folder in path.parents
+        for spelling in (str(path), os.path.relpath(path))
+    }
+    answer = readable(without_paths(_named(plain(data), names), folder))
+    return answer if len(json.dumps(answer)) <= MAX_ANSWER_CHARACTERS else None
 
 
 def _named(value: Any, names: Mapping[str, str]) -> Any:
@@ -237,8 +256,3 @@ def _named(value: Any, names: Mapping[str, str]) -> Any:
         return names.get(os.path.normpath(value), value)
     is_number = value is None or isinstance(value, int | float) or getattr(value, "ndim", None) == 0
     return value if is_number else str(value)
-
-
-def _short(answer: Any) -> Any:
-    """An answer, None if it is too long for a record."""
-    return answer if len(json.dumps(answer)) <= MAX_ANSWER_CHARACTERS else None
