@@ -1,13 +1,14 @@
 """Times and memory of `triform serve` in a real browser: start, first shape, stop, history.
 
 python benchmarks/web_bars.py
-python benchmarks/web_bars.py --rounds 1 --results 100 --pages shape history
+python benchmarks/web_bars.py --bars history --rounds 1 --results 100
+python benchmarks/web_bars.py --bars memory stop --pages shape image
 
 Needs Playwright and Debian's chromium (scripts/get_chromium.sh). Starts servers of its own at free
 ports of 127.0.0.1, with empty folders that are deleted afterwards. Every page of `--pages` is used
 with the real models before memory is read: proportional set size, so that what processes share is
 counted once. Beside the time of the clock stands the CPU time, of the server with its worker and of
-the browser, which other programs hardly change.
+the browser, which other programs hardly change. Standard error says what is measured now.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import contextlib
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -31,14 +33,22 @@ from triform.web.record import Record
 from triform.web.results import ResultStore
 
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+BARS = ("history", "start", "shape", "memory", "stop")
+TILES = 60
+"""Results that the page History shows at first."""
 TRAIN = {"system": "vae", "verb": "train", "preset": "tiny"}
 JOBS: dict[str, list[dict[str, Any]]] = {
     "shape": [
         {
+            "system": "shape_flow",
+            "verb": "generate",
+            "settings": {"prompt": ["an armchair"], "num_samples": 4},
+        },
+        {
             "system": "voxel_gan",
             "verb": "generate",
             "settings": {"prompt": ["a sofa"], "num_samples": 12},
-        }
+        },
     ],
     "find": [
         {
@@ -48,6 +58,13 @@ JOBS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "describe": [{"system": "captioner", "verb": "caption", "settings": {}}],
+    "image": [
+        {
+            "system": "text_to_image",
+            "verb": "generate",
+            "settings": {"prompt": ["a red apple"], "num_images": 4, "show_stages": True},
+        }
+    ],
     "explore": [
         {"system": "style_gan", "verb": "mix"},
         {"system": "diffusion", "verb": "generate", "settings": {"show_steps": True}},
@@ -133,6 +150,12 @@ class Work:
         return f"CPU time of server and worker {server:.2f} s, of the browser {browser:.2f} s"
 
 
+def say(text: str) -> None:
+    """Say what is measured now: a busy machine takes minutes for some of it."""
+    sys.stderr.write(f"{text} ...\n")
+    sys.stderr.flush()
+
+
 def spread(times: list[float]) -> str:
     return f"median {statistics.median(times):.2f} s, most {max(times):.2f} s of {len(times)}"
 
@@ -159,7 +182,8 @@ def open_page(browser: Browser, server: Server, name: str, wait: str) -> tuple[P
 
 def measure_start(browser: Browser, folder: Path, rounds: int) -> None:
     ports, pages, usable, start, work = [], [], [], [], Work()
-    for _ in range(rounds):
+    for count in range(rounds):
+        say(f"start of the server, {count + 1} of {rounds}")
         with serving(folder, "--no_warm_up") as server:
             start.append(own_cpu_seconds(psutil.Process(server.process.pid)))
             with work.measure(server):
@@ -179,18 +203,18 @@ def measure_start(browser: Browser, folder: Path, rounds: int) -> None:
 def measure_shapes(browser: Browser, server: Server, rounds: int) -> None:
     """From the click on an example to its model on the screen, everything loaded."""
     page, _ = open_page(browser, server, "shape", "main[data-ready=shape]")
-    page.fill("input[type=number]", "1")
     times, first, work = [], Work(), Work()
     for count in range(rounds + 1):
+        say(f"shapes of one click, {count} of {rounds}")
         begin = time.perf_counter()
         with (work if count else first).measure(server):
             page.click("text=an office chair" if count % 2 else "text=a table lamp")
             page.wait_for_selector("#output > .card")
-            page.wait_for_selector("canvas[data-ready]")
+            page.wait_for_selector("canvas[data-ready] >> nth=3")
             times.append(time.perf_counter() - begin)
     page.context.close()
-    print(f"one click to the first shape, warm: {spread(times[1:])}, {work}")
-    print(f"the first one, from the page on: {times[0]:.2f} s, {first}")
+    print(f"one click to four shapes of shape_flow, warm: {spread(times[1:])}, {work}")
+    print(f"the first ones, from the page on: {times[0]:.2f} s, {first}")
 
 
 def measure_stops(server: Server, rounds: int) -> None:
@@ -199,6 +223,7 @@ def measure_stops(server: Server, rounds: int) -> None:
     ends, nexts = [], []
     with server.client() as api:
         for count in range(rounds):
+            say(f"a job that is stopped, {count + 1} of {rounds}")
             job = {"system": "voxel_gan", "verb": "generate", "settings": long}
             name = api.post("jobs", json=job).raise_for_status().json()["id"]
             while api.get(f"results/{name}").json()["state"] != "running":
@@ -223,6 +248,7 @@ def use_pages(server: Server, pages: list[str], image: Path) -> None:
     with server.client() as api:
         for page in pages:
             for job in JOBS.get(page, []):
+                say(f"page {page}: {job['system']} {job['verb']}")
                 if page == "describe":
                     sent = api.post("uploads?name=image.png", content=image.read_bytes())
                     job["settings"]["images"] = [f"upload:{sent.raise_for_status().json()['id']}"]
@@ -256,12 +282,15 @@ def write_results(folder: Path, count: int) -> None:
 
 
 def measure_history(browser: Browser, folder: Path, results: int, rounds: int) -> None:
+    say(f"{results} results are written")
     write_results(folder / "results", results)
     with serving(folder, "--no_warm_up") as server:
         times, work = [], Work()
-        for _ in range(rounds):
+        last = f"a.tile >> nth={min(results, TILES) - 1}"
+        for count in range(rounds):
+            say(f"page History, {count + 1} of {rounds}")
             with work.measure(server):
-                page, seconds = open_page(browser, server, "history", "a.tile >> nth=59")
+                page, seconds = open_page(browser, server, "history", last)
                 times.append(seconds)
                 page.wait_for_load_state("networkidle")
             total = page.inner_text("[role=status] >> nth=0")
@@ -271,27 +300,42 @@ def measure_history(browser: Browser, folder: Path, results: int, rounds: int) -
     shutil.rmtree(folder / "results")
 
 
+def measure_use(browser: Browser, folder: Path, args: argparse.Namespace) -> None:
+    """One server: shapes, every page, jobs that are stopped."""
+    Image.new("RGB", (200, 150), "orange").save(folder / "image.png")
+    with serving(folder) as server:
+        memory = Memory(server.process.pid)
+        if "shape" in args.bars:
+            measure_shapes(browser, server, args.rounds)
+        if "memory" in args.bars:
+            use_pages(server, args.pages, folder / "image.png")
+            print(f"memory: {memory.now() / 1e9:.2f} GB now, most {memory.largest / 1e9:.2f} GB")
+        if "stop" in args.bars:
+            measure_stops(server, args.rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", type=int, default=1000)
+    parser.add_argument("--bars", nargs="+", default=BARS, choices=BARS)
     parser.add_argument("--pages", nargs="*", default=list(JOBS), choices=list(JOBS))
     args = parser.parse_args()
+    if args.results < 1 or args.rounds < 1:
+        parser.error("--results and --rounds: at least 1")
+    # A pipe would show nothing before the end.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     print(f"load average {os.getloadavg()[0]:.1f} at the start, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        measure_history(browser, folder, args.results, args.rounds)
-        measure_start(browser, folder, args.rounds)
-        Image.new("RGB", (200, 150), "orange").save(folder / "image.png")
-        with serving(folder) as server:
-            memory = Memory(server.process.pid)
-            if "shape" in args.pages:
-                measure_shapes(browser, server, args.rounds)
-            use_pages(server, args.pages, folder / "image.png")
-            print(f"memory: {memory.now() / 1e9:.2f} GB now, most {memory.largest / 1e9:.2f} GB")
-            measure_stops(server, args.rounds)
+        if "history" in args.bars:
+            measure_history(browser, folder, args.results, args.rounds)
+        if "start" in args.bars:
+            measure_start(browser, folder, args.rounds)
+        if {"shape", "memory", "stop"} & set(args.bars):
+            measure_use(browser, folder, args)
         browser.close()
     print(f"load average {os.getloadavg()[0]:.1f} at the end")
 

@@ -12,8 +12,11 @@ import triform as triform_package
 from triform import cli, systems
 
 TOY_CONFIG = '''
+from typing import Annotated
+
 from pydantic import Field
 from triform.base.settings.config import Settings
+from triform.base.settings.path_role import Output
 
 
 class Shout(Settings):
@@ -26,7 +29,14 @@ class Shout(Settings):
     times: int = Field(1, ge=1, description="How often.")
 
 
+class Save(Shout):
+    """Save a word."""
+
+    output: Annotated[str, Output(".txt")] = Field("word.txt", description="File.")
+
+
 VERBS = {name: Shout for name in ("shout", "rows", "silent", "refuse", "crash", "wait", "extra")}
+VERBS |= {"save": Save}
 '''
 TOY_SYSTEM = """
 import os, signal
@@ -35,6 +45,12 @@ from triform.base.errors import UserError
 
 def shout(settings):
     return {"word": settings.word.upper() * settings.times, "loud": True, "share": 1 / 3}
+
+
+def save(settings):
+    with open(settings.output, "w") as file:
+        file.write(settings.word)
+    return {"file": settings.output}
 
 
 def rows(settings):
@@ -112,6 +128,20 @@ def test_answer_is_a_record(run):
     status, out, err = run("toy_system", "shout", "--word", "no", "--config", "three")
     assert (status, err) == (0, "")
     assert out == "word   NONONO\nloud   yes\nshare  0.3333\n"
+
+
+def test_a_command_that_writes_leaves_a_record_beside_its_output(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("toy_system", "save", "--word", "no one", "--json")[0] == 0
+    (path,) = (tmp_path / ".triform").iterdir()
+    record = json.loads(path.read_text())
+    assert record["command"] == "triform toy_system save --word 'no one'"
+    assert record["settings"] == {"word": "no one"}
+    assert record["files"] == [{"name": "word.txt", "bytes": 6}]
+    assert record["answer"] == {"file": "word.txt"}
+    run("toy_system", "shout")
+    run("toy_system", "refuse")
+    assert list((tmp_path / ".triform").iterdir()) == [path]
 
 
 def test_answer_is_a_table(run):

@@ -228,7 +228,12 @@ def run_system(name: str, arguments: list[str]) -> int:
             from triform.engine.device import with_available_device
 
             settings = with_available_device(settings)
-        return entry.verb(verb)(settings)
+        from triform.base.settings.command_record import CommandRecorder
+
+        recorder = CommandRecorder(settings)
+        result = entry.verb(verb)(settings)
+        recorder.write(name, verb, [word for word in flags if word != "--json"], result)
+        return result
 
     return run_verb(f"triform {name} {verb}", Verb(verbs[verb], function), flags, entry.presets)
 

@@ -20,7 +20,7 @@ def test_web_bars(tmp_path: Path) -> None:
     pytest.importorskip("playwright")
     if not (shutil.which("chromium") or shutil.which("chromium-browser")):
         pytest.skip("no chromium here; scripts/get_chromium.sh installs it")
-    output = run(tmp_path, "web_bars.py", "--rounds", "1", "--results", "70", "--pages", "find")
-    assert "history page opens (Results: 70)" in output
+    output = run(tmp_path, "web_bars.py", "--rounds", "1", "--results", "7", "--pages", "find")
+    assert "history page opens (Results: 7)" in output  # fewer than fill the page
     assert re.search(r"memory: [\d.]+ GB now", output)
     assert re.search(r"stop to the end of the job: median [\d.]+ s", output)

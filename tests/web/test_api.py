@@ -103,9 +103,11 @@ def test_photos_must_be_indexed_before_they_are_searched(client, tmp_path):
     client.service.access.folders["photos"] = tmp_path
     settings = {"query": ["a dog"], "index_file": "folder:photos", "model": "triform-clip"}
     answer = send(client, "clip search", **settings)
-    assert answer["error"] == "this folder was not indexed by this model yet; index it first"
+    assert (
+        answer["error"] == "this folder was not indexed yet, or not by this model; index it first"
+    )
     galleries = client.service.server_folders.galleries
-    (galleries / "photos_folder_photos_triform-clip.gallery").touch()
+    (galleries / "photos_folder_photos@triform-clip.gallery").touch()
     assert send(client, "clip search", **settings)["title"] == "a dog"
 
 

@@ -1,7 +1,14 @@
 """The pages in a real browser, used by mouse and by keyboard; every other host is out of reach."""
 
+import json
+import time
+
 from browser_page import axe, go, narrow
+from page_worker import ESCAPES, glb
 from PIL import Image
+
+from triform.base.settings.command_record import FOLDER
+from triform.web.command_results import FRESH_SECONDS
 
 PAGES = ("shape", "find", "describe", "image", "explore", "train", "history")
 
@@ -163,6 +170,47 @@ def test_history_repeats_a_job(page):
     page.wait_for_selector("canvas[data-ready]")
 
 
+def test_results_of_the_command_line(page, server):
+    """What commands wrote into a named folder; a hostile record changes nothing."""
+    folder = server.folder / "shapes" / "made"
+    (folder / FOLDER).mkdir(parents=True)
+    (folder / "chair.glb").write_bytes(glb((0.1, 0.1, 0.8)))
+    Image.new("RGB", (48, 48), "red").save(folder / "sheet.png")
+    (folder / "chair.obj").write_text("v 0 0 0")
+    files = [{"name": path.name, "bytes": path.stat().st_size} for path in folder.glob("*.*")]
+    plain = {"system": "voxel_gan", "verb": "generate", "command": "triform voxel_gan generate"}
+    plain |= {"started": 1.9e9, "finished": 1.9e9 + 5, "seed": 42}
+    whole = {"settings": {"prompt": ["a blue chair"]}, "files": files}
+    hostile = {"command": ESCAPES, "answer": [{"rank": 1, "similarity": ESCAPES, "tile": 7}]}
+    hostile |= {"verb": ESCAPES[:60], "started": 1.9e9 + 1}
+    for name, values in {"0": whole, "1": hostile}.items():
+        path = folder / FOLDER / f"20260131-120000-0000000{name}.json"
+        path.write_text(json.dumps({**plain, **values}))
+    time.sleep(FRESH_SECONDS)
+    go(page, "history")
+    tiles = page.locator("a.tile")
+    assert "Command line" in tiles.nth(0).inner_text() and "<img" in tiles.nth(0).inner_text()
+    tiles.nth(0).click()
+    page.wait_for_selector("#output pre", state="attached")
+    page.click("summary >> text=Command line")
+    assert page.inner_text("#output pre") == ESCAPES
+    assert page.title() == "History · Triform" and page.locator("#output b").count() == 0
+    buttons = "#output .chips >> nth=0"
+    assert page.inner_text(buttons).split("\n") == ["Copy as command"]
+    page.fill("input[type=search]", "blue")
+    page.wait_for_function("() => document.querySelectorAll('a.tile').length === 1")
+    page.wait_for_function("() => document.querySelector('a.tile img').naturalWidth === 48")
+    page.click("a.tile")
+    page.wait_for_selector("canvas[data-ready]")
+    assert "Command line · shapes/made" in page.inner_text("#output h2 + p")
+    shown = page.inner_text(buttons).split("\n")
+    assert shown == ["Again", "New seed", "Same settings", "Copy as command", "All files (ZIP)"]
+    axe(page, "a command")
+    page.click("#output >> text=Again")
+    page.wait_for_selector("#output >> text=far from every training caption")
+    assert page.locator("#output >> text=Command line ·").count() == 0  # a result of the server
+
+
 def test_train_shows_curves_and_stops_and_resumes(page):
     go(page, "train")
     page.get_by_label("System", exact=True).select_option("vae")
@@ -186,6 +234,8 @@ def test_both_languages_dark_and_the_way_back(page, server):
     axe(page, "dark")
     go(page, "explore")
     page.wait_for_selector("text=Зерно: одно и то же зерно")  # hints of settings too
+    assert page.get_by_label("Зерно", exact=True).count() == 1  # and their names
+    assert page.locator("code.flag >> text=--seed").count() == 1  # beside the flag
     go(page, "history")
     page.click("nav >> text=Найти")
     page.wait_for_selector("main[data-ready=find]")

@@ -7,11 +7,12 @@ import pytest
 from triform import systems
 from triform.web import demo
 from triform.web.access import Access
-from triform.web.demo import examples, note, translated
+from triform.web.demo import examples, label, note, translated
 from triform.web.forms import form
 from triform.web.pages import verbs_by_page
-from triform.web.requests import ServerFolders, build_settings, read_request
+from triform.web.requests import build_settings, read_request
 from triform.web.results import ResultStore
+from triform.web.server_values import ServerFolders
 from triform.web.uploads import Uploads
 
 RUSSIAN = re.compile("[а-яё]", re.IGNORECASE)
@@ -28,6 +29,39 @@ def texts():
         for text in (row["about"], row["summary"], *hints):
             found[text].add(system)
     return found
+
+
+@pytest.fixture(scope="module")
+def labels():
+    """Name of a setting or of a group of the pages -> systems whose pages have it."""
+    found = defaultdict(set)
+    for system, verb in ROWS:
+        for each in form(systems.load(system).config.VERBS[verb]):
+            for name in (each["label"], *each["group"].split(".")):
+                found[name].add(system)
+    return {name: users for name, users in found.items() if name}
+
+
+def test_every_label_is_translated(labels):
+    missing = [
+        f"{system}: {name}"
+        for name, users in labels.items()
+        for system in users
+        if not RUSSIAN.search(label(name, system, "ru"))
+    ]
+    assert missing == []  # add them to "labels" in demo.json of the system
+    assert label("num samples", "vae", "en") == "num samples"
+    assert label("new name", "vae", "ru") == "new name"
+
+
+def test_no_label_is_translated_in_vain(labels):
+    shared = json.loads(demo.SHARED_LABELS.read_text(encoding="utf-8"))
+    assert [name for name in shared if len(labels.get(name, ())) < 2] == []
+    for system in systems.names():
+        path = systems.load(system).folder / demo.FILE
+        own = json.loads(path.read_text(encoding="utf-8")).get("labels", {})
+        assert [name for name in own if system not in labels.get(name, ())] == [], system
+        assert [name for name in own if shared.get(name) == own[name]] == [], system
 
 
 def test_every_text_of_the_pages_is_translated(texts):

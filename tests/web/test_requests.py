@@ -1,6 +1,5 @@
 import json
 import shlex
-from pathlib import Path
 
 import pytest
 
@@ -9,8 +8,9 @@ from triform.base.settings.config import parse
 from triform.systems.captioner.config import CaptionConfig
 from triform.systems.voxel_gan.config import GenerateConfig
 from triform.web.access import Access, NotAllowed
-from triform.web.requests import ServerFolders, build_settings, command_line, read_request
+from triform.web.requests import build_settings, command_line, read_request
 from triform.web.results import ResultStore
+from triform.web.server_values import ServerFolders
 from triform.web.uploads import Uploads
 
 
@@ -71,28 +71,6 @@ def test_images_are_single_files_with_their_stages(place):
         build(place, "text_to_image", "generate", {"like": "../x"})
 
 
-@pytest.mark.parametrize(
-    ("verb", "name"),
-    [
-        ("dcgan evaluate", "output.png"),
-        ("captioner evaluate", "output.jsonl"),
-        ("retrieval evaluate", "output.json"),
-        ("clip duplicates", "output.csv"),
-        ("shape_flow evaluate", ""),
-        ("dcgan generate", "generated.png"),
-    ],
-)
-def test_an_output_is_the_kind_of_file_that_the_verb_writes(place, verb, name):
-    values = {"index_file": "folder:shapes"} if verb == "clip duplicates" else {}
-    _, settings = build(place, *verb.split(), values)
-    assert Path(settings.output) == place.folder / "files" / name
-
-
-def test_a_latent_map_is_an_image(place):
-    _, settings = build(place, "autoencoder", "reconstruct", {})
-    assert settings.latent_map == place.folder / "files" / "latent_map.png"
-
-
 def test_an_index_is_named_by_its_folder(place, tmp_path):
     folder = tmp_path / "shapes" / "chairs"
     _, settings = build(place, "clip", "index", {"folders": ["folder:shapes/chairs"]})
@@ -111,12 +89,12 @@ def test_each_model_has_its_own_index(place, tmp_path):
     values = {"index_file": "folder:shapes", "query": ["a"], "model": "triform-clip"}
     _, found = build(place, "clip", "search", values)
     assert found.model == "triform-clip"
-    assert found.index_file.endswith("photos_folder_shapes_triform-clip.gallery")
+    assert found.index_file.endswith("photos_folder_shapes@triform-clip.gallery")
     place.models = ("ours/model",)
     index = {"folders": ["folder:shapes"], "model": "ours/model"}
     _, found = build(place, "clip", "index", index)
     assert found.model == "ours/model"
-    assert found.index_file.endswith("photos_folder_shapes_ours_model.gallery")
+    assert found.index_file.endswith("photos_folder_shapes@ours_model.gallery")
 
 
 def test_hits_of_a_subfolder(place, tmp_path):
@@ -151,7 +129,7 @@ def test_an_upload_is_copied_into_the_result(place):
     request, settings = build(place, "captioner", "caption", values)
     copy = place.folder / "inputs" / "Фото.png"
     assert settings.images == (str(copy),) and copy.read_bytes().startswith(b"\x89PNG")
-    assert settings.attention_maps == place.folder / "files" / "maps"
+    assert settings.attention_maps == place.folder / "files" / "attention_maps"
     words = shlex.split(command_line(request, settings))
     assert parse(CaptionConfig, words[3:]) == settings
 

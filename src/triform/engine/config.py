@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Storage
 from triform.pretrained.named_models import Kind, check_named, check_named_file
 
 NamedKind = Kind | Literal["file of weights", "initial weights"]
@@ -107,13 +108,13 @@ class TrainingConfig(Group):
         ge=0,
         description="Minutes between two checkpoints within an epoch; 0 = only at its end.",
     )
-    checkpoint_dir: str = Field(
+    checkpoint_dir: Annotated[str, Storage()] = Field(
         "", description="Folder for checkpoints; empty = `checkpoints` in the run directory."
     )
-    checkpoint: str = Field(
+    checkpoint: Annotated[str, Storage()] = Field(
         "", description="File that the best checkpoint is written to as well; empty = none."
     )
-    resume_from: str | None = Field(
+    resume_from: Annotated[str | None, Input()] = Field(
         None, description="Checkpoint or run directory to continue from."
     )
 
@@ -213,11 +214,13 @@ class WandbConfig(Group):
 class LoggingConfig(Group):
     """Run directories and logging."""
 
-    runs_dir: str = Field("runs", min_length=1, description="Folder of the run directories.")
+    runs_dir: Annotated[str, Storage()] = Field(
+        "runs", min_length=1, description="Folder of the run directories."
+    )
     log_every: int = Field(10, ge=1, description="Steps between two lines of numbers.")
     sample_every: int = Field(1, ge=0, description="Epochs between two sets of samples; 0 = none.")
     tensorboard: bool = Field(False, description="Write TensorBoard files.")
-    tensorboard_dir: str = Field(
+    tensorboard_dir: Annotated[str, Storage()] = Field(
         "./runs",
         min_length=1,
         description="Folder for TensorBoard files; runs have the same names in it as in runs_dir.",
@@ -295,7 +298,7 @@ class SystemConfig(Settings):
 class TrainedVerbConfig(Settings):
     """Settings of every verb that uses trained weights."""
 
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None,
         description="Trained weights (.pth, .safetensors or a run directory); by default those "
         "that ship, or else those of the newest run here.",

@@ -114,12 +114,12 @@ def router(service: Service) -> APIRouter:
 
     @api.delete("/results/{name}", summary="Delete a result")
     def delete(name: Name) -> dict[str, bool]:
-        service.store.delete(name)
+        service.delete(name)
         return {"deleted": True}
 
     @api.get("/results/{name}/files/{path:path}", summary="A file of a result")
     def file(name: Name, path: str) -> FileResponse:
-        return _file(service.store.file(name, path))
+        return _file(service.file(name, path))
 
     @api.get("/results/{name}/inputs/{file}", summary="A file that was sent for a result")
     def input_file(name: Name, file: str) -> FileResponse:
@@ -136,11 +136,11 @@ def router(service: Service) -> APIRouter:
 
     @api.get("/results/{name}/archive", summary="All files of a result as a ZIP file")
     def archive(name: Name) -> StreamingResponse:
-        record = service.store.get(name)
+        record = service.record(name)
         packed = tempfile.TemporaryFile()  # noqa: SIM115, closed when it is sent
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
             for each in record.files:
-                target.write(service.store.file(name, each.name), each.name)
+                target.write(service.file(name, each.name), each.name)
         headers = {"content-disposition": f'attachment; filename="triform-{name}.zip"'}
         return StreamingResponse(_chunks(packed), media_type="application/zip", headers=headers)
 

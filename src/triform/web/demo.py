@@ -5,14 +5,15 @@ All are in the file `demo.json` of its folder, which it may leave out:
     {"examples": {VERB: [{"en": TITLE, "ru": TITLE, "settings": {NAME: VALUE}}]},
      "notes": {VERB: {"en": TEXT, "ru": TEXT}},
      "opens": [PAGE],
-     "russian": {TEXT: TRANSLATION}}
+     "russian": {TEXT: TRANSLATION},
+     "labels": {NAME OF A SETTING OR GROUP: TRANSLATION}}
 
 An example may have `settings_ru`, which change its settings on a Russian page: prompts in Russian
 for a system that reads them. A note says what the weights that ship know and what they do not.
 A system `opens` the pages that show its verbs first.
 
 Texts that two systems or more have in common, such as those of the engine, are in `russian.json`
-beside this module. A text without a translation stays English.
+and `russian_labels.json` beside this module. A text without a translation stays English.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from triform.base.plain_data import read_json
 
 FILE = "demo.json"
 SHARED = Path(__file__).parent / "russian.json"
+SHARED_LABELS = Path(__file__).parent / "russian_labels.json"
 MAX_BYTES = 1_000_000
 
 
@@ -53,7 +55,15 @@ def translated(text: str, system: str, language: str) -> str:
     """A hint or a description in a language; English where there is no translation."""
     if language == "en":
         return text
-    found = _demo(system).get("russian", {}).get(text) or _shared().get(text, text)
+    found = _demo(system).get("russian", {}).get(text) or _shared(SHARED).get(text, text)
+    return str(found)
+
+
+def label(name: str, system: str, language: str) -> str:
+    """The label of a setting or a group of them in a language, by its name in words."""
+    if language == "en":
+        return name
+    found = _demo(system).get("labels", {}).get(name) or _shared(SHARED_LABELS).get(name, name)
     return str(found)
 
 
@@ -65,6 +75,6 @@ def _demo(system: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _shared() -> dict[str, str]:
-    content: dict[str, str] = read_json(SHARED, MAX_BYTES)
+def _shared(path: Path) -> dict[str, str]:
+    content: dict[str, str] = read_json(path, MAX_BYTES)
     return content

@@ -6,8 +6,6 @@ Runs in the worker.
 from __future__ import annotations
 
 import base64
-import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from PIL import Image
 
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
-from triform.base.settings.command import CommandResult, plain
+from triform.base.settings.command import CommandResult, plain, without_paths
 from triform.base.settings.config import Settings
 from triform.geometry.mesh import Mesh, weld
 from triform.geometry.render.views import render
@@ -48,7 +46,7 @@ def describe_outcome(result: Any, settings: Settings, folder: Path) -> dict[str,
     """
     if isinstance(result, CommandResult):
         result = result.data
-    answer = _without_paths(plain(result), folder / "files")
+    answer = without_paths(plain(result), folder / "files")
     if isinstance(result, list) and all(isinstance(row, Mapping) for row in result):
         for row, source in zip(answer, result, strict=True):
             if isinstance(source.get("mesh"), Mesh):
@@ -148,24 +146,6 @@ def _read_photo(path: str, second: float | None) -> Image.Image | None:
         return on_background(read_image(path, longest=2 * THUMBNAIL))
     except UserError:
         return None
-
-
-def _without_paths(value: Any, files: Path) -> Any:
-    """Plain data in which no text is an absolute path and every number is finite."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()  # a number of numpy or torch
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(name): _without_paths(each, files) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_paths(each, files) for each in value]
-    if isinstance(value, Path) or (isinstance(value, str) and os.path.isabs(value)):
-        path = Path(value)
-        if path.is_relative_to(files):
-            return path.relative_to(files).as_posix()
-        return "/".join(path.parts[-2:]) if len(path.parts) > 2 else path.name
-    return value
 
 
 def _first_frame(path: Path) -> Image.Image:

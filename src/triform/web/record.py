@@ -53,6 +53,8 @@ class Record(BaseModel):
         files: What it wrote.
         thumbnail: Whether there is a small image of it.
         run: Run directory of a training, as SYSTEM/NAME.
+        origin: Named folder with the outputs of a command; empty for a job of the server.
+        is_repeatable: Whether a page can send the settings again.
         units: Size of the job, for estimates: shapes or images to generate.
     """
 
@@ -77,6 +79,8 @@ class Record(BaseModel):
     files: tuple[ResultFile, ...] = ()
     thumbnail: bool = False
     run: str = ""
+    origin: str = ""
+    is_repeatable: bool = True
     units: int = 1
 
     @property

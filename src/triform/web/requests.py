@@ -22,6 +22,7 @@ from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
 from triform.web.forms import CAPS, MAX_TEXT, MAX_TEXTS, form
 from triform.web.inputs import SENT, Inputs, input_names
+from triform.web.server_values import DECIDED, ServerFolders, server_values
 
 DATASET = re.compile(r"[A-Za-z0-9][\w.\-+:]{0,80}(/\d{1,6})?")
 ENVIRONMENT = re.compile(r"[A-Za-z0-9][\w\-]{0,80}")
@@ -31,27 +32,6 @@ MAX_CLASSES = 20
 PATH = re.compile(r"(?:^|[\s:+\-])(?:~|/|\.{1,2}[/\\]|[A-Za-z]:\\)|[/\\]\S*\.\w{2,5}(?:$|\s)")
 """What a query would take for the path of an image."""
 WORDS = ("text", "line")
-DECIDED = ("output", "format", "attention_maps", "index_file")
-"""Settings that the server decides and that the command line of a result needs."""
-FILE_WORDS = {"PNG": ".png", "CSV": ".csv", "JSON lines": ".jsonl", "JSON": ".json"}
-"""Word in the description of an output -> suffix of the file."""
-SHOWN_FORMAT = "glb"
-MESH_FORMATS = (SHOWN_FORMAT, "obj", "stl", "ply", "3mf")
-
-
-@dataclass(frozen=True)
-class ServerFolders:
-    """Folders that the server decides about.
-
-    Attributes:
-        runs: Of training runs.
-        datasets: Of data sets.
-        galleries: Of built galleries.
-    """
-
-    runs: Path
-    datasets: Path
-    galleries: Path
 
 
 @dataclass(frozen=True)
@@ -186,7 +166,8 @@ def build_settings(
     for name, value in request.values.items():
         if value is not None:
             _set(nested, name, _resolve(value, name, fields[name], files))
-    for name, value in server_values(table, folder, server_folders, request).items():
+    decided = server_values(request.system, table, folder, server_folders, request.values)
+    for name, value in decided.items():
         _set(nested, name, value)
     try:
         return request.settings_class.model_validate(nested)
@@ -262,76 +243,6 @@ def _resolve_one(text: str, name: str, field: Mapping[str, Any], files: Inputs) 
         f"{name}: {shorten(text)!r} is not taken: send a file and write upload:ID, or name a "
         "folder of the server as folder:NAME, or a run as run:SYSTEM/NAME"
     )
-
-
-def server_values(
-    table: FlagTable, folder: Path, server_folders: ServerFolders, request: Request
-) -> dict[str, Any]:
-    """Settings that the server decides: where files are written and data sets lie."""
-    files = folder / "files"
-    formats = {flag.path for flag in table.flags if flag.path[-1] == "format"}
-    decided: dict[str, Any] = {}
-    for flag in table.flags:
-        name = ".".join(flag.path)
-        match flag.path[-1]:
-            case "output" if "show_stages" in request.settings_class.model_fields:
-                decided[name] = str(files)  # a sheet has no room for all stages
-            case "output":
-                about = flag.field.description or ""
-                decided[name] = str(_output(files, flag.field.get_default(), about, bool(formats)))
-            case "format" if "size_mm" in request.settings_class.model_fields:
-                decided[name] = list(MESH_FORMATS) if flag.takes_many else SHOWN_FORMAT
-            case "attention_maps":  # a folder
-                decided[name] = str(files / "maps")
-            case "latent_map":
-                decided[name] = str(files / "latent_map.png")
-            case "index_file":
-                sources = request.values.get("folders") or request.values.get(name)
-                stem = _index_name(sources, request.values.get("model"))
-                decided[name] = str(server_folders.galleries / f"{stem}.gallery")
-            case "index":
-                decided[name] = str(server_folders.galleries / f"{_gallery_name(request)}.gallery")
-            case "download_path":
-                decided[name] = str(server_folders.datasets)
-            case "runs_dir":
-                decided[name] = str(server_folders.runs)
-            case "checkpoint_dir" | "vocab_path":
-                decided[name] = ""
-            case "checkpoint" if flag.path[0] == "training":
-                decided[name] = ""
-    return decided
-
-
-def _output(files: Path, default: Any, about: str, has_formats: bool) -> Path:
-    """Where a verb writes: a file of the name of its default, or the folder.
-
-    A setting without a default says in its description which kind of file it is.
-    """
-    if default is None and not about.startswith("Folder"):
-        suffix = next((suffix for word, suffix in FILE_WORDS.items() if word in about), "")
-        return files / f"output{suffix}" if suffix else files
-    name = Path(str(default)).name if default is not None else "output"
-    return files if has_formats or not Path(name).suffix else files / name
-
-
-def _gallery_name(request: Request) -> str:
-    """A file name for the gallery of these sources."""
-    sources = request.values.get("gallery") or []
-    texts = [sources] if isinstance(sources, str) else sorted(sources)
-    return re.sub(r"[^\w.\-]+", "_", f"{request.system} {' '.join(texts)}")[:120]
-
-
-def _index_name(sources: Any, model: Any) -> str:
-    """A file name for the index of photos of these folders by a model; each model has its own.
-
-    Raises:
-        UsageError: There is none.
-    """
-    texts = [sources] if isinstance(sources, str) else sorted(sources or [])
-    if not texts:
-        raise UsageError("no folder of photos is named; write folder:NAME")
-    words = [*texts, model] if model else texts
-    return "photos_" + re.sub(r"[^\w.\-]+", "_", " ".join(words))[:120]
 
 
 def command_line(request: Request, settings: Settings) -> str:

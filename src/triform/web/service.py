@@ -16,16 +16,18 @@ from triform.base.printable import shorten
 from triform.base.settings.config import Settings, write_yaml
 from triform.base.settings.yaml_file import read_yaml
 from triform.web.access import Access
+from triform.web.command_results import PREFIX, CommandResults
 from triform.web.config import ServeConfig
-from triform.web.demo import examples, note, translated
+from triform.web.demo import examples, label, note, translated
 from triform.web.forms import form
 from triform.web.inputs import lasting
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
 from triform.web.record import Record
-from triform.web.requests import ServerFolders, build_settings, command_line, read_request
+from triform.web.requests import build_settings, command_line, read_request
 from triform.web.results import ResultStore
 from triform.web.runs import RunList
+from triform.web.server_values import ServerFolders
 from triform.web.uploads import Uploads
 from triform.web.worker_process import PROGRAM
 
@@ -38,7 +40,19 @@ LOOKING_SECONDS = 2.0
 Language = Literal["en", "ru"]
 MEGABYTE = 1e6
 HISTORY_FIELDS = {
-    *("id", "state", "system", "verb", "page", "title", "created", "thumbnail", "seed", "run")
+    *(
+        "id",
+        "state",
+        "system",
+        "verb",
+        "page",
+        "title",
+        "created",
+        "thumbnail",
+        "seed",
+        "run",
+        "origin",
+    )
 }
 INPUTS = ("images", "image", "mesh", "meshes", "query")
 """Settings whose files give a result its title, where it has no words."""
@@ -78,6 +92,7 @@ class Service:
         )
         self.access = Access(config.folder, config.runs_dir, self.uploads, self.store, config.model)
         self.pages = verbs_by_page()
+        self.commands = CommandResults(self.access, self.pages)
         self.jobs = JobService(self.store, limits, program, runs=self.server_folders.runs)
         self._datasets: list[dict[str, Any]] | None = None
         self._readers: threading.Timer | None = None
@@ -136,13 +151,24 @@ class Service:
             self._readers.start()
 
     def form(self, system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
-        """Fields of the form of a verb; their hints in a language.
+        """Fields of the form of a verb; labels and hints in a language, `heading` of the group.
 
         Raises:
             UsageError: There is none.
         """
         fields = form(read_request(system, verb, {}).settings_class)
-        return [{**each, "hint": translated(each["hint"], system, language)} for each in fields]
+        return [
+            {
+                **each,
+                "label": label(each["label"], system, language),
+                "hint": translated(each["hint"], system, language),
+                "heading": " · ".join(
+                    label(part, system, language).replace("_", " ")
+                    for part in each["group"].split(".")
+                ),
+            }
+            for each in fields
+        ]
 
     def presets(self, system: str) -> dict[str, dict[str, Any]]:
         """Preset -> values by dotted name, of the training of a system."""
@@ -250,13 +276,41 @@ class Service:
 
     def show(self, name: str) -> dict[str, Any]:
         """The record of a result, with its place in the queue while it is not ended."""
-        record = self.store.get(name)
+        record = self.record(name)
         values = record.model_dump(mode="json")
-        values |= {"seconds": record.seconds, "status": self.jobs.status(name)}
-        return values
+        status = {} if record.origin else self.jobs.status(name)
+        return {**values, "seconds": record.seconds, "status": status}
+
+    def record(self, name: str) -> Record:
+        """A result of the server or of the command line.
+
+        Raises:
+            NoSuchResult: There is none.
+        """
+        return self.commands.get(name) if name.startswith(PREFIX) else self.store.get(name)
+
+    def file(self, name: str, path: str) -> Path:
+        """A file of a result by its listed name.
+
+        Raises:
+            NoSuchResult: There is none.
+        """
+        return (self.commands if name.startswith(PREFIX) else self.store).file(name, path)
+
+    def delete(self, name: str) -> None:
+        """Delete a result that is ended.
+
+        Raises:
+            NoSuchResult: There is none.
+            UserError: It is not ended, or lies in a named folder, in which nothing is changed.
+        """
+        if name.startswith(PREFIX):
+            record = self.commands.get(name)
+            raise UserError(f"it lies in the folder {record.origin}, where nothing is deleted here")
+        self.store.delete(name)
 
     def history(self, start: int, text: str = "", count: int = PER_PAGE) -> dict[str, Any]:
-        """Results and runs of the command line, the newest first.
+        """Results of the server and of the command line and training runs, the newest first.
 
         Args:
             start: Index of the first.
@@ -265,7 +319,7 @@ class Service:
         """
         entries: list[tuple[float, Record | dict[str, Any]]] = []
         runs_of_results = set()
-        for record in self.store.all():
+        for record in [*self.store.all(), *self.commands.all()]:
             if record.run:
                 runs_of_results.add(record.run)
             if text.lower() in f"{record.title} {record.system} {record.verb}".lower():
@@ -274,11 +328,17 @@ class Service:
             if run["name"] not in runs_of_results and text.lower() in run["name"].lower():
                 entries.append((run["created"], {**run, "kind": "run"}))
         entries.sort(key=lambda entry: -entry[0])
-        page = [_history_row(entry) for _, entry in entries[start : start + count]]
-        for row in page:
-            run = row["name"] if row["kind"] == "run" else row["run"]
-            row["sample"] = self.runs.last_sample(run) if run else ""
+        page = [self._history_row(entry) for _, entry in entries[start : start + count]]
         return {"total": len(entries), "start": start, "entries": page}
+
+    def _history_row(self, entry: Record | dict[str, Any]) -> dict[str, Any]:
+        """What a page shows of a result or a run before it is opened."""
+        if isinstance(entry, dict):
+            return {**entry, "sample": self.runs.last_sample(entry["name"])}
+        row = {**entry.model_dump(mode="json", include=HISTORY_FIELDS), "kind": "result"}
+        row["sample"] = self.runs.last_sample(entry.run) if entry.run else ""
+        row["image"] = self.commands.image(entry) if entry.origin else ""
+        return row
 
 
 def _default_prompt(settings: Settings) -> str:
@@ -295,14 +355,7 @@ def check_index(settings: Settings) -> None:
     """
     index = getattr(settings, "index_file", None)
     if index and not hasattr(settings, "folders") and not Path(index).exists():
-        raise UsageError("this folder was not indexed by this model yet; index it first")
-
-
-def _history_row(entry: Record | dict[str, Any]) -> dict[str, Any]:
-    """What a page shows of a result or a run before it is opened."""
-    if isinstance(entry, dict):
-        return entry
-    return {**entry.model_dump(mode="json", include=HISTORY_FIELDS), "kind": "result"}
+        raise UsageError("this folder was not indexed yet, or not by this model; index it first")
 
 
 def _row_in(language: Language, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_translations_keep_their_size_and_name(place, trained, direction):
     )
     assert json.loads(answer.stdout)["images"] == 5
     assert "red.jpg: nearly constant" in answer.stderr
-    sizes = {path.name: Image.open(path).size for path in output.iterdir()}
+    sizes = {path.name: Image.open(path).size for path in output.glob("[!.]*")}
     sheet = sizes.pop("sheet.png")
     assert sizes == {
         "10.png": (12, 12),

@@ -136,7 +136,7 @@ def test_generate_mix_and_evaluate(run, tmp_path, capsys):
         cli.main(["style_gan", "generate", *inputs, "--num_samples", "3", "--output", str(folder)])
         == 0
     )
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.glob("[!.]*"))) == 3
     size = ["--rows", "2", "--columns", "3"]
     assert cli.main(["style_gan", "mix", *inputs, *size, "--output", str(sheet)]) == 0
     assert np.asarray(Image.open(sheet)).shape == (8 * (3 * 10 + 2), 8 * (4 * 10 + 2))

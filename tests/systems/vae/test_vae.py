@@ -114,7 +114,7 @@ def test_every_verb(run, tmp_path, capsys):
         cli.main(["vae", "generate", *given, "--num_samples", "5", "--output", str(tmp_path / "a")])
         == 0
     )
-    assert len(list((tmp_path / "a").iterdir())) == 5
+    assert len(list((tmp_path / "a").glob("[!.]*"))) == 5
     sheet = tmp_path / "between.png"
     size = ["--pairs", "2", "--steps", "3", "--output", str(sheet)]
     assert cli.main(["vae", "interpolate", *given, *size]) == 0

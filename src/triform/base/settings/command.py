@@ -1,5 +1,7 @@
 """Commands with verbs: `triform NAME VERB --flags`, a settings class for each verb."""
 
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -100,6 +102,30 @@ def plain(data: Any) -> Any:
     if not isinstance(data, Mapping):
         return data
     return {name: plain(value) for name, value in data.items() if not _is_object(value)}
+
+
+def without_paths(value: Any, folder: Path) -> Any:
+    """Plain data for others: no text is an absolute path, and every number is finite.
+
+    Args:
+        value: Plain data, with numbers of numpy or torch and paths.
+        folder: A path below it becomes a relative one, with forward slashes; others keep their
+            last parts.
+    """
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): without_paths(each, folder) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(each, folder) for each in value]
+    if isinstance(value, Path) or (isinstance(value, str) and os.path.isabs(value)):
+        path = Path(value)
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+        return "/".join(path.parts[-2:]) if len(path.parts) > 2 else path.name
+    return value
 
 
 def _is_object(value: Any) -> bool:

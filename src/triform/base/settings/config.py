@@ -352,7 +352,7 @@ def _set_nested(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None
     data[leaf] = value
 
 
-def _default(settings_class: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
+def default_value(settings_class: type[pydantic.BaseModel], path: tuple[str, ...]) -> Any:
     """The default of a setting, that of its group's default where this is another one."""
     value = settings_class.model_fields[path[0]].get_default(call_default_factory=True)
     for name in path[1:]:
@@ -368,7 +368,7 @@ def _effective_values(
     changed = _flatten(settings)
     for flag in table.flags:
         if not flag.field.is_required():
-            values[flag.path] = _default(settings_class, flag.path)
+            values[flag.path] = default_value(settings_class, flag.path)
         if flag.path in changed:
             with contextlib.suppress(pydantic.ValidationError):
                 kind: Any = pydantic.TypeAdapter[Any](flag.field.annotation)  # type: ignore[arg-type]

@@ -175,7 +175,7 @@ class FlagTable:
                 continue
             if not typed:
                 raise UsageError(f"--{name} needs a value")
-            allowed = list(_allowed_values(flag.field.annotation))
+            allowed = list(allowed_values(flag.field.annotation))
             typed = [_parse_word(allowed, value) for value in typed]
             if typed == [None] or (flag.takes_many and typed == [EMPTY_LIST]):
                 values[flag.path] = None if typed == [None] else []
@@ -248,7 +248,7 @@ def build_parser(
                 *spellings,
                 metavar=_metavar(flag.field.annotation),
                 help=help_text,
-                choices=[str(each) for each in _allowed_values(flag.field.annotation)] or None,
+                choices=[str(each) for each in allowed_values(flag.field.annotation)] or None,
                 **many,
             )
     return parser
@@ -321,7 +321,7 @@ def _spellings(path: SettingPath, field: FieldInfo) -> set[str]:
     }
 
 
-def _allowed_values(kind: Any) -> Iterable[Any]:
+def allowed_values(kind: Any) -> Iterable[Any]:
     """The values that a type names: those of its literals, and None."""
     if kind is type(None):
         yield None
@@ -329,7 +329,7 @@ def _allowed_values(kind: Any) -> Iterable[Any]:
         yield from typing.get_args(kind)
     else:
         for argument in typing.get_args(kind):
-            yield from _allowed_values(argument)
+            yield from allowed_values(argument)
 
 
 def _parse_word(allowed: Sequence[Any], word: str) -> Any:

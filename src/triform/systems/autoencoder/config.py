@@ -1,11 +1,12 @@
 """Settings of the autoencoder and of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Output
 from triform.engine.config import CosineSchedulerConfig, TrainingConfig
 from triform.tasks.image_generation.config import ImageSystemConfig, RealImagesConfig
 
@@ -70,10 +71,12 @@ class ReconstructConfig(RealImagesConfig):
     noise_factor: float = Field(
         -1.0, ge=-1, le=5, description="Noise of the inputs; -1 = as in training."
     )
-    latent_map: Path | None = Field(
+    latent_map: Annotated[Path | None, Output(".png")] = Field(
         None, description="PNG of the latents of test images by two principal components."
     )
-    output: Path = Field(Path("reconstructions.png"), description="PNG of the sheet.")
+    output: Annotated[Path, Output(".png")] = Field(
+        Path("reconstructions.png"), description="PNG of the sheet."
+    )
 
 
 class EvaluateConfig(RealImagesConfig):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import (
     DeviceName,
     EarlyStoppingConfig,
@@ -30,19 +31,21 @@ RESIZE = 256 / 224
 class DataConfig(Group):
     """Images, captions and their preprocessing."""
 
-    dataset: str = Field(
+    dataset: Annotated[str, Input()] = Field(
         "csv",
         min_length=1,
         description="csv (images_dir and caption_file), scenes, scenes:digits (both generated; "
         "scenes/400 has 400), emoji, or furniture; emoji+furniture is both.",
     )
-    download_path: str = Field("datasets", description="Download folder.")
-    images_dir: str = Field("./data/flickr8k/images", description="Folder of the images (csv).")
-    caption_file: str = Field(
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    images_dir: Annotated[str, Input()] = Field(
+        "./data/flickr8k/images", description="Folder of the images (csv)."
+    )
+    caption_file: Annotated[str, Input()] = Field(
         "./data/flickr8k/captions.csv",
         description="CSV with the header image,caption and a row per caption (csv).",
     )
-    vocab_path: str = Field(
+    vocab_path: Annotated[str, Storage()] = Field(
         "./vocab.pkl",
         description="JSON file of the vocabulary: read if it exists, else built from the training "
         "captions and written; empty keeps the vocabulary in the checkpoint only.",
@@ -103,7 +106,7 @@ class ModelConfig(Group):
         description="Any network of timm by name; random:NAME with random weights; small is "
         "trained from scratch.",
     )
-    encoder_weights: str = Field(
+    encoder_weights: Annotated[str, Input()] = Field(
         "",
         description="File of its weights (.safetensors, .pth), or a run or weights of a captioner "
         "whose fine-tuned encoder is used; empty = the hub.",
@@ -215,7 +218,7 @@ Decoding = Literal["greedy", "beam", "known", "sample"]
 class _TrainedConfig(Settings):
     """Settings of the verbs that use a trained captioner."""
 
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None,
         description="Trained weights (.pth.tar, .safetensors or a run directory); by default "
         "./checkpoints/best_checkpoint.pth.tar, or else those that ship.",
@@ -223,7 +226,7 @@ class _TrainedConfig(Settings):
     encoder: str = Field(
         "", description="Frozen encoder instead of the one named in the checkpoint, as in train."
     )
-    encoder_weights: str = Field(
+    encoder_weights: Annotated[str, Input()] = Field(
         "", description="Its weights, as in train; empty = of a package or the hub."
     )
     decoding: Decoding = Field(
@@ -249,10 +252,10 @@ class _TrainedConfig(Settings):
 class CaptionConfig(_TrainedConfig):
     """Caption images."""
 
-    images: Texts = Field(
+    images: Annotated[Texts, Input()] = Field(
         min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
     )
-    attention_maps: Path | None = Field(
+    attention_maps: Annotated[Path | None, Output()] = Field(
         None, description="Folder for attention maps of each word (attention)."
     )
 
@@ -261,16 +264,20 @@ class EvaluateConfig(_TrainedConfig):
     """Measure a captioner on images that were not in its training."""
 
     split: str = Field("", description="Split of the data; empty = test, or else val.")
-    dataset: str = Field(
+    dataset: Annotated[str, Input()] = Field(
         "",
         description="Other data, as --dataset of train, or joypixels, emoji by a maker kept for "
         "tests; empty = the same.",
     )
-    images_dir: str = Field("", description="Folder of other images (csv).")
-    caption_file: str = Field("", description="CSV image,caption of other captions (csv).")
-    download_path: str = Field("datasets", description="Download folder.")
+    images_dir: Annotated[str, Input()] = Field("", description="Folder of other images (csv).")
+    caption_file: Annotated[str, Input()] = Field(
+        "", description="CSV image,caption of other captions (csv)."
+    )
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     baselines: bool = Field(True, description="Measure baselines without training too.")
-    output: Path | None = Field(None, description="File for the captions (JSON lines).")
+    output: Annotated[Path | None, Output(".jsonl")] = Field(
+        None, description="File for the captions (JSON lines)."
+    )
 
 
 VERBS: dict[str, type[Settings]] = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -31,23 +32,27 @@ LITE = "tf_efficientnet_lite0"
 class DataConfig(Group):
     """Images with captions, and their preprocessing."""
 
-    dataset: str = Field(
+    dataset: Annotated[str, Input()] = Field(
         "csv",
         min_length=1,
         description="csv (images_dir and caption_file); emoji:en,ru,de, emoji with names in these "
         "languages; scenes, furniture; a set of images or a folder with one folder per class; or "
         "WebDataset shards such as shards/{00000..00099}.tar.",
     )
-    download_path: str = Field("datasets", description="Download folder.")
-    images_dir: str = Field("./data/flickr8k/images", description="Folder of the images (csv).")
-    caption_file: str = Field(
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    images_dir: Annotated[str, Input()] = Field(
+        "./data/flickr8k/images", description="Folder of the images (csv)."
+    )
+    caption_file: Annotated[str, Input()] = Field(
         "./data/flickr8k/captions.csv",
         description="CSV with the header image,caption and a row per caption (csv).",
     )
     val_split: float = Field(
         0.1, gt=0, lt=1, description="Share of the images for validation, where a set has none."
     )
-    val_shards: str = Field("", description="Shards for validation; empty = none (shards).")
+    val_shards: Annotated[str, Input()] = Field(
+        "", description="Shards for validation; empty = none (shards)."
+    )
     shuffle_buffer: int = Field(
         2000, ge=1, description="Samples among which the next one is drawn (shards)."
     )
@@ -113,7 +118,7 @@ class ModelConfig(Group):
     image_dropout: float = Field(
         0.0, ge=0, lt=1, description="Dropout of the image features (all but conv)."
     )
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         TRANSFORMER,
         min_length=1,
         description="transformer, trained from scratch on word pieces of the captions; or a frozen "

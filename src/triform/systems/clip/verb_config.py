@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from triform.base.settings.config import Settings
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import DeviceName, NonEmptyTexts, Texts
 
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -26,17 +27,17 @@ class ModelChoice(Settings):
     default_model: ClassVar[str] = ""
     """Pretrained model where none is named; empty = the weights that ship, or the newest run."""
 
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None,
         description="Trained weights or a run directory; by default the weights that ship, of "
         "emoji.",
     )
-    model: str = Field(
+    model: Annotated[str, Input()] = Field(
         "",
         description="A pretrained CLIP or SigLIP instead, such as ViT-B-32/openai: an open_clip "
         "name, a name of the hub, or a folder that open_clip or transformers saved.",
     )
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         "", description="Frozen text encoder instead of the one named in the checkpoint."
     )
     batch_size: int = Field(64, ge=1, description="Images at once.")
@@ -48,10 +49,10 @@ class PhotoModelChoice(ModelChoice):
 
     default_model = DEFAULT_MODEL
 
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None, description="Trained weights or a run directory instead of a pretrained model."
     )
-    model: str = Field(
+    model: Annotated[str, Input()] = Field(
         "",
         description="A pretrained CLIP or SigLIP: an open_clip name, a name of the hub, or a "
         f"folder that open_clip or transformers saved; empty = {DEFAULT_MODEL}. {SHIPPED_MODEL} = "
@@ -63,11 +64,13 @@ class PhotoModelChoice(ModelChoice):
 class ClassifyConfig(PhotoModelChoice):
     """Classify images by names of classes (zero-shot)."""
 
-    images: Texts = Field(
+    images: Annotated[Texts, Input()] = Field(
         min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
     )
     classes: Texts = Field((), description="Names of the classes.")
-    classes_file: Path | None = Field(None, description="File with a class in each line.")
+    classes_file: Annotated[Path | None, Input()] = Field(
+        None, description="File with a class in each line."
+    )
     templates: Texts = Field(
         TEMPLATES,
         min_length=1,
@@ -79,10 +82,14 @@ class ClassifyConfig(PhotoModelChoice):
 class DataChoice(ModelChoice):
     """Data of the verbs that measure."""
 
-    dataset: str = Field("", description="Other data, as --dataset of train; empty = the same.")
-    images_dir: str = Field("", description="Folder of other images (csv).")
-    caption_file: str = Field("", description="CSV image,caption of other captions (csv).")
-    download_path: str = Field("datasets", description="Download folder.")
+    dataset: Annotated[str, Input()] = Field(
+        "", description="Other data, as --dataset of train; empty = the same."
+    )
+    images_dir: Annotated[str, Input()] = Field("", description="Folder of other images (csv).")
+    caption_file: Annotated[str, Input()] = Field(
+        "", description="CSV image,caption of other captions (csv)."
+    )
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     split: str = Field("", description="Split of the data; empty = test, or else val.")
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of what is sampled.")
 
@@ -110,7 +117,9 @@ class AnalyzeConfig(DataChoice):
 
     num_pairs: int = Field(1000, ge=2, description="Images with captions, at most.")
     matrix: int = Field(16, ge=2, le=64, description="Pairs in the drawn matrix.")
-    output: Path = Field(Path("similarities.png"), description="File of the drawn matrix.")
+    output: Annotated[Path, Output(".png")] = Field(
+        Path("similarities.png"), description="File of the drawn matrix."
+    )
 
 
 class SearchConfig(PhotoModelChoice):
@@ -122,14 +131,18 @@ class SearchConfig(PhotoModelChoice):
 
     positional = ("query",)
 
-    query: NonEmptyTexts = Field(
+    query: Annotated[NonEmptyTexts, Input()] = Field(
         min_length=1,
         description="What is looked for: words, images, '+more', '+2:much more', '-not this'.",
     )
     without: Texts = Field((), description="What must not be there; as '-not this'.")
-    index_file: str = Field(INDEX_FILE, min_length=1, description="The index.")
+    index_file: Annotated[str, Storage()] = Field(
+        INDEX_FILE, min_length=1, description="The index."
+    )
     top_k: int = Field(10, ge=1, le=10_000, description="Hits.")
-    folder: str = Field("", description="Only photos in this folder and those below.")
+    folder: Annotated[str, Input()] = Field(
+        "", description="Only photos in this folder and those below."
+    )
     taken_from: str = Field(
         "", description="Only photos since this year, month or day, such as 2024-05."
     )
@@ -150,7 +163,9 @@ class SearchConfig(PhotoModelChoice):
         "nothing. What names and folders say stays.",
     )
     words: bool = Field(True, description="Also search names of files and folders.")
-    sheet: Path | None = Field(None, description="Save the hits as an image (PNG).")
+    sheet: Annotated[Path | None, Output(".png")] = Field(
+        None, description="Save the hits as an image (PNG)."
+    )
 
 
 class IndexConfig(PhotoModelChoice):
@@ -161,8 +176,10 @@ class IndexConfig(PhotoModelChoice):
 
     positional = ("folders",)
 
-    folders: Texts = Field(min_length=1, description="Folders of photos and videos.")
-    index_file: str = Field(
+    folders: Annotated[Texts, Input()] = Field(
+        min_length=1, description="Folders of photos and videos."
+    )
+    index_file: Annotated[str, Storage()] = Field(
         INDEX_FILE,
         min_length=1,
         description="The index: a file that ends in .gallery, or chroma://HOST:PORT/NAME.",
@@ -195,9 +212,15 @@ class IndexConfig(PhotoModelChoice):
 class DuplicatesConfig(Settings):
     """List indexed photos that are the same image, and photos that are similar. Deletes nothing."""
 
-    index_file: str = Field(INDEX_FILE, min_length=1, description="The index.")
-    folder: str = Field("", description="Only photos in this folder and those below.")
+    index_file: Annotated[str, Storage()] = Field(
+        INDEX_FILE, min_length=1, description="The index."
+    )
+    folder: Annotated[str, Input()] = Field(
+        "", description="Only photos in this folder and those below."
+    )
     similarity: float = Field(
         0.95, gt=0, le=1, description="Cosine from which on photos are similar; 1 = none are."
     )
-    output: Path | None = Field(None, description="Also write both lists to this CSV.")
+    output: Annotated[Path | None, Output(".csv")] = Field(
+        None, description="Also write both lists to this CSV."
+    )

@@ -1,11 +1,12 @@
 """Settings of CycleGAN and of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import (
     ConstantSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -25,9 +26,13 @@ Direction = Literal["a2b", "b2a"]
 class DataConfig(ImageDataConfig):
     """Images of two domains: two folders, or one data set of which half is transformed."""
 
-    domain_a: str = Field("", description="Folder of images of domain A; with --domain_b.")
-    domain_b: str = Field("", description="Folder of images of domain B; with --domain_a.")
-    dataset: str = Field(
+    domain_a: Annotated[str, Input()] = Field(
+        "", description="Folder of images of domain A; with --domain_b."
+    )
+    domain_b: Annotated[str, Input()] = Field(
+        "", description="Folder of images of domain B; with --domain_a."
+    )
+    dataset: Annotated[str, Input()] = Field(
         "fashion-mnist",
         min_length=1,
         description="Without two folders: half of these images are A, the other half is "
@@ -106,11 +111,11 @@ class Config(ImageSystemConfig):
 class TranslateConfig(ImageVerbConfig):
     """Translate images of any size."""
 
-    images: Texts = Field(
+    images: Annotated[Texts, Input()] = Field(
         min_length=1, description="Images: files, folders, or patterns such as photos/*.jpg."
     )
     direction: Direction = Field("a2b", description="From domain A to domain B, or back.")
-    output: Path = Field(
+    output: Annotated[Path, Output()] = Field(
         Path("translated"),
         description="Folder for a PNG of each, and sheet.png: originals above translations.",
     )
@@ -122,11 +127,13 @@ class TranslateConfig(ImageVerbConfig):
 class EvaluateConfig(ImageVerbConfig):
     """Measure translations of test images."""
 
-    domain_a: str = Field("", description="Another folder of A; empty = data of the training.")
-    domain_b: str = Field("", description="Another folder of B.")
-    download_path: str = Field("datasets", description="Download folder.")
+    domain_a: Annotated[str, Input()] = Field(
+        "", description="Another folder of A; empty = data of the training."
+    )
+    domain_b: Annotated[str, Input()] = Field("", description="Another folder of B.")
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     num_images: int = Field(10_000, ge=4, description="Test images of each domain, at most.")
-    output: Path | None = Field(
+    output: Annotated[Path | None, Output(".png")] = Field(
         None, description="PNG: rows of A, its translation and reconstruction; the same of B."
     )
 

@@ -1,10 +1,11 @@
 """Settings of the retrieval system and of its verbs. Imports no torch."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -25,17 +26,17 @@ from triform.systems.retrieval.verb_config import (
 class DataConfig(Group):
     """Training data and its augmentation."""
 
-    library: str = Field(
+    library: Annotated[str, Input()] = Field(
         "testdataset",
         min_length=1,
         description="A shape library (folder or address), or a known data set "
         "(`triform data list`), which is prepared once into the cache folder.",
     )
-    download_path: str = Field("datasets", description="Download folder.")
-    image_embeddings: str = Field(
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    image_embeddings: Annotated[str, Input()] = Field(
         "", description="The .npz of `triform retrieval embed`; for a frozen encoder."
     )
-    split: str = Field(
+    split: Annotated[str, Input()] = Field(
         "", description="CSV `model_id,split` (train, validation, test); empty = the library's."
     )
     views: int = Field(4, ge=1, description="Images of each object in a step.")
@@ -97,7 +98,7 @@ class DataConfig(Group):
 class ModelConfig(Group):
     """Sizes of the networks."""
 
-    image_encoder: str = Field(
+    image_encoder: Annotated[str, Input()] = Field(
         SMALL,
         min_length=1,
         description="`small` is trained here; anything else is frozen and read from "
@@ -114,12 +115,12 @@ class ModelConfig(Group):
     point_encoder: Literal["tiny", "small", "base", "large"] = Field(
         "tiny", description="Size of ReCon++; small, base and large are the published ones."
     )
-    init: str = Field(
+    init: Annotated[str, Input()] = Field(
         "",
         description="Weights to begin from: shipped, a checkpoint or a run, whose networks are "
         "then used; empty = random.",
     )
-    point_weights: str = Field(
+    point_weights: Annotated[str, Input()] = Field(
         "", description="Published ReCon++ weights to start from (.pth); empty = from scratch."
     )
     point_width: int = Field(0, ge=0, description="Width of its tokens; 0 = that of the size.")
@@ -151,7 +152,7 @@ class ModelConfig(Group):
     text_ratio: float = Field(
         0.3, ge=0, le=10, description="Weight of the text tokens in an embedding of points."
     )
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         "minilm",
         description="minilm, use-multilingual, clip, a hub name or a folder, frozen; "
         "empty = no texts.",

@@ -5,12 +5,13 @@ A file of settings may be that of a training: each verb takes from it what it us
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Settings
 from triform.base.settings.flags import as_group
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import DeviceName, NonEmptyTexts, SystemConfig, Texts
 from triform.geometry.io.up_axis import UP_DESCRIPTION, Up
 from triform.pretrained.named_models import FLAGS, check_named
@@ -66,11 +67,11 @@ class VerbSettings(Settings):
 class _ImageEncoderSettings(VerbSettings):
     """Settings of verbs that use a frozen image encoder."""
 
-    image_encoder: str = Field(
+    image_encoder: Annotated[str, Input()] = Field(
         DOCUMENTED_ENCODER,
         description="timm name, open_clip:MODEL/WEIGHTS, or a folder that timm or open_clip saved.",
     )
-    image_weights: Path | None = Field(
+    image_weights: Annotated[Path | None, Input()] = Field(
         None, description="Weights of the image encoder (.safetensors, .pth); none asks the hub."
     )
     image_batch_size: int = Field(64, ge=1, description="Images per step.")
@@ -82,14 +83,16 @@ class EmbedConfig(_ImageEncoderSettings):
 
     shared: ClassVar[SharedKeys] = {**_LIBRARY, **_ENCODER, ("data", "image_embeddings"): "output"}
 
-    library: str = Field(
+    library: Annotated[str, Input()] = Field(
         "testdataset",
         min_length=1,
         description="A shape library, a known data set (`triform data list`), or a folder of "
         "images named ID_VIEW.png (or the folder above one called images).",
     )
-    download_path: str = Field("datasets", description="Download folder.")
-    output: Path = Field(Path("image_embeddings.npz"), description="The file to write (.npz).")
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    output: Annotated[Path, Output(".npz")] = Field(
+        Path("image_embeddings.npz"), description="The file to write (.npz)."
+    )
     views: int = Field(0, ge=0, description="Images that every object must have; 0 = any number.")
     overwrite: bool = Field(
         False, description="Replace a file that another encoder made or that is damaged."
@@ -101,17 +104,19 @@ class SubmitConfig(_ImageEncoderSettings):
 
     shared: ClassVar[SharedKeys] = _ENCODER
 
-    model: Texts = Field(
+    model: Annotated[Texts, Input()] = Field(
         (),
         description="MOE:PC, the two files of one training, or one checkpoint or run; several make "
         "an ensemble.",
     )
-    data: Path = Field(
+    data: Annotated[Path, Input()] = Field(
         Path("test"),
         description="Folder of queries_image_to_mesh, gallery_mesh_for_image, "
         "queries_mesh_to_image and gallery_image_for_mesh.",
     )
-    output: Path = Field(Path("submission.csv"), description="The file to write (.csv).")
+    output: Annotated[Path, Output(".csv")] = Field(
+        Path("submission.csv"), description="The file to write (.csv)."
+    )
     ensemble: Literal["embeddings", "similarities"] = Field(
         "embeddings",
         description="Average the embeddings (one space: same start), or the similarities.",
@@ -140,13 +145,17 @@ class SearchConfig(VerbSettings):
         **_ENCODER,
     }
 
-    gallery: Texts = Field(
+    gallery: Annotated[Texts, Input()] = Field(
         (),
         description="Folders of meshes or of images, shape libraries, known names "
         "(`triform data list`); or a saved gallery.",
     )
-    image: Texts = Field((), description="Images to search with, or folders of them.")
-    mesh: Texts = Field((), description="Meshes to search with, or folders of them.")
+    image: Annotated[Texts, Input()] = Field(
+        (), description="Images to search with, or folders of them."
+    )
+    mesh: Annotated[Texts, Input()] = Field(
+        (), description="Meshes to search with, or folders of them."
+    )
     text: NonEmptyTexts = Field((), description="Texts to search with.")
     words: bool = Field(
         True,
@@ -156,22 +165,22 @@ class SearchConfig(VerbSettings):
     where: Texts = Field(
         (), description="Only entries with FIELD=VALUE in their record, such as category=chair."
     )
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None,
         description="Trained weights (.pth, .safetensors or a run directory); by default the "
         "weights that come with the project.",
     )
-    text_encoder: str | None = Field(
+    text_encoder: Annotated[str | None, Input()] = Field(
         None, description="Text encoder instead of the one named in the checkpoint."
     )
-    image_encoder: str | None = Field(
+    image_encoder: Annotated[str | None, Input()] = Field(
         None, description="Frozen image encoder instead of the one named in the checkpoint."
     )
-    image_weights: Path | None = Field(
+    image_weights: Annotated[Path | None, Input()] = Field(
         None, description="Weights of the frozen image encoder (.safetensors, .pth)."
     )
     up: Up = Field("auto", description=UP_DESCRIPTION)
-    index: str | None = Field(
+    index: Annotated[str | None, Storage()] = Field(
         None,
         description="Location of the gallery: a file NAME.gallery or chroma://HOST:PORT/NAME; by "
         "default a file in the cache folder.",
@@ -181,8 +190,12 @@ class SearchConfig(VerbSettings):
         description="Compare images with rendered views of every mesh, not only its points.",
     )
     rebuild: bool = Field(False, description="Build the gallery anew even if nothing changed.")
-    sheet: Path | None = Field(None, description="Save queries and answers as an image (PNG).")
-    download_path: str = Field("datasets", description="Folder of the data sets.")
+    sheet: Annotated[Path | None, Output(".png")] = Field(
+        None, description="Save queries and answers as an image (PNG)."
+    )
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Folder of the data sets."
+    )
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
 
     @model_validator(mode="after")
@@ -203,17 +216,21 @@ class EvaluateConfig(VerbSettings):
         ("metrics", "k_list_for_recalls"): "k_list_for_recalls",
     }
 
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None,
         description="Trained weights (.pth, .safetensors, run directory), or MOE:PC; by default "
         "the weights that come with the project.",
     )
-    library: str = Field(
+    library: Annotated[str, Input()] = Field(
         "", description="Shape library or known data set; empty = the one of the training."
     )
-    download_path: str = Field("datasets", description="Folder of the data sets.")
-    image_embeddings: str = Field("", description="The .npz, where the image encoder is frozen.")
-    text_encoder: str | None = Field(
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Folder of the data sets."
+    )
+    image_embeddings: Annotated[str, Input()] = Field(
+        "", description="The .npz, where the image encoder is frozen."
+    )
+    text_encoder: Annotated[str | None, Input()] = Field(
         None, description="Text encoder instead of the one named in the checkpoint."
     )
     split: Literal["test", "val", "heldout", "train", "all"] = Field(
@@ -230,7 +247,9 @@ class EvaluateConfig(VerbSettings):
     hard: bool = Field(True, description="Also evaluate with corrupted images (small encoder).")
     device: DeviceName = Field("auto", description="auto, cpu, gpu, cuda or cuda:N.")
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the corruptions.")
-    output: Path | None = Field(None, description="Also write the results to this JSON file.")
+    output: Annotated[Path | None, Output(".json")] = Field(
+        None, description="Also write the results to this JSON file."
+    )
 
 
 def split_shared_file(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     LoggingConfig,
@@ -35,15 +36,17 @@ DIRECTION_WIDTH = 3 * (1 + 2 * DIRECTION_DEGREES)
 class DataConfig(Group):
     """The shape library and its conditions."""
 
-    data_dir: str = Field(
+    data_dir: Annotated[str, Input()] = Field(
         "",
         description="Shape library with captions or images, and latents of `triform shap_e encode`"
         " (needed); or a known data set (`triform data list`), which is prepared.",
     )
-    latents_dir: str = Field(
+    latents_dir: Annotated[str, Input()] = Field(
         "", description="Folder of latents, ID.npy or ID.pt; empty = `latents` in data_dir."
     )
-    download_path: str = Field("datasets", description="Download folder of data sets.")
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Download folder of data sets."
+    )
     batch_size: int = Field(4, ge=1, description="Shapes per step, in each process.")
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
     max_samples: int = Field(0, ge=0, description="Use only the first objects; 0 = all.")
@@ -72,17 +75,17 @@ class ModelConfig(Group):
     prior_heads: int = Field(
         0, ge=0, description="Attention heads; 0 = one per 64 channels (text) or 128 (image)."
     )
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         "ViT-L-14/openai",
         description="Encoder of captions: an open_clip name, a local folder, minilm or "
         "use-multilingual; of 768 numbers for official weights.",
     )
-    image_encoder: str = Field(
+    image_encoder: Annotated[str, Input()] = Field(
         "open_clip:ViT-L-14/openai",
         description="Encoder of images into patches: open_clip:NAME, a local folder of a CLIP, or "
         "a network of timm; of 256 x 1024 numbers for official weights.",
     )
-    init: str = Field(
+    init: Annotated[str, Input()] = Field(
         "",
         description="Weights to begin from: text_cond.pt or image_cond.pt of Shap-E, a folder of "
         "diffusers, or a run; empty = random.",
@@ -239,7 +242,7 @@ class ShapETrainingConfig(TrainingConfig):
 class ShapELoggingConfig(LoggingConfig):
     """Run directories and logging."""
 
-    runs_dir: str = Field(
+    runs_dir: Annotated[str, Storage()] = Field(
         DOCUMENTED_FOLDER,
         min_length=1,
         validation_alias=AliasChoices("runs_dir", "output_dir"),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from triform.base.settings.config import Settings
+from triform.base.settings.path_role import Input, Output
 from triform.engine.config import DeviceName, NonEmptyTexts, TrainedVerbConfig
 from triform.tasks.shape_generation.config import MeshOutputConfig
 
@@ -25,16 +26,18 @@ TRANSMITTER = (
 class SamplingConfig(TrainedVerbConfig):
     """Sampling of latents."""
 
-    checkpoint: str | None = Field(None, description=CHECKPOINT)
-    transmitter: Path | None = Field(None, description=TRANSMITTER)
+    checkpoint: Annotated[str | None, Input()] = Field(None, description=CHECKPOINT)
+    transmitter: Annotated[Path | None, Input()] = Field(None, description=TRANSMITTER)
     guidance_scale: Guidance | None = Field(
         None, description="Guidance by the condition; none = 15 of captions, 3 of images; 1 = off."
     )
     karras_steps: int = Field(64, ge=2, le=1000, description="Steps of Heun's sampler.")
     sigma_min: float = Field(1e-3, gt=0, description="Least noise level.")
     sigma_max: float = Field(160.0, gt=0, description="Largest noise level.")
-    text_encoder: str | None = Field(None, description="Text encoder instead of the checkpoint's.")
-    image_encoder: str | None = Field(
+    text_encoder: Annotated[str | None, Input()] = Field(
+        None, description="Text encoder instead of the checkpoint's."
+    )
+    image_encoder: Annotated[str | None, Input()] = Field(
         None, description="Image encoder instead of the checkpoint's."
     )
     batch_size: int = Field(4, ge=1, description="Shapes at a time.")
@@ -49,11 +52,11 @@ class GenerateConfig(SamplingConfig, MeshOutputConfig):
     prompt: NonEmptyTexts = Field(
         (), description="Sentences (text300M); none = the null condition."
     )
-    image: tuple[Path, ...] = Field(
+    image: Annotated[tuple[Path, ...], Input()] = Field(
         (), description="Images (image300M); where they have alpha, the background is removed."
     )
     num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt or image.")
-    output: str = Field(
+    output: Annotated[str, Output(".glb", or_folder=True)] = Field(
         "shape.glb", description="File, or folder for several shapes; the suffix is the format."
     )
     format: tuple[Literal["glb", "obj", "ply"], ...] = Field(
@@ -76,11 +79,13 @@ class EncodeConfig(Settings):
 
     positional = ("library",)
 
-    library: str = Field(
+    library: Annotated[str, Input()] = Field(
         min_length=1, description="The library: a folder, or a URL that fsspec supports."
     )
-    transmitter: str | None = Field(None, description=TRANSMITTER.partition(";")[0] + ".")
-    output: Path | None = Field(
+    transmitter: Annotated[str | None, Input()] = Field(
+        None, description=TRANSMITTER.partition(";")[0] + "."
+    )
+    output: Annotated[Path | None, Output()] = Field(
         None, description="Folder of the latents; none = `latents` in the library."
     )
     number_format: Literal["float32", "float16", "int8"] = Field(
@@ -98,14 +103,20 @@ class EvaluateConfig(SamplingConfig):
     Latents are sampled for held-out conditions, and the nearest true latents are looked up.
     """
 
-    data_dir: str | None = Field(None, description="Library; none = that of the training.")
-    latents_dir: str | None = Field(None, description="Latents; none = those of the training.")
+    data_dir: Annotated[str | None, Input()] = Field(
+        None, description="Library; none = that of the training."
+    )
+    latents_dir: Annotated[str | None, Input()] = Field(
+        None, description="Latents; none = those of the training."
+    )
     split: Literal["val", "test", "train"] = Field("test", description="Objects to measure on.")
     max_samples: int = Field(64, ge=1, description="Objects, at most.")
-    before: str | None = Field(
+    before: Annotated[str | None, Input()] = Field(
         None, description="Weights before fine-tuning, for a row of their own in the sheet."
     )
-    output: Path | None = Field(None, description="Folder for report.json and sheet.png.")
+    output: Annotated[Path | None, Output()] = Field(
+        None, description="Folder for report.json and sheet.png."
+    )
 
 
 class ConvertConfig(Settings):
@@ -116,14 +127,14 @@ class ConvertConfig(Settings):
 
     positional = ("weights", "output")
 
-    weights: Path = Field(
+    weights: Annotated[Path, Input()] = Field(
         description="text_cond.pt, image_cond.pt, transmitter.pt or vector_decoder.pt of Shap-E; a "
         "folder `prior` of diffusers; or our .safetensors or .pth."
     )
-    output: Path = Field(
+    output: Annotated[Path, Output(".safetensors", or_folder=True)] = Field(
         description="Our .safetensors, Shap-E's .pt, or a folder for diffusers: by its suffix."
     )
-    original_config: Path | None = Field(
+    original_config: Annotated[Path | None, Input()] = Field(
         None,
         description="transmitter_config.yaml of Shap-E, which transmitter.pt needs: not all of "
         "its settings follow from the tensors.",

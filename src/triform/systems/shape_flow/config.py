@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -37,12 +38,14 @@ Stage = Literal["autoencoder", "layout", "decoder", "flow", "joint"]
 class DataConfig(Group):
     """Which shapes, and how they are shown."""
 
-    dataset: Texts = Field(
+    dataset: Annotated[Texts, Input()] = Field(
         ("sweethome3d", "parametric:2000"),
         min_length=1,
         description="Folders of meshes, or known names (`triform data list`); several combine.",
     )
-    download_path: str = Field("datasets", description="Download folder of data sets.")
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Download folder of data sets."
+    )
     # With fewer than 3^3 latent cells, processors give wrong bf16 gradients of 3^3 convolutions.
     resolution: int = Field(64, ge=32, le=256, description="Samples along each edge, R.")
     batch_size: int = Field(8, ge=1, description="Shapes per step, in each process.")
@@ -91,7 +94,9 @@ class ModelConfig(Group):
     decoder_blocks: tuple[int, int] = Field(
         (2, 2), description="Residual blocks of the decoder at patches and cells."
     )
-    text_encoder: str = Field("minilm", description="Text encoder; see `voxel_gan`.")
+    text_encoder: Annotated[str, Input()] = Field(
+        "minilm", description="Text encoder; see `voxel_gan`."
+    )
     layout_dim: int = Field(256, ge=1, le=4096, description="Numbers of a whole shape's layout.")
     layout_width: int = Field(384, ge=8, description="Width of the layout's flow.")
     layout_blocks: int = Field(4, ge=1, description="Blocks of the layout's flow.")
@@ -143,7 +148,7 @@ class ShapeTrainingConfig(TrainingConfig):
         "autoencoder, on layouts), then `flow`, each from the weights of the one before; `joint` "
         "trains autoencoder, layout and flow at once.",
     )
-    initial_weights: str = Field(
+    initial_weights: Annotated[str, Input()] = Field(
         "", description="Run or checkpoint of this system whose weights training starts from."
     )
     layout_repeats: int = Field(8, ge=1, description="Flow times per shape and step (layout).")
@@ -193,7 +198,7 @@ class SamplingConfig(TrainedVerbConfig):
         "interpolated: rounder, not more detailed.",
     )
     colors: bool = Field(True, description="Give the faces colours.")
-    text_encoder: str | None = Field(
+    text_encoder: Annotated[str | None, Input()] = Field(
         None, description="Text encoder instead of the one named in the checkpoint."
     )
 
@@ -208,7 +213,7 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
         description="Shapes made for each one that is kept: the one with most of the counts, "
         "forms and colours that the prompt names and of its kind, then the soundest.",
     )
-    output: str = Field(
+    output: Annotated[str, Output(".glb", or_folder=True)] = Field(
         "model.glb", description="File, or folder for several shapes; the suffix is the format."
     )
 
@@ -216,8 +221,10 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
 class ReconstructConfig(SamplingConfig, MeshOutputConfig):
     """Encode meshes to latents, decode those, and save the results."""
 
-    meshes: Texts = Field(min_length=1, description="Mesh files.")
-    output: Path = Field(Path("reconstructions"), description="Folder of the results.")
+    meshes: Annotated[Texts, Input()] = Field(min_length=1, description="Mesh files.")
+    output: Annotated[Path, Output()] = Field(
+        Path("reconstructions"), description="Folder of the results."
+    )
     format: Literal["glb", "obj", "ply", "stl", "3mf"] = Field(
         "glb", description="Format of the results."
     )
@@ -230,7 +237,9 @@ class InterpolateConfig(SamplingConfig, MeshOutputConfig):
         ("a low square table", "a tall round table"), min_length=2, description="Two prompts."
     )
     steps: int = Field(6, ge=2, le=100, description="Shapes, with those of both prompts.")
-    output: Path = Field(Path("interpolation"), description="Folder of the shapes and the sheet.")
+    output: Annotated[Path, Output()] = Field(
+        Path("interpolation"), description="Folder of the shapes and the sheet."
+    )
     format: Literal["glb", "obj", "ply", "stl", "3mf"] = Field(
         "glb", description="Format of the shapes."
     )
@@ -239,13 +248,17 @@ class InterpolateConfig(SamplingConfig, MeshOutputConfig):
 class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     """Measure reconstruction of held-out shapes, and shapes generated from prompts."""
 
-    dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
-    download_path: str = Field("datasets", description="Folder of the data sets.")
+    dataset: Annotated[Texts, Input()] = Field(
+        ("sweethome3d",), min_length=1, description="Data sets to test on."
+    )
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Folder of the data sets."
+    )
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
     reconstruction: bool = Field(
         True, description="Measure reconstruction of held-out shapes, the longest part."
     )
-    prompts: Path | None = Field(
+    prompts: Annotated[Path | None, Input()] = Field(
         None, description="CSV `prompt,group`; none means the 300 that come with the project."
     )
     candidates: int = Field(
@@ -254,7 +267,9 @@ class EvaluateConfig(SamplingConfig, PromptSetsConfig):
         le=64,
         description="Shapes made for each prompt, as in `generate`; one is measured.",
     )
-    output: Path | None = Field(None, description="Folder for report.json and an image.")
+    output: Annotated[Path | None, Output()] = Field(
+        None, description="Folder for report.json and an image."
+    )
 
 
 VERBS: dict[str, type[Settings]] = {

@@ -1,11 +1,12 @@
 """Settings of the style-based GAN and of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from triform.base.settings.config import Settings
+from triform.base.settings.path_role import Output
 from triform.tasks.image_generation.config import (
     EvaluateImagesConfig,
     GanConfig,
@@ -89,7 +90,9 @@ class MixConfig(ImageVerbConfig):
         0, ge=0, le=64, description="First layer that takes the fine style; 0 = the middle one."
     )
     truncation: float = Field(0.8, ge=0, le=1, description="Below 1 closer to the average style.")
-    output: Path = Field(Path("mixed.png"), description="PNG of the table.")
+    output: Annotated[Path, Output(".png")] = Field(
+        Path("mixed.png"), description="PNG of the table."
+    )
 
 
 VERBS: dict[str, type[Settings]] = {

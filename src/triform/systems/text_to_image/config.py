@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import (
     ConstantSchedulerConfig,
     CosineSchedulerConfig,
@@ -29,16 +30,18 @@ DOWNSAMPLING = 8
 class DataConfig(Group):
     """Images with captions, and their preprocessing."""
 
-    dataset: str = Field(
+    dataset: Annotated[str, Input()] = Field(
         "emoji:en",
         min_length=1,
         description="emoji:en,ru, emoji with names in these languages; csv (images_dir and "
         "caption_file); drawings:en,ru, drawn scenes with captions in these languages; scenes, "
         "furniture; a set of images or a folder with one folder per class.",
     )
-    download_path: str = Field("datasets", description="Download folder.")
-    images_dir: str = Field("./data/images", description="Folder of the images (csv).")
-    caption_file: str = Field(
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    images_dir: Annotated[str, Input()] = Field(
+        "./data/images", description="Folder of the images (csv)."
+    )
+    caption_file: Annotated[str, Input()] = Field(
         "./data/captions.csv",
         description="CSV with the header image,caption and a row per caption (csv).",
     )
@@ -64,13 +67,13 @@ class DataConfig(Group):
 class ModelConfig(Group):
     """Architecture of the three networks."""
 
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         TRIFORM_CLIP,
         min_length=1,
         description=f"{TRIFORM_CLIP} (this project's CLIP), or a frozen text encoder: "
         "use-multilingual, minilm, clip, a name or a folder.",
     )
-    clip: str = Field(
+    clip: Annotated[str, Input()] = Field(
         "",
         description=f"Checkpoint or run of the system clip ({TRIFORM_CLIP}); empty = the weights "
         "that ship, or else those of the newest run here.",
@@ -138,7 +141,7 @@ class TextToImageTrainingConfig(TrainingConfig):
     stage_shares: tuple[float, float, float] = Field(
         (0.4, 0.4, 0.2), description="Shares of the epochs for VAE, prior and GAN (stage all)."
     )
-    initial_weights: str = Field(
+    initial_weights: Annotated[str, Input()] = Field(
         "", description="Run or checkpoint of this system whose weights training starts from."
     )
     kl_weight: float = Field(1e-4, ge=0, description="Weight of the KL divergence per number.")
@@ -214,10 +217,12 @@ class Config(SystemConfig):
 class SamplingConfig(TrainedVerbConfig):
     """Sampling of latents and refinement."""
 
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         "", description="Frozen text encoder instead of the one named in the checkpoint."
     )
-    clip: str = Field("", description="Checkpoint of the CLIP instead of the shipped weights.")
+    clip: Annotated[str, Input()] = Field(
+        "", description="Checkpoint of the CLIP instead of the shipped weights."
+    )
     steps: int = Field(10, ge=1, le=1000, description="Steps of the flow.")
     guidance: float = Field(
         4.0, ge=0, le=20, description="Guidance scale: above 1 follows the text more strictly."
@@ -253,7 +258,7 @@ class GenerateConfig(SamplingConfig):
     variation: float = Field(
         0.3, ge=0, le=1, description="Share of new noise in variations (--like)."
     )
-    output: Path = Field(
+    output: Annotated[Path, Output(".png", or_folder=True)] = Field(
         Path("images.png"),
         description="A .png holds a row of each prompt; a folder gets a PNG of each image.",
     )
@@ -267,17 +272,21 @@ class InterpolateConfig(SamplingConfig):
     )
     num_images: int = Field(4, ge=1, le=100, description="Rows, each of a latent noise of its own.")
     columns: int = Field(8, ge=2, le=100, description="Images in a row.")
-    output: Path = Field(Path("interpolation.png"), description="PNG of the rows.")
+    output: Annotated[Path, Output(".png")] = Field(
+        Path("interpolation.png"), description="PNG of the rows."
+    )
 
 
 class EvaluateConfig(SamplingConfig):
     """Measure agreement with prompts, distance to real images, diversity, copies and time."""
 
     split: str = Field("test", min_length=1, description="Split whose captions are the prompts.")
-    dataset: str = Field("", description="Other data, as --dataset of train; empty = the same.")
-    download_path: str = Field("datasets", description="Download folder.")
+    dataset: Annotated[str, Input()] = Field(
+        "", description="Other data, as --dataset of train; empty = the same."
+    )
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     num_prompts: int = Field(1000, ge=4, description="Prompts, at most.")
-    classifier: str = Field(
+    classifier: Annotated[str, Input()] = Field(
         "",
         description="Checkpoint or run of train_classifier, which tells whether an image shows "
         "what its prompt says; empty = no agreement is measured.",
@@ -285,7 +294,7 @@ class EvaluateConfig(SamplingConfig):
     images_per_prompt: int = Field(
         4, ge=2, le=100, description="Images of each of the prompts whose diversity is measured."
     )
-    output: Path | None = Field(
+    output: Annotated[Path | None, Output(".png")] = Field(
         None, description="PNG of generated images above the training images nearest to them."
     )
 

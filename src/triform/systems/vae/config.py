@@ -1,11 +1,12 @@
 """Settings of the VAE and of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Output, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     EarlyStoppingConfig,
@@ -110,8 +111,10 @@ class InterpolateConfig(ImageVerbConfig):
 
     pairs: int = Field(6, ge=1, le=100, description="Rows: pairs of test images.")
     steps: int = Field(10, ge=2, le=100, description="Images between the two.")
-    download_path: str = Field("datasets", description="Download folder.")
-    output: Path = Field(Path("interpolation.png"), description="PNG of the rows.")
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    output: Annotated[Path, Output(".png")] = Field(
+        Path("interpolation.png"), description="PNG of the rows."
+    )
 
 
 class ExploreConfig(ImageVerbConfig):
@@ -121,11 +124,13 @@ class ExploreConfig(ImageVerbConfig):
     steps: int = Field(
         9, ge=2, le=100, description="Values of each unit, within 3 standard deviations."
     )
-    latent_map: Path | None = Field(
+    latent_map: Annotated[Path | None, Output(".png")] = Field(
         None, description="PNG of the latents of test images by two principal components."
     )
-    download_path: str = Field("datasets", description="Download folder.")
-    output: Path = Field(Path("units.png"), description="PNG of the rows.")
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
+    output: Annotated[Path, Output(".png")] = Field(
+        Path("units.png"), description="PNG of the rows."
+    )
 
 
 class EvaluateConfig(EvaluateImagesConfig):

@@ -1,11 +1,12 @@
 """Every knob of the voxel VAE-GAN, and the settings of its verbs. Imports no torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -37,12 +38,14 @@ ANALYZED_TEXTS = (
 class DataConfig(Group):
     """Which shapes, and how they become voxels."""
 
-    dataset: Texts = Field(
+    dataset: Annotated[Texts, Input()] = Field(
         ("testdataset",),
         min_length=1,
         description="Folders of meshes, or known names (`triform data list`); several combine.",
     )
-    download_path: str = Field("datasets", description="Download folder of data sets.")
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Download folder of data sets."
+    )
     voxel_size: int = Field(64, ge=16, le=256, description="Voxels along each edge, R.")
     batch_size: int = Field(8, ge=1, description="Shapes per step, in each process.")
     num_workers: int = Field(0, ge=0, description="Processes that load data; 0 = none apart.")
@@ -85,7 +88,7 @@ class ModelConfig(Group):
     dropout_rate: float = Field(0.0, ge=0, lt=1, description="Dropout of whole channels.")
     disc_hidden_channels: int = Field(32, ge=1, description="First channels, discriminator.")
     disc_num_layers: int = Field(4, ge=1, le=7, description="Layers of the discriminator.")
-    text_encoder: str = Field(
+    text_encoder: Annotated[str, Input()] = Field(
         "minilm",
         description="minilm, use-multilingual, clip, an open_clip or transformers name, or a "
         "local folder.",
@@ -159,7 +162,7 @@ class Config(SystemConfig):
 class SamplingConfig(TrainedVerbConfig):
     """Sampling of latents and extraction of meshes."""
 
-    checkpoint: str | None = Field(
+    checkpoint: Annotated[str | None, Input()] = Field(
         None,
         description="Trained weights (.pth, .safetensors or a run directory); where not given, "
         "vae_gan_test.pth if it is there, else the weights that come with the project.",
@@ -172,7 +175,7 @@ class SamplingConfig(TrainedVerbConfig):
     level: float = Field(
         0.4, gt=0, lt=1, description="Occupancy at the surface; thin parts have a low one."
     )
-    text_encoder: str | None = Field(
+    text_encoder: Annotated[str | None, Input()] = Field(
         None, description="Text encoder instead of the one named in the checkpoint."
     )
 
@@ -190,9 +193,13 @@ class AnalyzeConfig(Settings):
     also_accepts = (Config, GenerateConfig)
 
     text: NonEmptyTexts = Field(ANALYZED_TEXTS, min_length=2, description="Texts to compare.")
-    text_file: Path | None = Field(None, description="Text file with a text per line.")
-    text_encoder: str = Field("minilm", description="Encoder, named as in training.")
-    output: Path = Field(
+    text_file: Annotated[Path | None, Input()] = Field(
+        None, description="Text file with a text per line."
+    )
+    text_encoder: Annotated[str, Input()] = Field(
+        "minilm", description="Encoder, named as in training."
+    )
+    output: Annotated[Path, Output()] = Field(
         Path("analysis"), description="Folder for similarities.csv, pca.csv and analysis.png."
     )
 
@@ -200,18 +207,24 @@ class AnalyzeConfig(Settings):
 class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     """Measure reconstruction, agreement with the text, diversity and closedness."""
 
-    dataset: Texts = Field(("sweethome3d",), min_length=1, description="Data sets to test on.")
-    training_dataset: Texts = Field(
+    dataset: Annotated[Texts, Input()] = Field(
+        ("sweethome3d",), min_length=1, description="Data sets to test on."
+    )
+    training_dataset: Annotated[Texts, Input()] = Field(
         (),
         description="Data sets of the training, for the baseline by captions and for novelty; "
         "none means those of --dataset.",
     )
-    download_path: str = Field("datasets", description="Folder of the data sets.")
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Folder of the data sets."
+    )
     max_samples: int = Field(0, ge=0, description="Use only the first so many files; 0 = all.")
-    prompts: Path | None = Field(
+    prompts: Annotated[Path | None, Input()] = Field(
         None, description="CSV `prompt,group`; none means the 300 that come with the project."
     )
-    output: Path | None = Field(None, description="Folder for report.json and an image.")
+    output: Annotated[Path | None, Output()] = Field(
+        None, description="Folder for report.json and an image."
+    )
     fine_truth: bool = Field(
         False, description="Also compare reconstructions with the true meshes, seconds for each."
     )

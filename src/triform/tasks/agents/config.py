@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
 from triform.base.settings.config import Group
+from triform.base.settings.path_role import Output
 from triform.engine.config import (
     ConstantSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -86,7 +88,9 @@ class PlayConfig(AgentVerbConfig):
     """Record episodes of a trained agent as GIF or MP4."""
 
     episodes: int = Field(1, ge=1, le=100, description="Number of episodes, one after another.")
-    output: Path = Field(Path("play.gif"), description="Video: .gif or .mp4 (imageio-ffmpeg).")
+    output: Annotated[Path, Output(".gif")] = Field(
+        Path("play.gif"), description="Video: .gif or .mp4 (imageio-ffmpeg)."
+    )
     fps: int = Field(25, ge=1, le=50, description="Images per second, at most.")
     width: int = Field(300, ge=16, le=4096, description="Width of the video in pixels, at most.")
     max_steps: int = Field(0, ge=0, description="Record only the first steps; 0 = all.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from triform.base.settings.config import Group
+from triform.base.settings.path_role import Input, Storage
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -22,13 +23,13 @@ Polarity = Literal["keep", "dark"]
 class EpisodeDataConfig(Group):
     """Images, and the size of an episode."""
 
-    dataset: str = Field(
+    dataset: Annotated[str, Input()] = Field(
         "glyphs",
         min_length=1,
         description="glyphs, emoji, digits, mnist, fashion-mnist, or a folder of class folders "
         "(Omniglot's images_background and images_evaluation are kept apart).",
     )
-    download_path: str = Field("datasets", description="Download folder.")
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     image_size: int = Field(28, ge=8, le=256, description="Rows and columns of the images.")
     channels: Literal[1, 3] = Field(1, description="1 = grey, 3 = colour.")
     n_way: int = Field(5, ge=2, description="Classes per episode.")
@@ -82,8 +83,10 @@ class FewShotConfig(SystemConfig):
 class EvaluateEpisodesConfig(TrainedVerbConfig):
     """Measure accuracy on classes not trained on, with a 95 % interval."""
 
-    dataset: str = Field("", description="Images to test on; empty = those of the training.")
-    download_path: str = Field("datasets", description="Download folder.")
+    dataset: Annotated[str, Input()] = Field(
+        "", description="Images to test on; empty = those of the training."
+    )
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     split: Literal["train", "val", "test"] = Field("test", description="Classes to test on.")
     episodes: int = Field(1000, ge=2, description="Number of episodes.")
     n_way: int = Field(5, ge=2, description="Classes per episode.")
@@ -103,8 +106,10 @@ class EvaluateEpisodesConfig(TrainedVerbConfig):
 class ClassifyConfig(TrainedVerbConfig):
     """Classify new images by a few examples: one folder of examples per class."""
 
-    examples: Path = Field(description="Folder with one folder of example images per class.")
-    images: tuple[Path, ...] = Field(
+    examples: Annotated[Path, Input()] = Field(
+        description="Folder with one folder of example images per class."
+    )
+    images: Annotated[tuple[Path, ...], Input()] = Field(
         min_length=1, description="Images to classify: files, folders or patterns."
     )
     polarity: Polarity = Field(

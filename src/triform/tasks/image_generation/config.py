@@ -1,11 +1,12 @@
 """Settings that image generators share. Imports no torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from triform.base.settings.config import Group
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import (
     ConstantSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -18,12 +19,12 @@ from triform.engine.config import (
 class ImageDataConfig(Group):
     """Data set and batches."""
 
-    dataset: str = Field(
+    dataset: Annotated[str, Input()] = Field(
         "fashion-mnist",
         min_length=1,
         description="fashion-mnist, mnist, digits, emoji, glyphs, or any folder of images.",
     )
-    download_path: str = Field("datasets", description="Download folder.")
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
     image_size: int = Field(
         0, ge=0, le=512, description="Pixels along each side; 0 keeps the size of the images."
     )
@@ -97,15 +98,17 @@ class ImageVerbConfig(TrainedVerbConfig):
 class RealImagesConfig(ImageVerbConfig):
     """Settings of a verb that needs real images."""
 
-    dataset: str = Field("", description="Real images; empty = those of the training.")
-    download_path: str = Field("datasets", description="Download folder.")
+    dataset: Annotated[str, Input()] = Field(
+        "", description="Real images; empty = those of the training."
+    )
+    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
 
 
 class GenerateImagesConfig(ImageVerbConfig):
     """Generate new images."""
 
     num_samples: int = Field(64, ge=1, le=1_000_000, description="Number of images.")
-    output: Path = Field(
+    output: Annotated[Path, Output(".png", or_folder=True)] = Field(
         Path("generated.png"),
         description="A .png holds all images in one grid; a folder gets a PNG of each.",
     )
@@ -115,10 +118,10 @@ class EvaluateImagesConfig(RealImagesConfig):
     """Measure generated images against held-out real ones."""
 
     num_samples: int = Field(10_000, ge=200, description="Generated images, and real ones.")
-    output: Path | None = Field(
+    output: Annotated[Path | None, Output(".png")] = Field(
         None, description="PNG of generated images above the training images nearest to them."
     )
-    inception_weights: Path | None = Field(
+    inception_weights: Annotated[Path | None, Input()] = Field(
         None,
         description="torch-fidelity's file weights-inception-2015-12-05-6726825d.pth: FID and KID "
         "as published, besides the project's own metrics.",

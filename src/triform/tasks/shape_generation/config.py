@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from triform.base.settings.config import Settings
+from triform.base.settings.path_role import Input, Output
 from triform.engine.config import NonEmptyTexts, TrainedVerbConfig
 
 
@@ -34,16 +35,20 @@ class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):
     """Prompts, and the files of the meshes that are generated from them."""
 
     prompt: NonEmptyTexts = Field((), description="Sentences; none means the zero condition.")
-    prompt_file: Path | None = Field(None, description="Text file with a prompt per line.")
+    prompt_file: Annotated[Path | None, Input()] = Field(
+        None, description="Text file with a prompt per line."
+    )
     num_samples: int = Field(1, ge=1, le=10_000, description="Shapes per prompt.")
-    output: str = Field(
+    output: Annotated[str, Output(".obj", or_folder=True)] = Field(
         "model.obj", description="File, or folder for several shapes; the suffix is the format."
     )
     format: tuple[Literal["obj", "glb", "ply", "stl", "3mf"], ...] = Field(
         (), description="Formats to save; none means the suffix of output."
     )
     max_faces: int = Field(0, ge=0, description="Decimate to so many faces; 0 = leave as it is.")
-    sheet: Path | None = Field(None, description="Also save an image of all shapes here (PNG).")
+    sheet: Annotated[Path | None, Output(".png")] = Field(
+        None, description="Also save an image of all shapes here (PNG)."
+    )
     show: bool = Field(
         False, description="Show the shapes in a browser, by a page beside the first file."
     )
@@ -61,7 +66,7 @@ class PromptSetsConfig(Settings):
     max_prompts: int = Field(
         0, ge=0, description="At most so many prompts of each of prompt_sets; 0 = all."
     )
-    shape_classifier: str | None = Field(
+    shape_classifier: Annotated[str | None, Input()] = Field(
         None,
         description="Classifier for prompt_sets, of `train_classifier --held_out`; where not "
         "given, the weights that come with the project.",

@@ -1,7 +1,7 @@
 import { runJob } from "./job.js";
 import { showResult } from "./result.js";
 import { language, t } from "./texts.js";
-import { api, h, unique } from "./ui.js";
+import { api, fileAddress, h, unique } from "./ui.js";
 
 const date = new Intl.DateTimeFormat(language, { dateStyle: "short", timeStyle: "medium" });
 
@@ -26,9 +26,9 @@ export async function show(main, state, parameters) {
   }
   const tile = (entry) => {
     const words = entry.kind === "run" ? entry.name : entry.title;
-    const state = entry.kind === "run" ? t("training") : t(entry.state);
+    const state = entry.kind === "run" ? t("training") : entry.origin ? t("from_command") : t(entry.state);
     const sample = entry.sample ? `/api/runs/${entry.kind === "run" ? entry.name : entry.run}/samples/${encodeURIComponent(entry.sample)}` : null;
-    const source = entry.thumbnail ? `/api/results/${entry.id}/thumbnail` : sample;
+    const source = entry.thumbnail ? `/api/results/${entry.id}/thumbnail` : entry.image ? fileAddress(entry.id, entry.image) : sample;
     const image = source ? h("img", { src: source, alt: "", loading: "lazy" }) : h("span", { class: "blank", ariaHidden: "true" }, entry.system || "");
     const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : `/history?id=${entry.id}`;
     return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${date.format(1000 * entry.created)}`));
@@ -42,7 +42,11 @@ export async function show(main, state, parameters) {
       showDetail(next);
       await load(true);
     };
-    showResult(detail, record, { again, another: again });
+    try {
+      showResult(detail, record, { again, another: again });
+    } catch {  // a record in a folder may say anything
+      showResult(detail, { ...record, answer: null }, { again });
+    }
   }
   let timer;
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });

@@ -11,7 +11,7 @@ export async function show(main, state, parameters) {
     page: "image", button: t("make"), parameters, chipsAfter: "prompt",
     check: (form) => (form.controls.prompt && !form.controls.prompt.input.value.trim() ? t("no_prompt") : ""),
     front: () => ({
-      prompt: { label: t("image_prompt"), hint: t("image_prompt_hint") },
+      prompt: { label: t("image_prompt"), hint: t("image_prompt_hint"), default: [EXAMPLES[language][0]] },
       num_images: { label: t("how_many_images"), hint: "", limits: { max: 16, kind: "slider", min: 1, step: 1 }, default: 4 },
       refine: { label: t("refine"), hint: t("refine_hint") },
       seed: { label: t("seed"), hint: t("seed_hint") },

@@ -12,16 +12,16 @@ export async function show(main, state, parameters) {
   await showTask(main, state, {
     page: "shape", button: t("make"), parameters, chipsAfter: "prompt",
     check: (form) => (form.controls.prompt && !form.controls.prompt.input.value.trim() && !form.controls.image?.get()?.length ? t("no_prompt") : ""),
-    front: () => ({
-      prompt: { label: t("prompt"), hint: t("prompt_hint") },
+    front: (row) => ({
+      prompt: { label: t("prompt"), hint: row.verb === "generate" ? t("prompt_hint") : undefined },
       image: { label: t("picture"), hint: "" },
       num_samples: { label: t("how_many"), hint: "", default: 4, limits: { max: 12, kind: "slider", min: 1, step: 1 } },
       seed: { label: t("seed"), hint: t("seed_hint") },
       size_mm: { label: t("size_mm"), hint: "", default: 100, limits: { kind: "number", max: 1e6 } },
     }),
     examples: (row) => (row.examples.length ? ownExamples(row) : EXAMPLES.map((text) => [text, { prompt: [text], image: [] }])),
-    // A system that takes pictures itself needs no words for them.
-    onChoose: (row, form, shown) => { if (describer && !form.controls.image) shown.chips.after(wordsOfPicture(form, state, describer, shown)); },
+    // A system that takes pictures itself needs no words for them; an interpolation needs two.
+    onChoose: (row, form, shown) => { if (describer && !form.controls.image && row.verb === "generate") shown.chips.after(wordsOfPicture(form, state, describer, shown)); },
   });
 }
 

@@ -26,6 +26,7 @@ export function showResult(place, record, actions = {}) {
 function heading(record) {
   const facts = [t(record.state), `${record.system} ${record.verb}`, date(record.created)];
   if (record.seconds) facts.push(t("elapsed", round(record.seconds)));
+  if (record.origin) facts.push(`${t("from_command")} · ${record.origin}`);
   if (record.seed !== null) facts.push(`${t("seed")} ${record.seed}`);
   return h("div", {}, h("h2", {}, record.title), h("p", { class: "soft" }, facts.join(" · ")));
 }
@@ -37,18 +38,18 @@ function buttons(place, record, actions) {
     announce(t("copied"));
   } }, t("copy"));
   const list = [];
-  if (actions.again) {
+  if (actions.again && record.is_repeatable) {
     list.push(h("button", { type: "button", class: "small", onclick: () => actions.again(record.settings) }, t("again")));
     if (record.seed !== null && !FIXED.includes(record.verb)) list.push(h("button", { type: "button", class: "small", onclick: () => actions.again({ ...record.settings, seed: newSeed() }) }, t("new_seed")));
   }
   if (actions.use) {
     list.push(h("button", { type: "button", class: "small", onclick: () => actions.use(record.settings) }, t("same_settings")));
-  } else if (record.page) {
+  } else if (record.page && record.is_repeatable) {
     list.push(h("a", { class: "button small", href: `/${record.page}?from=${record.id}` }, t("same_settings")));
   }
   list.push(copy);
   if (record.files.length) list.push(h("a", { class: "button small", href: `/api/results/${record.id}/archive`, download: "" }, t("all_files")));
-  list.push(deleteButton(place, record));
+  if (!record.origin) list.push(deleteButton(place, record));
   return h("div", { class: "chips" }, list);
 }
 
@@ -66,6 +67,10 @@ function deleteButton(place, record) {
   } }, t("remove"));
   return button;
 }
+
+const STAGES = ["embedding", "latent", "decoder", "image"];
+// Of a command some files may be gone, or lie elsewhere.
+const isListed = (record, name) => record.files.some((file) => file.name === name);
 
 // The pictures that a search or a classifier was given; others are in its images.
 function sentPictures(record) {
@@ -120,7 +125,7 @@ function hits(record, actions) {
   return queries.flatMap((query) => [
     query === undefined || queries.length === 1 ? null : h("h3", {}, base(String(query))),
     h("div", { class: "grid narrow" }, rows.filter((row) => row.query === query).map((row) => h("figure", {},
-      row.tile ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id || row.file, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
+      isListed(record, row.tile) ? h("img", { src: fileAddress(record.id, row.tile), alt: row.caption || row.id || row.file, loading: "lazy" }) : h("div", { class: "blank" }, "—"),
       h("figcaption", {}, h("strong", {}, `${row.rank}. ${row.caption || base(row.id || row.file)}`), h("br"),
         h("span", { class: "soft" }, [row.category, row.taken?.slice(0, 10), `${t("score")} ${row.similarity.toFixed(3)}`, row.word_rank ? t("word_rank", row.word_rank) : null, typeof row.percentile === "number" ? t("percentile", round(row.percentile)) : null].filter(Boolean).join(" · ")),
         row.tile && actions.similar ? h("div", {}, h("button", { type: "button", class: "small", onclick: () => actions.similar(`result:${record.id}/${row.tile}`) }, t("similar"))) : null)))),
@@ -131,12 +136,12 @@ function captions(record) {
   const rows = Array.isArray(record.answer) ? record.answer.filter((row) => row.caption !== undefined && row.image !== undefined) : [];
   return rows.map((row) => h("div", {},
     h("p", {}, h("strong", {}, row.caption ?? row.problem), h("span", { class: "soft" }, ` · ${base(String(row.file ?? row.image))}${row.score === undefined ? "" : ` · ${t("log_probability")} ${round(row.score)}`}`)),
-    row.attention ? h("figure", {}, h("img", { src: fileAddress(record.id, row.attention), alt: `${t("attention")}: ${row.caption}` }), h("figcaption", {}, t("attention"))) : null));
+    isListed(record, row.attention) ? h("figure", {}, h("img", { src: fileAddress(record.id, row.attention), alt: `${t("attention")}: ${row.caption}` }), h("figcaption", {}, t("attention"))) : null));
 }
 
 // Every stage of an image, its final image first.
 function stages(record, actions) {
-  const rows = record.answer?.stages || [];
+  const rows = (record.answer?.stages || []).filter((row) => STAGES.every((name) => isListed(record, row[name])));
   const seed = record.seed ?? 0;
   const image = (row, name) => h("figure", {}, h("a", { href: fileAddress(record.id, row[name]), target: "_blank", rel: "noopener" },
     h("img", { class: "pixels", src: fileAddress(record.id, row[name]), alt: `${t(name === "image" ? "final" : name)}: ${row.prompt}`, loading: "lazy" })), h("figcaption", { class: "soft" }, t(name === "image" ? "final" : name)));
@@ -145,7 +150,7 @@ function stages(record, actions) {
     image(row, "image"), h("p", {}, h("strong", {}, row.prompt), h("span", { class: "soft" }, ` · ${t("seed")} ${seed} · ${row.number}`)),
     h("div", { class: "chips" }, h("a", { class: "button small", href: fileAddress(record.id, row.image), download: base(row.image) }, "PNG"),
       actions.another ? h("button", { type: "button", class: "small", onclick: () => actions.another(again(row)) }, t("another")) : null),
-    h("details", { open: rows.length <= 4 }, h("summary", {}, t("stages")), h("div", { class: "stages" }, ["embedding", "latent", "decoder", "image"].map((name) => image(row, name)))))))];
+    h("details", { open: rows.length <= 4 }, h("summary", {}, t("stages")), h("div", { class: "stages" }, STAGES.map((name) => image(row, name)))))))];
 }
 
 function media(record) {
@@ -196,7 +201,8 @@ function rowsTable(list, title) {
 }
 
 function otherFiles(record) {
-  const files = record.files.filter((file) => ["table", "other"].includes(file.kind));
+  const isShown = (file) => record.files.some((each) => each.name === `${file.name.slice(0, -ending(file.name).length)}glb`);
+  const files = record.files.filter((file) => ["table", "other"].includes(file.kind) || (file.kind === "mesh" && !isShown(file)));
   if (!files.length) return null;
   return h("p", {}, files.slice(0, 20).flatMap((file) => [h("a", { href: fileAddress(record.id, file.name), download: base(file.name) }, file.name), " "]));
 }

@@ -1,6 +1,6 @@
 // Elements, requests, forms. Texts are always set as text, never as HTML.
 import { classesControl, filesControl } from "./files.js";
-import { t } from "./texts.js";
+import { language, t } from "./texts.js";
 
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -69,6 +69,8 @@ export function labelled(label, hint, control, ...others) {
 // Controls of the fields of a form: { element, get, set }. get() is undefined for the default.
 export function control(field, state, label = field.label, hint = field.hint) {
   const id = unique(field.name);
+  // In English a label is the flag in words; in other languages the flag stands in small print.
+  if (language !== "en" && label === field.label) hint = [hint, " ", h("code", { class: "flag" }, `--${field.flag}`)];
   switch (field.kind) {
     case "switch": return switchControl(field, id, label, hint);
     case "choice": return choiceControl(field, id, label, hint);
@@ -231,7 +233,7 @@ export function buildForm(fields, state, front = {}) {
   for (const field of fields) {
     if (controls[field.name]) continue;
     controls[field.name] = control(field, state);
-    if (field.group !== group) rest.push(h("h3", {}, (group = field.group)));
+    if (field.group !== group) { group = field.group; rest.push(h("h3", {}, field.heading)); }
     rest.push(controls[field.name].element);
   }
   const more = rest.length ? h("details", {}, h("summary", {}, t("more")), rest) : null;
