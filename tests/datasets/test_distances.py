@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from triform.datasets.distances import (
     compute_distances,
 )
 from triform.datasets.listing import list_shapes
+from triform.datasets.shape import Shape
 from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
 
 
@@ -48,6 +51,59 @@ def test_fields_are_read_again(
     monkeypatch.setattr(distances, "signed_distance", None)
     second = compute_distances(shapes[::-1], 16, cache=tmp_path / "cache", processes=1)
     np.testing.assert_array_equal(second.distances([2, 1, 0]), first)
+
+
+def test_the_same_mesh_in_another_folder_is_found(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A larger data set computes what is new alone."""
+    cache = tmp_path / "cache"
+    first = compute_distances(list_shapes([folder]), 16, cache=cache, processes=1)
+    larger = tmp_path / "larger"
+    larger.mkdir()
+    for path in folder.glob("*.off"):
+        (larger / path.name).write_bytes(path.read_bytes())
+        os.utime(larger / path.name, (1, 1))
+    trimesh.creation.box((1, 2, 3)).export(larger / "new.off")
+    computed = []
+    monkeypatch.setattr(
+        distances,
+        "signed_distance",
+        lambda mesh, resolution: computed.append(mesh) or signed_distance(mesh, resolution),
+    )
+    second = compute_distances(list_shapes([larger]), 16, cache=cache, processes=1)
+    assert len(computed) == 1
+    np.testing.assert_array_equal(second.distances([0, 1, 2]), first.distances([0, 1, 2]))
+
+
+def test_records_under_fingerprints_are_still_found(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they were written before meshes had digests; no mesh is read."""
+    shapes, cache = list_shapes([folder]), tmp_path / "cache"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            distances,
+            "mesh_keys",
+            lambda shapes, file, version, processes: {
+                shape: hashlib.sha256(f"{version}|{shape.fingerprint}".encode()).digest()
+                for shape in shapes
+            },
+        )
+        first = compute_distances(shapes, 16, cache=cache, processes=1).distances([0, 1, 2])
+    monkeypatch.setattr(Shape, "load", None)
+    second = compute_distances(shapes, 16, cache=cache, processes=1).distances([0, 1, 2])
+    np.testing.assert_array_equal(second, first)
+
+
+def test_a_mesh_that_cannot_be_read_is_named_once(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "bad.off").write_text("OFF\n1 1 0\n")
+    shapes = list_shapes([folder])
+    table = compute_distances(shapes, 16, cache=tmp_path / "cache", processes=1)
+    assert [name.split("/")[-1] for name, _ in table.failed] == ["bad"] and len(table) == 3
+    assert sum("cannot be used" in record.message for record in caplog.records) == 1
 
 
 def test_colors_are_means_of_the_near_surface(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def compute_rows(
     cached: bool,
     processes: int,
     description: str,
+    report_failures: bool = True,
 ) -> CachedRows:
     """Compute an array of each shape, or read it; shapes that fail are left out with a warning.
 
@@ -90,6 +91,7 @@ def compute_rows(
         cached: whether to use the file.
         processes: worker processes; 0 is one per core, 1 is this process.
         description: label of the progress bar.
+        report_failures: warn of shapes that fail, and stop where no other is left.
 
     Raises:
         UserError: the cache cannot be written, or no shape at all could be used.
@@ -125,12 +127,12 @@ def compute_rows(
         for index, found in enumerate(keys)
         if found not in row_of_key
     ]
-    if shapes and not usable:
+    if shapes and not usable and report_failures:
         raise UserError(
             f"none of {len(shapes)} meshes can be used; the first: "
             f"{failures[0][0]}: {failures[0][1]}"
         )
-    if failures:
+    if failures and report_failures:
         logger.warning(
             "%d of %d meshes cannot be used; the first: %s: %s",
             len(failures),
@@ -210,6 +212,11 @@ class RecordFile:
             if count
             else empty
         )
+
+    def keys(self) -> set[bytes]:
+        """Keys of all complete records, damaged ones included."""
+        self._records = None
+        return {bytes(key) for key in np.ascontiguousarray(self.records()["key"])}
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, int]:
         """Rows of the keys that have an undamaged record."""

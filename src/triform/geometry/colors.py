@@ -1,9 +1,9 @@
-"""One sRGB colour per face from vertex colours, materials and textures."""
+"""One sRGB colour per face from vertex colours, materials and textures; vertex colours of faces."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 UNCOLORED = (200, 200, 200)
 # Barycentric coordinates of the centres of the 16 triangles of a twice subdivided face.
@@ -33,6 +33,26 @@ def texture_means(
         rows = ((-v % 1.0) * height).astype(np.int64) % height
         total += texture[rows, columns]
     return np.rint(total / len(SAMPLE_POINTS)).astype(np.uint8)
+
+
+def vertex_means(
+    faces: Int[np.ndarray, "f 3"], face_colors: UInt8[np.ndarray, "f 3"], num_vertices: int
+) -> UInt8[np.ndarray, "v 3"]:
+    """Average the colours of the faces around each vertex; UNCOLORED where there is no face.
+
+    Args:
+        faces: (F, 3) indices of vertices.
+        face_colors: (F, 3) sRGB.
+        num_vertices: V.
+    """
+    corners = faces.ravel()
+    count = np.bincount(corners, minlength=num_vertices)
+    means = np.tile(np.array(UNCOLORED, np.float64), (num_vertices, 1))
+    for channel in range(3):
+        weights = np.repeat(face_colors[:, channel], 3)
+        total = np.bincount(corners, weights, num_vertices)
+        np.divide(total, count, out=means[:, channel], where=count > 0)
+    return np.rint(means).astype(np.uint8)
 
 
 def to_bytes(colors: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:

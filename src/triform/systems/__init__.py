@@ -125,3 +125,35 @@ def from_checkpoint(path: str | Path, device: str = "auto") -> Any:
             f"the systems are: {', '.join(names())}"
         )
     return load(name).system.Trained.from_checkpoint(Path(path), device)
+
+
+def captions_images(verb: str, settings: type[Any]) -> bool:
+    """Whether a verb with such settings describes images in words."""
+    return verb == "caption" and "images" in settings.model_fields
+
+
+def caption_image(path: str | Path) -> str:
+    """Caption of an image, by the system that captions images and whose weights ship.
+
+    Args:
+        path: An image file.
+
+    Raises:
+        UsageError: There is no such file.
+        UserError: The image cannot be read, has no caption, or no such system is installed.
+    """
+    from triform.pretrained import shipped_weights
+
+    if not Path(path).is_file():
+        raise UsageError(f"--image {path}: there is no such file")
+    shipped = shipped_weights.names()
+    for name in names():
+        entry = load(name)
+        for verb, settings in entry.config.VERBS.items():
+            if captions_images(verb, settings) and name in shipped:
+                rows = entry.verb(verb)(settings.model_validate({"images": [str(path)]}))
+                caption = str(rows[0].get("caption") or "").strip()
+                if not caption:
+                    raise UserError(f"{path}: {name} finds no words for this image")
+                return caption
+    raise UserError(f"{path}: no system of this installation describes images in words")

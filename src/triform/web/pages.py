@@ -33,7 +33,7 @@ def _finds(verb: str, settings: type[Settings]) -> bool:
 
 
 def _describes(verb: str, settings: type[Settings]) -> bool:
-    return verb == "caption" and "images" in settings.model_fields
+    return systems.captions_images(verb, settings)
 
 
 def _makes_images(verb: str, settings: type[Settings]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from triform.base.errors import UsageError
+from triform.geometry.colors import srgb_from_linear
 from triform.geometry.io.export import SUFFIXES, save_mesh
 from triform.geometry.io.load import load_mesh
 from triform.geometry.mesh import Mesh
@@ -48,6 +49,43 @@ def test_colors_come_back(tmp_path, lumps, suffix):
     theirs = by_place(mesh.triangles, mesh.face_colors)
     # Our reader of GLB knows only 8 bits of linear light: dark colours come back less exact.
     assert np.abs(ours.astype(int) - theirs).max() <= (3 if suffix == ".glb" else 0)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".glb", ".ply"])
+def test_vertex_colors_are_those_of_the_faces_around(tmp_path, suffix):
+    """Of a box with a red top: top corners are between red and grey, the others grey."""
+    solid = trimesh.creation.box((1, 1, 1))
+    is_top = solid.face_normals[:, 1] > 0.5
+    colors = np.where(is_top[:, None], (250, 10, 20), (40, 40, 40)).astype(np.uint8)
+    path = tmp_path / f"a{suffix}"
+    save_mesh(Mesh(solid.vertices, solid.faces, colors), path, vertex_colors=True)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # no MTL
+    expected = np.array(
+        [colors[(solid.faces == corner).any(axis=1)].mean(axis=0) for corner in range(8)]
+    )
+    # What another reader sees.
+    theirs = trimesh.load(path, force="mesh", process=False)
+    assert theirs.is_watertight and theirs.volume == pytest.approx(1)
+    if suffix == ".glb":  # linear light
+        (part,) = trimesh.load(path, process=False).geometry.values()
+        found = srgb_from_linear(part.visual.vertex_attributes["color"][:, :3] / 65535)
+    else:
+        found = theirs.visual.vertex_colors[:, :3] / 255
+    rows = [np.abs(theirs.vertices - vertex).sum(axis=1).argmin() for vertex in solid.vertices]
+    np.testing.assert_allclose(found[rows] * 255, expected, atol=0.51)
+    ours = load_mesh(path, appearance=True)
+    assert ours.appearance.corner_colors is not None
+    order = [np.abs(solid.vertices - vertex).sum(axis=1).argmin() for vertex in ours.vertices]
+    found = ours.appearance.corner_colors.reshape(-1, 3)
+    np.testing.assert_allclose(found, expected[np.array(order)[ours.faces.ravel()]], atol=1)
+
+
+@pytest.mark.parametrize("suffix", [".stl", ".3mf"])
+def test_formats_without_vertex_colors_are_as_before(tmp_path, lumps, suffix):
+    colored = Mesh(lumps.vertices, lumps.faces, np.full(lumps.faces.shape, 90, np.uint8))
+    save_mesh(colored, tmp_path / f"a{suffix}")
+    save_mesh(colored, tmp_path / f"b{suffix}", vertex_colors=True)
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
 def by_place(triangles, colors):

@@ -7,11 +7,8 @@ import pytest
 import trimesh
 
 from triform.geometry.mesh import Mesh, MeshError
-from triform.geometry.voxels.signed_distance import (
-    MIN_HALF_THICKNESS,
-    TRUNCATION,
-    signed_distance,
-)
+from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
+from triform.geometry.voxels.small_triangles import MIN_HALF_THICKNESS
 
 R = 32
 

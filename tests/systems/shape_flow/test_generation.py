@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triform import cli
+from triform import cli, web
 from triform.base.errors import UserError
+from triform.base.logging import NOTICE
 from triform.engine.verbs import train
 from triform.geometry.io.load import load_mesh
 from triform.geometry.voxels.surface import is_watertight
+from triform.systems.captioner import system as captioner
+from triform.systems.captioner.config import CaptionConfig
 from triform.systems.shape_flow.candidates import candidate_seed, soundness
-from triform.systems.shape_flow.config import SamplingConfig
-from triform.systems.shape_flow.generation import ShapeGenerator
+from triform.systems.shape_flow.config import GenerateConfig, SamplingConfig
+from triform.systems.shape_flow.generation import ShapeGenerator, generate
 from triform.systems.shape_flow.system import System
 from triform.tasks.shape_generation.mesh_output import Request
 
@@ -50,6 +53,55 @@ def test_the_soundest_candidate_is_kept(tiny_run: Path) -> None:
     kept = next(generator.generate([request], candidates=4))
     best = max(soundness(field) for field, _ in each)
     assert soundness(kept[0]) == pytest.approx(best, abs=1e-3)
+
+
+def test_an_image_becomes_the_prompt_of_its_caption(
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    image = Path(web.__file__).parent / "static" / "example_table.webp"
+    (caption,) = [row["caption"] for row in captioner.caption(CaptionConfig(images=(str(image),)))]
+    settings = GenerateConfig.model_validate(
+        {
+            "checkpoint": str(tiny_run),
+            "prompt": ["a chair"],
+            "image": image,
+            "candidates": 1,
+            "output": str(tmp_path / "models"),
+            **FAST,
+        }
+    )
+    with caplog.at_level(NOTICE):
+        rows = generate(settings)
+    assert [row["prompt"] for row in rows] == ["a chair", caption]
+    assert f"{image}: understood as {caption!r}" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "message"),
+    [
+        ("missing.png", None, 2, "missing.png"),
+        ("text.png", b"no image at all", 1, "text.png"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_one_line(
+    name: str,
+    content: bytes | None,
+    status: int,
+    message: str,
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    flags = ["--checkpoint", str(tiny_run), "--image", str(path), "--device", "cpu"]
+    assert cli.main(["shape_flow", "generate", *flags]) == status
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 and message in errors[0]
 
 
 def run(capsys: pytest.CaptureFixture[str], *flags: str) -> object:

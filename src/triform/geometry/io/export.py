@@ -3,6 +3,10 @@
 Coordinates have the precision of 32-bit floats, which GLB and STL prescribe. Colours are written as
 an MTL file beside an OBJ, as materials in GLB and 3MF and as face colours in PLY; STL has none. The
 coordinates of a 3MF are millimetres, which `geometry.format_units` cares for.
+
+Vertex colours, on request, are in the place of materials and face colours, since a material hides
+them in an OBJ and multiplies them in a GLB: `v x y z r g b` in OBJ, COLOR_0 in GLB, and the
+properties red, green and blue of a vertex in PLY.
 """
 
 from __future__ import annotations
@@ -12,13 +16,13 @@ import json
 import struct
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from triform.base.errors import UsageError
 from triform.base.files import atomic_write
-from triform.geometry.colors import UNCOLORED, linear_from_srgb
+from triform.geometry.colors import UNCOLORED, linear_from_srgb, vertex_means
 from triform.geometry.mesh import Mesh
 
 SUFFIXES = (".obj", ".glb", ".ply", ".stl", ".3mf")
@@ -38,7 +42,13 @@ Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"/>
 """
 
 
-def save_mesh(mesh: Mesh, path: str | Path, *, up: Literal["y", "z"] = "y") -> None:
+def save_mesh(
+    mesh: Mesh,
+    path: str | Path,
+    *,
+    up: Literal["y", "z"] = "y",
+    vertex_colors: bool = False,
+) -> None:
     """Write a mesh in the format that the suffix names.
 
     Args:
@@ -46,6 +56,8 @@ def save_mesh(mesh: Mesh, path: str | Path, *, up: Literal["y", "z"] = "y") -> N
         path: a file ending in one of `SUFFIXES`; an OBJ with colours also writes the MTL file of
             the same name.
         up: the mesh's upright axis, which an STL file declares.
+        vertex_colors: write the mean colours of the faces around each vertex, in the place of
+            face colours, into OBJ, GLB and PLY.
 
     Raises:
         UsageError: another suffix.
@@ -55,7 +67,10 @@ def save_mesh(mesh: Mesh, path: str | Path, *, up: Literal["y", "z"] = "y") -> N
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: cannot write {suffix!r} files, choose {', '.join(SUFFIXES)}")
-    if suffix == ".obj":
+    if vertex_colors and mesh.face_colors is not None and suffix in _WITH_VERTEX_COLORS:
+        colors = vertex_means(mesh.faces, mesh.face_colors, len(mesh.vertices))
+        data = _WITH_VERTEX_COLORS[suffix](mesh, colors)
+    elif suffix == ".obj":
         if mesh.face_colors is not None:
             with atomic_write(path.with_suffix(".mtl")) as file:
                 file.write(_mtl_bytes(mesh))
@@ -99,29 +114,48 @@ def _obj_bytes(mesh: Mesh, library: str) -> bytes:
     return "".join(chunks).encode()
 
 
+def _obj_with_vertex_colors(mesh: Mesh, colors: np.ndarray) -> bytes:
+    vertices = _rows("v %.9g %.9g %.9g %.4f %.4f %.4f\n", np.hstack([mesh.vertices, colors / 255]))
+    return (vertices + _rows("f %d %d %d\n", mesh.faces + 1)).encode()
+
+
 def _rows(pattern: str, table: np.ndarray) -> str:
     return (pattern * len(table)) % tuple(table.ravel().tolist())
 
 
-def _ply_bytes(mesh: Mesh) -> bytes:
-    fields = [("count", "u1"), ("corners", "<i4", 3)]
+def _ply_bytes(mesh: Mesh, vertex_colors: np.ndarray | None = None) -> bytes:
+    """Pack a mesh as binary PLY, with colours of the vertices or else those of the faces."""
+    face_colors = mesh.face_colors if vertex_colors is None else None
+    color, channels = ("color", "u1", 3), ("red", "green", "blue")
+    vertex_fields: list[tuple[Any, ...]] = [("position", "<f4", 3)]
+    face_fields: list[tuple[Any, ...]] = [("count", "u1"), ("corners", "<i4", 3)]
+    vertex_lines = [f"property float {axis}" for axis in "xyz"]
+    face_lines = ["property list uchar int vertex_indices"]
+    if vertex_colors is not None:
+        vertex_fields.append(color)
+        vertex_lines += [f"property uchar {channel}" for channel in channels]
+    if face_colors is not None:
+        face_fields.append(color)
+        face_lines += [f"property uchar {channel}" for channel in channels]
+    vertices = np.zeros(len(mesh.vertices), dtype=vertex_fields)
+    vertices["position"] = mesh.vertices
+    faces = np.zeros(len(mesh.faces), dtype=face_fields)
+    faces["count"], faces["corners"] = 3, mesh.faces
+    if vertex_colors is not None:
+        vertices["color"] = vertex_colors
+    if face_colors is not None:
+        faces["color"] = face_colors
     lines = [
         "ply",
         "format binary_little_endian 1.0",
-        f"element vertex {len(mesh.vertices)}",
-        *(f"property float {axis}" for axis in "xyz"),
-        f"element face {len(mesh.faces)}",
-        "property list uchar int vertex_indices",
+        f"element vertex {len(vertices)}",
+        *vertex_lines,
+        f"element face {len(faces)}",
+        *face_lines,
+        "end_header",
+        "",
     ]
-    if mesh.face_colors is not None:
-        fields.append(("color", "u1", 3))
-        lines += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
-    faces = np.zeros(len(mesh.faces), dtype=fields)
-    faces["count"], faces["corners"] = 3, mesh.faces
-    if mesh.face_colors is not None:
-        faces["color"] = mesh.face_colors
-    header = "\n".join([*lines, "end_header", ""]).encode()
-    return header + mesh.vertices.astype("<f4").tobytes() + faces.tobytes()
+    return "\n".join(lines).encode() + vertices.tobytes() + faces.tobytes()
 
 
 def _stl_bytes(mesh: Mesh, up: str) -> bytes:
@@ -176,13 +210,18 @@ xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02">
     return stream.getvalue()
 
 
-def _glb_bytes(mesh: Mesh) -> bytes:
-    """Pack a mesh as binary glTF 2.0 with one primitive and material per colour.
+def _glb_bytes(mesh: Mesh, vertex_colors: np.ndarray | None = None) -> bytes:
+    """Pack a mesh as binary glTF 2.0 with one primitive and material per colour of its faces.
 
-    glTF is right-handed with +Y up and counter-clockwise front faces, as `Mesh` is. Its colours are
-    linear. Materials are double-sided, because the faces of a polygon soup face both ways.
+    With vertex colours (V, 3) there is one white material, which they are multiplied with; they
+    have 16 bits, since 8 bits of linear light are too few for dark ones. glTF is right-handed with
+    +Y up and counter-clockwise front faces, as `Mesh` is. Its colours are linear. Materials are
+    double-sided, because the faces of a polygon soup face both ways.
     """
-    colors, of_face = _palette(mesh)
+    if vertex_colors is None:
+        colors, of_face = _palette(mesh)
+    else:
+        colors, of_face = np.full((1, 3), 255, np.uint8), np.zeros(len(mesh.faces), np.int64)
     order = np.argsort(of_face, kind="stable")
     counts = np.bincount(of_face, minlength=len(colors))
     positions = mesh.vertices.astype("<f4")
@@ -197,7 +236,8 @@ def _glb_bytes(mesh: Mesh) -> bytes:
             "max": positions.max(axis=0).tolist(),
         }
     ]
-    primitives, materials, offset = [], [], 0
+    primitives: list[dict[str, Any]] = []
+    materials, offset = [], 0
     for index, color in enumerate(colors):
         accessors.append(
             {
@@ -221,6 +261,24 @@ def _glb_bytes(mesh: Mesh) -> bytes:
                 },
             }
         )
+    buffers = [positions.tobytes(), indices.tobytes()]
+    targets = [34962, 34963]
+    if vertex_colors is not None:
+        rgba = np.full((len(positions), 4), 65535, "<u2")  # 8 bytes each: whole multiples of 4
+        rgba[:, :3] = np.rint(linear_from_srgb(vertex_colors / 255) * 65535)
+        accessors.append(
+            {
+                "bufferView": 2,
+                "componentType": 5123,
+                "normalized": True,
+                "count": len(rgba),
+                "type": "VEC4",
+            }
+        )
+        primitives[0]["attributes"] = {"POSITION": 0, "COLOR_0": len(accessors) - 1}
+        buffers.append(rgba.tobytes())
+        targets.append(34962)
+    starts = np.cumsum([0, *map(len, buffers)]).tolist()
     tree = {
         "asset": {"version": "2.0", "generator": "Triform"},
         "scene": 0,
@@ -230,19 +288,14 @@ def _glb_bytes(mesh: Mesh) -> bytes:
         "materials": materials,
         "accessors": accessors,
         "bufferViews": [
-            {"buffer": 0, "byteLength": positions.nbytes, "target": 34962},
-            {
-                "buffer": 0,
-                "byteOffset": positions.nbytes,
-                "byteLength": indices.nbytes,
-                "target": 34963,
-            },
+            {"buffer": 0, "byteOffset": start, "byteLength": len(buffer), "target": target}
+            for start, buffer, target in zip(starts, buffers, targets, strict=False)
         ],
-        "buffers": [{"byteLength": positions.nbytes + indices.nbytes}],
+        "buffers": [{"byteLength": starts[-1]}],
     }
     header = json.dumps(tree, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 4)
-    body = positions.tobytes() + indices.tobytes()  # both are whole multiples of 4 bytes
+    body = b"".join(buffers)  # all are whole multiples of 4 bytes
     total = 12 + 8 + len(header) + 8 + len(body)
     return b"".join(
         (
@@ -253,3 +306,10 @@ def _glb_bytes(mesh: Mesh) -> bytes:
             body,
         )
     )
+
+
+_WITH_VERTEX_COLORS = {
+    ".obj": _obj_with_vertex_colors,
+    ".glb": _glb_bytes,
+    ".ply": _ply_bytes,
+}

@@ -17,6 +17,9 @@ from triform.geometry.sampling.bvh import box_distance, build_boxes
 MAX_LEAF_SIZE = 4
 STACK_SIZE = 128
 """Nodes that wait at once while a balanced tree of at most 2^60 leaves is walked."""
+BOX_MARGIN = 1e-9
+"""Squared; far above the rounding of coordinates in voxels, far below the size of a triangle."""
+SEGMENT_MARGIN = 1e-6
 
 
 class TriangleBVH(NamedTuple):
@@ -25,13 +28,15 @@ class TriangleBVH(NamedTuple):
     Attributes:
         order: (N,) index of every triangle in the original array.
         corners: (N, 3, 3) float64.
+        boxes: (N, 6) lowest and highest corner of the box of every triangle.
         starts: (L + 1,) first triangle of every leaf; leaf i is node L + i.
-        low: (2 L, 3) lowest corners of the boxes.
+        low: (2 L, 3) lowest corners of the boxes of the nodes.
         high: (2 L, 3) highest corners.
     """
 
     order: Int[np.ndarray, " n"]
     corners: Float[np.ndarray, "n 3 3"]
+    boxes: Float[np.ndarray, "n 6"]
     starts: Int[np.ndarray, " l"]
     low: Float[np.ndarray, "m 3"]
     high: Float[np.ndarray, "m 3"]
@@ -40,8 +45,20 @@ class TriangleBVH(NamedTuple):
 def build_triangle_bvh(corners: Float[np.ndarray, "n 3 3"]) -> TriangleBVH:
     """Build the hierarchy of one or more finite triangles (N, 3, 3); they may be degenerate."""
     corners = np.ascontiguousarray(corners, dtype=np.float64)
-    order, starts, low, high = build_boxes(corners.min(axis=1), corners.max(axis=1), MAX_LEAF_SIZE)
-    return TriangleBVH(order, corners[order], starts, low, high)
+    boxes = _triangle_boxes(corners)
+    order, starts, low, high = build_boxes(boxes[:, :3], boxes[:, 3:], MAX_LEAF_SIZE)
+    return TriangleBVH(order, corners[order], boxes[order], starts, low, high)
+
+
+@njit(cache=True, nogil=True)
+def _triangle_boxes(corners):  # type: ignore[no-untyped-def]
+    boxes = np.empty((len(corners), 6))
+    for i in range(len(corners)):
+        for axis in range(3):
+            a, b, c = corners[i, 0, axis], corners[i, 1, axis], corners[i, 2, axis]
+            boxes[i, axis] = min(a, b, c)
+            boxes[i, 3 + axis] = max(a, b, c)
+    return boxes
 
 
 def distances_to_mesh(
@@ -58,10 +75,10 @@ def _nearest_triangles(bvh, points):  # type: ignore[no-untyped-def]
     distances = np.empty(len(points))
     nearest = np.empty(len(points), np.int64)
     nothing = np.zeros(len(bvh.corners))
-    stack = np.empty(STACK_SIZE, np.int64)
+    stack, reaches = np.empty(STACK_SIZE, np.int64), np.empty(STACK_SIZE)
     for i in range(len(points)):
         distances[i], nearest[i], _, _ = nearest_triangle(
-            bvh, nothing, 0.0, points[i, 0], points[i, 1], points[i, 2], np.inf, -1, stack
+            bvh, nothing, 0.0, points[i, 0], points[i, 1], points[i, 2], np.inf, -1, stack, reaches
         )
     return distances, nearest
 
@@ -108,8 +125,10 @@ def closest_point_on_triangle(corners, i, x, y, z):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def nearest_triangle(bvh, offsets, max_offset, x, y, z, bound, hint, stack):  # type: ignore[no-untyped-def]
+def nearest_triangle(bvh, offsets, max_offset, x, y, z, bound, hint, stack, reaches):  # type: ignore[no-untyped-def]
     """The triangle with the least (distance - offset), where that is below a bound.
+
+    Of several equally near ones it is the hint, else the first on the walk.
 
     Args:
         bvh: the triangles.
@@ -121,42 +140,69 @@ def nearest_triangle(bvh, offsets, max_offset, x, y, z, bound, hint, stack):  # 
         bound: only results below it are looked for.
         hint: a triangle that may be near, for speed alone; -1 for none.
         stack: (STACK_SIZE,) int64 buffer.
+        reaches: (STACK_SIZE,) float64 buffer.
 
     Returns:
         The least (distance - offset), or the bound; the triangle's place in the order of the
         hierarchy, or -1; and its barycentric coordinates (v, w).
     """
-    corners = bvh.corners
+    corners, boxes = bvh.corners, bvh.boxes
     num_leaves = len(bvh.starts) - 1
     best, found, best_v, best_w = bound, -1, 0.0, 0.0
     if hint >= 0:
         value, v, w = _offset_distance(corners, offsets, hint, x, y, z)
         if value < best:
             best, found, best_v, best_w = value, hint, v, w
+    reach = best + max_offset
+    if reach <= 0.0:
+        return best, found, best_v, best_w
+    squared_reach = reach * reach
     top = 0
     stack[0] = 1
+    reaches[0] = box_distance(bvh.low, bvh.high, 1, x, y, z)
     while top >= 0:
         node = stack[top]
+        squared_distance = reaches[top]
         top -= 1
-        reach = best + max_offset
-        if reach <= 0.0 or box_distance(bvh.low, bvh.high, node, x, y, z) >= reach * reach:
+        if squared_distance >= squared_reach:
             continue
         if node >= num_leaves:
             leaf = node - num_leaves
             for i in range(bvh.starts[leaf], bvh.starts[leaf + 1]):
+                # A margin for rounding in the coordinates of the closest point.
+                if _box_distance(boxes, i, x, y, z) > squared_reach + BOX_MARGIN:
+                    continue
                 value, v, w = _offset_distance(corners, offsets, i, x, y, z)
                 if value < best:
                     best, found, best_v, best_w = value, i, v, w
+                    reach = best + max_offset
+                    if reach <= 0.0:
+                        return best, found, best_v, best_w
+                    squared_reach = reach * reach
             continue
         near, far = 2 * node, 2 * node + 1
-        if box_distance(bvh.low, bvh.high, far, x, y, z) < box_distance(
-            bvh.low, bvh.high, near, x, y, z
-        ):
-            near, far = far, near
-        stack[top + 1] = far
-        stack[top + 2] = near
-        top += 2
+        to_near = box_distance(bvh.low, bvh.high, near, x, y, z)
+        to_far = box_distance(bvh.low, bvh.high, far, x, y, z)
+        if to_far < to_near:
+            near, far, to_near, to_far = far, near, to_far, to_near
+        if to_far < squared_reach:
+            top += 1
+            stack[top] = far
+            reaches[top] = to_far
+        if to_near < squared_reach:
+            top += 1
+            stack[top] = near
+            reaches[top] = to_near
     return best, found, best_v, best_w
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _box_distance(boxes, i, x, y, z):  # type: ignore[no-untyped-def]
+    """Squared distance from (x, y, z) to the box of triangle i, 0 inside."""
+    dx = max(boxes[i, 0] - x, x - boxes[i, 3], 0.0)
+    dy = max(boxes[i, 1] - y, y - boxes[i, 4], 0.0)
+    dz = max(boxes[i, 2] - z, z - boxes[i, 5], 0.0)
+    return dx * dx + dy * dy + dz * dz
 
 
 @njit(cache=True, nogil=True)
@@ -173,21 +219,44 @@ def _offset_distance(corners, offsets, i, x, y, z):  # type: ignore[no-untyped-d
 def last_hit(bvh, origin, direction, first, last, stack):  # type: ignore[no-untyped-def]
     """The largest t in (first, last) at which the ray origin + t direction crosses a triangle.
 
-    Moeller and Trumbore, 1997. Returns -1 where there is none.
+    Moeller and Trumbore, 1997. Returns -1 where there is none. Meant for short segments, whose
+    bounding box meets few others.
     """
-    corners = bvh.corners
+    corners, boxes = bvh.corners, bvh.boxes
     num_leaves = len(bvh.starts) - 1
+    segment = np.empty(6)
+    for axis in range(3):
+        start = origin[axis] + first * direction[axis]
+        end = origin[axis] + last * direction[axis]
+        segment[axis] = min(start, end) - SEGMENT_MARGIN
+        segment[3 + axis] = max(start, end) + SEGMENT_MARGIN
     hit = -1.0
     top = 0
     stack[0] = 1
     while top >= 0:
         node = stack[top]
         top -= 1
-        if not _ray_meets_box(bvh.low, bvh.high, node, origin, direction, max(first, hit), last):
+        if not (
+            bvh.low[node, 0] <= segment[3]
+            and bvh.high[node, 0] >= segment[0]
+            and bvh.low[node, 1] <= segment[4]
+            and bvh.high[node, 1] >= segment[1]
+            and bvh.low[node, 2] <= segment[5]
+            and bvh.high[node, 2] >= segment[2]
+        ):
             continue
         if node >= num_leaves:
             leaf = node - num_leaves
             for i in range(bvh.starts[leaf], bvh.starts[leaf + 1]):
+                if not (
+                    boxes[i, 0] <= segment[3]
+                    and boxes[i, 3] >= segment[0]
+                    and boxes[i, 1] <= segment[4]
+                    and boxes[i, 4] >= segment[1]
+                    and boxes[i, 2] <= segment[5]
+                    and boxes[i, 5] >= segment[2]
+                ):
+                    continue
                 t = _ray_triangle(corners, i, origin, direction)
                 if first < t < last and t > hit:
                     hit = t
@@ -196,22 +265,6 @@ def last_hit(bvh, origin, direction, first, last, stack):  # type: ignore[no-unt
         stack[top + 2] = 2 * node + 1
         top += 2
     return hit
-
-
-@njit(cache=True, nogil=True)
-def _ray_meets_box(low, high, node, origin, direction, first, last):  # type: ignore[no-untyped-def]
-    for axis in range(3):
-        if direction[axis] == 0.0:
-            if origin[axis] < low[node, axis] or origin[axis] > high[node, axis]:
-                return False
-            continue
-        near = (low[node, axis] - origin[axis]) / direction[axis]
-        far = (high[node, axis] - origin[axis]) / direction[axis]
-        first = max(first, min(near, far))
-        last = min(last, max(near, far))
-        if first > last:
-            return False
-    return True
 
 
 @njit(cache=True, nogil=True)

@@ -16,9 +16,8 @@ import fill_voids
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
-from numba import njit
-from scipy.ndimage import maximum_filter
 
+from triform.base.compiled import njit
 from triform.geometry.mesh import Mesh, MeshError, normalize
 from triform.geometry.sampling.triangles import (
     STACK_SIZE,
@@ -26,18 +25,25 @@ from triform.geometry.sampling.triangles import (
     last_hit,
     nearest_triangle,
 )
+from triform.geometry.voxels.small_triangles import (
+    ENCLOSED,
+    EXTERIOR,
+    FINE,
+    SURFACE,
+    is_visible,
+    split_long_edges,
+    state_along,
+    state_at,
+    thin_offsets,
+)
 from triform.geometry.voxels.voxelize import voxelize
 
 TRUNCATION = 3.0
 """Distances are cut off here, in voxels."""
-MIN_HALF_THICKNESS = 0.55
-"""In voxels. Above 1/2, so that a part holds at least one sample wherever it lies."""
-FINE = 3
-"""Fine voxels along a voxel; odd, so that a voxel's centre is the centre of a fine voxel."""
 MAX_EDGE = 2.0
 """Triangles are split until no edge is longer, in voxels: part of a face may be hidden or thick."""
 MAX_RESOLUTION = 256
-EXTERIOR, SURFACE, ENCLOSED = 0, 1, 2
+AROUND, NEAR = 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +94,8 @@ def signed_distance(
     normalized = mesh if is_normalized else normalize(mesh)
     state = _fine_state(normalized, resolution)
     # Voxel units: all voxels are [0, R]^3.
-    corners, face_of = _split_long_edges((normalized.triangles + 0.5) * resolution, MAX_EDGE)
-    visible = _is_visible(corners, state)
+    corners, face_of = split_long_edges((normalized.triangles + 0.5) * resolution, MAX_EDGE)
+    visible = is_visible(corners, state)
     if visible.any():
         corners, face_of = corners[visible], face_of[visible]
     bvh = build_triangle_bvh(corners)
@@ -100,7 +106,7 @@ def signed_distance(
     band = _band(normalized, resolution)
     _fill_band(bvh, face_of[bvh.order], state, band, distance, nearest)
     if keep_thin:
-        offsets = _thin_offsets(bvh, state)
+        offsets = thin_offsets(bvh, state)
         thin = offsets > 0
         if thin.any():
             thin_bvh = build_triangle_bvh(bvh.corners[thin])
@@ -120,8 +126,8 @@ def visible_surface(mesh: Mesh, resolution: int = 64) -> Mesh:
             exterior point is nearer than about 1/(2 R).
     """
     normalized = normalize(mesh)
-    corners, face_of = _split_long_edges((normalized.triangles + 0.5) * resolution, MAX_EDGE)
-    visible = _is_visible(corners, _fine_state(normalized, resolution))
+    corners, face_of = split_long_edges((normalized.triangles + 0.5) * resolution, MAX_EDGE)
+    visible = is_visible(corners, _fine_state(normalized, resolution))
     if visible.any():
         corners, face_of = corners[visible], face_of[visible]
     colors = None if mesh.face_colors is None else mesh.face_colors[face_of]
@@ -133,121 +139,49 @@ def _fine_state(mesh: Mesh, resolution: int) -> np.ndarray:
     """State of the fine voxels (3 R,) * 3 uint8: exterior, touched by the surface, enclosed."""
     state = voxelize(mesh, FINE * resolution, fill=False, is_normalized=True).view(np.uint8)
     # Most meshes fill a small part of the cube; outside of their box all is exterior.
-    others = ((1, 2), (0, 2), (0, 1))
-    occupied = [np.flatnonzero(state.any(axis=axes)) for axes in others]
-    box = state[tuple(slice(found[0], found[-1] + 1) for found in occupied)]
+    low, high = mesh.bounds
+    first = np.clip(np.floor((low + 0.5) * len(state)) - 1, 0, None).astype(int)
+    last = np.clip(np.ceil((high + 0.5) * len(state)) + 1, None, len(state)).astype(int)
+    box = state[tuple(map(slice, first, last))]
     box[...] = ENCLOSED * fill_voids.fill(np.ascontiguousarray(box)) - box
     return state
 
 
-def _split_long_edges(
-    triangles: Float[np.ndarray, "f 3 3"], max_edge: float
-) -> tuple[Float[np.ndarray, "n 3 3"], np.ndarray]:
-    """Bisect the longest edge of each triangle until none is longer; (N, 3, 3) and their faces."""
-    done, of_face = [], []
-    faces = np.arange(len(triangles))
-    while len(triangles):
-        edges = np.linalg.norm(triangles[:, [1, 2, 0]] - triangles[:, [2, 0, 1]], axis=2)
-        longest = edges.argmax(axis=1)
-        is_done = edges.max(axis=1) <= max_edge
-        done.append(triangles[is_done])
-        of_face.append(faces[is_done])
-        triangles, faces, longest = triangles[~is_done], faces[~is_done], longest[~is_done]
-        rows = np.arange(len(triangles))
-        apex = triangles[rows, longest]
-        start, end = triangles[rows, (longest + 1) % 3], triangles[rows, (longest + 2) % 3]
-        middle = (start + end) / 2
-        triangles = np.concatenate(
-            [np.stack([apex, start, middle], axis=1), np.stack([apex, middle, end], axis=1)]
-        )
-        faces = np.concatenate([faces, faces])
-    return np.concatenate(done), np.concatenate(of_face)
-
-
 def _band(mesh: Mesh, resolution: int) -> np.ndarray:
-    """Voxels (R, R, R) whose centre may be nearer to the surface than TRUNCATION."""
-    touched = voxelize(mesh, resolution, fill=False, is_normalized=True)
-    width = 2 * math.ceil(TRUNCATION) + 1
-    return np.asarray(maximum_filter(touched, size=width, mode="constant"))
+    """Voxels (R, R, R) uint8 by their distance from those that the surface touches.
 
-
-@njit(cache=True, nogil=True)
-def _is_visible(corners, state):  # type: ignore[no-untyped-def]
-    """Whether an exterior fine voxel lies beside the centre or a corner of each triangle (N,)."""
-    visible = np.zeros(len(corners), np.bool_)
-    center, point = np.empty(3), np.empty(3)
-    for face in range(len(corners)):
-        for axis in range(3):
-            center[axis] = corners[face, :, axis].sum() / 3
-        for probe in range(4 * 27):
-            corner, neighbor = probe // 27, probe % 27
-            for axis in range(3):
-                # Corners are drawn towards the centre: they belong to other triangles as well.
-                at = center[axis]
-                if corner < 3:
-                    at += 0.9 * (corners[face, corner, axis] - center[axis])
-                # A surface on the border of two fine voxels touches both.
-                point[axis] = at + (neighbor // 3**axis % 3 - 1) * 1.01 / FINE
-            if _state_at(state, point) == EXTERIOR:
-                visible[face] = True
-                break
-    return visible
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _state_at(state, point):  # type: ignore[no-untyped-def]
-    size = state.shape[0]
-    i = math.floor(point[0] * FINE)
-    j = math.floor(point[1] * FINE)
-    k = math.floor(point[2] * FINE)
-    if min(i, j, k) < 0 or max(i, j, k) >= size:
-        return EXTERIOR
-    return state[i, j, k]
-
-
-@njit(cache=True, nogil=True)
-def _exterior_from(state, origin, direction, last):  # type: ignore[no-untyped-def]
-    """The t of the first exterior fine voxel along a ray, in steps of half of one; inf beyond."""
-    step = 0.5 / FINE
-    t = step
-    while t <= last:
-        if _state_at(state, origin + t * direction) == EXTERIOR:
-            return t
-        t += step
-    return math.inf
-
-
-@njit(cache=True, nogil=True)
-def _thin_offsets(bvh, state):  # type: ignore[no-untyped-def]
-    """How far each triangle (N,) has to move outward, in voxels; 0 where the part is thick.
-
-    The thickness is measured along the normal at a triangle's centre: between the exterior on one
-    side and that on the other there are the triangle itself and perhaps another surface. A sheet
-    has no thickness.
+    NEAR where a centre may be nearer to the surface than TRUNCATION, AROUND in the rest of the
+    cubes around touched voxels, where surfaces that are moved may still be near, else 0.
     """
-    corners = bvh.corners
-    offsets = np.zeros(len(corners))
-    stack = np.empty(STACK_SIZE, np.int64)
-    # The exterior begins up to a fine voxel's diagonal behind the surface that touches it.
-    reach = 2 * MIN_HALF_THICKNESS + 2.0 / FINE
-    for i in range(len(corners)):
-        a, b, c = corners[i, 0], corners[i, 1], corners[i, 2]
-        normal = np.cross(b - a, c - a)
-        length = math.sqrt((normal * normal).sum())
-        if length < 1e-12:
-            continue
-        normal /= length
-        center = (a + b + c) / 3
-        front = _exterior_from(state, center, normal, reach)
-        if front == math.inf:
-            continue
-        back = _exterior_from(state, center, -normal, reach)
-        if back == math.inf:
-            continue
-        thickness = max(last_hit(bvh, center, normal, 1e-9, front, stack), 0.0)
-        thickness += max(last_hit(bvh, center, -normal, 1e-9, back, stack), 0.0)
-        offsets[i] = max(0.0, MIN_HALF_THICKNESS - thickness / 2)
-    return offsets
+    touched = voxelize(mesh, resolution, fill=False, is_normalized=True)
+    return np.asarray(_dilate(touched, math.ceil(TRUNCATION), TRUNCATION))
+
+
+@njit(cache=True, nogil=True)
+def _dilate(touched, width, radius):  # type: ignore[no-untyped-def]
+    """The band of touched voxels: cubes of this half width, and balls in them."""
+    size = touched.shape[0]
+    band = np.zeros(touched.shape, np.uint8)
+    # Half the length along z of the ball, by the offset along x and y.
+    half = np.full((2 * width + 1, 2 * width + 1), -1, np.int64)
+    for i in range(-width, width + 1):
+        for j in range(-width, width + 1):
+            for k in range(width + 1):
+                gap = max(abs(i) - 0.5, 0.0) ** 2 + max(abs(j) - 0.5, 0.0) ** 2
+                if gap + max(k - 0.5, 0.0) ** 2 <= radius**2:
+                    half[i + width, j + width] = k
+    for x in range(size):
+        for y in range(size):
+            for z in range(size):
+                if not touched[x, y, z]:
+                    continue
+                for i in range(max(x - width, 0), min(x + width + 1, size)):
+                    for j in range(max(y - width, 0), min(y + width + 1, size)):
+                        reach = half[i - x + width, j - y + width]
+                        for k in range(max(z - width, 0), min(z + width + 1, size)):
+                            state = NEAR if abs(k - z) <= reach else AROUND
+                            band[i, j, k] = max(band[i, j, k], state)
+    return band
 
 
 @njit(cache=True, nogil=True)
@@ -255,7 +189,7 @@ def _fill_band(bvh, face_of, state, band, distance, nearest):  # type: ignore[no
     """Write signed distances (R, R, R) and the nearest triangles of the voxels of the band."""
     size = distance.shape[0]
     nothing = np.zeros(len(bvh.corners))
-    stack = np.empty(STACK_SIZE, np.int64)
+    stack, reaches = np.empty(STACK_SIZE, np.int64), np.empty(STACK_SIZE)
     center = np.empty(3)
     for i in range(size):
         for j in range(size):
@@ -264,8 +198,22 @@ def _fill_band(bvh, face_of, state, band, distance, nearest):  # type: ignore[no
                 if not band[i, j, k]:
                     continue
                 center[0], center[1], center[2] = i + 0.5, j + 0.5, k + 0.5
+                if band[i, j, k] == AROUND:
+                    here = state_at(state, center[0], center[1], center[2])
+                    distance[i, j, k] = -TRUNCATION if here == ENCLOSED else TRUNCATION
+                    hint = -1
+                    continue
                 value, found, v, w = nearest_triangle(
-                    bvh, nothing, 0.0, center[0], center[1], center[2], TRUNCATION, hint, stack
+                    bvh,
+                    nothing,
+                    0.0,
+                    center[0],
+                    center[1],
+                    center[2],
+                    TRUNCATION,
+                    hint,
+                    stack,
+                    reaches,
                 )
                 hint = found
                 inside = _is_inside(bvh, state, center, value, found, v, w, stack)
@@ -279,7 +227,7 @@ def _move_thin(bvh, face_of, offsets, band, distance, nearest):  # type: ignore[
     """Lower the distances of the band to those to surfaces that are moved outward by `offsets`."""
     size = distance.shape[0]
     max_offset = offsets.max()
-    stack = np.empty(STACK_SIZE, np.int64)
+    stack, reaches = np.empty(STACK_SIZE, np.int64), np.empty(STACK_SIZE)
     for i in range(size):
         for j in range(size):
             hint = -1
@@ -296,6 +244,7 @@ def _move_thin(bvh, face_of, offsets, band, distance, nearest):  # type: ignore[
                     distance[i, j, k],
                     hint,
                     stack,
+                    reaches,
                 )
                 hint = found
                 if found >= 0:
@@ -311,7 +260,7 @@ def _is_inside(bvh, state, center, value, found, v, w, stack):  # type: ignore[n
     leads out or in, or out again through another surface, and then the point lies within a part
     thinner than a fine voxel.
     """
-    here = _state_at(state, center)
+    here = state_at(state, center[0], center[1], center[2])
     if here != SURFACE or found < 0:
         return here == ENCLOSED
     corners = bvh.corners
@@ -326,7 +275,7 @@ def _is_inside(bvh, state, center, value, found, v, w, stack):  # type: ignore[n
     step = 0.5 / FINE
     t = step
     while t <= 2.0:
-        reached = _state_at(state, center + t * direction)
+        reached = state_along(state, center, direction, t)
         if reached == ENCLOSED:
             return True
         if reached == EXTERIOR:

@@ -206,6 +206,13 @@ class SamplingConfig(TrainedVerbConfig):
 class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
+    image: Path | None = Field(
+        None,
+        description="Image of an object: its caption, by the captioner that ships, is one more "
+        "prompt. It knows drawings and furniture, not photographs.",
+        # A page describes an image before, so that its caption can be changed.
+        json_schema_extra={"offered": False},
+    )
     candidates: int = Field(
         4,
         ge=1,

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triform.base.logging import get_logger
+from triform import systems
+from triform.base.logging import NOTICE, get_logger
 from triform.base.seeding import generator
 from triform.geometry.mesh import Mesh
 from triform.pretrained.named_models import select_model
@@ -123,9 +124,14 @@ def generate(settings: GenerateConfig) -> list[dict[str, Any]]:
         A row per shape; see `tasks.shape_generation.mesh_output.write_meshes`.
 
     Raises:
-        UserError: No such weights, prompt file or text encoder; nothing can be written.
-        UsageError: An output format that is not known.
+        UserError: No such weights, prompt file or text encoder; an image that cannot be read;
+            nothing can be written.
+        UsageError: An output format that is not known, or no such image.
     """
+    if settings.image is not None:
+        caption = systems.caption_image(settings.image)
+        logger.log(NOTICE, "%s: understood as %r", settings.image, caption)
+        settings = settings.model_copy(update={"prompt": (*settings.prompt, caption)})
     requests = read_requests(settings)
     paths = output_paths(settings, requests)
     shapes = ShapeGenerator(settings)

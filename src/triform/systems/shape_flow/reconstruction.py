@@ -115,4 +115,9 @@ def save_for_format(mesh: Mesh, file: Path, settings: MeshOutputConfig) -> None:
         up=settings.up,
         on_floor=settings.on_floor,
     )
-    save_mesh(ready, file, up=axis_of_format(file.suffix, settings.up))
+    save_mesh(
+        ready,
+        file,
+        up=axis_of_format(file.suffix, settings.up),
+        vertex_colors=settings.vertex_colors,
+    )

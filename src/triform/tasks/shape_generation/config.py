@@ -29,6 +29,11 @@ class MeshOutputConfig(Settings):
     on_floor: bool = Field(
         False, description="Stand on height 0, with the ends of all feet in one plane."
     )
+    vertex_colors: bool = Field(
+        False,
+        description="Write colours of vertices in the place of those of faces (OBJ, GLB, PLY), for "
+        "programs that show no materials.",
+    )
 
 
 class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):

@@ -92,7 +92,12 @@ def write_meshes(
                 up=settings.up,
                 on_floor=settings.on_floor,
             )
-            save_mesh(mesh_in_file, file, up=axis_of_format(file.suffix, settings.up))
+            save_mesh(
+                mesh_in_file,
+                file,
+                up=axis_of_format(file.suffix, settings.up),
+                vertex_colors=settings.vertex_colors,
+            )
         if settings.sheet is not None:
             images.append(draw_mesh(mesh))
         now = time.perf_counter()
