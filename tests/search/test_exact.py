@@ -230,7 +230,7 @@ def test_a_file_of_before_words_is_refused(tmp_path):
     path = tmp_path / "old.gallery"
     database = sqlite3.connect(path)
     database.executescript(
-        gallery_file.FACTS_SCHEMA + gallery_file._CHUNKS_SCHEMA + gallery_file.ROWS_SCHEMA_1
+        gallery_file.HEADER_SCHEMA + gallery_file._CHUNKS_SCHEMA + gallery_file.ROWS_SCHEMA_1
     )
     database.close()
     assert "earlier Triform (format 1); build the gallery anew" in refused(path)

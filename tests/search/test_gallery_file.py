@@ -226,7 +226,7 @@ def test_added_rows_that_lie(path):
 def write_format_2(path, gallery):
     """As files were until 2026-11-30: vectors in a table, in parts of 150 rows."""
     database = sqlite3.connect(path, isolation_level=None)
-    schema = gallery_file.FACTS_SCHEMA + gallery_file._CHUNKS_SCHEMA + ROWS_SCHEMA
+    schema = gallery_file.HEADER_SCHEMA + gallery_file._CHUNKS_SCHEMA + ROWS_SCHEMA
     database.executescript(schema)
     checksum = 0
     for number, (identity, record) in enumerate(gallery.records().items()):

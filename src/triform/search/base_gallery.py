@@ -181,9 +181,9 @@ class Gallery(ABC):
             UserError: An id is not there.
         """
 
-    @abstractmethod
     def sample(self, count: int) -> Vectors:
-        """Up to `count` vectors (N, dim), as they are stored; the same ones each time."""
+        """The first `count` vectors (N, dim), as they are stored."""
+        return self.vectors(list(self.records(limit=count)) if count else [])
 
     @abstractmethod
     def remove(self, groups: Sequence[str]) -> int:

@@ -250,10 +250,6 @@ class ChromaGallery(Gallery):
         rows = [np.asarray(found[one], dtype=np.float32)[: self.dim] for one in ids]
         return np.stack(rows) if rows else np.empty((0, self.dim), np.float32)
 
-    def sample(self, count: int) -> Vectors:
-        """The first `count` vectors (N, dim), as they are stored."""
-        return self.vectors(list(self._read(count)) if count else [])
-
     def _records(self, conditions: Conditions, limit: int) -> dict[str, Record]:
         return self._read(limit, where=_filter(conditions, self.location))
 

@@ -51,7 +51,7 @@ CREATE TABLE rows (
 );
 """
 """The tables of format 1, which had no words (before 2026-11-30)."""
-FACTS_SCHEMA = """
+HEADER_SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _CHUNKS_SCHEMA = """
@@ -197,11 +197,11 @@ def reading(path: Path) -> Iterator[Contents]:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             has_chunks = _check_schema(connection, path)
-            header, facts = _read_header(connection, path, size, has_chunks=has_chunks)
+            header, fields = _read_header(connection, path, size, has_chunks=has_chunks)
             _set_limits(connection, _MAX_VALUE)
             if (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
                 raise ValueError(str(found[0]) if found else "its check says nothing")
-            rows = _read_rows(connection, int(facts["rows"]), path, size)
+            rows = _read_rows(connection, int(fields["rows"]), path, size)
             if has_chunks:
                 yield Contents(header, rows, _read_chunks(connection, header, path), [], 0)
             else:
@@ -210,7 +210,7 @@ def reading(path: Path) -> Iterator[Contents]:
                 if end > len(data):
                     raise ValueError("vectors are missing")
                 segments, stop = read_segments(data, end, header.dim, path)
-                vectors = _read_vectors(data[start:end], header.dim, int(facts["vectors"]))
+                vectors = _read_vectors(data[start:end], header.dim, int(fields["vectors"]))
                 yield Contents(header, rows, vectors, segments, stop)
         finally:
             connection.close()
@@ -279,9 +279,9 @@ def _schemas() -> tuple[frozenset[tuple[str, str, str, str | None]], ...]:
     """Type, name, table and SQL of everything in a file of format 3, 2 and 1."""
     schemas = []
     for texts in (
-        FACTS_SCHEMA + ROWS_SCHEMA,
-        FACTS_SCHEMA + _CHUNKS_SCHEMA + ROWS_SCHEMA,
-        FACTS_SCHEMA + _CHUNKS_SCHEMA + ROWS_SCHEMA_1,
+        HEADER_SCHEMA + ROWS_SCHEMA,
+        HEADER_SCHEMA + _CHUNKS_SCHEMA + ROWS_SCHEMA,
+        HEADER_SCHEMA + _CHUNKS_SCHEMA + ROWS_SCHEMA_1,
     ):
         with contextlib.closing(sqlite3.connect(":memory:")) as empty:
             empty.executescript(texts)

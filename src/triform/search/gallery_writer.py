@@ -17,8 +17,8 @@ import numpy as np
 from triform.base.errors import UserError
 from triform.search.base_gallery import Vectors
 from triform.search.gallery_file import (
-    FACTS_SCHEMA,
     FORMAT,
+    HEADER_SCHEMA,
     ROWS_AT_ONCE,
     VERSION,
     Header,
@@ -69,7 +69,7 @@ def _write_database(
         # The file is invisible until it is renamed: a journal would protect nothing.
         target.execute("PRAGMA journal_mode = OFF")
         target.execute("PRAGMA synchronous = OFF")
-        target.executescript(FACTS_SCHEMA + ROWS_SCHEMA)
+        target.executescript(HEADER_SCHEMA + ROWS_SCHEMA)
         target.execute("BEGIN")
         of_rows = of_vectors = 0
         written = write_tables(rows, target)

@@ -61,7 +61,7 @@ def checked_vectors(data: NDArray[np.uint8], dim: int, checksum: int | None = No
     Raises:
         ValueError: They do not match their checksum, or are no vectors of length 1.
     """
-    if checksum is not None and zlib.crc32(data) != checksum:
+    if checksum is not None and zlib.crc32(data.data) != checksum:
         raise ValueError("vectors do not match their checksum")
     vectors: Vectors = data.view("<f4").reshape(-1, max(dim, 1)).astype(np.float32, copy=False)
     # Written so that NaN, which is neither, is refused.
@@ -95,7 +95,7 @@ def _read_segment(data: NDArray[np.uint8], start: int, dim: int) -> tuple[Segmen
     # A power cut may leave zeros where something was to be written.
     if len(head) < ALIGNMENT or not head.any():
         return None
-    mark, num_bytes, count, width, of_rows, of_vectors = _HEAD.unpack_from(head)
+    mark, num_bytes, count, width, of_rows, of_vectors = _HEAD.unpack_from(head.tobytes())
     if mark != _HEAD_MARK or head[_HEAD.size :].tobytes() != _head_checksum(head.tobytes()):
         raise ValueError("what was added has no head")
     first = start + ALIGNMENT
