@@ -101,7 +101,8 @@ def field(flag: Flag, default: Any) -> dict[str, Any] | None:
     leaf = flag.path[-1]
     if leaf in HIDDEN or set(flag.path) & set(HIDDEN_GROUPS):
         return None
-    if (flag.field.json_schema_extra or {}).get("offered") is False:
+    extra = flag.field.json_schema_extra
+    if isinstance(extra, dict) and extra.get("offered") is False:
         return None
     if flag.path == ("training", "checkpoint"):  # where a training writes, not what a verb reads
         return None

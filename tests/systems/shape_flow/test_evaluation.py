@@ -219,6 +219,10 @@ def test_agreement_of_generated_shapes(by_count, monkeypatch, tmp_path: Path):
         "main_component_share",
         lambda mesh: 0.999 if mesh == "closed" else 0.998,
     )
+    crossings = iter([False, True, False])
+    monkeypatch.setattr(
+        prompt_evaluation, "self_intersecting_faces", lambda _: np.array([False, next(crossings)])
+    )
     monkeypatch.setattr(prompt_evaluation, "draw_mesh", lambda mesh: f"image of {mesh}")
     monkeypatch.setattr(prompt_evaluation, "diversity", lambda solids: float(len(solids)))
     monkeypatch.setattr(
@@ -243,6 +247,9 @@ def test_agreement_of_generated_shapes(by_count, monkeypatch, tmp_path: Path):
         "most_confused": {f"{NAMES[1]} -> {NAMES[2]}": 1},
         "watertight": 0.5,
         "one_piece": 0.5,
+        "no_self_intersection": 0.5,
+        "valid_solid": 0.25,
+        "valid_solid_interval": [round(end, 4) for end in share_interval(1, 4)],
         "empty": 1,
         "diversity_within_group": {NAMES[0]: 1.0, NAMES[1]: 3.0},
         "nearest_caption": [
@@ -259,6 +266,7 @@ def test_agreement_of_generated_shapes(by_count, monkeypatch, tmp_path: Path):
 def test_sheet_has_about_sixty_of_many_prompts(by_count, monkeypatch, tmp_path: Path):
     prompts = [(str(n), NAMES[0]) for n in range(121)]
     sheets = []
+    monkeypatch.setattr(prompt_evaluation, "self_intersecting_faces", lambda _: np.zeros(1, bool))
     for name in ("is_watertight", "main_component_share", "measure_nearest_caption", "draw_mesh"):
         monkeypatch.setattr(prompt_evaluation, name, lambda *_: 1.0)
     monkeypatch.setattr(prompt_evaluation, "measure_real", lambda *_: {})

@@ -32,6 +32,11 @@ def test_report_of_a_tiny_model(tiny_run: Path, workspace: Path, tmp_path: Path)
     assert set(generation["agreement_by_group"]) == {"chairs", "beds"}
     assert 0 <= generation["agreement"] <= 1
     assert generation["empty"] + round(3 * generation["watertight"]) == 3
+    # Marching cubes cross nothing: a mesh that is there is closed and simple.
+    assert generation["no_self_intersection"] == generation["watertight"]
+    assert generation["valid_solid"] == min(
+        generation["watertight"], generation["main_part_over_95_percent"]
+    )
     assert generation["diversity_within_group"]["beds"] == 0  # one bed alone
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
     assert (tmp_path / "report" / "prompts.png").read_bytes().startswith(b"\x89PNG")

@@ -109,6 +109,11 @@ def test_every_number_of_generation_by_hand(sheet, tmp_path):
         "watertight": 0.75,
         # 1, 0.951, 1, 1 of eight; the open box has a volume of its own
         "main_part_over_95_percent": 0.625,
+        # cubes side by side cross nothing, the open one included
+        "no_self_intersection": 0.875,
+        # a chair, a stool, a light and a taxi: closed and in one part as well
+        "valid_solid": 0.5,
+        "valid_solid_interval": [0.2152, 0.7848],
         "empty": 1,
         # chairs: boxes of 4 that share 2 (IoU 2 / 6), and one apart from both; beds: the same
         # twice; lamps: 1 of 3

@@ -18,6 +18,8 @@ from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
+from triform.metrics.intervals import share_interval
+from triform.metrics.self_intersection import self_intersecting_faces
 from triform.metrics.voxel import diversity
 from triform.systems.shape_flow.candidates import Field
 from triform.systems.shape_flow.config import EvaluateConfig
@@ -63,7 +65,7 @@ def measure_generation(
     requests = [Request(prompt, settings.seed + i) for i, (prompt, _) in enumerate(prompts)]
     inputs: list[Tensor] = []
     images, labels = [], []
-    closed = whole = empty = 0
+    closed = whole = simple = valid = empty = 0
     stride = max(1, len(prompts) // MAX_SHEET_SHAPES)
     fields = shapes.generate(requests, settings.candidates)
     for index, ((prompt, _), field) in enumerate(zip(prompts, fields, strict=True)):
@@ -72,8 +74,11 @@ def measure_generation(
         if mesh is None:
             empty += 1
         else:
-            closed += is_watertight(mesh)
-            whole += main_component_share(mesh) >= ONE_PIECE
+            is_closed = is_watertight(mesh)
+            is_whole = main_component_share(mesh) >= ONE_PIECE
+            is_simple = not self_intersecting_faces(mesh).any()
+            closed, whole, simple = closed + is_closed, whole + is_whole, simple + is_simple
+            valid += is_closed and is_whole and is_simple
         if settings.output is not None and index % stride == 0:
             images.append(draw_mesh(mesh))
             labels.append(prompt)
@@ -89,6 +94,9 @@ def measure_generation(
         "most_confused": most_confused(predicted, groups),
         "watertight": round(closed / len(prompts), 4),
         "one_piece": round(whole / len(prompts), 4),
+        "no_self_intersection": round(simple / len(prompts), 4),
+        "valid_solid": round(valid / len(prompts), 4),
+        "valid_solid_interval": [round(end, 4) for end in share_interval(valid, len(prompts))],
         "empty": empty,
         "diversity_within_group": {
             name: round(diversity(solids[[group == name for group in groups]]), 3)

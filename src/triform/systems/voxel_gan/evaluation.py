@@ -21,6 +21,7 @@ from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
 from triform.metrics.intervals import mean_and_interval, share_interval
+from triform.metrics.self_intersection import self_intersecting_faces
 from triform.metrics.voxel import diversity, pairwise_iou, voxel_iou
 from triform.systems.voxel_gan.classifier import ClassifierBatches
 from triform.systems.voxel_gan.config import GOOD_IOU, DataConfig, EvaluateConfig
@@ -208,7 +209,7 @@ def measure_generation(
     requests = [Request(prompt, settings.seed + i) for i, (prompt, _) in enumerate(prompts)]
     inputs: list[Tensor] = []
     predictions: list[str] = []
-    num_watertight = num_connected = num_empty = 0
+    num_watertight = num_connected = num_simple = num_valid = num_empty = 0
     images, labels = [], []
     stride = max(1, len(prompts) // MAX_SHEET_SHAPES)
     generated = generator.generate(requests)
@@ -222,8 +223,13 @@ def measure_generation(
                 num_empty += 1
             else:
                 mesh = generator.mesh(voxels)
-                num_watertight += is_watertight(mesh)
-                num_connected += main_component_share(mesh) > MIN_MAIN_COMPONENT_SHARE
+                is_closed = is_watertight(mesh)
+                is_whole = main_component_share(mesh) > MIN_MAIN_COMPONENT_SHARE
+                is_simple = not self_intersecting_faces(mesh).any()
+                num_watertight += is_closed
+                num_connected += is_whole
+                num_simple += is_simple
+                num_valid += is_closed and is_whole and is_simple
         except MeshError:
             num_empty += 1
         if settings.output is not None and index % stride == 0:
@@ -241,6 +247,9 @@ def measure_generation(
         "most_confused": most_confused(predictions, groups),
         "watertight": round(num_watertight / len(prompts), 4),
         "main_part_over_95_percent": round(num_connected / len(prompts), 4),
+        "no_self_intersection": round(num_simple / len(prompts), 4),
+        "valid_solid": round(num_valid / len(prompts), 4),
+        "valid_solid_interval": [round(end, 4) for end in share_interval(num_valid, len(prompts))],
         "empty": num_empty,
         "diversity_within_group": {
             name: round(diversity(shapes[[group == name for group in groups]]), 3)
