@@ -6,7 +6,7 @@ import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from triform.layers.rectified_flow import guided, integrate, time_embedding
+from triform.layers.rectified_flow import guided, integrate, precondition, time_embedding
 
 MEAN, DEVIATION = torch.tensor([3.0, -1.0]), torch.tensor([0.5, 2.0])
 
@@ -59,3 +59,20 @@ def test_time_embedding_is_that_of_diffusers() -> None:
         time_embedding(t, 64),
         get_timestep_embedding(1000 * t, 64, flip_sin_to_cos=True, downscale_freq_shift=0),
     )
+
+
+def test_the_closed_form_is_the_velocity_of_gaussian_data() -> None:
+    x, t = torch.randn(7, 2, dtype=torch.float64), torch.rand(7, dtype=torch.float64)
+    linear, scaled, scale = precondition(x, t, MEAN.double().expand(7, 2), DEVIATION.double())
+    torch.testing.assert_close(linear, gaussian_velocity(x, t), atol=1e-6, rtol=1e-6)
+    time = t[:, None]
+    variance = (1 - time).square() + (time * DEVIATION).square()
+    torch.testing.assert_close(scaled, (x - time * MEAN) / variance.sqrt(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(scale, DEVIATION / variance.sqrt(), atol=1e-6, rtol=1e-6)
+
+
+def test_outputs_are_scaled_to_the_deviation_of_what_is_unknown() -> None:
+    """At noise the data are unknown, and that is their deviation; at data the noise, which is 1."""
+    x, t = torch.randn(2, 2), torch.tensor([0.0, 1.0])
+    _, _, scale = precondition(x, t, torch.zeros(2, 2), DEVIATION)
+    torch.testing.assert_close(scale, torch.stack([DEVIATION, torch.ones(2)]))

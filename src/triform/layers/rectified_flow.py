@@ -65,3 +65,29 @@ def guided(
         return without + scale * (with_condition - without)
 
     return velocity
+
+
+def precondition(
+    x_t: Tensor, t: Tensor, mean: Tensor, std: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is known of a velocity where data are nearly Gaussian around a known mean.
+
+    The velocity that is optimal for Gaussian data is given in closed form, and inputs and outputs
+    of the network that learns the rest are scaled, as in arXiv:2206.00364, section 5:
+    `velocity = linear + scale * network(scaled)`.
+
+    Args:
+        x_t: (B, ...) between noise and data.
+        t: Times (B,).
+        mean: Means of the data (B, ...).
+        std: Deviations from them, broadcast to (B, ...).
+
+    Returns:
+        `linear` and `scaled` (B, ...), and `scale`, broadcast to (B, ...).
+    """
+    t = t.reshape(-1, *[1] * (x_t.dim() - 1))
+    noise, data = 1 - t, t * std
+    total_std = (noise.square() + data.square()).sqrt()
+    residual = x_t - t * mean
+    linear = mean + (data * std - noise) / total_std.square() * residual
+    return linear, residual / total_std, std / total_std

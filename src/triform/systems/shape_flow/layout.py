@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from triform.layers.rectified_flow import precondition
 from triform.systems.shape_flow.condition import Condition, ConditionVector
 from triform.systems.shape_flow.config import ModelConfig
 
@@ -136,8 +137,8 @@ class LayoutBlock(nn.Module):
 class LayoutFlow(nn.Module):
     """Velocity field of a rectified flow over normalized codes (B, K).
 
-    What is optimal for independent Gaussian numbers of known deviations is added in closed form, as
-    preconditioning (arXiv:2206.00364, section 5): an MLP would spend itself on passing noise on.
+    What is optimal for independent Gaussian numbers of known deviations is added in closed form: an
+    MLP would spend itself on passing noise on.
     """
 
     std: Tensor
@@ -156,12 +157,10 @@ class LayoutFlow(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         vector = self.condition(t, condition)
-        noise, data = 1 - t[:, None], t[:, None] * self.std
-        total_std = (noise.square() + data.square()).sqrt()
-        h = self.proj_in(x_t / total_std)
+        linear, scaled, scale = precondition(x_t, t, torch.zeros_like(x_t), self.std)
+        h = self.proj_in(scaled)
         for block in self.blocks:
             h = block(h, vector)
         output = self.proj_out(F.silu(self.norm(h)))
-        linear = (data * self.std - noise) / total_std.square() * x_t
-        velocity: Tensor = linear + self.std / total_std * output
+        velocity: Tensor = linear + scale * output
         return velocity

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from triform.layers.attention import Attention
-from triform.layers.rectified_flow import guided, integrate, time_embedding
+from triform.layers.rectified_flow import guided, integrate, precondition, time_embedding
 from triform.systems.text_to_image.condition import TextCondition
 from triform.systems.text_to_image.conditional_mean import ConditionalMean
 from triform.systems.text_to_image.config import ModelConfig
@@ -116,17 +116,13 @@ class FlowPrior(nn.Module):
         text = self.text_embed(sentence * math.sqrt(sentence.shape[1]))
         time = self.time_embed(time_embedding(t, TIME_DIM))
         condition = self.condition(torch.cat([time, text], dim=1))
-        times = t[:, None, None, None]
-        noise, data = 1 - times, times * self.residual_std
-        total_std = (noise.square() + data.square()).sqrt()
-        residual = x_t - times * mean
-        h = self.proj_in((residual / total_std).flatten(2).transpose(1, 2))
+        linear, scaled, scale = precondition(x_t, t, mean, self.residual_std)
+        h = self.proj_in(scaled.flatten(2).transpose(1, 2))
         h = h + self.features_in(features)
         for block in self.blocks:
             h = block(h, condition)
         output = self.proj_out(self.norm(h)).transpose(1, 2).unflatten(2, self.shape[1:])
-        linear = (data * self.residual_std - noise) / total_std.square() * residual
-        velocity: Tensor = mean + linear + self.residual_std / total_std * output
+        velocity: Tensor = linear + scale * output
         return velocity
 
     @torch.no_grad()
