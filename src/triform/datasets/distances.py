@@ -19,7 +19,7 @@ from triform.datasets.shape_cache import CachedRows, RecordFile, compute_rows
 from triform.geometry.voxels.signed_distance import TRUNCATION, SignedDistance, signed_distance
 
 # Part of the cache key; changed when `signed_distance` gives another field for the same mesh.
-VERSION = "visible surface, thin parts kept, 1"
+VERSION = "visible surface, thin parts kept, 2"
 LEVELS = 127
 """A sample's distance is kept as an integer from -LEVELS to LEVELS: steps of 0.024 voxels."""
 COLOR_BLOCK = 2

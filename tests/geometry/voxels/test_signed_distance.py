@@ -95,9 +95,13 @@ def test_leg_thinner_than_a_voxel_is_whole():
     assert (legs.min(axis=(0, 2)) < 0).all()
 
 
-def test_hidden_faces_are_no_surface():
-    """A box within a box: the distance inside is that to the outer one."""
-    solid = trimesh.util.concatenate([box(32, 32, 32), box(20, 20, 20)])
+@pytest.mark.parametrize("size", [20, 21])
+def test_hidden_faces_are_no_surface(size: int):
+    """A box within a box: the distance inside is that to the outer one.
+
+    The faces of the inner one of size 21 go through samples.
+    """
+    solid = trimesh.util.concatenate([box(32, 32, 32), box(size, size, size)])
     field = signed_distance(as_mesh(solid), R).distance
     expected = np.clip(box_distance(centers(R), (16, 16, 16)), -TRUNCATION, TRUNCATION)
     np.testing.assert_allclose(field, expected, atol=1e-5)

@@ -15,6 +15,7 @@ import io
 import json
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -308,7 +309,7 @@ def _glb_bytes(mesh: Mesh, vertex_colors: np.ndarray | None = None) -> bytes:
     )
 
 
-_WITH_VERTEX_COLORS = {
+_WITH_VERTEX_COLORS: dict[str, Callable[[Mesh, np.ndarray], bytes]] = {
     ".obj": _obj_with_vertex_colors,
     ".glb": _glb_bytes,
     ".ply": _ply_bytes,

@@ -200,7 +200,7 @@ def _fill_band(bvh, face_of, state, band, distance, nearest):  # type: ignore[no
                 center[0], center[1], center[2] = i + 0.5, j + 0.5, k + 0.5
                 if band[i, j, k] == AROUND:
                     here = state_at(state, center[0], center[1], center[2])
-                    distance[i, j, k] = -TRUNCATION if here == ENCLOSED else TRUNCATION
+                    distance[i, j, k] = TRUNCATION if here == EXTERIOR else -TRUNCATION
                     hint = -1
                     continue
                 value, found, v, w = nearest_triangle(
@@ -258,11 +258,12 @@ def _is_inside(bvh, state, center, value, found, v, w, stack):  # type: ignore[n
 
     In a fine voxel that the surface touches, the way on from the nearest surface point decides: it
     leads out or in, or out again through another surface, and then the point lies within a part
-    thinner than a fine voxel.
+    thinner than a fine voxel. Without any visible surface near, it is a hidden face that touches
+    it.
     """
     here = state_at(state, center[0], center[1], center[2])
     if here != SURFACE or found < 0:
-        return here == ENCLOSED
+        return here != EXTERIOR
     corners = bvh.corners
     direction = np.empty(3)
     for axis in range(3):
