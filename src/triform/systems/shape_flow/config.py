@@ -19,8 +19,8 @@ from triform.engine.config import (
     TrainingConfig,
 )
 from triform.tasks.shape_generation.config import (
+    FaceColorsConfig,
     GenerateMeshesConfig,
-    MeshOutputConfig,
     PromptSetsConfig,
 )
 
@@ -225,7 +225,7 @@ class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     )
 
 
-class ReconstructConfig(SamplingConfig, MeshOutputConfig):
+class ReconstructConfig(SamplingConfig, FaceColorsConfig):
     """Encode meshes to latents, decode those, and save the results."""
 
     meshes: Annotated[Texts, Input()] = Field(min_length=1, description="Mesh files.")
@@ -237,7 +237,7 @@ class ReconstructConfig(SamplingConfig, MeshOutputConfig):
     )
 
 
-class InterpolateConfig(SamplingConfig, MeshOutputConfig):
+class InterpolateConfig(SamplingConfig, FaceColorsConfig):
     """Generate shapes between two prompts, with the same noise."""
 
     prompt: NonEmptyTexts = Field(

@@ -22,7 +22,7 @@ from triform.systems.shape_flow.colors import color_input
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import InterpolateConfig, ReconstructConfig
 from triform.systems.shape_flow.generation import ShapeGenerator
-from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.tasks.shape_generation.config import FaceColorsConfig
 from triform.tasks.shape_generation.mesh_output import draw_mesh, slug
 from triform.tasks.shape_generation.reconstruction import score_reconstruction
 
@@ -106,7 +106,7 @@ def interpolate(settings: InterpolateConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def save_for_format(mesh: Mesh, file: Path, settings: MeshOutputConfig) -> None:
+def save_for_format(mesh: Mesh, file: Path, settings: FaceColorsConfig) -> None:
     """Write a mesh with the size, axes and floor of the settings."""
     ready = mesh_for_format(
         mesh,

@@ -29,6 +29,11 @@ class MeshOutputConfig(Settings):
     on_floor: bool = Field(
         False, description="Stand on height 0, with the ends of all feet in one plane."
     )
+
+
+class FaceColorsConfig(MeshOutputConfig):
+    """How the colours of faces are written, where a verb gives faces colours."""
+
     vertex_colors: bool = Field(
         False,
         description="Write colours of vertices in the place of those of faces (OBJ, GLB, PLY), for "
@@ -36,7 +41,7 @@ class MeshOutputConfig(Settings):
     )
 
 
-class GenerateMeshesConfig(TrainedVerbConfig, MeshOutputConfig):
+class GenerateMeshesConfig(TrainedVerbConfig, FaceColorsConfig):
     """Prompts, and the files of the meshes that are generated from them."""
 
     prompt: NonEmptyTexts = Field((), description="Sentences; none means the zero condition.")
