@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from triform.datasets.distances import (
     compute_distances,
 )
 from triform.datasets.listing import list_shapes
-from triform.datasets.shape import Shape
 from triform.geometry.voxels.signed_distance import TRUNCATION, signed_distance
 
 
@@ -74,26 +72,6 @@ def test_the_same_mesh_in_another_folder_is_found(
     second = compute_distances(list_shapes([larger]), 16, cache=cache, processes=1)
     assert len(computed) == 1
     np.testing.assert_array_equal(second.distances([0, 1, 2]), first.distances([0, 1, 2]))
-
-
-def test_records_under_fingerprints_are_still_found(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As they were written before meshes had digests; no mesh is read."""
-    shapes, cache = list_shapes([folder]), tmp_path / "cache"
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            distances,
-            "mesh_keys",
-            lambda shapes, file, version, processes: {
-                shape: hashlib.sha256(f"{version}|{shape.fingerprint}".encode()).digest()
-                for shape in shapes
-            },
-        )
-        first = compute_distances(shapes, 16, cache=cache, processes=1).distances([0, 1, 2])
-    monkeypatch.setattr(Shape, "load", None)
-    second = compute_distances(shapes, 16, cache=cache, processes=1).distances([0, 1, 2])
-    np.testing.assert_array_equal(second, first)
 
 
 def test_a_mesh_that_cannot_be_read_is_named_once(

@@ -126,7 +126,7 @@ def _rows(
     )
     keys: dict[Shape, bytes] = {}
     if cache is not None:
-        keys = mesh_keys(shapes, file, VERSION, processes=processes)
+        keys = mesh_keys(shapes, cache, VERSION, processes=processes)
     return compute_rows(
         shapes,
         payload,

@@ -1,7 +1,6 @@
 """Cache keys by what a mesh is, so that every data set that holds the same object finds its arrays.
 
-The digest of a mesh is kept under the fingerprint of its file: a mesh is read for it once. Records
-that were written under the fingerprint itself, as before there were digests, are still found.
+The digest of a mesh is kept under the fingerprint of its file: a mesh is read for it once.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ def mesh_digest(shape: Shape) -> UInt8[np.ndarray, " 32"]:
 
 
 def mesh_keys(
-    shapes: Sequence[Shape], file: RecordFile, version: str, *, processes: int = 0
+    shapes: Sequence[Shape], folder: Path, version: str, *, processes: int = 0
 ) -> dict[Shape, bytes]:
-    """Keys (32 bytes) of shapes in a cache file, by their meshes.
+    """Keys (32 bytes) of shapes in a cache, by their meshes.
 
     Args:
         shapes: any shapes.
-        file: the cache; digests are kept beside it.
+        folder: of the cache; digests are kept in it.
         version: changes with the program that computes the records.
         processes: worker processes; 0 is one per core, 1 is this process.
 
@@ -48,13 +47,11 @@ def mesh_keys(
         UserError: the digests cannot be written.
     """
     keys = {shape: _key(version, shape.fingerprint) for shape in shapes}
-    written = file.keys()
-    unknown = [shape for shape in shapes if keys[shape] not in written]
     rows = compute_rows(
-        unknown,
+        shapes,
         mesh_digest,
         lambda shape: _key("mesh digest, 1", shape.fingerprint),
-        _digest_file(file.path.parent),
+        _digest_file(folder),
         cached=True,
         processes=processes,
         description="meshes",

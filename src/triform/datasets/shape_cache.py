@@ -213,11 +213,6 @@ class RecordFile:
             else empty
         )
 
-    def keys(self) -> set[bytes]:
-        """Keys of all complete records, damaged ones included."""
-        self._records = None
-        return {bytes(key) for key in np.ascontiguousarray(self.records()["key"])}
-
     def find(self, keys: Iterable[bytes]) -> dict[bytes, int]:
         """Rows of the keys that have an undamaged record."""
         self._records = None
