@@ -49,7 +49,7 @@ def test_queries_of_search_negatives() -> None:
         "ant": ("animals-nature", "animal-bug"),
         "taxi": ("travel-places", "transport-ground"),
     }
-    queries = {texts: judges for texts, *judges in program["queries"](groups)}
+    queries = {texts: judges for texts, *judges in program["selection_queries"](groups)}
     assert len(queries) == 51
     is_excluded, is_right = queries["green", "circle"]
     names = ("green circle", "green heart", "evergreen tree")

@@ -206,7 +206,7 @@ class SamplingConfig(TrainedVerbConfig):
 class GenerateConfig(SamplingConfig, GenerateMeshesConfig):
     """Generate 3D models from sentences, or without any, and save them as meshes."""
 
-    image: Path | None = Field(
+    image: Annotated[Path | None, Input()] = Field(
         None,
         description="Image of an object: its caption, by the captioner that ships, is one more "
         "prompt. It knows drawings and furniture, not photographs.",
