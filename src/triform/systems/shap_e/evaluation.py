@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triform.base.errors import UsageError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.base.seeding import generator, hash_seed
 from triform.metrics.intervals import mean_and_interval
 from triform.metrics.voxel import voxel_iou
 from triform.pretrained.named_models import IMAGE_ENCODER, TEXT_ENCODER, select_model
+from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.shap_e.data import (
     Batches,
     Conditions,
@@ -25,6 +27,7 @@ from triform.systems.shap_e.data import (
 from triform.systems.shap_e.encoder_inputs import field_positions
 from triform.systems.shap_e.loss import diffusion_loss
 from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
+from triform.systems.shap_e.prompt_evaluation import measure_prompts, training_shapes
 from triform.systems.shap_e.trained import Trained
 from triform.systems.shap_e.transmitter.transmitter import Transmitter, saturation
 from triform.systems.shap_e.verb_config import EvaluateConfig
@@ -37,18 +40,21 @@ SHEET_GRID = 64
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
-    """Measure trained weights on the objects of a split.
+    """Measure trained weights on the objects of a split, and on prompts.
 
     Returns:
         Losses; how often the true latent is the nearest one to the latent that was sampled for an
         object's condition, beside chance; with a decoder, IoU of reconstructions beside the
-        nearest training shape; each with its 95 % interval.
+        nearest training shape; each with its 95 % interval. With `prompt_sets` the scores of
+        these prompts.
 
     Raises:
+        UsageError: `prompt_sets` of weights that take no prompts or have no decoder.
         UserError: No such weights or library.
     """
     trained = Trained.choose(settings.checkpoint, settings.device)
     config = trained.config
+    has_decoder = settings.transmitter is not None or trained.transmitter is not None
     changes = {
         name: value
         for name, value in (("data_dir", settings.data_dir), ("latents_dir", settings.latents_dir))
@@ -60,11 +66,15 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
             "model": config.model.model_copy(update=_encoder(trained, settings)),
         }
     )
+    if settings.prompt_sets and not (has_decoder and config.model.model_type == "text300M"):
+        raise UsageError(
+            f"--prompt_sets: {trained.source} wants images or has no decoder; sets of prompts need "
+            "weights of text300M and a decoder (--transmitter)"
+        )
     dataset = load_dataset(config)
     conditions = load_conditions(config, dataset)
-    rows = dataset.rows(settings.split)[: settings.max_samples]
+    rows = dataset.rows(settings.split, settings.max_samples)
     batches = Batches(dataset, conditions, rows, config)
-    has_decoder = settings.transmitter is not None or trained.transmitter is not None
     transmitter = trained.decoder(settings.transmitter) if has_decoder else None
     report: dict[str, Any] = {
         "checkpoint": str(trained.source),
@@ -82,6 +92,15 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     report |= retrieval_precision(sampled, truth.cpu(), rows, conditions)
     if transmitter is not None and dataset.fields is not None:
         report |= reconstruction(transmitter, batches, dataset, rows, truth)
+    if settings.prompt_sets:
+        assert transmitter is not None
+        report["prompt_sets"] = measure_prompts(
+            trained,
+            transmitter,
+            settings,
+            training_shapes(dataset, config.data),
+            load_text_encoder(config.model.text_encoder),
+        )
     if settings.output is not None:
         previous = (
             None if settings.before is None else Trained.choose(settings.before, settings.device)
@@ -199,7 +218,10 @@ def reconstruction(
     rows: list[int],
     truth: Tensor,
 ) -> dict[str, Any]:
-    """IoU of decoded latents with the library's voxels, and of the nearest training shape."""
+    """IoU of decoded latents with the library's voxels, and of the nearest training shape.
+
+    Where the library was made of several data sets, also the IoU of each.
+    """
     target = batches.fields(rows) > 0
     positions = field_positions(target.shape[-1]).to(truth.device)
     with torch.no_grad():
@@ -208,6 +230,11 @@ def reconstruction(
     iou = voxel_iou(decoded[:, None], target[:, None].float())
     report = with_interval("iou", iou.double())
     report["iou median"] = round(float(iou.median()), 4)
+    sources = [dataset.entries[index].dataset for index in rows]
+    names = list(dict.fromkeys(sources))
+    for name in names if len(names) > 1 else ():
+        of_name = torch.tensor([source == name for source in sources])
+        report |= with_interval(f"iou of {name} ({int(of_name.sum())})", iou[of_name].double())
     training = batches.fields(dataset.rows("train")) > 0
     flat, others = target.flatten(1).float(), training.flatten(1).float()
     both = flat @ others.T

@@ -10,7 +10,7 @@ from pydantic import Field
 from triform.base.settings.config import Settings
 from triform.base.settings.path_role import Input, Output
 from triform.engine.config import DeviceName, NonEmptyTexts, TrainedVerbConfig
-from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.tasks.shape_generation.config import MeshOutputConfig, PromptSetsConfig
 
 Guidance = Annotated[float, Field(ge=0, le=100)]
 CHECKPOINT = (
@@ -97,7 +97,7 @@ class EncodeConfig(Settings):
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the orders of points and views.")
 
 
-class EvaluateConfig(SamplingConfig):
+class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     """Measure the held-out loss, retrieval by latents, and reconstruction where there is a decoder.
 
     Latents are sampled for held-out conditions, and the nearest true latents are looked up.
