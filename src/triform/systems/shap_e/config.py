@@ -101,6 +101,18 @@ class ModelConfig(Group):
         0, ge=0, description="Scale of LoRA times its rank; 0 = the rank, which is a scale of 1."
     )
 
+    guidance_scale: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Guidance of samples where none is asked for; 0 = 15 of captions, 3 of images.",
+    )
+
+    @property
+    def default_guidance(self) -> float:
+        """Guidance of samples where none is asked for."""
+        return self.guidance_scale or (15.0 if self.model_type == "text300M" else 3.0)
+
     @property
     def num_heads(self) -> int:
         """Attention heads of the transformer."""

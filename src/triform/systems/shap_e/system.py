@@ -41,7 +41,6 @@ from triform.systems.shap_e.samplers import karras_sigmas
 from triform.systems.shap_e.show_config import config
 from triform.systems.shap_e.stages import stage_rates, trained_networks
 from triform.systems.shap_e.trained import (
-    DEFAULT_GUIDANCE,
     PRIOR,
     TRANSMITTER,
     Trained,
@@ -289,7 +288,7 @@ class System(EngineSystem[Config]):
             cond.to(self.device),
             list(range(len(rows))),
             (self.config.transmitter.latent_vectors, self.config.transmitter.latent_width),
-            min(SAMPLE_GUIDANCE, DEFAULT_GUIDANCE[self.config.model.model_type]),
+            min(SAMPLE_GUIDANCE, self.config.model.default_guidance),
             karras_sigmas(SAMPLE_STEPS, 1e-3, 160.0),
         )
         truth, path = self.encode(rows), folder / f"step_{step:07d}.png"
