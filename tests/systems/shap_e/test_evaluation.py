@@ -135,6 +135,10 @@ def test_reconstruction_beside_the_nearest_training_shape() -> None:
     assert report["iou median"] == 0.5  # the lower one of two
     assert report["iou of the nearest training shape"] == round((2 / 3 + 1 / 4) / 2, 6)
     assert report["iou of real (1)"] == 0.5 and report["iou of made (1)"] == 1.0
+    nearest = "iou of the nearest training shape of"
+    assert (
+        report[f"{nearest} real (1)"] == round(2 / 3, 6) and report[f"{nearest} made (1)"] == 0.25
+    )
     entries[0].dataset = "made"
     report = evaluation.reconstruction(
         SimpleNamespace(decoder=decoder), batches, dataset, [0, 1], line(0, 1)

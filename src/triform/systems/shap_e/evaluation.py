@@ -230,16 +230,21 @@ def reconstruction(
     iou = voxel_iou(decoded[:, None], target[:, None].float())
     report = with_interval("iou", iou.double())
     report["iou median"] = round(float(iou.median()), 4)
-    sources = [dataset.entries[index].dataset for index in rows]
-    names = list(dict.fromkeys(sources))
-    for name in names if len(names) > 1 else ():
-        of_name = torch.tensor([source == name for source in sources])
-        report |= with_interval(f"iou of {name} ({int(of_name.sum())})", iou[of_name].double())
     training = batches.fields(dataset.rows("train")) > 0
     flat, others = target.flatten(1).float(), training.flatten(1).float()
     both = flat @ others.T
     nearest = (both / (flat.sum(1)[:, None] + others.sum(1) - both).clamp(min=1)).amax(1)
-    return report | with_interval("iou of the nearest training shape", nearest.double())
+    report |= with_interval("iou of the nearest training shape", nearest.double())
+    sources = [dataset.entries[index].dataset for index in rows]
+    names = list(dict.fromkeys(sources))
+    for name in names if len(names) > 1 else ():
+        part = torch.tensor([source == name for source in sources])
+        label = f"{name} ({int(part.sum())})"
+        report |= with_interval(f"iou of {label}", iou[part].double())
+        report |= with_interval(
+            f"iou of the nearest training shape of {label}", nearest[part].double()
+        )
+    return report
 
 
 def with_interval(name: str, values: Tensor) -> dict[str, Any]:

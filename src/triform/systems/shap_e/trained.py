@@ -115,9 +115,7 @@ class Trained(TrainedModel[Config]):
             cond.to(self.device),
             seeds,
             (self.config.transmitter.latent_vectors, self.config.transmitter.latent_width),
-            self.config.model.default_guidance
-            if guidance_scale is None
-            else guidance_scale,
+            self.config.model.default_guidance if guidance_scale is None else guidance_scale,
             karras_sigmas(steps, sigma_min, sigma_max),
         )
 

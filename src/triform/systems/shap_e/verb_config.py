@@ -29,8 +29,9 @@ class SamplingConfig(TrainedVerbConfig):
     checkpoint: Annotated[str | None, Input()] = Field(None, description=CHECKPOINT)
     transmitter: Annotated[Path | None, Input()] = Field(None, description=TRANSMITTER)
     guidance_scale: Guidance | None = Field(
-        None, description="Guidance by the condition; 1 = off; none = as the weights have it: 15 of "
-        "captions and 3 of images where they do not say."
+        None,
+        description="Guidance by the condition; 1 = off; none = as the weights have it: 15 of "
+        "captions and 3 of images where they do not say.",
     )
     karras_steps: int = Field(64, ge=2, le=1000, description="Steps of Heun's sampler.")
     sigma_min: float = Field(1e-3, gt=0, description="Least noise level.")
