@@ -15,7 +15,8 @@ from triform.tasks.shape_generation.config import MeshOutputConfig, PromptSetsCo
 Guidance = Annotated[float, Field(ge=0, le=100)]
 CHECKPOINT = (
     "Trained weights (.pth, .safetensors or a run directory), also those that `triform shap_e "
-    "convert` made of official ones; by default those of the newest run."
+    "convert` made of official ones; by default those of the newest run in `output`, or else those "
+    "that ship."
 )
 TRANSMITTER = (
     "Weights of encoder and decoder: those of a joint run, or transmitter.pt or vector_decoder.pt "
