@@ -49,13 +49,14 @@ def test_prompts_are_decoded_in_batches(monkeypatch) -> None:
         lambda trained, settings, texts: torch.arange(1.0, len(texts) + 1).view(-1, 1, 1),
     )
     monkeypatch.setattr(prompt_evaluation, "decode_mesh", decode)
+    monkeypatch.setattr(prompt_evaluation, "load_prompt_encoder", lambda trained, _: "encoder")
     monkeypatch.setattr(prompt_evaluation, "measure_sets", measure)
     settings = EvaluateConfig(
         seed=9, batch_size=2, guidance_scale=3.0, karras_steps=5, sigma_min=0.5, sigma_max=8.0
     )
     transmitter = SimpleNamespace(decoder="decoder", config=SimpleNamespace(grid_size=48))
     report = prompt_evaluation.measure_prompts(
-        SimpleNamespace(sample=sample), transmitter, settings, ["shape"], "encoder"
+        SimpleNamespace(sample=sample), transmitter, settings, ["shape"]
     )
     assert report == {"meshes": ["mesh 1", None, "mesh 3"]}
     options = {"guidance_scale": 3.0, "steps": 5, "sigma_min": 0.5, "sigma_max": 8.0}

@@ -16,7 +16,6 @@ from triform.base.seeding import generator, hash_seed
 from triform.metrics.intervals import mean_and_interval
 from triform.metrics.voxel import voxel_iou
 from triform.pretrained.named_models import IMAGE_ENCODER, TEXT_ENCODER, select_model
-from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.shap_e.data import (
     Batches,
     Conditions,
@@ -99,7 +98,6 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
             transmitter,
             settings,
             training_shapes(dataset, config.data),
-            load_text_encoder(config.model.text_encoder),
         )
     if settings.output is not None:
         previous = (

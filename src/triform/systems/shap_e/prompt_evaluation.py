@@ -10,10 +10,9 @@ from triform.datasets.listing import list_shapes
 from triform.datasets.load import DATASETS, load_dataset
 from triform.datasets.shape import Shape
 from triform.geometry.mesh import Mesh
-from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.shap_e.config import DataConfig
 from triform.systems.shap_e.data import ShapEDataset
-from triform.systems.shap_e.generation import encode_prompts
+from triform.systems.shap_e.generation import encode_prompts, load_prompt_encoder
 from triform.systems.shap_e.output.mesh import decode_mesh
 from triform.systems.shap_e.trained import Trained
 from triform.systems.shap_e.transmitter.transmitter import Transmitter
@@ -43,7 +42,6 @@ def measure_prompts(
     transmitter: Transmitter,
     settings: EvaluateConfig,
     training: Sequence[Shape],
-    encoder: TextEncoder,
 ) -> dict[str, Any]:
     """Scores of the prompt sets, beside the training shape with the nearest caption.
 
@@ -52,7 +50,6 @@ def measure_prompts(
         transmitter: Its decoder.
         settings: Sampling, seed, names and size of the sets.
         training: Shapes that it was trained on.
-        encoder: That of its conditions.
     """
     size = settings.grid_size or transmitter.config.grid_size
 
@@ -74,4 +71,4 @@ def measure_prompts(
                 meshes.append(None if decoded is None else decoded.mesh)
         return meshes
 
-    return measure_sets(generate, settings, training, encoder)
+    return measure_sets(generate, settings, training, load_prompt_encoder(trained, settings))
