@@ -17,9 +17,6 @@ from triform.systems.shap_e.model import Prior
 from triform.systems.shap_e.system import System, fixed_draws
 from triform.systems.shap_e.trained import Trained, metadata_of
 
-BOTH = ("--transmitter_epochs", "0")
-"""No stages: every step trains the prior as well."""
-
 
 class Recorder:
     """Stands where the engine updates, and keeps the gradients of the prior."""
@@ -55,9 +52,9 @@ def step_of(system: System, batch: dict) -> tuple[dict, list[torch.Tensor]]:
 @pytest.mark.parametrize("flags", [("--micro_batch_size", "1"), ("--gradient_checkpointing",)])
 def test_parts_and_checkpointing_give_the_same_gradient(build, flags):
     torch.manual_seed(0)
-    whole = build(*BOTH)
+    whole = build()
     batch = next(iter(whole.batches()))
-    changed = build(*BOTH, *flags)
+    changed = build(*flags)
     changed.prior.load_state_dict(whole.prior.state_dict())
     changed.transmitter.load_state_dict(whole.transmitter.state_dict())
     torch.manual_seed(1)
@@ -121,7 +118,6 @@ def test_images_as_conditions(build):
     system = build(
         *("--model_type", "image300M", "--image_encoder", "random:vit_tiny_patch16_224"),
         *("--condition_views", "2"),
-        *BOTH,
     )
     vectors, dim = system.conditions.shape
     assert (vectors, dim) == (14 * 14, 192)
@@ -136,7 +132,7 @@ def test_encoder_and_decoder_come_first_and_then_the_prior(build, tmp_path):
     # The measurement of precisions would take steps of its own.
     system = build(
         *("--runs_dir", str(tmp_path), "--epochs", "3", "--sample_every", "0"),
-        *("--precision", "float32"),
+        *("--transmitter_epochs", "1", "--precision", "float32"),
     )
     states, keys, monitors, step = [], [], [], system.step
 
@@ -186,7 +182,7 @@ def test_the_penalty_is_on_latents_before_tanh(build):
     losses = []
     for weight in ("0", "0.5"):
         torch.manual_seed(0)
-        system = build("--latent_penalty", weight)
+        system = build("--latent_penalty", weight, "--transmitter_epochs", "1")
         batch = next(iter(system.batches()))
         torch.manual_seed(1)
         system.step(batch, lambda loss, name: losses.append(float(loss.detach())))
@@ -231,7 +227,7 @@ def test_validation_uses_the_same_steps_and_noise(build):
 
 
 def test_dropped_conditions_are_zeros(build):
-    system = build("--diffusion.cond_drop_prob", "1", *BOTH)
+    system = build("--diffusion.cond_drop_prob", "1")
     seen = []
     forward = system.prior.forward
     system.prior.forward = lambda x, t, cond: seen.append(cond) or forward(x, t, cond)
