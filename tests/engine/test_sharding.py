@@ -303,3 +303,12 @@ def test_a_single_process_has_whole_tensors() -> None:
         load_network(network, {"weight": torch.eye(2)})
     load_network(network, {"weight": torch.zeros(2, 2)}, strict=False)
     assert network.weight.sum() == 0 and network.bias.sum() == 2
+
+
+def test_freed_memory_is_returned_on_a_processor_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(sharding, "return_freed_memory", lambda: calls.append("returned"))
+    sharding.release_memory(torch.device("meta"))
+    assert not calls
+    sharding.release_memory(CPU)
+    assert calls == ["returned"]

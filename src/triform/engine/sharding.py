@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MIN_PARAMETERS = 100_000
 """Numbers in a block that is gathered on its own; smaller ones cost more messages than memory."""
+LARGE_SLICE = 2**18
+"""Bytes of a slice after which freed memory is returned; it is not worth the time for less."""
 OUTSIDE = "uses parameters outside of the forward pass of its networks"
 REFUSALS = {
     "got mixed torch.Tensor and DTensor": OUTSIDE,
@@ -56,8 +58,7 @@ def shard_networks(
 
     # It warns of outputs that are views; `_forbid_in_place` does more.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
-    if device.type == "cpu":
-        return_freed_memory()  # blocks are gathered and freed all the time
+    release_memory(device)
     device_mesh = init_device_mesh(device.type, (count,))
     owners: dict[int, tuple[str, str]] = {}
     for name, network in networks.items():
@@ -86,8 +87,18 @@ def shard_networks(
                 sharded[name][key]
                 for name, key in (owners[id(parameter)] for parameter in group["params"])
             ]
+    release_memory(device)  # that of the whole parameters
+
+
+def release_memory(device: torch.device) -> None:
+    """Return freed memory of the processor to the system.
+
+    Whole parameters, gathered blocks and gradients come and go. What was once part of glibc's heap
+    is used for them again, and stays with the process when they are freed: half a number a
+    parameter, unless it is returned each time.
+    """
     if device.type == "cpu":
-        return_freed_memory()  # that of the whole parameters
+        return_freed_memory()
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
@@ -288,6 +299,8 @@ def gather_parameters(networks: Mapping[str, nn.Module]) -> Callable[[], None]:
                 storage = parameter.to_local().untyped_storage()
                 sizes[id(parameter)] = storage.nbytes()
                 storage.resize_(0)  # or there would be one and a half of each
+                if sizes[id(parameter)] >= LARGE_SLICE:
+                    release_memory(parameter.device)
             slices.append((module, name, parameter))
             module._parameters[name] = whole[id(parameter)]
 
@@ -296,10 +309,13 @@ def gather_parameters(networks: Mapping[str, nn.Module]) -> Callable[[], None]:
         for module, name, parameter in slices:
             module._parameters[name] = parameter
             if id(parameter) in sizes:
-                local = parameter.to_local()
-                local.untyped_storage().resize_(sizes.pop(id(parameter)))
+                local, size = parameter.to_local(), sizes.pop(id(parameter))
+                local.untyped_storage().resize_(size)
                 part: Any = shard_like(parameter, whole.pop(id(parameter)).detach())
                 local.copy_(part.to_local())
+                del part
+                if size >= LARGE_SLICE:
+                    release_memory(parameter.device)
         for of_module, before in hooks:
             of_module.clear()
             of_module.update(before)

@@ -14,7 +14,7 @@ from triform.engine.config import TrainingConfig
 from triform.engine.device import NumberFormat
 from triform.engine.processes import Processes
 from triform.engine.schedule import Schedule
-from triform.engine.sharding import full_tensor
+from triform.engine.sharding import full_tensor, release_memory
 
 logger = get_logger(__name__)
 
@@ -236,6 +236,8 @@ class Update:
             # An overflow on one process only must lower the scale everywhere.
             scaler.update(scaler.get_scale() * scaler.get_backoff_factor() if is_skipped else None)
         optimizer.zero_grad(set_to_none=True)
+        if self.processes.shards:
+            release_memory(self.processes.device)  # that of the gradients
         self.norms[name] = norm
         self._count(
             name, is_skipped=is_skipped, overflow=scaler is not None and scaler.get_scale() > 1

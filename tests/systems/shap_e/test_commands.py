@@ -45,6 +45,20 @@ def filled(monkeypatch) -> None:
     monkeypatch.setattr(Decoder, "query", query)
 
 
+def test_weights_that_ship_make_a_bed(tmp_path, monkeypatch, capsys):
+    """Where no run is in `output`: wider and deeper than high, by the guidance of the weights."""
+    monkeypatch.chdir(tmp_path)
+    trained = Trained.choose(None, "cpu")
+    assert trained.source.name == "shap_e.safetensors"
+    assert trained.config.model.default_guidance == 2.0
+    flags = ("--prompt", "a bed", "--karras_steps", 16, "--grid_size", 48, "--device", "cpu")
+    (row,) = answer(capsys, "shap_e", "generate", *flags, "--output", "bed.obj")
+    mesh = load_mesh(tmp_path / "bed.obj")
+    assert row["faces"] == len(mesh.faces) and is_watertight(mesh)
+    width, height, depth = np.ptp(mesh.vertices, axis=0)
+    assert depth > width > 0.3 and depth > 1.2 * height
+
+
 @pytest.mark.parametrize("render", ["mesh", "nerf"])
 def test_generate_writes_meshes_and_previews(run, tmp_path, monkeypatch, capsys, render):
     filled(monkeypatch)

@@ -71,3 +71,13 @@ def test_wrong_settings_are_one_line(tmp_path, text, named):
     with pytest.raises(UsageError, match=named) as caught:
         parse(Config, ["--config", str(path)])
     assert "\n" not in str(caught.value)
+
+
+def test_guidance_of_the_weights_or_of_their_kind():
+    """Shap-E's own values where the settings do not say."""
+    defaults = [
+        parse(Config, ["--model_type", kind]).model.default_guidance
+        for kind in ("text300M", "image300M")
+    ]
+    assert defaults == [15.0, 3.0]
+    assert parse(Config, ["--guidance_scale", "2.5"]).model.default_guidance == 2.5

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from triform.base.errors import UsageError
 from triform.base.seeding import generator, hash_seed
 from triform.systems.shap_e import evaluation
+from triform.systems.shap_e.config import Config
 from triform.systems.shap_e.verb_config import EvaluateConfig
 
 
@@ -118,7 +120,8 @@ def test_reconstruction_beside_the_nearest_training_shape() -> None:
     """Two objects: IoU 1/2 and 1; the nearest of two training shapes 2/3 and 1/4."""
     fields = [cells(0, 1), cells(4, 5, 6, 7), cells(0, 1, 2), cells(7)]
     batches = SimpleNamespace(fields=lambda rows: torch.stack([fields[row] for row in rows]))
-    dataset = SimpleNamespace(rows=lambda split: {"train": [2, 3]}[split])
+    entries = [SimpleNamespace(dataset=name) for name in ("real", "made", "made", "made")]
+    dataset = SimpleNamespace(rows=lambda split: {"train": [2, 3]}[split], entries=entries)
     decoded = {0.0: cells(1, 2, 0, 3), 1.0: cells(4, 5, 6, 7)}
 
     def decoder(latent, positions):
@@ -131,6 +134,28 @@ def test_reconstruction_beside_the_nearest_training_shape() -> None:
     assert report["iou"] == 0.75
     assert report["iou median"] == 0.5  # the lower one of two
     assert report["iou of the nearest training shape"] == round((2 / 3 + 1 / 4) / 2, 6)
+    assert report["iou of real (1)"] == 0.5 and report["iou of made (1)"] == 1.0
+    nearest = "iou of the nearest training shape of"
+    assert (
+        report[f"{nearest} real (1)"] == round(2 / 3, 6) and report[f"{nearest} made (1)"] == 0.25
+    )
+    entries[0].dataset = "made"
+    report = evaluation.reconstruction(
+        SimpleNamespace(decoder=decoder), batches, dataset, [0, 1], line(0, 1)
+    )
+    assert not any(name.startswith("iou of made") for name in report)
+
+
+def test_prompt_sets_are_refused_before_anything_is_read(monkeypatch) -> None:
+    """Weights that want images, and weights without a decoder."""
+    for model_type, transmitter in (("image300M", object()), ("text300M", None)):
+        config = Config.model_validate({"model": {"model_type": model_type}})
+        trained = SimpleNamespace(
+            config=config, metadata={}, source=Path("weights.pth"), transmitter=transmitter
+        )
+        monkeypatch.setattr(evaluation.Trained, "choose", lambda *_, given=trained: given)
+        with pytest.raises(UsageError, match=r"--prompt_sets: weights\.pth wants images or has no"):
+            evaluation.evaluate(EvaluateConfig(prompt_sets=("groups",)))
 
 
 def test_true_latents_come_from_files_or_from_the_encoder_of_the_run() -> None:

@@ -1,11 +1,13 @@
 """What the training itself owes: accumulation, LoRA, checkpointing, phases, fixed validation."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
 
 from triform.base.errors import UsageError, UserError
+from triform.base.seeding import generator
 from triform.engine.checkpoints.checkpoint import export_weights
 from triform.engine.fit import fit
 from triform.systems.shap_e.config import Config
@@ -32,6 +34,10 @@ class Recorder:
             self.calls.append(method)
             before = self.gradients or [torch.zeros_like(p) for p in parameters]
             self.gradients = [a + b for a, b in zip(before, gradients, strict=True)]
+
+
+def flat(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
 
 
 def step_of(system: System, batch: dict) -> tuple[dict, list[torch.Tensor]]:
@@ -122,28 +128,89 @@ def test_images_as_conditions(build):
     assert torch.isfinite(values["loss"]) and any(gradient.any() for gradient in gradients)
 
 
-def test_the_second_phase_keeps_encoder_and_decoder(build, tmp_path):
+def test_encoder_and_decoder_come_first_and_then_the_prior(build, tmp_path):
     # The measurement of precisions would take steps of its own.
     system = build(
         *("--runs_dir", str(tmp_path), "--epochs", "3", "--sample_every", "0"),
-        *("--precision", "float32"),
+        *("--transmitter_epochs", "1", "--precision", "float32"),
     )
-    states = []
-    step = system.step
+    states, keys, monitors, step = [], [], [], system.step
 
     def record(batch, update):
         values = step(batch, update)
-        states.append(copy.deepcopy(system.transmitter.state_dict()))
+        networks = {"transmitter": system.transmitter, "prior": system.prior}
+        states.append({name: flat(network) for name, network in networks.items()})
+        keys.append(("points" in batch, "distance" in values, "mse" in values))
+        monitors.append(system.monitor)
         return values
 
+    initial = flat(system.prior)
     system.step = record
-    fit(system)
-    first, *_, last = states
+    result = fit(system)
     per_epoch = len(states) // 3
-    changed = [not torch.equal(first[name], states[per_epoch - 1][name]) for name in first]
-    assert any(changed)
-    assert all(torch.equal(states[per_epoch - 1][name], last[name]) for name in first)
-    assert system.encoded is not None and len(system.encoded) == len(system.dataset.entries)
+    first, boundary, last = states[0], states[per_epoch - 1], states[-1]
+    assert not torch.equal(first["transmitter"], boundary["transmitter"])
+    assert torch.equal(initial, boundary["prior"])
+    assert torch.equal(boundary["transmitter"], last["transmitter"])
+    assert not torch.equal(boundary["prior"], last["prior"])
+    assert keys[:per_epoch] == [(True, True, False)] * per_epoch
+    assert keys[per_epoch:] == [(False, False, True)] * (2 * per_epoch)
+    assert monitors[0] == "val/field_error" and monitors[-1] == "val/joint_error"
+    assert result.best is not None and result.best["epoch"] > 1
+
+
+def test_the_prior_learns_of_mirrored_shapes_as_well(build):
+    system = build()
+    latents = system._encode_all()
+    assert latents.shape == (2, len(system.dataset.entries), *system.splits["train"].latent_shape)
+    points = system.splits["train"].encoder_points([3])
+    points[..., 0] = -points[..., 0]
+    random = generator("encode", system.dataset.entries[3].object_id)
+    with torch.no_grad():
+        torch.testing.assert_close(latents[1, 3:4], system.transmitter(points, [random]))
+    torch.testing.assert_close(latents[0, 3:4], system.encode([3]).detach())
+    picked = system._stored_latents(torch.tensor([5] * 32))
+    sides = {int(torch.equal(latent, latents[1, 5])) for latent in picked}
+    assert sides == {0, 1}
+    alone = build("--no_mirror")
+    assert len(alone._encode_all()) == 1
+    assert torch.equal(alone._stored_latents(torch.tensor([5]))[0], alone.encoded[0, 5])
+
+
+def test_the_penalty_is_on_latents_before_tanh(build):
+    """The loss of encoder and decoder grows by the weight times their mean square."""
+    losses = []
+    for weight in ("0", "0.5"):
+        torch.manual_seed(0)
+        system = build("--latent_penalty", weight, "--transmitter_epochs", "1")
+        batch = next(iter(system.batches()))
+        torch.manual_seed(1)
+        system.step(batch, lambda loss, name: losses.append(float(loss.detach())))
+    seeds = torch.Generator().manual_seed(1)
+    drawn = torch.randint(0, 2**62, (len(batch["points"]),), generator=seeds).tolist()
+    generators = [torch.Generator().manual_seed(seed) for seed in drawn]
+    with torch.no_grad():
+        size = float(
+            system.transmitter.unbounded(batch["points"], None, generators).square().mean()
+        )
+    assert losses[1] - losses[0] == pytest.approx(0.5 * size, rel=1e-4)
+
+
+def test_objects_of_a_part_of_a_split_are_spread(build):
+    """A library has one data set after the other: 4 of 10 are rows 0, 2, 5 and 7 of the split."""
+    dataset = dataclasses.replace(build().dataset, splits=("val", *["train"] * 10, "val"))
+    assert dataset.rows("train") == list(range(1, 11)) == dataset.rows("train", 10)
+    assert dataset.rows("train", 4) == [1, 3, 6, 8]
+    assert dataset.rows("val", 5) == [0, 11] and dataset.rows("test", 5) == []
+
+
+def test_distances_are_cut_off_earlier(build):
+    """A third of the distance is three times the value, and 1 at most."""
+    whole, near = (
+        build("--truncation", size).splits["train"].fields([0, 2]) for size in ("3", "1")
+    )
+    torch.testing.assert_close(near, (3 * whole).clamp(-1, 1))
+    assert float(near.max()) == 1 and float(near.min()) == -1
 
 
 def test_validation_uses_the_same_steps_and_noise(build):

@@ -350,7 +350,7 @@ def test_real_shapes_have_the_group_of_their_names(by_count, monkeypatch):
 
 
 def test_prompt_sets_are_made_and_looked_up(monkeypatch):
-    """Seeds count up; the lookup and the real shapes are those of the training part."""
+    """Seeds count up; the shapes to look up are those of the training part."""
     requested, passed = [], {}
 
     class Generator:
@@ -363,24 +363,17 @@ def test_prompt_sets_are_made_and_looked_up(monkeypatch):
         def mesh(self, given):
             return f"mesh of {int((given[0] < 0).sum())}"
 
-    training = [SimpleNamespace(source="parametric"), SimpleNamespace(source="sweethome3d")]
+    training = ["shape", "another"]
 
-    def measure_sets(generate, prompts, classifier, lookup):
-        passed.update(prompts=prompts, classifier=classifier, lookup=lookup)
+    def measure_sets(generate, settings, shapes, encoder):
+        passed.update(settings=settings, shapes=shapes, encoder=encoder)
         return {"colors": generate(["red", "blue"])}
 
-    monkeypatch.setattr(prompt_evaluation, "measure_prompt_sets", measure_sets)
-    monkeypatch.setattr(prompt_evaluation, "load_mesh_classifier", lambda name: ("judge", name))
-    monkeypatch.setattr(prompt_evaluation, "select_prompts", lambda names, most: (names, most))
-    monkeypatch.setattr(prompt_evaluation, "CaptionLookup", lambda shapes, encoder: len(shapes))
-    monkeypatch.setattr(
-        prompt_evaluation, "measure_real_shapes", lambda shapes, _: [s.source for s in shapes]
-    )
+    monkeypatch.setattr(prompt_evaluation.prompt_scores, "measure_sets", measure_sets)
     settings = EvaluateConfig(seed=3, candidates=4, prompt_sets=("colors",), max_prompts=9)
     report = prompt_evaluation.measure_sets(
         Generator(), settings, SimpleNamespace(training_shapes=lambda: training)
     )
-    assert report == {"real_training_shapes": ["sweethome3d"], "colors": ["mesh of 300", None]}
+    assert report == {"colors": ["mesh of 300", None]}
     assert requested == [("red", 3, 4), ("blue", 4, 4)]
-    assert passed["prompts"] == (("colors",), 9) and passed["lookup"] == 2
-    assert passed["classifier"][0] == "judge"
+    assert passed == {"settings": settings, "shapes": training, "encoder": "encoder"}

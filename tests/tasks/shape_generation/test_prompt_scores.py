@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 
 from triform.datasets.shape import MeshFile, Shape
 from triform.geometry.mesh import Mesh
+from triform.tasks.shape_generation import prompt_scores
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import GROUPS
+from triform.tasks.shape_generation.config import PromptSetsConfig
 from triform.tasks.shape_generation.mesh_classifier import MeshClassifier
 from triform.tasks.shape_generation.prompt_scores import (
     CaptionLookup,
@@ -149,3 +152,30 @@ def test_never_together() -> None:
         Attributes(kind="stool", form="square", legs=5),
     ]
     assert never_together(items, training) == items[1:]
+
+
+def test_sets_are_measured_beside_captions_and_real_shapes(monkeypatch) -> None:
+    """The lookup has every training shape; shapes that a program made are no real ones."""
+    training = [SimpleNamespace(source="parametric"), SimpleNamespace(source="sweethome3d")]
+    passed = {}
+
+    def measure(generate, prompts, classifier, lookup):
+        passed.update(generate=generate, prompts=prompts, classifier=classifier, lookup=lookup)
+        return {"english": "report"}
+
+    monkeypatch.setattr(prompt_scores, "measure_prompt_sets", measure)
+    monkeypatch.setattr(prompt_scores, "load_mesh_classifier", lambda name: ("classifier", name))
+    monkeypatch.setattr(prompt_scores, "select_prompts", lambda names, most: (names, most))
+    monkeypatch.setattr(prompt_scores, "CaptionLookup", lambda shapes, encoder: (shapes, encoder))
+    monkeypatch.setattr(
+        prompt_scores, "measure_real", lambda shapes, _: [shape.source for shape in shapes]
+    )
+    settings = PromptSetsConfig(prompt_sets=("colors",), max_prompts=9, shape_classifier="file")
+    report = prompt_scores.measure_sets("generate", settings, training, "encoder")  # type: ignore[arg-type]
+    assert report == {"real_training_shapes": ["sweethome3d"], "english": "report"}
+    assert passed == {
+        "generate": "generate",
+        "prompts": (("colors",), 9),
+        "classifier": ("classifier", "file"),
+        "lookup": (training, "encoder"),
+    }

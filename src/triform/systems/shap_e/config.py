@@ -61,6 +61,12 @@ class DataConfig(Group):
     field_size: int = Field(
         32, ge=4, le=256, description="Voxels along each side of the distance to decode (joint)."
     )
+    truncation: float = Field(
+        3.0,
+        gt=0,
+        le=3,
+        description="Voxels from the surface at which the distance to decode is cut off (joint).",
+    )
     mirror: bool = Field(True, description="Mirror half of the shapes in x (joint).")
 
 
@@ -95,6 +101,18 @@ class ModelConfig(Group):
         0, ge=0, description="Scale of LoRA times its rank; 0 = the rank, which is a scale of 1."
     )
 
+    guidance_scale: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Guidance of samples where none is asked for; 0 = 15 of captions, 3 of images.",
+    )
+
+    @property
+    def default_guidance(self) -> float:
+        """Guidance of samples where none is asked for."""
+        return self.guidance_scale or (15.0 if self.model_type == "text300M" else 3.0)
+
     @property
     def num_heads(self) -> int:
         """Attention heads of the transformer."""
@@ -121,7 +139,16 @@ class TransmitterConfig(Group):
     inner_points: int = Field(16384, ge=1, description="Points that are attended to at a time.")
     inner_views: int = Field(20, ge=1, description="Views that are attended to at a time.")
     unrolls: int = Field(1, ge=1, description="Passes over the layers of the encoder.")
-    position_encoding: bool = Field(False, description="Encode points by sines of 15 frequencies.")
+    position_encoding: bool = Field(
+        False, description="Encode points by sines of position_degrees frequencies."
+    )
+    position_degrees: int = Field(
+        POSITION_DEGREES,
+        ge=1,
+        le=24,
+        description="Frequencies of the encodings of points and of decoded positions, each twice "
+        "the one before; the finest waves of 15 are noise where shapes are learned in voxels.",
+    )
     use_point_conv: bool = Field(False, description="Make tokens of neighbourhoods, not of points.")
     point_conv_radius: float = Field(0.5, gt=0, description="Radius of a neighbourhood.")
     point_conv_samples: int = Field(32, ge=1, description="Points of a neighbourhood.")
@@ -155,6 +182,11 @@ class TransmitterConfig(Group):
     )
     coarse_samples: int = Field(64, ge=1, description="Coarse samples of a ray.")
     fine_samples: int = Field(128, ge=1, description="Fine samples of a ray.")
+
+    @property
+    def position_width(self) -> int:
+        """Numbers of the encoding of a decoded position."""
+        return 3 * (1 + 2 * self.position_degrees)
 
     @property
     def latent_vectors(self) -> int:
@@ -228,13 +260,19 @@ class ShapETrainingConfig(TrainingConfig):
     transmitter_epochs: int = Field(
         0,
         ge=0,
-        description="Epochs in which encoder and decoder are trained (joint); 0 = all epochs.",
+        description="Epochs in which encoder and decoder are trained (joint), and the prior after "
+        "them, each with a schedule of its own; 0 = both in all epochs.",
     )
     transmitter_lr: float = Field(
         1e-3, gt=0, description="Learning rate of encoder and decoder (joint)."
     )
     decoded_points: int = Field(
         2048, ge=8, description="Points at which a shape is decoded in a step (joint)."
+    )
+    latent_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the mean square of latents before tanh, against saturation (joint).",
     )
     color_weight: float = Field(0.5, ge=0, description="Weight of the loss of colours (joint).")
 

@@ -10,7 +10,8 @@
 | `surface` | (B, Q, 3) float32 | points of the surface in [-1.01, 1.01] (joint) |
 | `colors` | (B, Q, 3) float32 | their sRGB colours in [0, 1] (joint) |
 
-Without `joint`, `latents` (B, V, W) float32 in [-1, 1] stand in place of the last five.
+Without `joint`, `latents` (B, V, W) float32 in [-1, 1] stand in place of the last five; in the
+stage that trains the prior alone they are left out.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from triform.systems.shap_e.latent_files import latent_path, read_latents
 logger = get_logger(__name__)
 
 TRUNCATION = 3.0
-"""Distances are cut off here, in voxels."""
+"""Stored distances are cut off here, in voxels."""
 INT8_SCALE = 127.0
 NEAR = 0.9
 """Truncated distances of voxels that count as near the surface."""
@@ -97,9 +98,15 @@ class ShapEDataset:
     points: np.ndarray | None = None
     fields: np.ndarray | None = None
 
-    def rows(self, split: str) -> list[int]:
-        """Indices of the objects of a split."""
-        return [index for index, name in enumerate(self.splits) if name == split]
+    def rows(self, split: str, count: int = 0) -> list[int]:
+        """Indices of the objects of a split; of at most `count` at even distances, 0 for all.
+
+        A library has the objects of one data set after the other: the first would be of one alone.
+        """
+        rows = [index for index, name in enumerate(self.splits) if name == split]
+        if not count or count >= len(rows):
+            return rows
+        return [rows[position * len(rows) // count] for position in range(count)]
 
 
 def open_library(data: DataConfig, voxel_size: int = 0) -> Library:
@@ -273,6 +280,7 @@ class Batches:
     ):
         self.dataset, self.conditions, self.rows = dataset, conditions, list(rows)
         self.config = config
+        self.has_geometry = config.transmitter.joint
         self.latent_shape = (config.transmitter.latent_vectors, config.transmitter.latent_width)
 
     def __len__(self) -> int:
@@ -290,7 +298,7 @@ class Batches:
         batch = {"cond": self.conditions.select(rows), "object": torch.tensor(objects)}
         if not self.config.transmitter.joint:
             return {**batch, "latents": self.latents(objects)}
-        return {**batch, **self._geometry(objects, generator)}
+        return {**batch, **self._geometry(objects, generator)} if self.has_geometry else batch
 
     def latents(self, objects: Sequence[int]) -> Tensor:
         """Latents (B, V, W) of files."""
@@ -306,7 +314,9 @@ class Batches:
     def fields(self, objects: Sequence[int]) -> Tensor:
         """Distances (B, R, R, R) float32 in [-1, 1], positive inside."""
         assert self.dataset.fields is not None
-        return torch.from_numpy(self.dataset.fields[list(objects)]).float() / INT8_SCALE
+        stored = torch.from_numpy(self.dataset.fields[list(objects)]).float()
+        scale = TRUNCATION / self.config.data.truncation
+        return (stored * (scale / INT8_SCALE)).clamp(-1, 1)
 
     def _geometry(self, objects: list[int], generator: torch.Generator) -> dict[str, Tensor]:
         assert self.dataset.points is not None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triform.base.errors import UsageError
 from triform.base.files import atomic_write
 from triform.base.logging import get_logger
 from triform.base.seeding import generator, hash_seed
@@ -25,6 +26,7 @@ from triform.systems.shap_e.data import (
 from triform.systems.shap_e.encoder_inputs import field_positions
 from triform.systems.shap_e.loss import diffusion_loss
 from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
+from triform.systems.shap_e.prompt_evaluation import measure_prompts, training_shapes
 from triform.systems.shap_e.trained import Trained
 from triform.systems.shap_e.transmitter.transmitter import Transmitter, saturation
 from triform.systems.shap_e.verb_config import EvaluateConfig
@@ -37,18 +39,21 @@ SHEET_GRID = 64
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
-    """Measure trained weights on the objects of a split.
+    """Measure trained weights on the objects of a split, and on prompts.
 
     Returns:
         Losses; how often the true latent is the nearest one to the latent that was sampled for an
         object's condition, beside chance; with a decoder, IoU of reconstructions beside the
-        nearest training shape; each with its 95 % interval.
+        nearest training shape; each with its 95 % interval. With `prompt_sets` the scores of
+        these prompts.
 
     Raises:
+        UsageError: `prompt_sets` of weights that take no prompts or have no decoder.
         UserError: No such weights or library.
     """
     trained = Trained.choose(settings.checkpoint, settings.device)
     config = trained.config
+    has_decoder = settings.transmitter is not None or trained.transmitter is not None
     changes = {
         name: value
         for name, value in (("data_dir", settings.data_dir), ("latents_dir", settings.latents_dir))
@@ -60,11 +65,15 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
             "model": config.model.model_copy(update=_encoder(trained, settings)),
         }
     )
+    if settings.prompt_sets and not (has_decoder and config.model.model_type == "text300M"):
+        raise UsageError(
+            f"--prompt_sets: {trained.source} wants images or has no decoder; sets of prompts need "
+            "weights of text300M and a decoder (--transmitter)"
+        )
     dataset = load_dataset(config)
     conditions = load_conditions(config, dataset)
-    rows = dataset.rows(settings.split)[: settings.max_samples]
+    rows = dataset.rows(settings.split, settings.max_samples)
     batches = Batches(dataset, conditions, rows, config)
-    has_decoder = settings.transmitter is not None or trained.transmitter is not None
     transmitter = trained.decoder(settings.transmitter) if has_decoder else None
     report: dict[str, Any] = {
         "checkpoint": str(trained.source),
@@ -82,6 +91,14 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     report |= retrieval_precision(sampled, truth.cpu(), rows, conditions)
     if transmitter is not None and dataset.fields is not None:
         report |= reconstruction(transmitter, batches, dataset, rows, truth)
+    if settings.prompt_sets:
+        assert transmitter is not None
+        report["prompt_sets"] = measure_prompts(
+            trained,
+            transmitter,
+            settings,
+            training_shapes(dataset, config.data),
+        )
     if settings.output is not None:
         previous = (
             None if settings.before is None else Trained.choose(settings.before, settings.device)
@@ -199,7 +216,10 @@ def reconstruction(
     rows: list[int],
     truth: Tensor,
 ) -> dict[str, Any]:
-    """IoU of decoded latents with the library's voxels, and of the nearest training shape."""
+    """IoU of decoded latents with the library's voxels, and of the nearest training shape.
+
+    Where the library was made of several data sets, also the IoU of each.
+    """
     target = batches.fields(rows) > 0
     positions = field_positions(target.shape[-1]).to(truth.device)
     with torch.no_grad():
@@ -212,7 +232,17 @@ def reconstruction(
     flat, others = target.flatten(1).float(), training.flatten(1).float()
     both = flat @ others.T
     nearest = (both / (flat.sum(1)[:, None] + others.sum(1) - both).clamp(min=1)).amax(1)
-    return report | with_interval("iou of the nearest training shape", nearest.double())
+    report |= with_interval("iou of the nearest training shape", nearest.double())
+    sources = [dataset.entries[index].dataset for index in rows]
+    names = list(dict.fromkeys(sources))
+    for name in names if len(names) > 1 else ():
+        part = torch.tensor([source == name for source in sources])
+        label = f"{name} ({int(part.sum())})"
+        report |= with_interval(f"iou of {label}", iou[part].double())
+        report |= with_interval(
+            f"iou of the nearest training shape of {label}", nearest[part].double()
+        )
+    return report
 
 
 def with_interval(name: str, values: Tensor) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from triform.images.animation import save_animation
 from triform.images.grid import save_png
 from triform.images.read import read_image
 from triform.pretrained.named_models import select_model
-from triform.pretrained.text_encoder import load_text_encoder
+from triform.pretrained.text_encoder import TextEncoder, load_text_encoder
 from triform.systems.shap_e.conditions import (
     image_conditions,
     load_patch_encoder,
@@ -56,6 +56,16 @@ def encode_prompts(trained: Trained, settings: SamplingConfig, prompts: list[str
     vectors, dim = trained.cond_shape
     if not any(prompt.strip() for prompt in prompts):
         return torch.zeros(len(prompts), vectors, dim)
+    return text_conditions(load_prompt_encoder(trained, settings), prompts)
+
+
+def load_prompt_encoder(trained: Trained, settings: SamplingConfig) -> TextEncoder:
+    """Load the text encoder of the weights, or the one that the user names.
+
+    Raises:
+        UserError: It cannot be had, or gives other numbers than that of the training.
+    """
+    dim = trained.cond_shape[1]
     name = select_model(
         settings.text_encoder,
         trained.config.model.text_encoder,
@@ -67,7 +77,7 @@ def encode_prompts(trained: Trained, settings: SamplingConfig, prompts: list[str
         raise UserError(
             f"--text_encoder {name}: vectors of {encoder.dim} numbers, the weights want {dim}"
         )
-    return text_conditions(encoder, prompts)
+    return encoder
 
 
 def encode_images(trained: Trained, settings: SamplingConfig, images: list[Image.Image]) -> Tensor:

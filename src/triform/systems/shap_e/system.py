@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ from triform.systems.shap_e.noise_schedule import NoiseSchedule
 from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
 from triform.systems.shap_e.samplers import karras_sigmas
 from triform.systems.shap_e.show_config import config
+from triform.systems.shap_e.stages import stage_rates, trained_networks
 from triform.systems.shap_e.trained import (
-    DEFAULT_GUIDANCE,
     PRIOR,
     TRANSMITTER,
     Trained,
@@ -101,7 +101,6 @@ class System(EngineSystem[Config]):
         }
         self.encoded: Tensor | None = None
         if config.transmitter.joint:
-            self.monitor = "val/joint_error"
             self.transmitter = Transmitter(config.transmitter)
             self.networks[TRANSMITTER] = self.transmitter
             self.optimizers[TRANSMITTER] = adamw(
@@ -115,20 +114,32 @@ class System(EngineSystem[Config]):
     def metadata(self) -> dict[str, Any]:
         return metadata_of(self.conditions.shape)
 
-    @property
-    def trains_transmitter(self) -> bool:
-        """Whether this epoch trains encoder and decoder."""
-        limit = self.config.training.transmitter_epochs
-        return self.config.transmitter.joint and (not limit or self.loader.epoch < limit)
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        names = trained_networks(self.config, self.loader.epoch)
+        self.splits["train"].has_geometry = TRANSMITTER in names
+        # The best weights are those of the last stage.
+        self.monitor = "val/joint_error" if PRIOR in names else "val/field_error"
+        if not self.config.transmitter.joint:
+            self.monitor = "val/loss"
+        return super().batches()
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, float | Tensor]:
+        config, epoch = self.config, self.loader.epoch
+        rates = stage_rates(config, self.num_steps, epoch, len(self.loader))
+        for name, rate in rates.items():
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate  # the engine has just set that of the whole run
+        names = trained_networks(config, epoch)
         losses: dict[str, float | Tensor] = {}
-        if self.trains_transmitter:
+        if TRANSMITTER in names:
             latents, losses = self._transmitter_step(batch, update)
-        elif self.config.transmitter.joint:
-            latents = self._encode_all()[batch["object"].cpu()].to(batch["object"].device)
+        elif config.transmitter.joint:
+            latents = self._stored_latents(batch["object"])
         else:
             latents = batch["latents"]
+        losses["saturated"] = saturation(latents)
+        if PRIOR not in names:
+            return {"loss": losses.pop("transmitter_total"), **losses}
         cond = batch["cond"]
         dropped = torch.rand(len(cond), device=cond.device) < self.config.diffusion.cond_drop_prob
         cond = cond.masked_fill(dropped[:, None, None], 0)
@@ -136,7 +147,7 @@ class System(EngineSystem[Config]):
         noise = torch.randn_like(latents)
         prior_losses = self._prior_step(latents, cond, t, noise, update)
         total = prior_losses["loss"] + losses.pop("transmitter_total", 0.0)
-        return {**prior_losses, **losses, "loss": total, "saturated": saturation(latents)}
+        return {**prior_losses, **losses, "loss": total}
 
     def _transmitter_step(
         self, batch: dict[str, Tensor], update: Update
@@ -146,13 +157,14 @@ class System(EngineSystem[Config]):
         seeds = torch.randint(0, 2**62, (len(batch["points"]),)).tolist()
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         positions = torch.cat([batch["positions"], batch["surface"]], 1)
-        latents, field, colors = self.networks[TRANSMITTER](
+        unbounded, latents, field, colors = self.networks[TRANSMITTER](
             batch["points"], generators, positions, scale
         )
         count = batch["positions"].shape[1]
         losses = field_loss(field[:, :count].float(), batch["field"])
         losses["color"] = color_loss(colors[:, count:].float(), batch["colors"])
         total = losses["distance"] + losses["sign"] + training.color_weight * losses["color"]
+        total = total + training.latent_penalty * unbounded.square().mean()
         update(total, TRANSMITTER)
         detached = {name: value.detach() for name, value in losses.items()}
         return latents.detach(), {**detached, "transmitter_total": total.detach()}
@@ -186,32 +198,44 @@ class System(EngineSystem[Config]):
         x_t = self.schedule.add_noise(latents, t, noise)
         return diffusion_loss(self.schedule, network(x_t, t, cond), latents, x_t, t, noise)
 
+    def _stored_latents(self, objects: Tensor) -> Tensor:
+        """Latents (B, V, W) of objects (B,) by the trained encoder, half of them mirrored in x."""
+        sides = torch.randint(2 if self.config.data.mirror else 1, (len(objects),))
+        return self._encode_all()[sides, objects.cpu()].to(objects.device)
+
     def _encode_all(self) -> Tensor:
-        """Latents of all objects by the trained encoder, computed once: they no longer change."""
+        """Latents of all objects and of their mirror images (2, N, V, W), or without these.
+
+        They are computed once: the encoder no longer changes.
+        """
         if self.encoded is None:
-            rows = list(range(len(self.dataset.entries)))
+            rows = _chunks(range(len(self.dataset.entries)), EVALUATION_BATCH_SIZE)
             is_training = self.transmitter.training
             self.transmitter.eval()
             with torch.no_grad():
-                self.encoded = torch.cat(
-                    [self.encode(part).cpu() for part in _chunks(rows, EVALUATION_BATCH_SIZE)]
-                )
+                sides = [
+                    torch.cat([self.encode(part, mirrored=mirrored).cpu() for part in rows])
+                    for mirrored in (False, True)[: 1 + self.config.data.mirror]
+                ]
+            self.encoded = torch.stack(sides)
             self.transmitter.train(is_training)
         return self.encoded
 
-    def encode(self, objects: Sequence[int]) -> Tensor:
+    def encode(self, objects: Sequence[int], *, mirrored: bool = False) -> Tensor:
         """Latents (B, V, W) of objects: from files, or by the encoder in its present state."""
         batches = self.splits["train"]
         if not self.config.transmitter.joint:
             return batches.latents(objects).to(self.device)
         generators = [generator("encode", self.dataset.entries[i].object_id) for i in objects]
         points = batches.encoder_points(objects).to(self.device)
+        if mirrored:
+            points[..., 0] *= -1
         latents: Tensor = self.networks[TRANSMITTER](points, generators)
         return latents
 
     def evaluate(self, split: str = "val") -> dict[str, float]:
         """Losses at fixed steps and noise of each object, and reconstruction (joint)."""
-        objects = self.splits[split].rows[:EVALUATED_OBJECTS]
+        objects = self.dataset.rows(split, EVALUATED_OBJECTS)
         totals: dict[str, float] = {}
         latents_of = []
         for part in _chunks(objects, EVALUATION_BATCH_SIZE):
@@ -241,6 +265,7 @@ class System(EngineSystem[Config]):
         metrics["unexplained"] = metrics["mse"] / max(variance, 1e-6)
         metrics["saturated"] = float(saturation(latents))
         if "iou" in metrics:
+            metrics["field_error"] = 1 - metrics["iou"]
             metrics["joint_error"] = 1 - metrics["iou"] + min(metrics["unexplained"], 10.0)
         return metrics
 
@@ -255,7 +280,7 @@ class System(EngineSystem[Config]):
 
     def sample(self, folder: Path, step: int) -> None:
         """Draw what is sampled for held-out conditions: shapes, or latents without a decoder."""
-        rows = (self.splits["val"].rows or self.splits["train"].rows)[:SAMPLES]
+        rows = self.dataset.rows("val", SAMPLES) or self.dataset.rows("train", SAMPLES)
         cond = self.conditions.select([self.conditions.of_object[index][0] for index in rows])
         latents = sample_latents(
             self.prior,
@@ -263,7 +288,7 @@ class System(EngineSystem[Config]):
             cond.to(self.device),
             list(range(len(rows))),
             (self.config.transmitter.latent_vectors, self.config.transmitter.latent_width),
-            min(SAMPLE_GUIDANCE, DEFAULT_GUIDANCE[self.config.model.model_type]),
+            min(SAMPLE_GUIDANCE, self.config.model.default_guidance),
             karras_sigmas(SAMPLE_STEPS, 1e-3, 160.0),
         )
         truth, path = self.encode(rows), folder / f"step_{step:07d}.png"

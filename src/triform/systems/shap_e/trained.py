@@ -21,7 +21,6 @@ from triform.systems.shap_e.samplers import Denoiser, karras_sigmas, sample_heun
 from triform.systems.shap_e.transmitter.transmitter import Transmitter
 
 SYSTEM = "shap_e"
-DEFAULT_GUIDANCE = {"text300M": 15.0, "image300M": 3.0}
 PRIOR, TRANSMITTER = "prior", "transmitter"
 
 
@@ -116,9 +115,7 @@ class Trained(TrainedModel[Config]):
             cond.to(self.device),
             seeds,
             (self.config.transmitter.latent_vectors, self.config.transmitter.latent_width),
-            DEFAULT_GUIDANCE[self.config.model.model_type]
-            if guidance_scale is None
-            else guidance_scale,
+            self.config.model.default_guidance if guidance_scale is None else guidance_scale,
             karras_sigmas(steps, sigma_min, sigma_max),
         )
 

@@ -10,12 +10,13 @@ from pydantic import Field
 from triform.base.settings.config import Settings
 from triform.base.settings.path_role import Input, Output
 from triform.engine.config import DeviceName, NonEmptyTexts, TrainedVerbConfig
-from triform.tasks.shape_generation.config import MeshOutputConfig
+from triform.tasks.shape_generation.config import MeshOutputConfig, PromptSetsConfig
 
 Guidance = Annotated[float, Field(ge=0, le=100)]
 CHECKPOINT = (
     "Trained weights (.pth, .safetensors or a run directory), also those that `triform shap_e "
-    "convert` made of official ones; by default those of the newest run."
+    "convert` made of official ones; by default those of the newest run in `output`, or else those "
+    "that ship."
 )
 TRANSMITTER = (
     "Weights of encoder and decoder: those of a joint run, or transmitter.pt or vector_decoder.pt "
@@ -29,7 +30,9 @@ class SamplingConfig(TrainedVerbConfig):
     checkpoint: Annotated[str | None, Input()] = Field(None, description=CHECKPOINT)
     transmitter: Annotated[Path | None, Input()] = Field(None, description=TRANSMITTER)
     guidance_scale: Guidance | None = Field(
-        None, description="Guidance by the condition; none = 15 of captions, 3 of images; 1 = off."
+        None,
+        description="Guidance by the condition; 1 = off; none = as the weights have it: 15 of "
+        "captions and 3 of images where they do not say.",
     )
     karras_steps: int = Field(64, ge=2, le=1000, description="Steps of Heun's sampler.")
     sigma_min: float = Field(1e-3, gt=0, description="Least noise level.")
@@ -97,7 +100,7 @@ class EncodeConfig(Settings):
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the orders of points and views.")
 
 
-class EvaluateConfig(SamplingConfig):
+class EvaluateConfig(SamplingConfig, PromptSetsConfig):
     """Measure the held-out loss, retrieval by latents, and reconstruction where there is a decoder.
 
     Latents are sampled for held-out conditions, and the nearest true latents are looked up.

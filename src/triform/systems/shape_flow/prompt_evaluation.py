@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
@@ -26,6 +25,7 @@ from triform.systems.shape_flow.config import EvaluateConfig
 from triform.systems.shape_flow.data import ShapeDataset
 from triform.systems.shape_flow.generation import ShapeGenerator
 from triform.systems.shape_flow.surface import is_empty
+from triform.tasks.shape_generation import prompt_scores
 from triform.tasks.shape_generation.agreement import (
     agreement,
     agreement_by_group,
@@ -34,11 +34,7 @@ from triform.tasks.shape_generation.agreement import (
     predict_groups,
 )
 from triform.tasks.shape_generation.categories import group_of
-from triform.tasks.shape_generation.mesh_classifier import load_mesh_classifier
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
-from triform.tasks.shape_generation.prompt_scores import CaptionLookup, measure_prompt_sets
-from triform.tasks.shape_generation.prompt_scores import measure_real as measure_real_shapes
-from triform.tasks.shape_generation.prompt_sets import select_prompts
 from triform.tasks.shape_generation.voxel_classifier import VoxelClassifier, classifier_input
 
 MAX_SHEET_SHAPES = 60
@@ -167,21 +163,13 @@ def measure_sets(
         settings: names of the sets, their size, the classifier and the seed.
         dataset: shapes whose training part gives the baseline and real shapes.
     """
-    classifier = load_mesh_classifier(settings.shape_classifier)
-    prompts = select_prompts(settings.prompt_sets, settings.max_prompts)
-    training = dataset.training_shapes()
 
     def generate(texts: Sequence[str]) -> list[Mesh | None]:
         requests = [Request(text, settings.seed + index) for index, text in enumerate(texts)]
         fields = shapes.generate(requests, settings.candidates)
         return [_mesh_or_none(shapes, field) for field in fields]
 
-    lookup = CaptionLookup(training, shapes.encoder)
-    real = [shape for shape in training if shape.source not in PARAMETRIC_SOURCES]
-    return {
-        "real_training_shapes": measure_real_shapes(real, classifier),
-        **measure_prompt_sets(generate, prompts, classifier, lookup),
-    }
+    return prompt_scores.measure_sets(generate, settings, dataset.training_shapes(), shapes.encoder)
 
 
 def _mesh_or_none(shapes: ShapeGenerator, field: Field) -> Mesh | None:

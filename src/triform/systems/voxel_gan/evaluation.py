@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from triform.base.files import atomic_write
-from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.geometry.mesh import Mesh, MeshError
 from triform.geometry.voxels.surface import is_watertight, main_component_share
 from triform.images.contact_sheet import save_contact_sheet
@@ -32,6 +31,7 @@ from triform.systems.voxel_gan.generation import (
     is_empty,
 )
 from triform.systems.voxel_gan.nearest_neighbor import TrainingShapes, training_shapes
+from triform.tasks.shape_generation import prompt_scores
 from triform.tasks.shape_generation.agreement import (
     agreement,
     agreement_by_group,
@@ -40,14 +40,7 @@ from triform.tasks.shape_generation.agreement import (
     predict_groups,
 )
 from triform.tasks.shape_generation.categories import GROUPS, PROMPTS_FILE, read_prompts
-from triform.tasks.shape_generation.mesh_classifier import load_mesh_classifier
 from triform.tasks.shape_generation.mesh_output import Request, draw_mesh
-from triform.tasks.shape_generation.prompt_scores import (
-    CaptionLookup,
-    measure_prompt_sets,
-)
-from triform.tasks.shape_generation.prompt_scores import measure_real as measure_real_shapes
-from triform.tasks.shape_generation.prompt_sets import select_prompts
 from triform.tasks.shape_generation.reconstruction import score_reconstruction, summarize
 from triform.tasks.shape_generation.voxel_classifier import (
     VoxelClassifier,
@@ -110,9 +103,6 @@ def measure_sets(
         settings: names of the sets, their size, the classifier and the seed.
         training_dataset: the training shapes; the classifier saw none of them.
     """
-    classifier = load_mesh_classifier(settings.shape_classifier)
-    prompts = select_prompts(settings.prompt_sets, settings.max_prompts)
-    shapes = training_dataset.training_shapes()
 
     def generate(texts: Sequence[str]) -> list[Mesh | None]:
         requests = [Request(text, settings.seed + index) for index, text in enumerate(texts)]
@@ -121,13 +111,9 @@ def measure_sets(
             for voxels in generator.generate(requests)
         ]
 
-    lookup = CaptionLookup(shapes, generator.encoder)
-    return {
-        "real_training_shapes": measure_real_shapes(
-            [shape for shape in shapes if shape.source not in PARAMETRIC_SOURCES], classifier
-        ),
-        **measure_prompt_sets(generate, prompts, classifier, lookup),
-    }
+    return prompt_scores.measure_sets(
+        generate, settings, training_dataset.training_shapes(), generator.encoder
+    )
 
 
 def measure_reconstruction(

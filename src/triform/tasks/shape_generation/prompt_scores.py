@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from triform.base.paths import cache_dir
+from triform.datasets.load import PARAMETRIC_SOURCES
 from triform.datasets.parametric.varied.finishes import COLORS, MATERIALS
 from triform.datasets.shape import Shape
 from triform.geometry.mesh import Mesh, MeshError
@@ -23,8 +24,9 @@ from triform.pretrained.text_encoder import TextEncoder, embed_texts
 from triform.tasks.shape_generation.attribute_parser import cached_attributes
 from triform.tasks.shape_generation.attributes import Attributes
 from triform.tasks.shape_generation.categories import group_of
-from triform.tasks.shape_generation.mesh_classifier import MeshClassifier
-from triform.tasks.shape_generation.prompt_sets import SETS, EvaluationPrompt
+from triform.tasks.shape_generation.config import PromptSetsConfig
+from triform.tasks.shape_generation.mesh_classifier import MeshClassifier, load_mesh_classifier
+from triform.tasks.shape_generation.prompt_sets import SETS, EvaluationPrompt, select_prompts
 from triform.tasks.shape_generation.structure import matching_structure
 from triform.tasks.shape_generation.surface_color import APPARENT_COLORS, surface_color
 
@@ -215,6 +217,30 @@ def measure_prompt_sets(
     report["russian"] = report_scores(pairs, russian, base_ru)
     report["russian_minus_english"] = round(float(russian_share - english_share), 4)
     return report
+
+
+def measure_sets(
+    generate: Generate,
+    settings: PromptSetsConfig,
+    training: Sequence[Shape],
+    encoder: TextEncoder,
+) -> dict[str, Any]:
+    """Scores of a generator on the sets that `evaluate` is to measure, and those of real shapes.
+
+    Args:
+        generate: the generator.
+        settings: names of the sets, their size and the classifier.
+        training: shapes that the generator was trained on, whose captions are looked up.
+        encoder: embeds captions and prompts.
+    """
+    classifier = load_mesh_classifier(settings.shape_classifier)
+    prompts = select_prompts(settings.prompt_sets, settings.max_prompts)
+    lookup = CaptionLookup(training, encoder)
+    real = [shape for shape in training if shape.source not in PARAMETRIC_SOURCES]
+    return {
+        "real_training_shapes": measure_real(real, classifier),
+        **measure_prompt_sets(generate, prompts, classifier, lookup),
+    }
 
 
 def measure_real(shapes: Sequence[Shape], classifier: MeshClassifier) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def test_every_parameter_gets_a_gradient():
     transmitter = Transmitter(CONFIG)
     points, views = inputs()
     positions = torch.rand(2, 20, 3) * 2 - 1
-    latents, field, colors = transmitter(points, generators(2), positions, 0.1, views)
+    unbounded, latents, field, colors = transmitter(points, generators(2), positions, 0.1, views)
+    assert torch.equal(latents, torch.tanh(unbounded))
     weights = transmitter.decoder.weights(latents)
     rays = torch.nn.functional.normalize(positions, dim=-1)
     values = transmitter.decoder.query(weights, positions, rays)
@@ -67,6 +68,23 @@ def test_every_parameter_gets_a_gradient():
         if parameter.grad is None or not parameter.grad.any()
     ]
     assert not missing
+
+
+def test_frequencies_of_positions_are_those_of_the_settings():
+    """Of a point 6 channels and their sines and cosines of 2 frequencies: 30 numbers."""
+    transmitter = Transmitter(CONFIG.model_copy(update={"position_degrees": 2}))
+    assert transmitter.encoder.input_proj.weight.shape == (16, 30)
+    point = torch.tensor([[[0.5, -0.25, 0.0, 1.0, 0.0, 0.0]]])
+    encoder_input = torch.cat(
+        [point, point.sin(), (2 * point).sin(), point.cos(), (2 * point).cos()], -1
+    )
+    projection = transmitter.encoder.input_proj
+    expected = torch.nn.functional.linear(encoder_input, projection.weight, projection.bias)
+    torch.testing.assert_close(projection(point), expected)
+    # Of a decoded position 3 (1 + 2 * 2) numbers.
+    latents = torch.zeros(1, transmitter.config.latent_vectors, 8)
+    assert transmitter.decoder.weights(latents)[0].shape == (1, 6, 15)
+    assert transmitter.decoder(latents, point[..., :3])[0].shape == (1, 1)
 
 
 @torch.no_grad()

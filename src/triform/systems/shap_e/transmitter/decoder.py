@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from triform.systems.shap_e.config import (
     DIRECTION_DEGREES,
     DIRECTION_WIDTH,
-    POSITION_DEGREES,
-    POSITION_WIDTH,
     TransmitterConfig,
 )
 from triform.systems.shap_e.transmitter.encodings import encode
@@ -69,7 +67,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         hidden, generated = config.hidden, config.generated_layers
-        inputs = [POSITION_WIDTH, *[hidden] * config.hidden_layers]
+        inputs = [config.position_width, *[hidden] * config.hidden_layers]
         inputs[config.direction_layer] += DIRECTION_WIDTH
         self.params_proj = nn.ModuleList(
             ChannelsProjection(hidden, width, config.latent_width, config.projection_scale)
@@ -100,7 +98,7 @@ class Decoder(nn.Module):
             positions: (B, N, 3) in [-1, 1]^3.
             directions: Unit directions of rays (B, N, 3), or None.
         """
-        h = encode(positions, POSITION_DEGREES)
+        h = encode(positions, self.config.position_degrees)
         for weight, bias in zip(weights, self.biases, strict=True):
             h = F.silu(torch.baddbmm(bias, h, weight.transpose(1, 2)))
         first = len(weights)

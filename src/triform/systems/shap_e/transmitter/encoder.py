@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.geometry.sampling.farthest import farthest_point_sample
-from triform.systems.shap_e.config import POSITION_DEGREES, TransmitterConfig
+from triform.systems.shap_e.config import TransmitterConfig
 from triform.systems.shap_e.transmitter.attention import Perceiver, Transformer
 from triform.systems.shap_e.transmitter.encodings import encode
 from triform.systems.shap_e.transmitter.point_conv import PointConv
@@ -24,15 +24,15 @@ MAX_CANDIDATES = 32768
 class PointProjection(nn.Linear):
     """Linear layer over points, encoded or as they are."""
 
-    def __init__(self, width: int, *, encoded: bool):
-        super().__init__(POINT_CHANNELS * (1 + 2 * POSITION_DEGREES * encoded), width)
-        self.encoded = encoded
+    def __init__(self, width: int, degrees: int):
+        super().__init__(POINT_CHANNELS * (1 + 2 * degrees), width)
+        self.degrees = degrees
 
     def forward(self, x: Tensor) -> Tensor:
         """Points (B, N, 6) to (B, N, W)."""
-        if self.encoded:
+        if self.degrees:
             # Each channel by itself, as in Shap-E: [x, sin, cos] of all channels.
-            x = encode(x, POSITION_DEGREES)
+            x = encode(x, self.degrees)
         return super().forward(x)
 
 
@@ -47,7 +47,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         width, heads = config.encoder_width, config.encoder_heads
-        self.input_proj = PointProjection(width, encoded=config.position_encoding)
+        self.input_proj = PointProjection(
+            width, config.position_degrees if config.position_encoding else 0
+        )
         if config.use_point_conv:
             self.point_conv = PointConv(config)
         count = 1

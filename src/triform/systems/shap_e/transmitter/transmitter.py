@@ -34,8 +34,15 @@ class Transmitter(nn.Module):
         self, points: Tensor, views: Views | None, generators: Sequence[torch.Generator]
     ) -> Tensor:
         """Latents (B, V, W) in [-1, 1]; arguments are those of `Encoder`."""
+        return torch.tanh(self.unbounded(points, views, generators))
+
+    def unbounded(
+        self, points: Tensor, views: Views | None, generators: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Numbers of latents before tanh (B, V, W); arguments are those of `Encoder`."""
         assert self.encoder is not None
-        return torch.tanh(self.encoder(points, views, generators).float())
+        output: Tensor = self.encoder(points, views, generators)
+        return output.float()
 
     def forward(
         self,
@@ -44,16 +51,21 @@ class Transmitter(nn.Module):
         positions: Tensor | None = None,
         noise_scale: float = 0.0,
         views: Views | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor] | Tensor:
-        """Encode and decode: latents (B, V, W), field (B, N) and colours (B, N, 3) at positions.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | Tensor:
+        """Encode and decode.
 
-        Latents alone without positions. Noise of this scale is added to those that are decoded.
+        Noise of this scale is added to the latents that are decoded.
+
+        Returns:
+            Latents before tanh (B, V, W) and after it (B, V, W), field (B, N) and colours
+            (B, N, 3) at positions; latents after it alone without positions.
         """
-        latents = self.encode(points, views, generators)
+        unbounded = self.unbounded(points, views, generators)
+        latents = torch.tanh(unbounded)
         if positions is None:
             return latents
         noisy = latents + noise_scale * torch.randn_like(latents) if noise_scale else latents
-        return latents, *self.decoder(noisy, positions)
+        return unbounded, latents, *self.decoder(noisy, positions)
 
 
 def saturation(latents: Tensor) -> Tensor:
