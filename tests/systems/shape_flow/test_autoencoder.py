@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from triform.systems.shape_flow.autoencoder import Autoencoder, unpack_patches
+from triform.geometry.voxels.signed_distance import TRUNCATION
+from triform.systems.shape_flow.autoencoder import Autoencoder, pack_patches, unpack_patches
 from triform.systems.shape_flow.config import ModelConfig
 
 SMALL = ModelConfig(
@@ -42,6 +43,40 @@ def test_patches_lie_where_their_channels_say() -> None:
     places = unpack_patches(x, 2)
     assert places.shape == (1, 2, 4, 6, 8)
     assert places[0, 1, 2 * 1 + 1, 2 * 2 + 0, 2 * 3 + 1] == 7 and places.count_nonzero() == 1
+
+
+def test_packing_is_the_inverse_of_unpacking() -> None:
+    x = torch.randn(2, 3 * 8, 2, 3, 4)
+    torch.testing.assert_close(pack_patches(unpack_patches(x, 2), 2), x, rtol=0, atol=0)
+
+
+def test_the_refinement_starts_as_the_identity_and_then_corrects(autoencoder: Autoencoder) -> None:
+    refined = Autoencoder(SMALL.model_copy(update={"refine_width": 4})).eval()
+    missing, unexpected = refined.load_state_dict(autoencoder.state_dict(), strict=False)
+    assert {name.split(".")[1] for name in missing} == {"refine"} and not unexpected
+    z = torch.randn(1, 3, 3, 3, 3)
+    before, after = autoencoder.decoder(z), refined.decoder(z)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    assert refined.decoder.refine is not None
+    with torch.no_grad():  # one number of the residual: samples (1, 0, 1) of all patches of 2^3
+        refined.decoder.refine.out.bias[0b101] = 2.0
+    moved = refined.decoder(z)[0] - before[0]
+    expected = torch.zeros_like(moved)
+    expected[..., 1::2, 0::2, 1::2] = 2.0 * TRUNCATION
+    torch.testing.assert_close(moved, expected, atol=1e-5, rtol=0)
+
+
+def test_every_parameter_of_the_refinement_learns() -> None:
+    torch.manual_seed(0)
+    refinement = Autoencoder(SMALL.model_copy(update={"refine_width": 4})).decoder.refine
+    assert refinement is not None
+    torch.nn.init.normal_(refinement.out.weight)
+    fields = refinement(
+        torch.randn(1, 4, 2, 2, 2), torch.randn(1, 1, 8, 8, 8), torch.randn(1, 3, 4, 4, 4)
+    )
+    sum(field.square().sum() for field in fields).backward()
+    for name, parameter in refinement.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
 def test_far_samples_do_not_change_a_latent_cell(autoencoder: Autoencoder) -> None:

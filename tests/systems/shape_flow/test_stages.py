@@ -62,9 +62,7 @@ def test_each_stage_adds_networks_and_leaves_the_others_alone(runs: dict[str, Pa
 def test_the_code_of_the_layout_stays_that_of_the_principal_components(
     runs: dict[str, Path],
 ) -> None:
-    layout = weights(runs["layout"])["layout"]
-    directions = layout["encode_layer.weight"]
-    torch.testing.assert_close(directions, layout["decode_layer.weight"].T, rtol=0, atol=0)
+    directions = weights(runs["layout"])["layout"]["components"]
     torch.testing.assert_close(
         directions @ directions.T, torch.eye(len(directions)), rtol=0, atol=1e-4
     )

@@ -82,12 +82,48 @@ class Decoder(nn.Module):
         self.norm = ChannelNorm(fine)
         # 3^3 patches of features give a patch of samples: neighbours agree at its border.
         self.out = nn.Conv3d(fine, PATCH**3 + 3 * COLOR_PATCH**3, 3, padding=1)
+        self.refine = Refinement(fine, model.refine_width) if model.refine_width else None
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         x = unpack_patches(self.up(self.coarse(self.latent_in(z))), CELL // PATCH)
-        x = self.out(F.silu(self.norm(self.fine(x))))
-        distance, colors = x.split([PATCH**3, 3 * COLOR_PATCH**3], dim=1)
-        return TRUNCATION * unpack_patches(distance, PATCH), unpack_patches(colors, COLOR_PATCH)
+        x = F.silu(self.norm(self.fine(x)))
+        distance, colors = self.out(x).split([PATCH**3, 3 * COLOR_PATCH**3], dim=1)
+        distance, colors = unpack_patches(distance, PATCH), unpack_patches(colors, COLOR_PATCH)
+        if self.refine is not None:
+            distance, colors = self.refine(x, distance, colors)
+        return TRUNCATION * distance, colors
+
+
+class Refinement(nn.Module):
+    """A residual on the decoder's output, with features at half patches, blocks of one colour.
+
+    Patches of 4^3 samples are linear in their features; what is thinner than a patch (grooves of
+    drawers, gaps between slats) needs a layer that sees where the surface came to lie.
+    """
+
+    def __init__(self, fine: int, width: int):
+        super().__init__()
+        self.up = nn.Conv3d(fine, width * COLOR_PATCH**3, 1)
+        self.fields_in = nn.Conv3d(COLOR_PATCH**3 + 3, width, 3, padding=1)
+        self.block = ResidualBlock(width)
+        self.norm = ChannelNorm(width)
+        self.out = nn.Conv3d(width, COLOR_PATCH**3 + 3, 3, padding=1)
+        nn.init.zeros_(self.out.weight)  # starts as the identity
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, distance: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
+        """Refine fields.
+
+        Args:
+            x: features (B, C, R/4, R/4, R/4).
+            distance: (B, 1, R, R, R), in units of the truncation.
+            colors: (B, 3, R/2, R/2, R/2).
+        """
+        fields = torch.cat([pack_patches(distance, COLOR_PATCH), colors], dim=1)
+        h = self.block(unpack_patches(self.up(x), COLOR_PATCH) + self.fields_in(fields))
+        fields = fields + self.out(F.silu(self.norm(h)))
+        distance, colors = fields.split([COLOR_PATCH**3, 3], dim=1)
+        return unpack_patches(distance, COLOR_PATCH), colors
 
 
 class Autoencoder(nn.Module):
@@ -141,4 +177,14 @@ def unpack_patches(x: Tensor, size: int) -> Tensor:
     samples = parts.permute(0, 1, 5, 2, 6, 3, 7, 4)
     # Channels stay the last axis in memory, as the convolutions want them.
     merged = samples.reshape(batch, *(side * size for side in sides), channels // size**3)
+    return merged.permute(0, 4, 1, 2, 3)
+
+
+def pack_patches(x: Tensor, size: int) -> Tensor:
+    """The inverse of `unpack_patches`."""
+    batch, channels, *sides = x.shape
+    split = [length for side in sides for length in (side // size, size)]
+    parts = x.permute(0, 2, 3, 4, 1).reshape(batch, *split, channels)
+    patches = parts.permute(0, 1, 3, 5, 7, 2, 4, 6)
+    merged = patches.reshape(batch, *(side // size for side in sides), channels * size**3)
     return merged.permute(0, 4, 1, 2, 3)

@@ -94,6 +94,11 @@ class ModelConfig(Group):
     decoder_blocks: tuple[int, int] = Field(
         (2, 2), description="Residual blocks of the decoder at patches and cells."
     )
+    refine_width: int = Field(
+        0,
+        ge=0,
+        description="Channels of the decoder's last level, at half patches; 0 = without it.",
+    )
     text_encoder: Annotated[str, Input()] = Field(
         "minilm", description="Text encoder; see `voxel_gan`."
     )
@@ -188,7 +193,7 @@ class SamplingConfig(TrainedVerbConfig):
     cell_guidance: float = Field(
         1.0, ge=0, le=20, description="Guidance of the cells around the layout."
     )
-    num_steps: int = Field(24, ge=1, le=1000, description="Steps of the layout's flow.")
+    num_steps: int = Field(12, ge=1, le=1000, description="Steps of the layout's flow.")
     cell_steps: int = Field(16, ge=1, le=1000, description="Steps of the flow over cells.")
     surface_resolution: int = Field(
         0,

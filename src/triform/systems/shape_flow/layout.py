@@ -20,6 +20,7 @@ MIN_STD = 1e-3
 class Layout(nn.Module):
     """Linear code of normalized latents, and the statistics of both.
 
+    One matrix (`components`) encodes and decodes, as in an analysis of principal components.
     Latents are normalized for each channel. Codes are divided by the square root of their standard
     deviation times that of the largest, so that large components stay larger but not by much.
     """
@@ -35,8 +36,8 @@ class Layout(nn.Module):
         channels = model.latent_channels
         self.shape = (channels, cells, cells, cells)
         size = channels * cells**3
-        self.encode_layer = nn.Linear(size, model.layout_dim)
-        self.decode_layer = nn.Linear(model.layout_dim, size)
+        self.components = nn.Parameter(nn.init.orthogonal_(torch.empty(model.layout_dim, size)))
+        self.mean = nn.Parameter(torch.zeros(size))
         self.register_buffer("latent_mean", torch.zeros(channels, 1, 1, 1))
         self.register_buffer("latent_std", torch.ones(channels, 1, 1, 1))
         self.register_buffer("code_mean", torch.zeros(model.layout_dim))
@@ -45,8 +46,14 @@ class Layout(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Normalized latents (B, C, G, G, G) to normalized codes and to reconstructed latents."""
-        code = self.encode_layer(x.flatten(1))
-        return self.normalize_code(code), self.decode_layer(code).reshape(-1, *self.shape)
+        code = self._encode(x)
+        return self.normalize_code(code), self._decode(code)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        return F.linear(x.flatten(1) - self.mean, self.components)
+
+    def _decode(self, code: Tensor) -> Tensor:
+        return F.linear(code, self.components.T, self.mean).reshape(-1, *self.shape)
 
     def normalize(self, z: Tensor) -> Tensor:
         """Latents (B, C, G, G, G) to zero mean and unit variance of each channel."""
@@ -73,9 +80,7 @@ class Layout(nn.Module):
 
     def decode(self, normalized_code: Tensor) -> Tensor:
         """Normalized codes (B, K) to normalized latents (B, C, G, G, G)."""
-        code = normalized_code * self.code_scale + self.code_mean
-        decoded: Tensor = self.decode_layer(code).reshape(-1, *self.shape)
-        return decoded
+        return self._decode(normalized_code * self.code_scale + self.code_mean)
 
     @torch.no_grad()
     def update_latent_statistics(self, z: Tensor, momentum: float) -> None:
@@ -88,11 +93,11 @@ class Layout(nn.Module):
     @torch.no_grad()
     def update_code_statistics(self, x: Tensor, momentum: float) -> None:
         """Move the statistics of codes and residuals towards those of normalized latents."""
-        code = self.encode_layer(x.flatten(1)).float()
+        code = self._encode(x).float()
         self.code_mean.lerp_(code.mean(0), momentum)
         std = (code - self.code_mean).square().mean(0).sqrt()
         self.code_std.lerp_(std.clamp(min=MIN_STD), momentum)
-        residual = x - self.decode_layer(code).reshape(x.shape)
+        residual = x - self._decode(code)
         std = residual.square().mean((0, 2, 3, 4), keepdim=True)[0].sqrt()
         self.residual_std.lerp_(std.clamp(min=MIN_STD), momentum)
 
@@ -107,11 +112,8 @@ class Layout(nn.Module):
         mean = x.mean(0)
         rank = min(self.code_std.numel(), *x.shape)
         _, _, directions = torch.svd_lowrank(x - mean, q=min(rank + 16, *x.shape), niter=4)
-        directions = directions[:, :rank]
-        self.encode_layer.weight.zero_()[:rank] = directions.T
-        self.encode_layer.bias.zero_()[:rank] = -(directions.T @ mean)
-        self.decode_layer.weight.zero_()[:, :rank] = directions
-        self.decode_layer.bias.copy_(mean)
+        self.components.zero_()[:rank] = directions[:, :rank].T
+        self.mean.copy_(mean)
         self.update_code_statistics(x.reshape(-1, *self.shape), 1.0)
 
 

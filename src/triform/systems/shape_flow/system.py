@@ -159,7 +159,7 @@ class System(EngineSystem[Config]):
         self.networks = build_networks(self.config, NETWORKS_OF_STAGE[training.stage], text_dim)
         for name, network in self.networks.items():
             if name in initial:
-                network.load_state_dict(initial[name])
+                _load(network, initial[name])
             network.requires_grad_(name in TRAINED_IN_STAGE[training.stage])
         if training.stage == "decoder":
             cast(Autoencoder, self.networks["autoencoder"]).encoder.requires_grad_(False)
@@ -348,6 +348,13 @@ class System(EngineSystem[Config]):
                 [batches.texts.captions[shape][0] for shape in shapes],
                 path.with_stem(f"{path.stem}_generated"),
             )
+
+
+def _load(network: torch.nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load weights; a refinement of the decoder that they do not have starts as the identity."""
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    if unexpected or any(not name.startswith("decoder.refine.") for name in missing):
+        network.load_state_dict(weights)  # says what does not fit
 
 
 def _known_captions(batches: ShapeBatches, encoder: TokenTextEncoder | None) -> dict[str, Any]:
