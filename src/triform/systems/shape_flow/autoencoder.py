@@ -108,8 +108,8 @@ class Refinement(nn.Module):
         self.block = ResidualBlock(width)
         self.norm = ChannelNorm(width)
         self.out = nn.Conv3d(width, COLOR_PATCH**3 + 3, 3, padding=1)
-        nn.init.zeros_(self.out.weight)  # starts as the identity
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)  # starts as the identity
 
     def forward(self, x: Tensor, distance: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
         """Refine fields.
