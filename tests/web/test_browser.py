@@ -236,6 +236,10 @@ def test_both_languages_dark_and_the_way_back(page, server):
     page.wait_for_selector("text=Зерно: одно и то же зерно")  # hints of settings too
     assert page.get_by_label("Зерно", exact=True).count() == 1  # and their names
     assert page.locator("code.flag >> text=--seed").count() == 1  # beside the flag
+    go(page, "shape")
+    page.click("text=настольная лампа")
+    page.wait_for_selector("canvas[data-ready]")
+    assert page.locator("text=100 × 50 × 25 мм").count() == 4  # units too
     go(page, "history")
     page.click("nav >> text=Найти")
     page.wait_for_selector("main[data-ready=find]")

@@ -109,9 +109,9 @@ function models(record) {
 function shapeFacts(shape) {
   if (!shape) return null;
   const pairs = [
-    [t("size"), `${shape.size_mm.map((side) => round(side)).join(" × ")} mm`],
+    [t("size"), `${shape.size_mm.map((side) => round(side)).join(" × ")} ${t("mm")}`],
     [t("closed"), h("span", { class: shape.watertight ? "good" : "warning" }, t(shape.watertight ? "yes" : "no"))],
-    [t("volume"), shape.volume_cm3 === null ? "—" : `${round(shape.volume_cm3)} cm³`],
+    [t("volume"), shape.volume_cm3 === null ? "—" : `${round(shape.volume_cm3)} ${t("cm3")}`],
     [t("parts"), shape.parts], [t("faces"), shape.faces],
   ];
   return h("dl", { class: "facts" }, pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));

@@ -94,6 +94,8 @@ const TEXTS = {
   command: ["Command line", "Командная строка"],
   size: ["Size", "Размер"],
   volume: ["Volume", "Объём"],
+  mm: ["mm", "мм"],
+  cm3: ["cm³", "см³"],
   closed: ["Watertight", "Замкнутая"],
   yes: ["yes", "да"],
   no: ["no", "нет"],
