@@ -52,3 +52,26 @@ def test_large_arrays_are_returned_after_all():
 
 def test_what_the_environment_says_stays():
     assert page_faults("keep", MALLOC_TRIM_THRESHOLD_="131072")[0] == "False"
+
+
+TRIM = """
+import numpy as np, psutil
+from triform.base.malloc import keep_freed_memory, trim_memory
+keep_freed_memory()
+size = lambda: psutil.Process().memory_info().rss >> 20
+before = size()
+parts = [np.ones(2**20, np.uint8) for _ in range(100)]
+del parts
+kept = size()
+trim_memory()
+print(kept - before, size() - before)
+"""
+
+
+def test_freed_memory_is_returned_on_request():
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
+    command = [sys.executable, "-c", TRIM]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    kept, returned = map(int, answer.stdout.split())
+    assert kept >= 95  # of 100 MiB; libraries that come later may free some of their own
+    assert returned <= 5

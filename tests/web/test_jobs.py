@@ -149,6 +149,12 @@ def test_what_a_verb_prints_is_no_event(service):
     assert service.wait(service.do("print"), 20).answer == "printed"
 
 
+def test_a_worker_returns_the_memory_of_a_job(service):
+    answer = service.wait(service.do("memory", bytes=200_000_000, seconds=0), 30).answer
+    service.wait(service.do("write"), 20)  # by then the job before is cleaned up
+    assert answer["rss"] - psutil.Process(answer["pid"]).memory_info().rss > 190_000_000
+
+
 def test_limit_of_memory(make_service):
     service = make_service(max_memory_gb=0.4)
     record = service.wait(service.do("memory", bytes=600_000_000), 30)

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 from tqdm import tqdm as _  # noqa: F401  imported before, as a library might
 
 from triform.base.errors import UserError
@@ -38,7 +39,8 @@ def execute(job):
         case "memory":
             block = bytearray(job["bytes"])
             block[::4096] = b"x" * len(block[::4096])
-            time.sleep(60)
+            time.sleep(job.get("seconds", 60))
+            return {"answer": {"pid": os.getpid(), "rss": psutil.Process().memory_info().rss}}
         case "refuse":
             raise UserError("the file is\nnot there")
         case "crash":

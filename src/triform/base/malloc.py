@@ -26,6 +26,12 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
+def trim_memory() -> None:
+    """Return what is free now to the system, if glibc manages it; later blocks are kept again."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def return_freed_memory() -> bool:
     """Return what was freed, and large blocks at once from now on, if glibc manages memory.
 

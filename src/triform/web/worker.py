@@ -138,11 +138,12 @@ def main(execute: Execute) -> None:
     )
     stopper, jobs = Stopper(), queue.SimpleQueue[Mapping[str, Any]]()
     threading.Thread(target=read_input, args=(sys.stdin, jobs, stopper), daemon=True).start()
-    from triform.base.malloc import keep_freed_memory
+    from triform.base.malloc import keep_freed_memory, trim_memory
 
     keep_freed_memory()
     while True:
         run_job(jobs.get(), execute, channel, stopper)
+        trim_memory()  # a worker lives for days; the server already has the answer
 
 
 def read_input(
