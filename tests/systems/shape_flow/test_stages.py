@@ -78,6 +78,22 @@ def test_a_stage_without_what_it_begins_with_says_so(
         System(preset("tiny", *folders, *flags))
 
 
+def test_a_refinement_is_added_to_weights_without_one(
+    runs: dict[str, Path], folders: list[str]
+) -> None:
+    flags = ["--stage", "decoder", "--initial_weights", str(runs["layout"])]
+    system = System(preset("tiny", *folders, *flags, "--refine_width", "4"))
+    before = load_weights(next((runs["layout"] / "checkpoints").glob("best*"))).networks
+    after = system.networks["autoencoder"].state_dict()
+    for name, tensor in before["autoencoder"].items():
+        assert torch.equal(after[name], tensor), name
+    assert not after["decoder.refine.out.weight"].any()
+    with pytest.raises(UsageError, match=r"its autoencoder does not fit .*sizes of its tensors"):
+        System(preset("tiny", *folders, *flags, "--decoder_widths", "8", "24"))
+    with pytest.raises(UsageError, match=r"its autoencoder does not fit .*coarse"):
+        System(preset("tiny", *folders, *flags, "--decoder_blocks", "2", "1"))
+
+
 def test_a_stage_is_resumed_without_the_run_that_it_began_with(
     runs: dict[str, Path], folders: list[str], tmp_path: Path
 ) -> None:

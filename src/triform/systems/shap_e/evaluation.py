@@ -24,6 +24,7 @@ from triform.systems.shap_e.data import (
     load_dataset,
 )
 from triform.systems.shap_e.encoder_inputs import field_positions
+from triform.systems.shap_e.generation import sample_all
 from triform.systems.shap_e.loss import diffusion_loss
 from triform.systems.shap_e.output.sample_images import draw_latents, draw_shapes
 from triform.systems.shap_e.prompt_evaluation import measure_prompts, training_shapes
@@ -87,7 +88,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     cond = conditions.select([conditions.of_object[index][0] for index in rows])
     report |= held_out_loss(trained, dataset, rows, truth, cond)
     report["saturated"] = round(float(saturation(truth)), 5)
-    sampled = sample_all(trained, settings, cond)
+    sampled = sample_all(trained, settings, cond).cpu()
     report |= retrieval_precision(sampled, truth.cpu(), rows, conditions)
     if transmitter is not None and dataset.fields is not None:
         report |= reconstruction(transmitter, batches, dataset, rows, truth)
@@ -103,7 +104,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         previous = (
             None if settings.before is None else Trained.choose(settings.before, settings.device)
         )
-        others = [] if previous is None else [sample_all(previous, settings, cond)]
+        others = [] if previous is None else [sample_all(previous, settings, cond).cpu()]
         save(
             settings.output, report, conditions, rows, transmitter, [truth.cpu(), *others, sampled]
         )
@@ -162,24 +163,6 @@ def held_out_loss(
     spread = (truth - truth.mean(0)).square().flatten(1).mean(1).mean()
     report["mse of the mean latent"] = round(float(spread), 6)
     return report
-
-
-def sample_all(trained: Trained, settings: EvaluateConfig, cond: Tensor) -> Tensor:
-    """A latent for each condition, on the CPU."""
-    parts = []
-    for start in range(0, len(cond), settings.batch_size):
-        part = cond[start : start + settings.batch_size]
-        parts.append(
-            trained.sample(
-                part,
-                [settings.seed + start + offset for offset in range(len(part))],
-                guidance_scale=settings.guidance_scale,
-                steps=settings.karras_steps,
-                sigma_min=settings.sigma_min,
-                sigma_max=settings.sigma_max,
-            ).cpu()
-        )
-    return torch.cat(parts)
 
 
 def retrieval_precision(

@@ -30,7 +30,7 @@ from triform.systems.shap_e.output.mesh import ColoredMesh, decode_mesh, render_
 from triform.systems.shap_e.output.mesh_files import SUFFIXES, save_colored_mesh
 from triform.systems.shap_e.output.sample_images import draw_mesh
 from triform.systems.shap_e.trained import Trained
-from triform.systems.shap_e.verb_config import GenerateConfig, SamplingConfig
+from triform.systems.shap_e.verb_config import EvaluateConfig, GenerateConfig, SamplingConfig
 
 logger = get_logger(__name__)
 
@@ -99,6 +99,24 @@ def encode_images(trained: Trained, settings: SamplingConfig, images: list[Image
             f"weights want {trained.cond_shape[0]} of {trained.cond_shape[1]}"
         )
     return cond
+
+
+def sample_all(trained: Trained, settings: EvaluateConfig, cond: Tensor) -> Tensor:
+    """A latent (B, V, W) for each condition, in batches; seeds count up."""
+    parts = []
+    for start in range(0, len(cond), settings.batch_size):
+        part = cond[start : start + settings.batch_size]
+        parts.append(
+            trained.sample(
+                part,
+                [settings.seed + start + offset for offset in range(len(part))],
+                guidance_scale=settings.guidance_scale,
+                steps=settings.karras_steps,
+                sigma_min=settings.sigma_min,
+                sigma_max=settings.sigma_max,
+            )
+        )
+    return torch.cat(parts)
 
 
 def generate(settings: GenerateConfig) -> list[dict[str, Any]]:

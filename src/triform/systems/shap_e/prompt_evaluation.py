@@ -12,7 +12,11 @@ from triform.datasets.shape import Shape
 from triform.geometry.mesh import Mesh
 from triform.systems.shap_e.config import DataConfig
 from triform.systems.shap_e.data import ShapEDataset
-from triform.systems.shap_e.generation import encode_prompts, load_prompt_encoder
+from triform.systems.shap_e.generation import (
+    encode_prompts,
+    load_prompt_encoder,
+    sample_all,
+)
 from triform.systems.shap_e.output.mesh import decode_mesh
 from triform.systems.shap_e.trained import Trained
 from triform.systems.shap_e.transmitter.transmitter import Transmitter
@@ -55,20 +59,8 @@ def measure_prompts(
 
     def generate(texts: Sequence[str]) -> list[Mesh | None]:
         cond = encode_prompts(trained, settings, list(texts))
-        meshes: list[Mesh | None] = []
-        for start in range(0, len(texts), settings.batch_size):
-            part = cond[start : start + settings.batch_size]
-            latents = trained.sample(
-                part,
-                [settings.seed + start + offset for offset in range(len(part))],
-                guidance_scale=settings.guidance_scale,
-                steps=settings.karras_steps,
-                sigma_min=settings.sigma_min,
-                sigma_max=settings.sigma_max,
-            )
-            for latent in latents:
-                decoded = decode_mesh(transmitter.decoder, latent, size)
-                meshes.append(None if decoded is None else decoded.mesh)
-        return meshes
+        latents = sample_all(trained, settings, cond)
+        decoded = [decode_mesh(transmitter.decoder, latent, size) for latent in latents]
+        return [None if each is None else each.mesh for each in decoded]
 
     return measure_sets(generate, settings, training, load_prompt_encoder(trained, settings))

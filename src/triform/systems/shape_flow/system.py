@@ -159,7 +159,8 @@ class System(EngineSystem[Config]):
         self.networks = build_networks(self.config, NETWORKS_OF_STAGE[training.stage], text_dim)
         for name, network in self.networks.items():
             if name in initial:
-                _load(network, initial[name])
+                source = training.initial_weights or str(training.resume_from)
+                _load(network, initial[name], name, source)
             network.requires_grad_(name in TRAINED_IN_STAGE[training.stage])
         if training.stage == "decoder":
             cast(Autoencoder, self.networks["autoencoder"]).encoder.requires_grad_(False)
@@ -350,11 +351,22 @@ class System(EngineSystem[Config]):
             )
 
 
-def _load(network: torch.nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load weights; a refinement of the decoder that they do not have starts as the identity."""
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    if unexpected or any(not name.startswith("decoder.refine.") for name in missing):
-        network.load_state_dict(weights)  # says what does not fit
+def _load(network: torch.nn.Module, weights: dict[str, Tensor], name: str, source: str) -> None:
+    """Load weights; a refinement of the decoder that they do not have starts as the identity.
+
+    Raises:
+        UsageError: They are those of a network of another shape.
+    """
+    try:
+        missing, unexpected = network.load_state_dict(weights, strict=False)
+        misfits = [*unexpected, *(key for key in missing if not key.startswith("decoder.refine."))]
+    except RuntimeError:
+        misfits = ["sizes of its tensors"]
+    if misfits:
+        raise UsageError(
+            f"--initial_weights {source}: its {name} does not fit the settings of the model "
+            f"({misfits[0]}); give those of its run, as in its config.yaml"
+        )
 
 
 def _known_captions(batches: ShapeBatches, encoder: TokenTextEncoder | None) -> dict[str, Any]:
