@@ -82,6 +82,22 @@ def test_damaged_material_libraries_leave_what_is_whole():
     assert np.array_equal(plain.color, [200] * 3) and plain.opacity == 1
 
 
+def test_only_the_materials_that_faces_use_are_read():
+    """A library of a whole collection: images of other models' materials are not even opened."""
+    library = b"newmtl other\nKd 0 1 0\nmap_Kd other.png\nnewmtl own # old\nKd 1 0 0\n"
+    asked: list[str] = []
+
+    def find(name: str) -> bytes | None:
+        asked.append(name)
+        return library if name == "all.mtl" else None
+
+    text = SQUARE + b"mtllib all.mtl\nusemtl own\nf 1 2 3\n"
+    assert read_obj(text, find).face_colors.tolist() == [[255, 0, 0]]
+    assert asked == ["all.mtl"]
+    assert list(read_materials(library, nothing, names=("own",))) == ["own # old"]
+    assert list(read_materials(library, nothing)) == ["other", "own # old"]
+
+
 def test_relative_texture_indices_count_from_where_they_stand():
     """-1 is the last `vt` read so far, whatever follows; beyond the first there is none."""
     library = {"m": b"newmtl a\nmap_Kd t.png\n", "t.png": png(np.zeros((2, 2, 3), np.uint8))}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from triform.geometry.appearance import Material
 from triform.geometry.colors import UNCOLORED, to_bytes
-from triform.geometry.io.text import decode_name, join_continued_lines, normalize_text
+from triform.geometry.io.text import (
+    decode_name,
+    join_continued_lines,
+    normalize_text,
+    strip_comment,
+)
 from triform.geometry.io.textures import FileFinder, Textures
 
 # Options of a map with one argument; the name of the file follows all options.
@@ -15,7 +22,10 @@ OPTION_ARGUMENT_COUNTS = {**dict.fromkeys(ONE_ARGUMENT_OPTIONS, 1), b"-mm": 2}
 
 
 def read_materials(
-    data: bytes, find: FileFinder, textures: Textures | None = None
+    data: bytes,
+    find: FileFinder,
+    textures: Textures | None = None,
+    names: Collection[str] | None = None,
 ) -> dict[str, tuple[Material, Material]]:
     """Read a material library.
 
@@ -25,6 +35,8 @@ def read_materials(
         data: content of the file.
         find: returns the content of the images that it names.
         textures: decoder of the images, shared by the libraries of a model.
+        names: of the materials that are read, with or without a comment behind them; None reads
+            all. One library may hold thousands for a whole collection of models.
 
     Returns:
         Material name -> materials of faces with texture coordinates and of those without. A
@@ -40,6 +52,9 @@ def read_materials(
         key = keyword.lower()
         if key == b"newmtl":
             name = decode_name(arguments)
+            if names is not None and name not in names and strip_comment(name) not in names:
+                name = ""
+                continue
             colors[name], opacities[name] = np.array(UNCOLORED, dtype=np.uint8), 1.0
             maps.pop((name, b"map_kd"), None)
             maps.pop((name, b"map_d"), None)

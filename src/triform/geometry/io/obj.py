@@ -249,9 +249,12 @@ def _read_material_libraries(
             elif name == whole or not add(name):
                 missing.update((word, None) for word in words if len(words) < 2 or not add(word))
     textures = Textures(find, model)
+    used = tuple(used)
+    decoded = [decode_name(key) for key in used]
+    names = {*decoded, *map(strip_comment, decoded)}
     by_name: dict[str, tuple[Material, Material]] = {}
     for data in contents.values():
-        by_name.update(read_materials(data, find, textures))
+        by_name.update(read_materials(data, find, textures, names))
     # A comment may follow a name, but a name may hold the sign as well.
     by_name = {strip_comment(name): materials for name, materials in by_name.items()} | by_name
     found: dict[bytes, tuple[Material, Material]] = {}
