@@ -31,7 +31,7 @@ DEFAULT_OBJECTS = 600
 _MAX_OBJECTS = 1_000_000
 # Raised when the same seed gives other objects; older folders are then replaced.
 TESTDATASET_VERSION = 1
-PARAMETRIC_VERSION = 2
+PARAMETRIC_VERSION = 1
 # Data sets that are made here, with their versions.
 _GENERATED = {
     "testdataset": (write_testdataset, TESTDATASET_VERSION),

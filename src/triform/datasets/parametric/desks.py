@@ -20,14 +20,10 @@ def drawers(
     material: str,
     *,
     columns: int = 1,
-    relief: float = 0.9,
 ) -> None:
-    """Drawer fronts with knobs on the face of a cabinet: ``box`` is x0, x1, y0, y1 and its z.
-
-    They stand out from the face by ``relief`` times the least thickness.
-    """
+    """Drawer fronts with knobs on the face of a cabinet: ``box`` is x0, x1, y0, y1 and its z."""
     x0, x1, y0, y1, z = box
-    gap, lift = s.thin * 0.7, s.thin * relief
+    gap, lift = s.thin * 0.7, s.thin * 0.9
     handle = d.choice(["knob", "bar"])
     for row in range(rows):
         for column in range(columns):

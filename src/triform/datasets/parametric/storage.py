@@ -30,14 +30,10 @@ def doors(
     material: str,
     *,
     raised: bool = False,
-    relief: float = 0.9,
 ) -> None:
-    """Closed doors with handles on the face of a cabinet: ``box`` is x0, x1, y0, y1 and its z.
-
-    They stand out from the face by ``relief`` times the least thickness.
-    """
+    """Closed doors with handles on the face of a cabinet: ``box`` is x0, x1, y0, y1 and its z."""
     x0, x1, y0, y1, z = box
-    gap, lift = s.thin * 0.6, s.thin * relief
+    gap, lift = s.thin * 0.6, s.thin * 0.9
     for k in range(count):
         left, right = (x0 + (x1 - x0) * (k + share) / count for share in (0, 1))
         s.box(left + gap, right - gap, y0 + gap, y1 - gap, z - lift, z + lift, material)
