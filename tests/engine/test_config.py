@@ -161,6 +161,7 @@ def test_every_default() -> None:
         "checkpoint_dir": "",
         "checkpoint": "",
         "resume_from": None,
+        "initial_weights": "",
     }
     scheduler = {
         "type": "ReduceLROnPlateau",

@@ -131,13 +131,10 @@ def test_every_system_asks_before_it_loads():
         ("captioner", "model", "encoder_weights"),
         ("clip", "model", "text_encoder"),
         ("shape_flow", "model", "text_encoder"),
-        ("shape_flow", "training", "initial_weights"),
         ("shap_e", "model", "text_encoder"),
         ("shap_e", "model", "image_encoder"),
-        ("shap_e", "model", "init"),
         ("text_to_image", "model", "text_encoder"),
         ("text_to_image", "model", "clip"),
-        ("text_to_image", "training", "initial_weights"),
     ],
 )
 def test_settings_that_name_a_model_are_declared(system, group, name):

@@ -117,6 +117,11 @@ class TrainingConfig(Group):
     resume_from: Annotated[str | None, Input()] = Field(
         None, description="Checkpoint or run directory to continue from."
     )
+    initial_weights: Annotated[str, Input()] = Field(
+        "",
+        description="Weights that a new run begins with: a run, a checkpoint, or shipped, those "
+        "that come with the project; empty = random ones.",
+    )
 
     def checkpoint_file(self, name: str) -> str:
         """File name of the checkpoint `best`, `last` or `epoch_001`."""
@@ -232,8 +237,10 @@ class LoggingConfig(Group):
 class SystemConfig(Settings):
     """Settings of every trainable system; a system adds `data`, `model` and `metrics`."""
 
-    named_models: ClassVar[Mapping[tuple[str, str], tuple[NamedKind, str]]] = {}
-    """Settings that name a pretrained model: (group, name) -> (kind, flag).
+    named_models: ClassVar[Mapping[tuple[str, str], tuple[NamedKind, str]]] = {
+        ("training", "initial_weights"): ("initial weights", "--initial_weights")
+    }
+    """Settings that name a pretrained model: (group, name) -> (kind, flag); a system adds its own.
 
     Initial weights are read when a run begins and not when it is resumed, so that a run may name
     its own.
@@ -278,7 +285,8 @@ class SystemConfig(Settings):
         is_run = path.name == "config.yaml" and (path.parent / "training.log").exists()
         if is_explicit and not is_run:
             return  # a file that the user gave as settings of their own
-        for (group, name), (kind, flag) in cls.named_models.items():
+        named = {**cls.named_models, **SystemConfig.named_models}
+        for (group, name), (kind, flag) in named.items():
             values = file_values.get(group)
             name_in_file = values.get(name) if isinstance(values, Mapping) else None
             if (
@@ -293,6 +301,16 @@ class SystemConfig(Settings):
                 check_named_file(name_in_file, source=path, flag=flag)
             else:
                 check_named(name_in_file, kind, source=path, flag=flag)
+
+
+def move_init(values: Any) -> Any:
+    """Settings in which `model.init` became `training.initial_weights`; older files have it."""
+    model = values.get("model") if isinstance(values, Mapping) else None
+    if not isinstance(model, Mapping) or "init" not in model:
+        return values
+    training = {"initial_weights": model["init"], **values.get("training", {})}
+    rest = {name: value for name, value in model.items() if name != "init"}
+    return {**values, "model": rest, "training": training}
 
 
 class TrainedVerbConfig(Settings):

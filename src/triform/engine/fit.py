@@ -62,6 +62,8 @@ def fit(system: System[Any]) -> Result:
         KeyboardInterrupt: Training was interrupted; the run is saved and the log says how to
             resume.
     """
+    if system.begins_with_weights:
+        system.load_initial_weights()
     with Session(system) as session, user_errors(session), Interrupts() as interrupts:
         if finished := session.stopped or session.limit():
             logger.warning(

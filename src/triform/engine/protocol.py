@@ -14,7 +14,7 @@ itself, and for batches that are collected by acting.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
@@ -22,7 +22,10 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from triform.base.errors import UserError
 from triform.base.seeding import seed_everything
+from triform.engine.checkpoints.initial_weights import FLAG, find_initial_weights, load_networks
+from triform.engine.checkpoints.trained import read_trained
 from triform.engine.config import SystemConfig
 from triform.engine.device import pick_device
 from triform.engine.epoch_loader import EpochLoader
@@ -90,6 +93,10 @@ class System(ABC, Generic[ConfigT]):
             it may change from one to the next: the best weights are then those of the last stage.
         monitor_mode: Whether lower or higher is better.
         variable_metadata: Names of metadata that may differ where a run is resumed.
+        shared_metadata: Names of metadata that initial weights must have in common with the run:
+            what rows of their tensors stand for.
+        optional_networks: Networks that begin anew where initial weights have none of them, or of
+            another shape.
         networks: Trained networks: moved to the device, saved, averaged. `step` must call them
             (`self.networks["model"](x)`), because distributed training synchronises there.
         frozen: Networks that are neither trained nor saved; always in evaluation mode.
@@ -108,11 +115,16 @@ class System(ABC, Generic[ConfigT]):
     monitor: str = "val/loss"
     monitor_mode: Literal["min", "max"] = "min"
     variable_metadata: ClassVar[Sequence[str]] = ()
+    shared_metadata: ClassVar[Sequence[str]] = ()
+    optional_networks: Collection[str] = ()
 
     def __init__(self, config: ConfigT):
-        pick_device(config.device)  # a wrong name is refused before data is read
-        seed_everything(config.seed)  # initial weights
         self.config = config
+        # Wrong names are refused before data is read.
+        pick_device(config.device)
+        if self.begins_with_weights:
+            self.find_initial_weights()
+        seed_everything(config.seed)  # initial weights
         self.loader: EpochLoader | None = None
         self.loss_values = 1
         self.num_steps = 0
@@ -162,6 +174,41 @@ class System(ABC, Generic[ConfigT]):
             A resumed run must have the same, but for names in `variable_metadata`.
         """
         return {}
+
+    @property
+    def begins_with_weights(self) -> bool:
+        """Whether this is a new run that begins with weights of another one."""
+        training = self.config.training
+        return bool(training.initial_weights) and training.resume_from is None
+
+    def find_initial_weights(self) -> Path:
+        """Find the file that `initial_weights` names.
+
+        Raises:
+            UserError: It is not there.
+        """
+        return find_initial_weights(self.config.training.initial_weights, self.name)
+
+    def load_initial_weights(self) -> None:
+        """Load the weights that `initial_weights` names; called before a new run begins.
+
+        Raises:
+            UserError: They do not fit the networks or the data.
+        """
+        path = self.find_initial_weights()
+        weights, _ = read_trained(path, self.name, type(self.config))
+        metadata = self.metadata()
+        for name in self.shared_metadata:
+            if weights.metadata.get(name) != metadata.get(name):
+                raise UserError(f"{FLAG} {path}: its {name} are not those of this data")
+        load_networks(
+            self.networks,
+            weights,
+            path,
+            self.config,
+            pretrained=self.pretrained,
+            optional=self.optional_networks,
+        )
 
     def stateful_parts(self) -> dict[str, Stateful]:
         """Objects whose state is saved besides networks and optimizers: `stateful` and loader."""

@@ -10,7 +10,7 @@ from PIL import Image
 from triform.base.denormals import are_flushed
 from triform.base.errors import UserError
 from triform.base.settings.config import parse
-from triform.engine.checkpoints.checkpoint import export_weights
+from triform.engine.checkpoints.checkpoint import export_weights, load_weights
 from triform.engine.fit import fit
 from triform.engine.verbs import train
 from triform.systems import load
@@ -66,6 +66,17 @@ def test_values_look_beyond_a_time_limit_and_not_beyond_an_end(tmp_path, name, v
     with torch.no_grad():
         values = system.q_network(torch.ones(1, 1))[0]
     assert values.tolist() == pytest.approx([value] * 2, abs=0.05)
+
+
+def test_initial_weights_are_those_of_the_target_too(tmp_path):
+    first = fit(System(settings(tmp_path)))
+    training = {"initial_weights": str(first.run_dir)}
+    system = System(settings(tmp_path, training=training, seed=7))
+    system.load_initial_weights()
+    saved = load_weights(first.weights).networks["q"]
+    for network in (system.q_network, system.target_network):
+        state = network.state_dict()
+        assert all(torch.equal(state[name], saved[name]) for name in saved)
 
 
 def test_target_follows_slowly_or_in_leaps(tmp_path):

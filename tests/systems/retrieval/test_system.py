@@ -12,7 +12,7 @@ from .conftest import preset
 
 def test_training_begins_from_weights(tiny_run, folders, library):
     """A run's networks, sizes and weights, whatever the settings of the models say."""
-    flags = ["--init", str(tiny_run), "--emb_dim", "16", "--text_shape_weight", "0"]
+    flags = ["--initial_weights", str(tiny_run), "--emb_dim", "16", "--text_shape_weight", "0"]
     config = preset("tiny", *folders, *flags, "--text_image_weight", "0", "--points", "96")
     system = System(config)
     saved = load_weights(next(tiny_run.glob("checkpoints/best*"))).networks
@@ -27,5 +27,5 @@ def test_training_begins_from_weights(tiny_run, folders, library):
 
 
 def test_weights_to_begin_from_that_are_none(folders, tmp_path):
-    with pytest.raises(UserError, match=r"--init .*not there"):
-        System(preset("tiny", *folders, "--init", str(tmp_path / "none.pth")))
+    with pytest.raises(UserError, match=r"--initial_weights .*not there"):
+        System(preset("tiny", *folders, "--initial_weights", str(tmp_path / "none.pth")))

@@ -75,15 +75,17 @@ def test_lora_trains_few_parameters_and_begins_as_the_weights_it_is_given(build,
     config = base.config.model_dump(mode="json")
     weights = {"prior": base.prior.state_dict()}
     export_weights(path, weights, config, system="shap_e", metadata=base.metadata())
-    tuned = build("--lora_rank", "2", "--init", str(path))
+    tuned = build("--lora_rank", "2", "--initial_weights", str(path))
+    tuned.load_initial_weights()
     trained = {name for name, p in tuned.prior.named_parameters() if p.requires_grad}
     assert trained and all(".lora_" in n or "proj_to_clip" in n for n in trained)
     assert len(tuned.optimizers["prior"].param_groups[0]["params"]) == len(trained)
     x, t = torch.randn(2, *base.splits["train"].latent_shape), torch.tensor([3, 700])
     cond = base.conditions.select([0, 1])
     torch.testing.assert_close(tuned.prior(x, t, cond), base.prior(x, t, cond))
-    with pytest.raises(UserError, match="--init"):
-        build("--init", str(path), "--prior_layers", "3")
+    other = build("--initial_weights", str(path), "--prior_layers", "3")
+    with pytest.raises(UserError, match="--initial_weights"):
+        other.load_initial_weights()
 
 
 def test_lora_run_is_read_as_it_was_trained(configure, tmp_path):

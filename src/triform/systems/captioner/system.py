@@ -14,6 +14,8 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.seeding import generator
+from triform.engine.checkpoints.initial_weights import load_networks
+from triform.engine.checkpoints.trained import read_trained
 from triform.engine.device import pick_device
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
@@ -35,6 +37,7 @@ from triform.systems.captioner.decoding import Decoder, Hypothesis
 from triform.systems.captioner.encoders import load_encoder
 from triform.systems.captioner.evaluation import evaluate
 from triform.systems.captioner.feature_cache import cached_features
+from triform.systems.captioner.initial_weights import for_vocabulary
 from triform.systems.captioner.loss import caption_loss, detection_loss
 from triform.systems.captioner.model import Captioner, WordDetector
 from triform.systems.captioner.show_config import config
@@ -138,6 +141,26 @@ class System(EngineSystem[Config]):
             },
             "captions": self.known_captions,
         }
+
+    def load_initial_weights(self) -> None:
+        """Load the weights; words that the vocabulary has in common keep what they stood for.
+
+        Raises:
+            UserError: They do not fit the networks.
+        """
+        path = self.find_initial_weights()
+        weights, _ = read_trained(path, self.name, Config)
+        weights.networks["captioner"] = for_vocabulary(
+            weights, self.vocabulary.words, self.captioner.state_dict(), path
+        )
+        load_networks(
+            self.networks,
+            weights,
+            path,
+            self.config,
+            pretrained=self.pretrained,
+            optional=("detector",),
+        )
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
         losses = self._losses(batch)

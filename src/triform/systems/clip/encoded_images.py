@@ -34,11 +34,17 @@ class EncodedImages:
         state: Mapping[str, Tensor],
     ):
         self.images, self.encode, self.width = images, encode, width
+        self.state = state
+        self._features: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the cached features."""
+        images = self.images
         source = images.table.images.image(0).shape if len(images.table) else ()
         preprocessing = f"{source} to {images.size}{' framed' * images.frame}"
-        key = f"{state_fingerprint(state)} {images.table.digest} {preprocessing}"
-        self.name = hashlib.sha256(key.encode()).hexdigest()[:24] + "_features"
-        self._features: np.ndarray | None = None
+        key = f"{state_fingerprint(self.state)} {images.table.digest} {preprocessing}"
+        return hashlib.sha256(key.encode()).hexdigest()[:24] + "_features"
 
     def __call__(self, rows: Sequence[int] | np.ndarray) -> Tensor:
         """(B, F) float32."""

@@ -53,6 +53,7 @@ class System(EngineSystem[Config]):
     name = "clip"
     monitor = "val/recall@1"
     monitor_mode = "max"
+    shared_metadata = ("merges",)
 
     def __init__(self, config: Config):
         super().__init__(config)

@@ -50,6 +50,7 @@ class System(protocol.System[Config]):
             "discriminator_a": Discriminator(model, self.spec.channels),
             "discriminator_b": Discriminator(model, self.spec.channels),
         }
+        self.optional_networks = ("discriminator_a", "discriminator_b")
         self.optimizers = {
             "generator": self._adam("a2b", "b2a"),
             "discriminator": self._adam("discriminator_a", "discriminator_b"),

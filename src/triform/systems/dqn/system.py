@@ -81,6 +81,11 @@ class System(AgentSystem[Config]):
         self.update_target_network(self.num_steps + 1)
         return {**losses, "epsilon": self.collector.epsilon, **self.record.recent()}
 
+    def load_initial_weights(self) -> None:
+        """Load the Q-network, and give the target network the same weights."""
+        super().load_initial_weights()
+        self.target_network.load_state_dict(self.q_network.state_dict())
+
     def update_target_network(self, num_updates: int) -> None:
         """Move the target network towards the Q-network (Polyak averaging), or copy it."""
         training = self.config.training

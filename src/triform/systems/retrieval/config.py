@@ -11,6 +11,7 @@ from triform.engine.config import (
     NoEarlyStoppingConfig,
     SystemConfig,
     TrainingConfig,
+    move_init,
 )
 from triform.systems.retrieval.verb_config import (
     SMALL,
@@ -114,11 +115,6 @@ class ModelConfig(Group):
     )
     point_encoder: Literal["tiny", "small", "base", "large"] = Field(
         "tiny", description="Size of ReCon++; small, base and large are the published ones."
-    )
-    init: Annotated[str, Input()] = Field(
-        "",
-        description="Weights to begin from: shipped, a checkpoint or a run, whose networks are "
-        "then used; empty = random.",
     )
     point_weights: Annotated[str, Input()] = Field(
         "", description="Published ReCon++ weights to start from (.pth); empty = from scratch."
@@ -251,6 +247,11 @@ class Config(SystemConfig):
     def adapt_file(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Leave settings of the other verbs out."""
         return split_shared_file(cls, values, {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_init(cls, values: Any) -> Any:
+        return move_init(values)
 
     @model_validator(mode="after")
     def _fits(self) -> "Config":

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.engine.checkpoints.checkpoint import read
-from triform.engine.checkpoints.finding import find_checkpoint
+from triform.engine.checkpoints.initial_weights import FLAG, find_initial_weights
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.protocol import System as EngineSystem
 from triform.engine.update import Update
 from triform.losses.contrastive import LogitScale, gather_with_gradient, multi_positive_contrastive
-from triform.pretrained.shipped_weights import shipped
 from triform.pretrained.text_encoder import load_text_encoder
 from triform.systems.retrieval.checkpoint_pair import SaveBestRecall
 from triform.systems.retrieval.config import Config
@@ -49,37 +48,32 @@ __all__ = ["System", "Trained", "embed", "evaluate", "search", "submit"]
 
 logger = get_logger(__name__)
 
-SHIPPED = "shipped"
-"""Value of `--init` for the weights that come with the project."""
 EVALUATED_OBJECTS = 256
 """Training objects on which the overfitting watch evaluates."""
 SHEET_QUERIES, SHEET_GALLERY = 8, 64
 
 
 def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
-    """The weights of `--init`, and the settings with their networks and size of images.
+    """The weights of `--initial_weights`, and the settings with their networks and size of images.
 
     Raises:
         UserError: There are none, or the other settings do not fit them.
     """
-    name = config.model.init
-    if name == SHIPPED:
-        path = shipped("retrieval")
-    else:
-        path = find_checkpoint(name, "retrieval", flag="--init")
+    name = config.training.initial_weights
+    path = find_initial_weights(name, "retrieval")
     towers = TrainedTowers.from_checkpoint(path, "cpu")
     data = towers.config.data
     sizes = {"image_size": data.image_size}
     if "points" not in config.data.model_fields_set:
         sizes["points"] = data.points
     changes = {
-        "model": towers.config.model.model_copy(update={"init": name}),
+        "model": towers.config.model,
         "data": config.data.model_copy(update=sizes),
     }
     try:
         changed = Config.model_validate(config.model_copy(update=changes).model_dump())
     except ValidationError as error:
-        raise UserError(f"--init {name}: {error.errors()[0]['msg']}") from None
+        raise UserError(f"{FLAG} {name}: {error.errors()[0]['msg']}") from None
     logger.info("begins from %s, with its networks and its size of images", path)
     return towers, changed
 
@@ -92,7 +86,7 @@ class System(EngineSystem[Config]):
 
     def __init__(self, config: Config, dataset: RetrievalDataset | None = None):
         towers: TrainedTowers | None = None
-        if config.model.init:
+        if config.training.initial_weights:
             towers, config = begin_from(config)
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
@@ -146,6 +140,9 @@ class System(EngineSystem[Config]):
             steps = round(training.warmup_epochs * len(self.loader))
             training = training.model_copy(update={"warmup_steps": steps})
         self.config: Config = config.model_copy(update={"training": training})
+
+    def load_initial_weights(self) -> None:
+        """Nothing: the networks were built with them, in their sizes."""
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """AdamW with four groups: heads and point encoder, each with and without weight decay."""

@@ -16,6 +16,7 @@ from triform.engine.config import (
     ShowConfig,
     SystemConfig,
     TrainingConfig,
+    move_init,
 )
 from triform.systems.shap_e.verb_config import (
     ConvertConfig,
@@ -90,11 +91,6 @@ class ModelConfig(Group):
         "open_clip:ViT-L-14/openai",
         description="Encoder of images into patches: open_clip:NAME, a local folder of a CLIP, or "
         "a network of timm; of 256 x 1024 numbers for official weights.",
-    )
-    init: Annotated[str, Input()] = Field(
-        "",
-        description="Weights to begin from: text_cond.pt or image_cond.pt of Shap-E, a folder of "
-        "diffusers, or a run; empty = random.",
     )
     lora_rank: int = Field(0, ge=0, le=1024, description="Rank of LoRA; 0 trains all weights.")
     lora_alpha: int = Field(
@@ -297,7 +293,6 @@ class Config(SystemConfig):
     named_models = {  # noqa: RUF012
         ("model", "text_encoder"): ("text encoder", "--text_encoder"),
         ("model", "image_encoder"): ("image encoder", "--image_encoder"),
-        ("model", "init"): ("initial weights", "--init"),
     }
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -318,6 +313,11 @@ class Config(SystemConfig):
             group = values.get("diffusion")
             values["diffusion"] = {**ungrouped, **(group if isinstance(group, Mapping) else {})}
         return values, []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_init(cls, values: Any) -> Any:
+        return move_init(values)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Config:

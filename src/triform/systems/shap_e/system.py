@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from triform.base.logging import NOTICE, get_logger
 from triform.base.seeding import generator, hash_seed
 from triform.engine.checkpoints.building import compare_tensors
 from triform.engine.checkpoints.checkpoint import load_weights
+from triform.engine.checkpoints.initial_weights import FLAG, SHIPPED, load_networks
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.processes import process_count
@@ -91,8 +92,6 @@ class System(EngineSystem[Config]):
         )
         self.schedule = NoiseSchedule(config.diffusion)
         self.prior = build_prior(config, self.conditions.shape[1])
-        if config.model.init and not training.resume_from:
-            load_initial(self.prior, config.model.init)
         if training.gradient_checkpointing:
             self.prior.enable_gradient_checkpointing()
         self.networks = {PRIOR: self.prior}
@@ -110,6 +109,20 @@ class System(EngineSystem[Config]):
             config, self.networks.values(), self.conditions.shape[0], process_count()
         )
         logger.log(NOTICE, "%s", memory.describe())
+
+    def find_initial_weights(self) -> Path:
+        """Find them; official files and folders of diffusers have names of their own."""
+        source = self.config.training.initial_weights
+        return super().find_initial_weights() if source == SHIPPED else Trained.find(source)
+
+    def load_initial_weights(self) -> None:
+        """Load the prior, and the transmitter where it is trained too and the file has one."""
+        path = self.find_initial_weights()
+        weights = load_weights(path)
+        load_prior(self.prior, weights.networks.get(PRIOR, {}), path)
+        if TRANSMITTER in self.networks and TRANSMITTER in weights.networks:
+            transmitter = {TRANSMITTER: self.networks[TRANSMITTER]}
+            load_networks(transmitter, weights, path, self.config)
 
     def metadata(self) -> dict[str, Any]:
         return metadata_of(self.conditions.shape)
@@ -309,21 +322,19 @@ def fixed_draws(
     return torch.tensor(steps), torch.stack(noise)
 
 
-def load_initial(prior: torch.nn.Module, name: str) -> None:
+def load_prior(prior: torch.nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Load weights to begin from; LoRA, which they do not have, keeps its own.
 
     Raises:
-        UserError: There are none, or they do not fit.
+        UserError: They do not fit.
     """
-    path = Trained.find(name)
-    tensors = load_weights(path).networks.get(PRIOR, {})
     current = prior.state_dict()
     renamed = {_with_lora(key, current): tensor for key, tensor in tensors.items()}
     added = [key for key in current if ".lora_" in key]
     try:
         compare_tensors(PRIOR, prior, renamed, [f"{PRIOR}.{key}" for key in added])
     except ValueError as error:
-        raise UserError(f"--init {name}: {error}; other sizes, or another --model_type") from error
+        raise UserError(f"{FLAG} {path}: {error}; other sizes, or another --model_type") from error
     prior.load_state_dict(renamed, strict=False)
 
 

@@ -153,9 +153,6 @@ class ShapeTrainingConfig(TrainingConfig):
         "autoencoder, on layouts), then `flow`, each from the weights of the one before; `joint` "
         "trains autoencoder, layout and flow at once.",
     )
-    initial_weights: Annotated[str, Input()] = Field(
-        "", description="Run or checkpoint of this system whose weights training starts from."
-    )
     layout_repeats: int = Field(8, ge=1, description="Flow times per shape and step (layout).")
     condition_dropout: float = Field(
         0.1, ge=0, le=1, description="Share of whole conditions dropped, for guidance."
@@ -169,10 +166,7 @@ class ShapeTrainingConfig(TrainingConfig):
 class Config(SystemConfig):
     """Train the autoencoder of shapes and the flows over its latents."""
 
-    named_models = {  # noqa: RUF012
-        ("model", "text_encoder"): ("text encoder", "--text_encoder"),
-        ("training", "initial_weights"): ("initial weights", "--initial_weights"),
-    }
+    named_models = {("model", "text_encoder"): ("text encoder", "--text_encoder")}  # noqa: RUF012
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UsageError
+from triform.engine.checkpoints.initial_weights import find_initial_weights
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
@@ -144,6 +145,8 @@ class System(EngineSystem[Config]):
                     "run with --initial_weights, or train all at once with --stage joint"
                 )
             return {}
+        if not training.resume_from:
+            source = str(find_initial_weights(source, self.name))
         trained = Trained.choose(source, "cpu")
         found = {name: network.state_dict() for name, network in trained.networks.items()}
         if missing := [name for name in needed if name not in found]:
@@ -152,6 +155,9 @@ class System(EngineSystem[Config]):
                 f"--stage {training.stage} begins with; train that stage first"
             )
         return found
+
+    def load_initial_weights(self) -> None:
+        """Nothing: the networks were built with them."""
 
     def _build_networks(self, text_dim: int, initial: dict[str, dict[str, Tensor]]) -> None:
         """Networks of the stage, with initial weights where there are any, and optimizers."""

@@ -141,9 +141,6 @@ class TextToImageTrainingConfig(TrainingConfig):
     stage_shares: tuple[float, float, float] = Field(
         (0.4, 0.4, 0.2), description="Shares of the epochs for VAE, prior and GAN (stage all)."
     )
-    initial_weights: Annotated[str, Input()] = Field(
-        "", description="Run or checkpoint of this system whose weights training starts from."
-    )
     kl_weight: float = Field(1e-4, ge=0, description="Weight of the KL divergence per number.")
     gradient_weight: float = Field(
         0.5, ge=0, description="Weight of the differences of neighbouring pixels."
@@ -204,7 +201,6 @@ class Config(SystemConfig):
     named_models = {  # noqa: RUF012
         ("model", "text_encoder"): ("text encoder", "--text_encoder"),
         ("model", "clip"): ("file of weights", "--clip"),
-        ("training", "initial_weights"): ("initial weights", "--initial_weights"),
     }
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

@@ -9,11 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from triform.base.errors import UserError
 from triform.base.logging import get_logger
 from triform.base.seeding import generator
-from triform.engine.checkpoints.finding import find_checkpoint
-from triform.engine.checkpoints.trained import read_trained
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
@@ -60,16 +57,9 @@ logger = get_logger(__name__)
 
 
 def trained_from(stage: str) -> tuple[str, ...]:
-    """Networks of a stage, the VAE apart, and of the stages behind it."""
+    """Networks of a stage, the VAE apart, and of the stages behind it: they may begin anew."""
     networks = ("prior", "generator", "discriminator")
-    return {"vae": networks, "prior": networks, "gan": networks[1:]}.get(stage, ())
-
-
-def same_shapes(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    """Whether tensors have the same names and shapes."""
-    return {name: each.shape for name, each in first.items()} == {
-        name: each.shape for name, each in second.items()
-    }
+    return {"vae": networks, "prior": networks, "gan": networks[1:]}.get(stage, networks[2:])
 
 
 class System(EngineSystem[Config]):
@@ -115,8 +105,7 @@ class System(EngineSystem[Config]):
         self.vae, self.prior, self.generator = networks.vae, networks.prior, networks.generator
         discriminator = build_discriminator(model, self.text_dim)
         self.networks = {**networks.by_name(), "discriminator": discriminator}
-        if training.initial_weights and not training.resume_from:
-            self._load_initial_weights(training.initial_weights)
+        self.optional_networks = trained_from(training.stage)
         self.optimizers = {
             "vae": adamw(self.vae.parameters(), training),
             "prior": adamw(self.prior.parameters(), training),
@@ -140,32 +129,6 @@ class System(EngineSystem[Config]):
         """The metric of the stage that the last step belonged to."""
         stage, _ = self.stage_and_progress(max(0, self.num_steps - 1))
         return self.metric_of[stage]
-
-    def _load_initial_weights(self, checkpoint: str) -> None:
-        """Load the networks of another run.
-
-        Of a single stage, its own networks and those of later stages may have other sizes, and
-        then begin anew.
-
-        Raises:
-            UserError: They do not fit.
-        """
-        path = find_checkpoint(checkpoint, self.name, flag="--initial_weights")
-        weights, _ = read_trained(path, self.name, Config)
-        may_differ = trained_from(self.config.training.stage)
-        for name, network in self.networks.items():
-            tensors = weights.networks.get(name, {})
-            try:
-                if name not in may_differ or same_shapes(network.state_dict(), tensors):
-                    network.load_state_dict(tensors)
-                    continue
-            except RuntimeError as error:
-                reason = str(error).strip().splitlines()[-1].strip()
-                raise UserError(
-                    f"--initial_weights {path}: its {name} has another shape ({reason}); use the "
-                    "settings of that run"
-                ) from None
-            logger.info("%s: its %s has another shape; a new one is trained", path, name)
 
     def metadata(self) -> dict[str, Any]:
         return {

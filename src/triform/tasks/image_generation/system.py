@@ -67,6 +67,7 @@ class GanSystem(ImageSystem[GanConfigT]):
     """
 
     monitor = "val/kernel_distance"
+    optional_networks = ("discriminator",)
 
     def __init__(self, config: GanConfigT):
         super().__init__(config)
