@@ -54,8 +54,6 @@ class _Block:
 
     def quantized(self, count: int) -> tuple[NDArray[np.int8], Vectors, Vectors]:
         """8 bits, scales and errors as `quantize` writes them, of the first `count` rows."""
-        from triform.search.quantized import quantize
-
         if self._quantized is None:
             # The system gives memory to pages that are written, so a part-full block is cheap.
             self._quantized = (
@@ -63,10 +61,13 @@ class _Block:
                 np.empty(len(self.vectors), np.float32),
                 np.empty(len(self.vectors), np.float32),
             )
-        levels, scales, errors = self._quantized
-        rows = slice(self._num_quantized, count)
-        quantize(self.vectors[rows], levels[rows], scales[rows], errors[rows])
-        self._num_quantized = max(self._num_quantized, count)
+        if self._num_quantized < count:
+            from triform.search.quantized import quantize
+
+            levels, scales, errors = self._quantized
+            rows = slice(self._num_quantized, count)
+            quantize(self.vectors[rows], levels[rows], scales[rows], errors[rows])
+            self._num_quantized = count
         return self._quantized
 
 
