@@ -4,7 +4,7 @@ The hash is that of the library ImageHash (`phash`): the signs, about their medi
 lowest frequencies of the grey image. Frequencies say nothing about colour and little about images
 of one colour, so that a tiny image is kept and compared as well. Both are computed from an image
 that was averaged to twice the pixels that the transform needs. Until 2026-12-01 they were computed
-from the whole image. Those hashes differ from today's in no bit for most photos and in up to 6 of
+from the whole image. Those hashes differ from today's in no bit for most photos and in up to 4 of
 64, less than copies of a photo do, so that an index may hold both (docs/log.md).
 """
 
