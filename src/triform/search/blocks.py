@@ -188,8 +188,8 @@ class Blocks:
         self, queries: Vectors, rows: Rows | None, count: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Bounds (2, Q, R) of the products with the rows, and their peaks (Q, C)."""
-        is_worth_it = self._rows_compared >= FLOAT_ROWS
-        bound = _bound_by_bits(queries) if is_worth_it else _bound_by_floats(queries)
+        uses_bits = self._rows_compared >= FLOAT_ROWS
+        bound = _bound_by_bits(queries) if uses_bits else _bound_by_floats(queries)
         self._rows_compared += len(queries) * count
         bounds = np.empty((2, len(queries), count), np.float32)
         everything = np.arange(BLOCK, dtype=np.int32)

@@ -33,7 +33,10 @@ def bound_float_products(vectors: Floats, queries: Floats, bounds: Floats, peaks
         bounds: (2, Q, R), written; lower, then upper bounds.
         peaks: (Q, ceil(R / CHUNK)), written; the largest lower bound of each chunk of rows.
     """
-    products = queries @ vectors.T
+    products = np.empty(bounds.shape[1:], np.float32)
+    for query, values in zip(queries, products, strict=True):
+        # As fast as BLAS, which would start threads of its own in each of the search's.
+        np.einsum("rd,d->r", vectors, query, out=values)
     rounding = vectors.shape[1] * 2.0**-24
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
     widths = (lengths * rounding / (1 - rounding) + SLACK).astype(np.float32)[:, None]
