@@ -195,7 +195,7 @@ def main():
     parser.add_argument("--download_path", default="datasets")
     parser.add_argument("--only", choices=("selection", "test"))
     args = parser.parse_args()
-    model = Trained(shipped("clip"), "cpu")
+    model = Trained.from_checkpoint(shipped("clip"), "cpu")
     size = model.config.data.image_size
     table = load_captioned("emoji:en", download_path=args.download_path, size=size)
     path = Path(args.download_path) / "emoji/openmoji/package/data/openmoji.csv"

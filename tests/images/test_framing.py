@@ -68,6 +68,12 @@ def test_frame_on_white_does_not_depend_on_the_position(top, left):
     assert abs(columns.min() + columns.max() + 1 - side) <= 1
 
 
+def test_one_channel_below_white_is_enough():
+    image = np.full((1, 5, 3), 255, np.uint8)
+    image[0, 1:] = [(249, 255, 255), (255, 249, 255), (255, 255, 249), (250, 250, 250)]
+    assert is_not_white(image).tolist() == [[False, True, True, True, False]]
+
+
 def test_without_white_edges_frame_on_white_only_pads():
     photo = np.random.default_rng(0).integers(0, 200, (30, 20, 3), dtype=np.uint8)
     square = frame_on_white(photo)

@@ -23,7 +23,7 @@ def quality(image: Image.Image, value: int) -> Image.Image:
 
 
 def test_bits_are_signs_of_the_lowest_frequencies_about_their_median():
-    image = scene(0)
+    image = scene(0).resize((64, 64))  # which is not averaged before
     grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), float)
     values = np.empty((8, 8))
     for row in range(8):
@@ -37,6 +37,43 @@ def test_bits_are_signs_of_the_lowest_frequencies_about_their_median():
             )
     expected = np.packbits(values > np.median(values))
     np.testing.assert_array_equal(perceptual_hash(image).bits, expected)
+
+
+def test_a_large_image_is_averaged_before_and_its_edges_keep_their_place():
+    """Blocks of 5 x 5 pixels; of the last column one pixel in five is there."""
+    random = np.random.default_rng(1)
+    blocks = random.integers(0, 256, (64, 80, 3), np.uint8).repeat(5, 0).repeat(5, 1)
+    left, right = blocks[:, :-5], blocks[:, -5:-4]
+    image = Image.fromarray(np.concatenate([left, right], axis=1))
+    box = (0, 0, 79.2, 64)
+    small = Image.fromarray(np.ascontiguousarray(blocks[::5, ::5]))
+    grey = small.convert("L").resize((32, 32), Image.Resampling.LANCZOS, box)
+    cosines = np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(32) + 1) / 64)
+    values = cosines @ np.asarray(grey, float) @ cosines.T
+    found = perceptual_hash(image)
+    np.testing.assert_array_equal(found.bits, np.packbits(values > np.median(values)))
+    colors = small.resize((8, 8), Image.Resampling.BOX, box)
+    np.testing.assert_array_equal(found.colors, np.asarray(colors).reshape(-1))
+
+
+def hash_of_the_whole(image: Image.Image) -> PerceptualHash:
+    """As indexes have it until 2026-12-01."""
+    tiny = image.resize((8, 8), Image.Resampling.BOX, reducing_gap=3.0)
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS), float)
+    cosines = np.cos(np.pi * np.outer(np.arange(8), 2 * np.arange(32) + 1) / 64)
+    values = cosines @ grey @ cosines.T
+    return PerceptualHash(np.packbits(values > np.median(values)), np.asarray(tiny).reshape(-1))
+
+
+def test_a_photo_indexed_before_is_the_same_image():
+    """Also where its copy has another size, which is averaged by another factor."""
+    for seed in range(20):
+        for size in ((360, 280), (180, 140), (250, 190), (511, 400)):
+            image = scene(seed).resize(size)
+            hashes = [hash_of_the_whole(scene(seed)), perceptual_hash(image)]
+            different = np.unpackbits(hashes[0].bits ^ hashes[1].bits).sum()
+            assert different <= 4
+            np.testing.assert_array_equal(same_image_pairs(hashes), [[0, 1]])
 
 
 COPIES = {

@@ -41,17 +41,48 @@ def make(count=300, dim=8, seed=0, groups=None):
 @pytest.mark.parametrize("num_queries", [1, 3, 40])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_recall_is_one_over_many_blocks(num_queries, threads, monkeypatch):
-    """The 10 best of 5000 over blocks of 512 are numpy's, in numpy's order."""
+    """The 10 best of 5000 over blocks of 512 are numpy's, in numpy's order, by either first pass.
+
+    The first queries have bounds from the vectors, the others from 8 bits.
+    """
     monkeypatch.setattr(blocks, "BLOCK", 512)
     monkeypatch.setattr(blocks, "num_threads", lambda: threads)
     gallery, x = make(5000, 32)
     queries = unit(np.random.default_rng(1).standard_normal((num_queries, 32)))
     similarities = queries @ x.T
-    expected = np.argsort(-similarities, axis=1)[:, :10]
-    answers = gallery.search(queries, 10, encoder="toy")
-    for hits, rows, each in zip(answers, expected, similarities, strict=True):
-        assert [hit.id for hit in hits] == [f"v{row}" for row in rows]
-        np.testing.assert_allclose([hit.similarity for hit in hits], each[rows], atol=1e-6)
+    for selected, where in ((np.arange(5000), None), (np.arange(0, 5000, 2), {"half": 0})):
+        expected = selected[np.argsort(-similarities[:, selected], axis=1)[:, :10]]
+        for gallery._blocks._rows_compared in (0, blocks.FLOAT_ROWS):
+            answers = gallery.search(queries, 10, encoder="toy", where=where)
+            for hits, rows, each in zip(answers, expected, similarities, strict=True):
+                assert [hit.id for hit in hits] == [f"v{row}" for row in rows]
+                np.testing.assert_allclose([hit.similarity for hit in hits], each[rows], atol=1e-6)
+
+
+def test_8_bits_follow_every_change(monkeypatch):
+    """Vectors that were added or moved after a search are compared as they are now."""
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    monkeypatch.setattr(blocks, "FLOAT_ROWS", 0)
+    gallery, x = make(300)
+    query = unit(np.random.default_rng(3).standard_normal((1, 8)))
+
+    def check(ids, vectors):
+        best = np.argsort(-(vectors @ query[0]))[:5]
+        hits = gallery.search(query, 5, encoder="toy")[0]
+        assert [hit.id for hit in hits] == [ids[row] for row in best]
+
+    ids = [f"v{n}" for n in range(300)]
+    check(ids, x)
+    more = unit(np.random.default_rng(4).standard_normal((50, 8)))
+    gallery.add([f"w{n}" for n in range(50)], more, [{}] * 50, encoder="toy")
+    ids, x = [*ids, *(f"w{n}" for n in range(50))], np.concatenate([x, more])
+    check(ids, x)
+    removed = set(np.argsort(-(x @ query[0]))[:2].tolist()) | {0, 100}
+    gallery.remove([ids[row] for row in removed])
+    left = [row for row in range(350) if row not in removed]
+    check([ids[row] for row in left], x[left])
+    gallery.add(["last"], query, [{}], encoder="toy")
+    check([*(ids[row] for row in left), "last"], np.concatenate([x[left], query]))
 
 
 def test_a_filter_is_remembered_by_what_it_asks_for():
@@ -166,6 +197,8 @@ def test_every_kind_of_damage_is_one_line(saved):
     reference = open_gallery(saved)
     query = np.ones((1, 16))
     expected = reference.search(query, 500, encoder="toy")
+    records = reference.records()
+    vectors = reference.vectors(list(records))
     for data in (b"", whole[:100], whole[: len(whole) // 2], whole[:-1], os.urandom(5000)):
         saved.write_bytes(data)
         refused(saved)
@@ -182,7 +215,43 @@ def test_every_kind_of_damage_is_one_line(saved):
         else:  # a bit that means nothing: a page that is free, a counter of SQLite's
             survived += 1
             assert gallery.search(query, 500, encoder="toy") == expected
+            assert gallery.get(list(records)) == records
+            np.testing.assert_array_equal(gallery.vectors(list(records)), vectors)
     assert survived < 100
+
+
+def test_an_index_that_names_other_rows_is_refused(saved):
+    """Ids are found by SQLite's own index, which no checksum of rows covers."""
+    data = bytearray(saved.read_bytes())
+    places = [n for n in range(len(data)) if data.startswith(b"v123", n)]
+    # One of them lies in the table, the other one in the index of its ids; groups have both, too.
+    assert len(places) == 4
+    for place in places:
+        changed = bytearray(data)
+        changed[place : place + 4] = b"v999"
+        saved.write_bytes(changed)
+        assert "damaged" in refused(saved)
+
+
+def test_opening_and_a_few_queries_load_no_compiler(saved):
+    """It takes longer to load than some 20 searches of 100,000 vectors."""
+    program = """
+import sys
+import numpy as np
+from triform.search import blocks
+from triform.search.gallery import open_gallery
+gallery = open_gallery(sys.argv[1])
+blocks.FLOAT_ROWS = 4 * len(gallery)
+for _ in range(4):
+    gallery.search(np.ones((1, 16)), 5, encoder="toy")
+assert "numba" not in sys.modules
+gallery.search(np.ones((1, 16)), 5, encoder="toy")
+assert "numba" in sys.modules
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program, saved], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_other_databases_are_refused(tmp_path):

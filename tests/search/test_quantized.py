@@ -2,20 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from unit_vectors import vectors
 
-from triform.search.quantized import (
-    CHUNK,
-    bound_products,
-    candidates,
-    quantize,
-    quantize_queries,
-)
-
-
-def unit(x):
-    return (x / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)).astype(np.float32)
+from triform.search.first_pass import CHUNK
+from triform.search.quantized import bound_products, quantize, quantize_queries
 
 
 def first_pass(x, queries, rows=None):
@@ -27,20 +17,6 @@ def first_pass(x, queries, rows=None):
     peaks = np.empty((len(queries), -(-len(rows) // CHUNK)), np.float32)
     bound_products(codes, scales, errors, rows, levels, facts, bounds, peaks)
     return bounds, peaks, (codes, scales, errors)
-
-
-def vectors(kind, count, dim, random):
-    x = random.standard_normal((count, dim)).astype(np.float32)
-    if kind == "sparse":
-        x[random.random(x.shape) < 0.95] = 0
-        x[:, 0] += 0.01
-    elif kind == "heavy":
-        x = (x**9).astype(np.float32)
-    elif kind == "one":
-        x = np.eye(dim, dtype=np.float32)[random.integers(dim, size=count)]
-    elif kind == "equal":
-        x = np.ones_like(x)
-    return unit(x)
 
 
 @pytest.mark.parametrize("kind", ["normal", "sparse", "heavy", "one", "equal"])
@@ -75,22 +51,3 @@ def test_rows_are_those_asked_for():
     np.testing.assert_array_equal(
         first_pass(x, queries, rows)[0], first_pass(x, queries)[0][..., rows]
     )
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 2**32),
-    st.integers(1, 400),
-    st.integers(1, 30),
-    st.sampled_from(["normal", "heavy", "one"]),
-)
-def test_the_best_are_candidates(seed, count, k, kind):
-    """Also where thousands are nearly or exactly equal."""
-    random = np.random.default_rng(seed)
-    x, queries = vectors(kind, count, 8, random), vectors("normal", 1, 8, random)
-    bounds, peaks, _ = first_pass(x, queries)
-    exact = (x.astype(np.float64) @ queries[0].astype(np.float64)).round(12)
-    least = np.sort(exact)[-min(k, count)]
-    found = candidates(bounds[:, 0], peaks[0], k)
-    assert set(np.flatnonzero(exact >= least)) <= set(found.tolist())
-    assert (np.diff(found) > 0).all()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -264,14 +264,14 @@ def image_content(source: str | os.PathLike[str], name: str) -> bytes:
     Raises:
         UserError: Not there, no file, or too large for an image.
     """
-    path = Path(source)
     try:
-        if not path.is_file():
-            kind = "not there" if not path.exists() else "not a file"
-            raise UserError(f"{name}: {kind}, expected an image")
-        with path.open("rb") as file:
+        if not stat.S_ISREG(os.stat(source).st_mode):
+            raise UserError(f"{name}: not a file, expected an image")
+        with open(source, "rb") as file:
             # Memory is taken for what is asked for, whatever the file has.
             data = file.read(min(os.fstat(file.fileno()).st_size, LARGEST_FILE) + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{name}: not there, expected an image") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{name}: cannot be read ({reason})") from None

@@ -1,7 +1,8 @@
-"""Vectors in blocks of memory, searched exactly after a first pass in 8 bits.
+"""Vectors in blocks of memory, searched exactly after a first pass.
 
-Blocks grow the table without ever copying it: what is in memory is the vectors, once, and a
-quarter more for the first pass. Vectors of a file stay in the file, mapped into memory.
+Blocks grow the table without ever copying it: what is in memory is the vectors, once, and a quarter
+more for a first pass in 8 bits, once there were enough queries. Vectors of a file stay in the file,
+mapped into memory.
 """
 
 from __future__ import annotations
@@ -10,74 +11,64 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triform.search.base_gallery import Vectors
-from triform.search.quantized import (
-    CHUNK,
-    bound_products,
-    candidates,
-    quantize,
-    quantize_queries,
-)
+from triform.search.first_pass import CHUNK, bound_float_products, candidates
 
 BLOCK = 8192
 """Rows of a block: large enough to keep a thread busy, small enough to grow by."""
 QUERIES_AT_ONCE = 16
 """Queries that go through the vectors together."""
+FLOAT_ROWS = 1_000_000
+"""Rows, of all queries together, that are compared as they are before 8 bits are computed: most
+programs ask little, and the compiler of what computes them takes 0.7 s of processor time to load,
+as long as some three million rows."""
 WIDE = 4
 """Where more than one in so many rows is asked for, a first pass leaves out too few."""
 
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class _Block:
-    """Vectors (BLOCK, D), and as 8 bits with scales and errors, as `quantize` writes them."""
+    """Vectors (BLOCK, D), and as 8 bits as far as a search has asked for them.
 
-    vectors: Vectors
-    quantized: NDArray[np.int8]
-    scales: NDArray[np.float32]
-    errors: NDArray[np.float32]
+    Attributes:
+        vectors: In a file or in memory.
+    """
 
-    @classmethod
-    def empty(cls, dim: int) -> _Block:
-        # The system gives memory to pages that are written, so a part-full block is cheap.
-        return cls(np.empty((BLOCK, dim), np.float32), *_first_pass(dim))
-
-    @classmethod
-    def of(cls, vectors: Vectors) -> _Block:
-        """A block of vectors (BLOCK, D) that stay where they are, in a file or in memory."""
-        block = cls(vectors, *_first_pass(vectors.shape[1]))
-        quantize(block.vectors, block.quantized, block.scales, block.errors)
-        return block
-
-    def owned(self) -> _Block:
-        """The block with vectors that can be written to."""
-        if self.vectors.flags.writeable:
-            return self
-        return _Block(self.vectors.copy(), self.quantized, self.scales, self.errors)
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+        self._num_quantized = 0
+        self._quantized: tuple[NDArray[np.int8], Vectors, Vectors] | None = None
 
     def write(self, start: int, vectors: Vectors) -> None:
         """Put vectors at the rows from `start` on."""
-        rows = slice(start, start + len(vectors))
-        self.vectors[rows] = vectors
-        quantize(self.vectors[rows], self.quantized[rows], self.scales[rows], self.errors[rows])
+        if not self.vectors.flags.writeable:
+            self.vectors = self.vectors.copy()
+        self.vectors[start : start + len(vectors)] = vectors
+        self._num_quantized = min(self._num_quantized, start)
 
+    def quantized(self, count: int) -> tuple[NDArray[np.int8], Vectors, Vectors]:
+        """8 bits, scales and errors as `quantize` writes them, of the first `count` rows."""
+        if self._quantized is None:
+            # The system gives memory to pages that are written, so a part-full block is cheap.
+            self._quantized = (
+                np.empty(self.vectors.shape, np.int8),
+                np.empty(len(self.vectors), np.float32),
+                np.empty(len(self.vectors), np.float32),
+            )
+        if self._num_quantized < count:
+            from triform.search.quantized import quantize
 
-def _first_pass(
-    dim: int,
-) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]:
-    """Room for a block in 8 bits, its scales and its errors."""
-    return (
-        np.empty((BLOCK, dim), np.int8),
-        np.empty(BLOCK, np.float32),
-        np.empty(BLOCK, np.float32),
-    )
+            levels, scales, errors = self._quantized
+            rows = slice(self._num_quantized, count)
+            quantize(self.vectors[rows], levels[rows], scales[rows], errors[rows])
+            self._num_quantized = count
+        return self._quantized
 
 
 class Blocks:
@@ -93,6 +84,7 @@ class Blocks:
         self.dim = dim
         self.count = 0
         self._blocks: list[_Block] = []
+        self._rows_compared = 0
 
     def append(self, vectors: Vectors) -> None:
         """Add (N, dim) vectors at the end; whole blocks of read-only ones are not copied."""
@@ -101,15 +93,14 @@ class Blocks:
         while start < len(vectors):
             whole = vectors[start : start + BLOCK]
             if self.count % BLOCK == 0 and len(whole) == BLOCK and not whole.flags.writeable:
-                self._blocks.append(_Block.of(whole))
+                self._blocks.append(_Block(whole))
                 self.count += BLOCK
                 start += BLOCK
                 continue
             if self.count == len(self._blocks) * BLOCK:
-                self._blocks.append(_Block.empty(self.dim))
+                self._blocks.append(_Block(np.empty((BLOCK, self.dim), np.float32)))
             used = self.count % BLOCK
             some = vectors[start : start + BLOCK - used]
-            self._blocks[-1] = self._blocks[-1].owned()
             self._blocks[-1].write(used, some)
             self.count += len(some)
             start += len(some)
@@ -131,9 +122,7 @@ class Blocks:
             rest = block.vectors[selected - start * BLOCK]  # a copy: it may be overwritten below
             # What is written never overtakes what is read: rows only move to the front.
             for piece in np.split(rest, np.arange(BLOCK - written % BLOCK, len(rest), BLOCK)):
-                number = written // BLOCK
-                self._blocks[number] = self._blocks[number].owned()
-                self._blocks[number].write(written % BLOCK, piece)
+                self._blocks[written // BLOCK].write(written % BLOCK, piece)
                 written += len(piece)
         self.shorten(written)
 
@@ -199,33 +188,33 @@ class Blocks:
         self, queries: Vectors, rows: Rows | None, count: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Bounds (2, Q, R) of the products with the rows, and their peaks (Q, C)."""
-        levels, query_stats = quantize_queries(queries)
+        uses_bits = self._rows_compared >= FLOAT_ROWS
+        bound = _bound_by_bits(queries) if uses_bits else _bound_by_floats(queries)
+        self._rows_compared += len(queries) * count
         bounds = np.empty((2, len(queries), count), np.float32)
         everything = np.arange(BLOCK, dtype=np.int32)
-        parts: list[tuple[_Block, NDArray[np.int32], int, int]] = []
+        parts: list[tuple[_Block, int, NDArray[np.int32], int, int]] = []
         done = chunks = 0
         for number, block in enumerate(self._blocks):
             start = number * BLOCK
+            used = min(self.count - start, BLOCK)
             if rows is None:
-                some = everything[: self.count - start]
+                some = everything[:used]
             else:
                 first, last = np.searchsorted(rows, (start, start + BLOCK))
                 some = (rows[first:last] - start).astype(np.int32)
             if len(some):
-                parts.append((block, some, done, chunks))
+                parts.append((block, used, some, done, chunks))
                 done += len(some)
                 chunks += -(-len(some) // CHUNK)
         peaks = np.empty((len(queries), chunks), np.float32)
 
-        def bound(part: tuple[_Block, NDArray[np.int32], int, int]) -> None:
-            block, some, first, chunk = part
+        def bound_part(part: tuple[_Block, int, NDArray[np.int32], int, int]) -> None:
+            block, used, some, first, chunk = part
             where = bounds[:, :, first : first + len(some)]
-            peak = peaks[:, chunk : chunk - (-len(some) // CHUNK)]
-            bound_products(
-                block.quantized, block.scales, block.errors, some, levels, query_stats, where, peak
-            )
+            bound(block, used, some, where, peaks[:, chunk : chunk - (-len(some) // CHUNK)])
 
-        _for_each(bound, parts)
+        _for_each(bound_part, parts)
         return bounds, peaks
 
     def reduce(
@@ -258,6 +247,36 @@ class Blocks:
                 result /= counts
             result[:, counts == 0] = -np.inf
         return result
+
+
+_Bound = Callable[[_Block, int, NDArray[np.int32], Vectors, Vectors], None]
+"""Writes bounds and peaks of the first pass for rows of a block that holds a number of them."""
+
+
+def _bound_by_floats(queries: Vectors) -> _Bound:
+    """Bounds from the vectors themselves."""
+
+    def bound(
+        block: _Block, used: int, rows: NDArray[np.int32], bounds: Vectors, peaks: Vectors
+    ) -> None:
+        vectors = block.vectors[:used] if len(rows) == used else block.vectors[rows]
+        bound_float_products(vectors, queries, bounds, peaks)
+
+    return bound
+
+
+def _bound_by_bits(queries: Vectors) -> _Bound:
+    """Bounds from 8 bits, which are computed for the rows that have none yet."""
+    from triform.search.quantized import bound_products, quantize_queries
+
+    levels, query_stats = quantize_queries(queries)
+
+    def bound(
+        block: _Block, used: int, rows: NDArray[np.int32], bounds: Vectors, peaks: Vectors
+    ) -> None:
+        bound_products(*block.quantized(used), rows, levels, query_stats, bounds, peaks)
+
+    return bound
 
 
 def num_threads() -> int:

@@ -87,7 +87,7 @@ class ExactGallery(Gallery):
             gallery._blocks = Blocks(header.dim)
             gallery._version, gallery._end = version, contents.end
             gallery._group_of.extend(row[2] for row in contents.rows)
-            copy_tables(gallery._rows, path)
+            copy_tables(gallery._rows, contents.database)
             for vectors in contents.vectors:
                 gallery._blocks.append(vectors)
             if not len(gallery._group_of) == gallery._blocks.count == header.count:

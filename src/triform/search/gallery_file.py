@@ -96,6 +96,7 @@ class Contents:
 
     Attributes:
         header: `count` without what was added.
+        database: Its tables, read-only.
         rows: Its rows.
         vectors: Its vectors in parts.
         segments: What was added.
@@ -103,6 +104,7 @@ class Contents:
     """
 
     header: Header
+    database: sqlite3.Connection
     rows: Iterator[Row]
     vectors: Iterator[Vectors]
     segments: list[Segment]
@@ -199,11 +201,14 @@ def reading(path: Path) -> Iterator[Contents]:
             has_chunks = _check_schema(connection, path)
             header, fields = _read_header(connection, path, size, has_chunks=has_chunks)
             _set_limits(connection, _MAX_VALUE)
-            if (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
+            # With the indexes, which are used as they are.
+            if (found := connection.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
                 raise ValueError(str(found[0]) if found else "its check says nothing")
             rows = _read_rows(connection, int(fields["rows"]), path, size)
             if has_chunks:
-                yield Contents(header, rows, _read_chunks(connection, header, path), [], 0)
+                yield Contents(
+                    header, connection, rows, _read_chunks(connection, header, path), [], 0
+                )
             else:
                 data, start = _mapped(path), _database_bytes(connection)
                 end = start + 4 * header.dim * header.count
@@ -211,7 +216,7 @@ def reading(path: Path) -> Iterator[Contents]:
                     raise ValueError("vectors are missing")
                 segments, stop = read_segments(data, end, header.dim, path)
                 vectors = _read_vectors(data[start:end], header.dim, int(fields["vectors"]))
-                yield Contents(header, rows, vectors, segments, stop)
+                yield Contents(header, connection, rows, vectors, segments, stop)
         finally:
             connection.close()
     except (

@@ -41,16 +41,11 @@ def read_only_uri(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
 
 
-def copy_tables(rows: sqlite3.Connection, path: Path) -> None:
-    """Copy the tables of a file, whose schema and rows were checked, into empty ones."""
-    rows.execute("ATTACH ? AS source", (read_only_uri(path),))
-    try:
-        rows.execute("BEGIN")
-        for table, column in (("groups", "number"), ("rows", "n")):
-            rows.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table} ORDER BY {column}")
-        rows.execute("COMMIT")
-    finally:
-        rows.execute("DETACH source")
+def copy_tables(rows: sqlite3.Connection, source: sqlite3.Connection) -> None:
+    """Copy the tables of a file, whose schema, indexes and rows were checked, page by page."""
+    source.backup(rows)
+    for table in ("facts", "chunks"):
+        rows.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def write_tables(rows: sqlite3.Connection, target: sqlite3.Connection) -> Iterator[Row]:

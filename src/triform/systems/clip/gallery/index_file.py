@@ -33,7 +33,7 @@ from triform.systems.clip.verb_config import ModelChoice
 
 SUFFIX = ".gallery"
 """As `search.gallery` has it, whose search need not be loaded to see that nothing has changed."""
-VERSION = 2
+VERSION = 3
 """Raised when the same photo would get another record or vector."""
 _BYTES = "bytes:"
 
