@@ -92,6 +92,7 @@ class System(ABC, Generic[ConfigT]):
         monitor: The metric of `evaluate` that selects the best weights. Where training has stages
             it may change from one to the next: the best weights are then those of the last stage.
         monitor_mode: Whether lower or higher is better.
+        shipped: Name of its weights that ship; empty = its own.
         variable_metadata: Names of metadata that may differ where a run is resumed.
         shared_metadata: Names of metadata that initial weights must have in common with the run:
             what rows of their tensors stand for.
@@ -114,6 +115,7 @@ class System(ABC, Generic[ConfigT]):
     name: ClassVar[str]
     monitor: str = "val/loss"
     monitor_mode: Literal["min", "max"] = "min"
+    shipped: ClassVar[str] = ""
     variable_metadata: ClassVar[Sequence[str]] = ()
     shared_metadata: ClassVar[Sequence[str]] = ()
     optional_networks: Collection[str] = ()
@@ -187,7 +189,8 @@ class System(ABC, Generic[ConfigT]):
         Raises:
             UserError: It is not there.
         """
-        return find_initial_weights(self.config.training.initial_weights, self.name)
+        source = self.config.training.initial_weights
+        return find_initial_weights(source, self.name, self.shipped)
 
     def load_initial_weights(self) -> None:
         """Load the weights that `initial_weights` names; called before a new run begins.

@@ -77,6 +77,9 @@ def test_a_wrong_name_is_refused_before_data_is_read(tmp_path: Path) -> None:
 def test_what_ships_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_initial_weights("shipped", "vae") == shipped("vae")
+    assert find_initial_weights("shipped", "maml", "maml_glyphs") == shipped("maml_glyphs")
+    with pytest.raises(UserError, match="no weights of maml ship"):
+        find_initial_weights("shipped", "maml")
     Path("shipped/checkpoints").mkdir(parents=True)
     Path("shipped/checkpoints/best.pth").touch()
     assert find_initial_weights("shipped", "vae") == Path("shipped/checkpoints/best.pth")

@@ -26,20 +26,22 @@ MAX_NAMED = 4
 """Settings that a message names, at most."""
 
 
-def find_initial_weights(source: str, system: str) -> Path:
+def find_initial_weights(source: str, system: str, shipped: str = "") -> Path:
     """Find the file that `initial_weights` names.
 
     Args:
         source: A run directory, a file, or `shipped`.
         system: Name of the system.
+        shipped: Name of its weights that ship; empty = the system's.
 
     Raises:
         UserError: It is not there.
     """
     if source == SHIPPED and not Path(source).exists():
-        if system not in shipped_weights.names():
+        name = shipped or system
+        if name not in shipped_weights.names():
             raise UserError(f"{FLAG} {source}: no weights of {system} ship; name a run or a file")
-        return shipped_weights.shipped(system)
+        return shipped_weights.shipped(name)
     return find_checkpoint(source, system, flag=FLAG)
 
 

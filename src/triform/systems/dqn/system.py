@@ -24,6 +24,7 @@ class System(AgentSystem[Config]):
     """Deep Q-learning with a replay buffer, a target network and double Q-learning."""
 
     name = "dqn"
+    shipped = Trained.shipped
     collector: Collector
 
     def __init__(self, config: Config):

@@ -21,6 +21,7 @@ class System(FewShotSystem[Config]):
     """Model-agnostic meta-learning."""
 
     name = "maml"
+    shipped = Trained.shipped
 
     def __init__(self, config: Config):
         super().__init__(config)

@@ -18,6 +18,7 @@ class System(FewShotSystem[Config]):
     """Prototypical networks."""
 
     name = "protonet"
+    shipped = Trained.shipped
 
     def __init__(self, config: Config):
         super().__init__(config)
