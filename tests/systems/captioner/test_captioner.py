@@ -24,11 +24,11 @@ from triform.systems.captioner import data
 from triform.systems.captioner.config import VERBS, Config
 from triform.systems.captioner.data import (
     CaptionBatches,
-    load_table,
     load_vocabulary,
     preprocess,
 )
 from triform.systems.captioner.system import System, Trained, caption, evaluate
+from triform.tasks.captioning.data import load_table
 from triform.text.vocabulary import Vocabulary
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/captioner/presets"
@@ -203,7 +203,7 @@ def test_the_vocabulary_is_of_the_training_split_and_never_a_pickle(tmp_path, mo
     flags = [*write_flickr(tmp_path), "--freq_threshold", "1", "--vocab_path"]
     path = tmp_path / "words.json"
     config = parse(Config, [*flags, str(path)])
-    table = load_table(config)
+    table = load_table(config.data, config.seed)
     words = {
         word
         for row in table.rows("train")
@@ -239,7 +239,7 @@ def test_metadata_build_the_captioner(run):
     path = run / "checkpoints" / "best_checkpoint.pth.tar"
     state = checkpoint.load(path)
     config = parse(Config, ["--config", "tiny"], PRESETS)
-    table = load_table(config)
+    table = load_table(config.data, config.seed)
     words = list(load_vocabulary(table, config.data).words)
     assert state["metadata"]["vocabulary"] == {"words": words, "freq_threshold": 1}
     captions = {text for row in table.rows("train") for text in table.captions[row]}
@@ -269,7 +269,7 @@ def test_images_are_preprocessed_as_in_validation(run):
     config = parse(
         Config, ["--config", "tiny", "--image_size", "48", "--random_crop", "true"], PRESETS
     )
-    table = load_table(config)
+    table = load_table(config.data, config.seed)
     batches = CaptionBatches(
         table, table.rows("val"), load_vocabulary(table, config.data), config.data, training=False
     )

@@ -13,13 +13,13 @@ from triform.base.seeding import generator
 from triform.base.settings.config import parse
 from triform.systems.captioner import evaluation
 from triform.systems.captioner.config import VERBS, Config
-from triform.systems.captioner.data import load_table
 from triform.systems.captioner.decoding import Decoder
 from triform.systems.captioner.loss import caption_loss, detection_loss
 from triform.systems.captioner.system import MAX_LENGTH, System, Trained, evaluate
 from triform.tasks.captioning.baselines import baseline_captions
 from triform.tasks.captioning.caption_scores import caption_scores
 from triform.tasks.captioning.content_accuracy import content_scores
+from triform.tasks.captioning.data import load_table
 from triform.text.vocabulary import tokenize
 
 PRESETS = Path(__file__).parents[3] / "src/triform/systems/captioner/presets"
@@ -51,7 +51,7 @@ def test_baselines_use_all_training_images(untrained, split):
     path = untrained(System(config))
     settings = VERBS["evaluate"](checkpoint=str(path), device="cpu", split=split, batch_size=3)
     report = evaluate(settings)
-    table = load_table(config)
+    table = load_table(config.data, config.seed)
     expected_split = split or ("test" if len(table.splits.get("test", ())) else "val")
     rows, train = table.rows(expected_split), table.rows("train")
     assert report["split"] == expected_split and report["images"] == len(rows)
@@ -77,7 +77,7 @@ def test_images_without_a_copy_are_scored_apart(untrained, monkeypatch):
     """Every second image counts as a near copy; each method's row has the scores of the others."""
     config = tiny()
     path = untrained(System(config))
-    table = load_table(config)
+    table = load_table(config.data, config.seed)
 
     def half_are_copies(table, train, rows):
         return train[:1].repeat(len(rows)), np.where(np.arange(len(rows)) % 2, 1.0, 0.0)

@@ -63,7 +63,7 @@ def known(monkeypatch):
         return {"content": float(rows.sum())}
 
     monkeypatch.setattr(evaluation, "load_trained", lambda settings: calls.trained)
-    monkeypatch.setattr(evaluation, "load_table", lambda config: calls.table)
+    monkeypatch.setattr(evaluation, "load_table", lambda data, seed: calls.table)
     monkeypatch.setattr(evaluation, "baseline_captions", baseline_captions)
     monkeypatch.setattr(evaluation, "nearest_images", nearest_images)
     monkeypatch.setattr(evaluation, "caption_scores", caption_scores)
@@ -143,14 +143,13 @@ def test_what_is_left_out(known):
 )
 def test_data_of_the_verb_replace_those_of_the_training(changes, expected):
     old = {"dataset": "emoji", "images_dir": "j", "caption_file": "k", "download_path": "datasets"}
-    config = Config()
-    config = config.model_copy(update={"data": config.data.model_copy(update=old)})
-    found = evaluation._data_config(config, EvaluateConfig(**changes))
-    assert {name: getattr(found.data, name) for name in old} == {**old, **expected}
-    assert found.model == config.model
+    data = Config().data.model_copy(update=old)
+    found = evaluation._data_config(data, EvaluateConfig(**changes))
+    assert {name: getattr(found, name) for name in old} == {**old, **expected}
+    assert found.batch_size == data.batch_size
 
 
 @pytest.mark.parametrize("changes", [{"images_dir": "i"}, {"caption_file": "c"}])
 def test_files_belong_to_csv_alone(changes):
     with pytest.raises(UsageError, match="--dataset: images_dir and caption_file belong to csv"):
-        evaluation._data_config(Config(), EvaluateConfig(dataset="emoji", **changes))
+        evaluation._data_config(Config().data, EvaluateConfig(dataset="emoji", **changes))

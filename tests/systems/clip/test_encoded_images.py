@@ -49,8 +49,8 @@ def test_a_frozen_encoder_gives_the_embeddings_of_the_images_themselves(tmp_path
 
     subset = module.load_table
 
-    def few(data, seed):
-        table = subset(data, seed)
+    def few(data, seed, size):
+        table = subset(data, seed, size=size)
         rows = np.arange(24)
         images = ArrayImages(
             np.stack([table.images.image(row) for row in rows]), [str(row) for row in rows]

@@ -322,7 +322,7 @@ def trained_model(**data):
 def test_data_of_the_verb_replace_those_of_the_training(changes, expected, monkeypatch):
     loaded = []
     monkeypatch.setattr(
-        evaluation, "load_table", lambda data, seed: loaded.append((data, seed)) or TABLE
+        evaluation, "load_table", lambda data, seed, size: loaded.append((data, seed)) or TABLE
     )
     old = {"dataset": "emoji", "images_dir": "j", "caption_file": "k", "download_path": "datasets"}
     model = trained_model(**old)
@@ -335,7 +335,7 @@ def test_data_of_the_verb_replace_those_of_the_training(changes, expected, monke
 
 def test_splits_shards_and_mistakes_of_the_data(monkeypatch):
     without_test = make(tuple(row for row in ROWS if row[3] in ("train", "val")))
-    monkeypatch.setattr(evaluation, "load_table", lambda data, seed: without_test)
+    monkeypatch.setattr(evaluation, "load_table", lambda data, seed, size: without_test)
     model = trained_model()
     table, rows, split = evaluation.choose_rows(model, EvaluateConfig())
     assert (table, split) == (without_test, "val") and rows.tolist() == [4]

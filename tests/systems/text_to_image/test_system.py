@@ -15,11 +15,12 @@ from triform.cli import main
 from triform.engine.checkpoints.checkpoint import load_weights
 from triform.engine.fit import fit
 from triform.systems.text_to_image.config import Config, ModelConfig, SamplingConfig
-from triform.systems.text_to_image.data import CaptionedImages, load_table, perturb
+from triform.systems.text_to_image.data import CaptionedImages, perturb
 from triform.systems.text_to_image.evaluation import mean_distance
 from triform.systems.text_to_image.generation import slerp
 from triform.systems.text_to_image.system import System
 from triform.systems.text_to_image.trained import Trained
+from triform.tasks.captioning.data import load_table
 
 COLORS = {"red": (220, 30, 30), "blue": (30, 60, 230)}
 
@@ -138,7 +139,7 @@ def test_transparency_is_kept_and_premultiplied(csv):
     assert images[0, :, 0, 0].tolist() == [0, 0, 0, 0]
     expected = torch.tensor([*COLORS["red"], 255]) / 255
     torch.testing.assert_close(images[0, :, 8, 8], expected)
-    opaque = load_table(config(*csv, "--no_alpha").data, 0)
+    opaque = load_table(config(*csv, "--no_alpha").data, 0, alpha=False)
     data = CaptionedImages(opaque, 16, system_encoder(settings))
     assert data.channels == 3
     assert data.images([0])[0, :, 0, 0].tolist() == [1, 1, 1]

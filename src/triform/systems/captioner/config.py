@@ -21,6 +21,7 @@ from triform.engine.config import (
     WandbConfig,
     at_most_cores,
 )
+from triform.tasks.captioning.config import CaptionedDataConfig
 
 SMALL = "small"
 """Name of the encoder that is trained from scratch together with the decoder."""
@@ -28,7 +29,7 @@ RESIZE = 256 / 224
 """Side of a resized image by the side of its crop."""
 
 
-class DataConfig(Group):
+class DataConfig(CaptionedDataConfig):
     """Images, captions and their preprocessing."""
 
     dataset: Annotated[str, Input()] = Field(
@@ -36,14 +37,6 @@ class DataConfig(Group):
         min_length=1,
         description="csv (images_dir and caption_file), scenes, scenes:digits (both generated; "
         "scenes/400 has 400), emoji, or furniture; emoji+furniture is both.",
-    )
-    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
-    images_dir: Annotated[str, Input()] = Field(
-        "./data/flickr8k/images", description="Folder of the images (csv)."
-    )
-    caption_file: Annotated[str, Input()] = Field(
-        "./data/flickr8k/captions.csv",
-        description="CSV with the header image,caption and a row per caption (csv).",
     )
     vocab_path: Annotated[str, Storage()] = Field(
         "./vocab.pkl",
@@ -83,9 +76,7 @@ class DataConfig(Group):
         description="Processes that load data, by default 4 or as many as there are cores; 0 = "
         "the main one.",
     )
-    val_split: float = Field(
-        0.2, gt=0, lt=1, description="Share of the images for validation (csv), by image."
-    )
+    val_split: float = 0.2
     freq_threshold: int = Field(5, ge=1, description="Words that occur less often become <UNK>.")
     captions_per_image: int = Field(
         5, ge=1, le=100, description="Captions per image and step, at most."

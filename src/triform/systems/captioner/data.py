@@ -21,12 +21,11 @@ from torch import Tensor
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.images.erasing import random_erase
 from triform.images.framing import frame_on_white
 from triform.systems.captioner.augmentation import jitter, swap_left_right
-from triform.systems.captioner.config import RESIZE, Config, DataConfig
+from triform.systems.captioner.config import RESIZE, DataConfig
 from triform.text.vocabulary import SPECIAL_TOKENS, UNKNOWN, Vocabulary, tokenize
 
 logger = get_logger(__name__)
@@ -39,24 +38,6 @@ MAX_KNOWN_CAPTIONS = 10_000
 """Captions that are saved with the model, at most."""
 CACHE_BYTES = 2**30
 """Images are kept in memory after decoding if all of them fit into this."""
-
-
-def load_table(config: Config) -> CaptionTable:
-    """Load the captioned images of a run.
-
-    Raises:
-        UsageError: No such data.
-        UserError: They cannot be downloaded or used.
-    """
-    data = config.data
-    return load_captioned(
-        data.dataset,
-        images_dir=data.images_dir,
-        caption_file=data.caption_file,
-        val_split=data.val_split,
-        seed=config.seed,
-        download_path=data.download_path,
-    )
 
 
 def load_vocabulary(table: CaptionTable, data: DataConfig) -> Vocabulary:

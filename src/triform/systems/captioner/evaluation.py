@@ -13,12 +13,12 @@ from triform.base.errors import UsageError
 from triform.base.files import atomic_write
 from triform.base.progress import progress_bar
 from triform.datasets.captioned.table import CaptionTable
-from triform.systems.captioner.config import Config, EvaluateConfig
-from triform.systems.captioner.data import load_table
+from triform.systems.captioner.config import DataConfig, EvaluateConfig
 from triform.systems.captioner.trained import Trained, load_trained
 from triform.tasks.captioning.baselines import NEAR_COPY, baseline_captions, nearest_images
 from triform.tasks.captioning.caption_scores import caption_scores
 from triform.tasks.captioning.content_accuracy import content_scores
+from triform.tasks.captioning.data import load_table
 
 
 def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
         UserError: No such captioner, or the data cannot be used.
     """
     trained = load_trained(settings)
-    table = load_table(_data_config(trained.config, settings))
+    table = load_table(_data_config(trained.config.data, settings), trained.config.seed)
     split = settings.split or ("test" if len(table.splits.get("test", ())) else "val")
     rows = table.rows(split)
     captions = {"captioner": _caption_rows(trained, table, rows, settings)}
@@ -69,8 +69,8 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     }
 
 
-def _data_config(config: Config, settings: EvaluateConfig) -> Config:
-    """The settings of the training with the data of the verb."""
+def _data_config(data: DataConfig, settings: EvaluateConfig) -> DataConfig:
+    """The data of the training, with what the verb says."""
     changes = {
         name: value
         for name in ("dataset", "images_dir", "caption_file", "download_path")
@@ -80,7 +80,7 @@ def _data_config(config: Config, settings: EvaluateConfig) -> Config:
         if settings.dataset not in ("", "csv"):
             raise UsageError("--dataset: images_dir and caption_file belong to csv")
         changes["dataset"] = "csv"
-    return config.model_copy(update={"data": config.data.model_copy(update=changes)})
+    return data.model_copy(update=changes)
 
 
 def _caption_rows(

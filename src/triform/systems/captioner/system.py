@@ -30,7 +30,6 @@ from triform.systems.captioner.data import (
     CaptionBatches,
     informative_words,
     known_captions,
-    load_table,
     load_vocabulary,
 )
 from triform.systems.captioner.decoding import Decoder, Hypothesis
@@ -44,6 +43,7 @@ from triform.systems.captioner.show_config import config
 from triform.systems.captioner.small_encoder import SmallEncoder
 from triform.systems.captioner.trained import Trained, caption
 from triform.tasks.captioning.caption_scores import reference_sentences
+from triform.tasks.captioning.data import load_table
 
 __all__ = ["System", "Trained", "caption", "config", "evaluate"]
 
@@ -62,7 +62,7 @@ class System(EngineSystem[Config]):
     def __init__(self, config: Config):
         super().__init__(config)
         data, model = config.data, config.model
-        self.table = load_table(config)
+        self.table = load_table(data, config.seed)
         self.vocabulary = load_vocabulary(self.table, data)
         self.is_vocabulary_saved = False
         self.known_captions = known_captions(self.table)

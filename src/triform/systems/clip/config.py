@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from triform.base.settings.config import Group, Settings
-from triform.base.settings.path_role import Input, Storage
+from triform.base.settings.path_role import Input
 from triform.engine.config import (
     CosineSchedulerConfig,
     NoEarlyStoppingConfig,
@@ -22,6 +22,7 @@ from triform.systems.clip.verb_config import (
     IndexConfig,
     SearchConfig,
 )
+from triform.tasks.captioning.config import CaptionedDataConfig
 
 TRANSFORMER = "transformer"
 """Name of the text encoder that is trained from scratch."""
@@ -29,7 +30,7 @@ LITE = "tf_efficientnet_lite0"
 """Name of the image encoder that was trained before."""
 
 
-class DataConfig(Group):
+class DataConfig(CaptionedDataConfig):
     """Images with captions, and their preprocessing."""
 
     dataset: Annotated[str, Input()] = Field(
@@ -38,17 +39,6 @@ class DataConfig(Group):
         description="csv (images_dir and caption_file); emoji:en,ru,de, emoji with names in these "
         "languages; scenes, furniture; a set of images or a folder with one folder per class; or "
         "WebDataset shards such as shards/{00000..00099}.tar.",
-    )
-    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
-    images_dir: Annotated[str, Input()] = Field(
-        "./data/flickr8k/images", description="Folder of the images (csv)."
-    )
-    caption_file: Annotated[str, Input()] = Field(
-        "./data/flickr8k/captions.csv",
-        description="CSV with the header image,caption and a row per caption (csv).",
-    )
-    val_split: float = Field(
-        0.1, gt=0, lt=1, description="Share of the images for validation, where a set has none."
     )
     val_shards: Annotated[str, Input()] = Field(
         "", description="Shards for validation; empty = none (shards)."

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from triform.base.paths import cache_dir
 from triform.base.seeding import hash_seed
-from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.images.erasing import random_erase
 from triform.pretrained.text_encoder import load_text_encoder
@@ -30,24 +29,6 @@ from triform.tasks.contrastive.augmentation import jitter
 from triform.tasks.contrastive.images import ResizedImages, to_tensor
 from triform.tasks.contrastive.text_inputs import EmbeddingInputs, TextInputs, TokenInputs
 from triform.text.bpe import BytePairEncoding
-
-
-def load_table(data: DataConfig, seed: int) -> CaptionTable:
-    """Load the captioned images that settings name.
-
-    Raises:
-        UsageError: No such data.
-        UserError: They cannot be downloaded or used.
-    """
-    return load_captioned(
-        data.dataset,
-        images_dir=data.images_dir,
-        caption_file=data.caption_file,
-        val_split=data.val_split,
-        seed=seed,
-        download_path=data.download_path,
-        size=data.image_size,
-    )
 
 
 def make_text_inputs(model: ModelConfig, captions: Sequence[str]) -> TextInputs:

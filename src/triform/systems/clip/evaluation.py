@@ -18,10 +18,11 @@ from triform.datasets.captioned.table import CaptionTable
 from triform.metrics.intervals import share_interval
 from triform.pretrained.image_text import ImageTextModel
 from triform.systems.clip.config import Config
-from triform.systems.clip.data import group_ids, load_table
+from triform.systems.clip.data import group_ids
 from triform.systems.clip.shard_loader import shard_table
 from triform.systems.clip.trained import Trained, load_model
 from triform.systems.clip.verb_config import DataChoice, EvaluateConfig
+from triform.tasks.captioning.data import load_table
 from triform.tasks.contrastive.matching import (
     chance_scores,
     matching_scores,
@@ -114,7 +115,7 @@ def choose_rows(
     if is_shards(data.dataset):
         table = shard_table(data.dataset, "test", data.image_size)
     else:
-        table = load_table(data, config.seed)
+        table = load_table(data, config.seed, size=data.image_size)
     split = settings.split or ("test" if len(table.splits.get("test", ())) else "val")
     return table, table.rows(split), split
 

@@ -30,13 +30,14 @@ from triform.metrics.retrieval import retrieval_metrics
 from triform.systems.clip.analysis import analyze
 from triform.systems.clip.classification import classify
 from triform.systems.clip.config import LITE, Config
-from triform.systems.clip.data import PairBatches, load_table, make_text_inputs
+from triform.systems.clip.data import PairBatches, make_text_inputs
 from triform.systems.clip.encoded_images import EncodedImages
 from triform.systems.clip.evaluation import evaluate
 from triform.systems.clip.initial_weights import CAPTIONER, load_captioner_encoder
 from triform.systems.clip.model import CLIP, PretrainedEncoder
 from triform.systems.clip.shard_loader import ShardLoader, first_captions, shard_table
 from triform.systems.clip.trained import Trained
+from triform.tasks.captioning.data import load_table
 from triform.tasks.contrastive.images import ResizedImages, resize
 from triform.tasks.contrastive.text_inputs import TokenInputs
 
@@ -73,7 +74,7 @@ class System(EngineSystem[Config]):
             if data.val_shards:
                 self.table = shard_table(data.val_shards, "val", data.image_size)
         else:
-            self.table = load_table(data, config.seed)
+            self.table = load_table(data, config.seed, size=data.image_size)
             rows = self.table.rows("train")
             captions = list(
                 dict.fromkeys(text for row in rows for text in self.table.captions[row])

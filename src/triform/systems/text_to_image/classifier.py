@@ -27,7 +27,7 @@ from triform.engine.protocol import System
 from triform.engine.update import Update
 from triform.images.read import on_background
 from triform.systems.text_to_image.config import ClassifierConfig
-from triform.systems.text_to_image.data import load_table
+from triform.tasks.captioning.data import load_table
 from triform.tasks.contrastive.augmentation import jitter
 from triform.tasks.contrastive.images import resize, to_tensor
 
@@ -65,7 +65,7 @@ class ClassifierSystem(System[ClassifierConfig]):
 
     def __init__(self, config: ClassifierConfig):
         super().__init__(config)
-        self.table = load_table(config.data, config.seed)
+        self.table = load_table(config.data, config.seed, alpha=config.data.alpha)
         labels = image_labels(self.table)
         names = [sorted(set(column)) for column in zip(*labels, strict=True)]
         self.classes = tuple(map(tuple, names))

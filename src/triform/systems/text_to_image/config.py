@@ -18,6 +18,7 @@ from triform.engine.config import (
     TrainedVerbConfig,
     TrainingConfig,
 )
+from triform.tasks.captioning.config import CaptionedDataConfig
 
 TRIFORM_CLIP = "triform-clip"
 """Text encoder: the system `clip` of this project, its shipped weights or a checkpoint."""
@@ -27,7 +28,7 @@ DOWNSAMPLING = 8
 """Pixels along each side of a latent cell."""
 
 
-class DataConfig(Group):
+class DataConfig(CaptionedDataConfig):
     """Images with captions, and their preprocessing."""
 
     dataset: Annotated[str, Input()] = Field(
@@ -37,17 +38,8 @@ class DataConfig(Group):
         "caption_file); drawings:en,ru, drawn scenes with captions in these languages; scenes, "
         "furniture; a set of images or a folder with one folder per class.",
     )
-    download_path: Annotated[str, Storage()] = Field("datasets", description="Download folder.")
-    images_dir: Annotated[str, Input()] = Field(
-        "./data/images", description="Folder of the images (csv)."
-    )
-    caption_file: Annotated[str, Input()] = Field(
-        "./data/captions.csv",
-        description="CSV with the header image,caption and a row per caption (csv).",
-    )
-    val_split: float = Field(
-        0.1, gt=0, lt=1, description="Share of the images for validation, where a set has none."
-    )
+    images_dir: Annotated[str, Input()] = "./data/images"
+    caption_file: Annotated[str, Input()] = "./data/captions.csv"
     image_size: int = Field(48, ge=16, le=256, description="Pixels along each side.")
     alpha: bool = Field(
         True, description="Learn transparency as well, where the images have it (emoji, csv)."

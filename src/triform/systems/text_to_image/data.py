@@ -24,33 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from triform.datasets.captioned.load import load_captioned
 from triform.datasets.captioned.table import CaptionTable
 from triform.images.read import on_background
 from triform.pretrained.text_encoder import TextEncoder
 from triform.systems.text_to_image.condition import TextCondition, sentence_condition
 from triform.systems.text_to_image.condition_encoding import ConditionTable
-from triform.systems.text_to_image.config import DataConfig, TextToImageTrainingConfig
+from triform.systems.text_to_image.config import TextToImageTrainingConfig
 from triform.systems.text_to_image.text_embedding import ClipRunEncoder, embed
 from triform.tasks.contrastive.images import ResizedImages
-
-
-def load_table(data: DataConfig, seed: int) -> CaptionTable:
-    """Load the captioned images that settings name.
-
-    Raises:
-        UsageError: No such data.
-        UserError: They cannot be downloaded or used.
-    """
-    return load_captioned(
-        data.dataset,
-        images_dir=data.images_dir,
-        caption_file=data.caption_file,
-        val_split=data.val_split,
-        seed=seed,
-        download_path=data.download_path,
-        alpha=data.alpha,
-    )
 
 
 class CaptionedImages:

@@ -25,8 +25,9 @@ from triform.systems.text_to_image.classifier import (
 )
 from triform.systems.text_to_image.compositing import composite
 from triform.systems.text_to_image.config import EvaluateConfig
-from triform.systems.text_to_image.data import CaptionedImages, load_table
+from triform.systems.text_to_image.data import CaptionedImages
 from triform.systems.text_to_image.trained import Trained
+from triform.tasks.captioning.data import load_table
 from triform.tasks.image_generation.image_splits import to_float, to_uint8
 from triform.tasks.image_generation.nearest_neighbors import save_nearest_neighbors
 
@@ -56,7 +57,8 @@ def evaluate(settings: EvaluateConfig) -> dict[str, Any]:
     changes: dict[str, object] = {"download_path": settings.download_path}
     if settings.dataset:
         changes["dataset"] = settings.dataset
-    table = load_table(config.data.model_copy(update=changes), config.seed)
+    source = config.data.model_copy(update=changes)
+    table = load_table(source, config.seed, alpha=source.alpha)
     size, max_words = config.data.image_size, config.model.max_words
     data = CaptionedImages(table, size, model.encoder, max_words)
     if data.channels != model.channels:

@@ -26,7 +26,7 @@ from triform.systems.text_to_image.compositing import composite, random_backgrou
 from triform.systems.text_to_image.condition import TextCondition
 from triform.systems.text_to_image.condition_encoding import word_dim
 from triform.systems.text_to_image.config import STAGES, Config, Stage
-from triform.systems.text_to_image.data import CaptionedImages, TrainingBatches, load_table
+from triform.systems.text_to_image.data import CaptionedImages, TrainingBatches
 from triform.systems.text_to_image.evaluation import evaluate
 from triform.systems.text_to_image.generation import generate, interpolate
 from triform.systems.text_to_image.loss import (
@@ -38,6 +38,7 @@ from triform.systems.text_to_image.model import build_discriminator, build_netwo
 from triform.systems.text_to_image.prior import FlowPrior
 from triform.systems.text_to_image.text_embedding import load_encoder
 from triform.systems.text_to_image.trained import Trained, sample_latents
+from triform.tasks.captioning.data import load_table
 from triform.tasks.contrastive.augmentation import jitter
 from triform.tasks.image_generation.image_splits import to_uint8
 from triform.text.vocabulary import tokenize
@@ -82,7 +83,7 @@ class System(EngineSystem[Config]):
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
         encoder = load_encoder(model.text_encoder, model.clip, config.device)
-        table = load_table(data, config.seed)
+        table = load_table(data, config.seed, alpha=data.alpha)
         self.data = CaptionedImages(table, data.image_size, encoder, model.max_words)
         self.word_dim = word_dim(encoder, model.max_words)
         self.fingerprint, self.text_dim = encoder.fingerprint, encoder.dim
