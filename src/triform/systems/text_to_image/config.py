@@ -219,8 +219,8 @@ class SamplingConfig(TrainedVerbConfig):
         0.0,
         ge=0,
         le=1,
-        description="Strength of the GAN; 0 = the decoder's image as it is, since the GAN gained "
-        "nothing where it was measured.",
+        description="Strength of the GAN, which sharpens outlines; 0 = the decoder's image as it "
+        "is, since no measured distance to real images falls.",
     )
     batch_size: int = Field(16, ge=1, description="Images at once.")
 
