@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import yaml
 
-from triform.base.errors import UsageError
+from triform import systems
+from triform.base.errors import UsageError, UserError
 from triform.base.settings.config import Group, load, parse, to_yaml
 from triform.engine import config as config_module
 from triform.engine.config import (
@@ -321,3 +323,27 @@ def test_models_that_the_settings_of_a_run_name_are_checked(
         Named.check_file(wrong, {}, path, is_explicit=is_explicit)
     Named.check_file(values, {}, tmp_path / "mine.yaml", is_explicit=True)
     assert calls == []
+
+
+@pytest.mark.parametrize("system", ["vae", "shap_e", "retrieval"])
+def test_initial_weights_that_a_run_of_a_stranger_names_are_refused(
+    system: str, tmp_path: Path
+) -> None:
+    """Not when it is resumed, when nothing is read from them; under the old name as well."""
+    config = systems.load(system).config.Config
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "training.log").touch()
+    path = run / "config.yaml"
+    for values in ({"training": {"initial_weights": "a.pth"}}, {"model": {"init": "a.pth"}}):
+        if "model" in values and system == "vae":
+            continue
+        path.write_text(yaml.safe_dump(values))
+        with pytest.raises(UserError, match=r"names the file of weights 'a\.pth'"):
+            parse(config, ["--config", str(path)])
+        named = parse(config, ["--config", str(path), "--initial_weights", "b.pth"])
+        assert named.training.initial_weights == "b.pth"
+        resumed = parse(config, ["--resume_from", str(run)])
+        assert resumed.training.initial_weights == "a.pth"
+    path.write_text(yaml.safe_dump({"training": {"initial_weights": "shipped"}}))
+    assert parse(config, ["--config", str(path)]).training.initial_weights == "shipped"

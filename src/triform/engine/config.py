@@ -15,6 +15,8 @@ from triform.base.settings.config import Group, Settings
 from triform.base.settings.path_role import Input, Storage
 from triform.pretrained.named_models import Kind, check_named, check_named_file
 
+SHIPPED = "shipped"
+"""Names the weights that ship, as `initial_weights`."""
 NamedKind = Kind | Literal["file of weights", "initial weights"]
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
@@ -286,6 +288,7 @@ class SystemConfig(Settings):
         if is_explicit and not is_run:
             return  # a file that the user gave as settings of their own
         named = {**cls.named_models, **SystemConfig.named_models}
+        file_values = move_init(file_values)
         for (group, name), (kind, flag) in named.items():
             values = file_values.get(group)
             name_in_file = values.get(name) if isinstance(values, Mapping) else None
@@ -295,7 +298,7 @@ class SystemConfig(Settings):
                 or (group, name) in flag_values
             ):
                 continue
-            if kind == "initial weights" and not is_explicit:
+            if kind == "initial weights" and (name_in_file == SHIPPED or not is_explicit):
                 continue
             if kind == "file of weights" or kind == "initial weights":
                 check_named_file(name_in_file, source=path, flag=flag)

@@ -14,13 +14,11 @@ from triform.base.settings.config import differences
 from triform.engine.checkpoints.building import compare_tensors
 from triform.engine.checkpoints.checkpoint import Weights
 from triform.engine.checkpoints.finding import find_checkpoint
-from triform.engine.config import SystemConfig
+from triform.engine.config import SHIPPED, SystemConfig
 from triform.pretrained import shipped_weights
 
 logger = get_logger(__name__)
 
-SHIPPED = "shipped"
-"""Names the weights that ship."""
 FLAG = "--initial_weights"
 MAX_NAMED = 4
 """Settings that a message names, at most."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.logging import get_logger
-from triform.engine.checkpoints.checkpoint import read
+from triform.engine.checkpoints.checkpoint import load_weights, read
 from triform.engine.checkpoints.initial_weights import FLAG, find_initial_weights
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.protocol import System as EngineSystem
+from triform.engine.resume import resume_point
 from triform.engine.update import Update
 from triform.losses.contrastive import LogitScale, gather_with_gradient, multi_positive_contrastive
 from triform.pretrained.text_encoder import load_text_encoder
@@ -51,6 +53,8 @@ logger = get_logger(__name__)
 EVALUATED_OBJECTS = 256
 """Training objects on which the overfitting watch evaluates."""
 SHEET_QUERIES, SHEET_GALLERY = 8, 64
+TEXTS = "texts"
+"""Name of the text tower."""
 
 
 def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
@@ -78,6 +82,15 @@ def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
     return towers, changed
 
 
+def _networks_before(config: Config, towers: TrainedTowers | None) -> Collection[str]:
+    """Networks of the weights that training begins with, or of the run that goes on."""
+    if towers is not None:
+        return towers.networks
+    source = config.training.resume_from
+    checkpoint = resume_point(Path(source), config)[1] if source else None
+    return load_weights(checkpoint).networks if checkpoint else ()
+
+
 class System(EngineSystem[Config]):
     """Encoders of images, shapes and texts into one space, trained by contrastive losses."""
 
@@ -86,7 +99,7 @@ class System(EngineSystem[Config]):
 
     def __init__(self, config: Config, dataset: RetrievalDataset | None = None):
         towers: TrainedTowers | None = None
-        if config.training.initial_weights:
+        if config.training.initial_weights and not config.training.resume_from:
             towers, config = begin_from(config)
         super().__init__(config)
         data, model, training = config.data, config.model, config.training
@@ -127,9 +140,9 @@ class System(EngineSystem[Config]):
         self.networks = {"images": self.image_tower, "points": self.point_encoder}
         if not training.uses_points:
             self.point_encoder.requires_grad_(False)
-        if training.uses_text or (towers is not None and towers.text_tower is not None):
-            self.networks["texts"] = build_text_tower(model, self.captions.dim)
-            self.networks["texts"].requires_grad_(training.uses_text)
+        if training.uses_text or TEXTS in _networks_before(config, towers):
+            self.networks[TEXTS] = build_text_tower(model, self.captions.dim)
+            self.networks[TEXTS].requires_grad_(training.uses_text)
         if towers is not None:
             for name, network in towers.networks.items():
                 self.networks[name].load_state_dict(network.state_dict())
@@ -238,7 +251,7 @@ class System(EngineSystem[Config]):
         if "texts" not in self.networks or not relevant:
             return torch.empty(0), []
         texts = self.captions.embeddings[list(relevant)].to(self.device)
-        return self.networks["texts"](texts).float().cpu(), list(relevant.values())
+        return self.networks[TEXTS](texts).float().cpu(), list(relevant.values())
 
     def sample(self, folder: Path, step: int) -> None:
         """Draw images of held-out objects beside the objects that they find."""

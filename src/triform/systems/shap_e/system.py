@@ -14,7 +14,8 @@ from triform.base.logging import NOTICE, get_logger
 from triform.base.seeding import generator, hash_seed
 from triform.engine.checkpoints.building import compare_tensors
 from triform.engine.checkpoints.checkpoint import load_weights
-from triform.engine.checkpoints.initial_weights import FLAG, SHIPPED, load_networks
+from triform.engine.checkpoints.initial_weights import FLAG, load_networks
+from triform.engine.config import SHIPPED
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.processes import process_count
