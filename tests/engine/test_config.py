@@ -345,5 +345,8 @@ def test_initial_weights_that_a_run_of_a_stranger_names_are_refused(
         assert named.training.initial_weights == "b.pth"
         resumed = parse(config, ["--resume_from", str(run)])
         assert resumed.training.initial_weights == "a.pth"
+    path.write_text("model: {init: a.pth}\ntraining: 3\n")
+    with pytest.raises(UsageError, match="training"):
+        parse(config, ["--config", str(path)])
     path.write_text(yaml.safe_dump({"training": {"initial_weights": "shipped"}}))
     assert parse(config, ["--config", str(path)]).training.initial_weights == "shipped"

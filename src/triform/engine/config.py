@@ -309,9 +309,10 @@ class SystemConfig(Settings):
 def move_init(values: Any) -> Any:
     """Settings in which `model.init` became `training.initial_weights`; older files have it."""
     model = values.get("model") if isinstance(values, Mapping) else None
-    if not isinstance(model, Mapping) or "init" not in model:
+    training = values.get("training", {}) if isinstance(values, Mapping) else None
+    if not isinstance(model, Mapping) or "init" not in model or not isinstance(training, Mapping):
         return values
-    training = {"initial_weights": model["init"], **values.get("training", {})}
+    training = {"initial_weights": model["init"], **training}
     rest = {name: value for name, value in model.items() if name != "init"}
     return {**values, "model": rest, "training": training}
 

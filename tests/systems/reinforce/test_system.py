@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from triform.base.errors import UserError
 from triform.base.settings.config import parse
+from triform.engine.checkpoints.checkpoint import export_weights
 from triform.engine.fit import fit
 from triform.engine.processes import Processes
 from triform.engine.verbs import train
@@ -64,6 +65,19 @@ def test_a_new_policy_prefers_nothing():
         system.logits(np.random.default_rng(0).normal(size=(50, 4)).astype("f"))
     )
     assert logits.softmax(1).amax() < 0.51 and set(system.networks) == {"policy"}
+
+
+def test_a_baseline_begins_anew_where_initial_weights_have_none(tmp_path):
+    policy = System(Config(device="cpu"))
+    path, config = tmp_path / "policy.safetensors", policy.config.model_dump(mode="json")
+    tensors = {"policy": policy.actor.state_dict()}
+    export_weights(path, tensors, config, system="reinforce", metadata=policy.metadata())
+    values = {"model": {"baseline": True}, "training": {"initial_weights": str(path)}}
+    system = System(Config.model_validate({"device": "cpu", "seed": 7, **values}))
+    system.load_initial_weights()
+    assert set(system.networks) == {"policy", "value"}
+    state = system.actor.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in tensors["policy"].items())
 
 
 def test_the_baseline_stays_out_of_the_policy(tmp_path):

@@ -28,6 +28,7 @@ class System(AgentSystem[Config]):
     """REINFORCE with reward to go and an optional learned baseline."""
 
     name = "reinforce"
+    optional_networks = ("value",)
     collector: Collector
 
     def __init__(self, config: Config):

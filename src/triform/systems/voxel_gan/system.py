@@ -50,6 +50,7 @@ class System(EngineSystem[Config]):
     """Text-conditioned voxel VAE-GAN with an optional text-conditioned flow prior."""
 
     name = "voxel_gan"
+    optional_networks = ("discriminator",)
     loader: EpochLoader
     monitor = "val/iou"
     monitor_mode = "max"
