@@ -325,7 +325,7 @@ def test_models_that_the_settings_of_a_run_name_are_checked(
     assert calls == []
 
 
-@pytest.mark.parametrize("system", ["vae", "shap_e", "retrieval"])
+@pytest.mark.parametrize("system", ["vae", "text_to_image", "shape_flow", "shap_e", "retrieval"])
 def test_initial_weights_that_a_run_of_a_stranger_names_are_refused(
     system: str, tmp_path: Path
 ) -> None:
@@ -336,7 +336,7 @@ def test_initial_weights_that_a_run_of_a_stranger_names_are_refused(
     (run / "training.log").touch()
     path = run / "config.yaml"
     for values in ({"training": {"initial_weights": "a.pth"}}, {"model": {"init": "a.pth"}}):
-        if "model" in values and system == "vae":
+        if "model" in values and system not in ("shap_e", "retrieval"):
             continue
         path.write_text(yaml.safe_dump(values))
         with pytest.raises(UserError, match=r"names the file of weights 'a\.pth'"):

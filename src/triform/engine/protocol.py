@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from triform.base.errors import UserError
 from triform.base.seeding import seed_everything
+from triform.engine.checkpoints.checkpoint import Weights
 from triform.engine.checkpoints.initial_weights import FLAG, find_initial_weights, load_networks
 from triform.engine.checkpoints.trained import read_trained
 from triform.engine.config import SystemConfig
@@ -200,18 +201,26 @@ class System(ABC, Generic[ConfigT]):
         """
         path = self.find_initial_weights()
         weights, _ = read_trained(path, self.name, type(self.config))
-        metadata = self.metadata()
-        for name in self.shared_metadata:
-            if weights.metadata.get(name) != metadata.get(name):
-                raise UserError(f"{FLAG} {path}: its {name} are not those of this data")
         load_networks(
             self.networks,
-            weights,
+            self.adapt_weights(weights, path),
             path,
             self.config,
             pretrained=self.pretrained,
             optional=self.optional_networks,
         )
+
+    def adapt_weights(self, weights: Weights, path: Path) -> Weights:
+        """Adapt initial weights to the data of this run; by default they have to be for them.
+
+        Raises:
+            UserError: They are not.
+        """
+        metadata = self.metadata()
+        for name in self.shared_metadata:
+            if weights.metadata.get(name) != metadata.get(name):
+                raise UserError(f"{FLAG} {path}: its {name} are not those of this data")
+        return weights
 
     def stateful_parts(self) -> dict[str, Stateful]:
         """Objects whose state is saved besides networks and optimizers: `stateful` and loader."""

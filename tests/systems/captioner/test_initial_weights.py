@@ -15,6 +15,7 @@ from triform.engine.fit import fit
 from triform.systems.captioner.config import Config
 from triform.systems.captioner.initial_weights import WORD_TENSORS, for_vocabulary
 from triform.systems.captioner.system import System
+from triform.text.vocabulary import SPECIAL_TOKENS
 
 
 def tensors(num_words: int, value: float) -> dict[str, torch.Tensor]:
@@ -28,16 +29,32 @@ def tensors(num_words: int, value: float) -> dict[str, torch.Tensor]:
 
 
 def test_words_keep_their_rows() -> None:
-    """Known words by hand: b is row 1 there and 2 here, c row 2 there and 0 here; x is new."""
-    metadata = {"vocabulary": {"words": ["a", "b", "c"]}}
-    weights = Weights({"captioner": tensors(3, 10)}, {}, "captioner", metadata)
-    found = for_vocabulary(weights, ["c", "x", "b"], tensors(3, 100), Path("w"))
-    assert found["output_proj.bias"].tolist() == [12, 101, 11]
-    assert found["embedding.weight"].tolist() == [[12, 12], [101, 101], [11, 11]]
-    assert found["output_proj.weight"].tolist() == [[12] * 3, [101] * 3, [11] * 3]
-    assert weights.networks["captioner"]["output_proj.bias"].tolist() == [10, 11, 12]
-    with pytest.raises(UserError, match="its vocabulary has another size than its tensors"):
-        for_vocabulary(weights._replace(metadata={}), ["c"], tensors(1, 0), Path("w"))
+    """Known words by hand: b is row 5 there and 6 here, c row 6 there and 4 here; x is new."""
+    special = list(SPECIAL_TOKENS)
+    metadata = {"vocabulary": {"words": [*special, "a", "b", "c"]}}
+    weights = Weights({"captioner": tensors(7, 10)}, {}, "captioner", metadata)
+    words = [*special, "c", "x", "b"]
+    found = for_vocabulary(weights, words, tensors(7, 100), Path("w"))
+    assert found["output_proj.bias"].tolist() == [10, 11, 12, 13, 16, 105, 15]
+    assert found["embedding.weight"][4:].tolist() == [[16, 16], [105, 105], [15, 15]]
+    assert found["output_proj.weight"][4:].tolist() == [[16] * 3, [105] * 3, [15] * 3]
+    assert weights.networks["captioner"]["output_proj.bias"].tolist() == list(range(10, 17))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({}, "has no vocabulary"),
+        ({"vocabulary": "words"}, "has no vocabulary"),
+        ({"vocabulary": {"words": [["a"]]}}, "has no vocabulary"),
+        ({"vocabulary": {"words": list(SPECIAL_TOKENS)}}, "another size than its tensors"),
+    ],
+)
+def test_weights_without_a_vocabulary_are_refused_in_one_line(metadata: dict, reason: str) -> None:
+    weights = Weights({"captioner": tensors(7, 0)}, {}, "captioner", metadata)
+    with pytest.raises(UserError, match=reason) as raised:
+        for_vocabulary(weights, ["c"], tensors(1, 0), Path("w"))
+    assert "\n" not in str(raised.value)
 
 
 def test_own_captions_are_learned_from_a_trained_captioner(

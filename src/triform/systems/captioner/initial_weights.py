@@ -11,6 +11,7 @@ from torch import Tensor
 from triform.base.logging import NOTICE, get_logger
 from triform.engine.checkpoints.building import mismatch_error
 from triform.engine.checkpoints.checkpoint import Weights
+from triform.text.vocabulary import Vocabulary
 
 WORD_TENSORS = ("embedding.weight", "output_proj.weight", "output_proj.bias")
 """Tensors of the captioner with a row for each word."""
@@ -33,10 +34,12 @@ def for_vocabulary(
         UserError: The weights have no vocabulary that fits them.
     """
     tensors = dict(weights.networks.get("captioner", {}))
-    known = weights.metadata.get("vocabulary", {}).get("words", [])
-    if any(len(tensors.get(name, ())) != len(known) for name in WORD_TENSORS):
+    try:
+        row_of = Vocabulary.from_words(weights.metadata["vocabulary"]["words"], 1).word_to_idx
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise mismatch_error(path, f"it has no vocabulary ({error})") from None
+    if any(len(tensors.get(name, ())) != len(row_of) for name in WORD_TENSORS):
         raise mismatch_error(path, "its vocabulary has another size than its tensors")
-    row_of = {word: row for row, word in enumerate(known)}
     pairs = [(row, row_of[word]) for row, word in enumerate(words) if word in row_of]
     here, there = torch.tensor(pairs).reshape(-1, 2).T
     for name in WORD_TENSORS:

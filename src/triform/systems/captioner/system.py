@@ -14,8 +14,7 @@ from torch import Tensor
 from triform.base.errors import UserError
 from triform.base.files import atomic_write
 from triform.base.seeding import generator
-from triform.engine.checkpoints.initial_weights import load_networks
-from triform.engine.checkpoints.trained import read_trained
+from triform.engine.checkpoints.checkpoint import Weights
 from triform.engine.device import pick_device
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
@@ -58,6 +57,7 @@ class System(EngineSystem[Config]):
     """An LSTM captioner, with an encoder that is frozen, fine-tuned, or trained with it."""
 
     name = "captioner"
+    optional_networks = ("detector",)
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -142,25 +142,11 @@ class System(EngineSystem[Config]):
             "captions": self.known_captions,
         }
 
-    def load_initial_weights(self) -> None:
-        """Load the weights; words that the vocabulary has in common keep what they stood for.
-
-        Raises:
-            UserError: They do not fit the networks.
-        """
-        path = self.find_initial_weights()
-        weights, _ = read_trained(path, self.name, Config)
-        weights.networks["captioner"] = for_vocabulary(
-            weights, self.vocabulary.words, self.captioner.state_dict(), path
-        )
-        load_networks(
-            self.networks,
-            weights,
-            path,
-            self.config,
-            pretrained=self.pretrained,
-            optional=("detector",),
-        )
+    def adapt_weights(self, weights: Weights, path: Path) -> Weights:
+        """Give words that both vocabularies have the rows that they were trained with."""
+        new = self.captioner.state_dict()
+        tensors = for_vocabulary(weights, self.vocabulary.words, new, path)
+        return weights._replace(networks={**weights.networks, "captioner": tensors})
 
     def step(self, batch: dict[str, Tensor], update: Update) -> dict[str, Tensor]:
         losses = self._losses(batch)

@@ -82,7 +82,7 @@ def begin_from(config: Config) -> tuple[TrainedTowers, Config]:
     return towers, changed
 
 
-def _networks_before(config: Config, towers: TrainedTowers | None) -> Collection[str]:
+def _initial_networks(config: Config, towers: TrainedTowers | None) -> Collection[str]:
     """Networks of the weights that training begins with, or of the run that goes on."""
     if towers is not None:
         return towers.networks
@@ -140,7 +140,7 @@ class System(EngineSystem[Config]):
         self.networks = {"images": self.image_tower, "points": self.point_encoder}
         if not training.uses_points:
             self.point_encoder.requires_grad_(False)
-        if training.uses_text or TEXTS in _networks_before(config, towers):
+        if training.uses_text or TEXTS in _initial_networks(config, towers):
             self.networks[TEXTS] = build_text_tower(model, self.captions.dim)
             self.networks[TEXTS].requires_grad_(training.uses_text)
         if towers is not None:

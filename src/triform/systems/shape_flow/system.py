@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from triform.base.errors import UsageError
-from triform.engine.checkpoints.initial_weights import find_initial_weights
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
 from triform.engine.protocol import System as EngineSystem
@@ -146,7 +145,7 @@ class System(EngineSystem[Config]):
                 )
             return {}
         if not training.resume_from:
-            source = str(find_initial_weights(source, self.name))
+            source = str(self.find_initial_weights())
         trained = Trained.choose(source, "cpu")
         found = {name: network.state_dict() for name, network in trained.networks.items()}
         if missing := [name for name in needed if name not in found]:

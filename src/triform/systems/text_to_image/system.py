@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from triform.base.logging import get_logger
 from triform.base.seeding import generator
 from triform.engine.epoch_loader import EpochLoader
 from triform.engine.optimizers import adamw
@@ -52,9 +51,6 @@ MAX_VOCABULARY = 2000
 """Words of the training that a checkpoint names, at most."""
 CONDITION_WARMUP = 1 / 3
 """Share of the GAN's training in which the text's weight in the discriminator rises to 1."""
-
-
-logger = get_logger(__name__)
 
 
 def trained_from(stage: str) -> tuple[str, ...]:
