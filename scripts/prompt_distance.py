@@ -154,7 +154,8 @@ def write_metadata(system: str, captions: dict[str, object]) -> None:
     """Put the captions into the metadata of the shipped weights; no tensor changes."""
     path = FOLDER / f"{system}.safetensors"
     with safe_open(path, framework="pt") as file:
-        header = {**file.metadata(), "metadata": json.dumps({"captions": captions})}
+        known = json.loads(file.metadata().get("metadata", "{}"))
+        header = {**file.metadata(), "metadata": json.dumps({**known, "captions": captions})}
     content = save(load_file(path), header)
     with atomic_write(path) as file:
         file.write(content)

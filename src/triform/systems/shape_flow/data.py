@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,9 @@ from triform.pretrained.text_encoder import TokenTextEncoder
 from triform.systems.shape_flow.colors import color_input
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import DataConfig
+from triform.systems.shape_flow.proportions import Proportions
 from triform.systems.shape_flow.texts import TextTable, shape_attributes
+from triform.tasks.shape_generation.caption_distance import training_captions
 from triform.tasks.shape_generation.multilingual_captions import (
     ALL_LANGUAGES,
     captions_by_language,
@@ -249,6 +252,23 @@ class ShapeTexts:
             for shape, position in zip(shapes, caption, strict=True)
         ]
         return self.table.condition(selected, self.attributes[torch.as_tensor(rows)])
+
+
+def training_metadata(batches: ShapeBatches, encoder: TokenTextEncoder) -> dict[str, Any]:
+    """What `generate` knows of the training shapes, as plain data for the metadata of weights.
+
+    `captions` tell which prompts are far from all of them; `proportions` are drawn where a prompt
+    names none.
+    """
+    assert batches.texts is not None
+    rows = np.unique(batches.rows)
+    of_rows = (batches.texts.captions[shape] for shape in batches.dataset.shape_index[rows])
+    texts = list(dict.fromkeys(caption for captions in of_rows for caption in captions))
+    attributes = batches.texts.attributes[torch.from_numpy(rows)].numpy()
+    return {
+        "captions": training_captions(encoder, texts, batches.texts.table.sentences(texts)),
+        "proportions": Proportions(attributes).metadata(),
+    }
 
 
 def select_caption(captions: Sequence[str], num_english: int, position: float) -> str:

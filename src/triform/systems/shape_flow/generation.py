@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from triform import systems
 from triform.base.logging import NOTICE, get_logger
-from triform.base.seeding import generator
+from triform.base.seeding import generator, hash_seed
 from triform.geometry.mesh import Mesh
 from triform.pretrained.named_models import select_model
 from triform.pretrained.text_encoder import TokenTextEncoder
@@ -20,6 +21,7 @@ from triform.systems.shape_flow.candidates import Field, best_candidate, candida
 from triform.systems.shape_flow.condition import Condition
 from triform.systems.shape_flow.config import CELL, GenerateConfig, SamplingConfig
 from triform.systems.shape_flow.feet import level_feet
+from triform.systems.shape_flow.proportions import Proportions
 from triform.systems.shape_flow.surface import field_to_mesh, is_empty
 from triform.systems.shape_flow.texts import load_token_encoder, prompt_condition
 from triform.systems.shape_flow.trained import Trained
@@ -44,6 +46,9 @@ class ShapeGenerator:
     def __init__(self, settings: SamplingConfig):
         self.settings = settings
         self.trained = Trained.choose(settings.checkpoint, settings.device)
+        self.proportions = Proportions.from_metadata(
+            self.trained.metadata.get("proportions", {}), self.trained.source
+        )
 
     @cached_property
     def encoder(self) -> TokenTextEncoder:
@@ -61,9 +66,19 @@ class ShapeGenerator:
         """The classifier of groups that selects among several candidates."""
         return load_classifier()
 
-    def condition(self, prompts: list[str]) -> Condition:
-        """Conditions of prompts; an empty one is unknown altogether."""
+    def condition(self, prompts: Sequence[str], seeds: Sequence[int]) -> Condition:
+        """Conditions of prompts; an empty one is unknown altogether.
+
+        Each seed draws the ratios of width and depth to height that its prompt does not name.
+        """
         condition = prompt_condition(self.encoder, prompts, self.trained.config.model.max_tokens)
+        completed = [
+            self.proportions.complete(
+                ids, np.random.default_rng(hash_seed("ratios", seed)).random()
+            )
+            for ids, seed in zip(condition.attributes.numpy(), seeds, strict=True)
+        ]
+        condition = replace(condition, attributes=torch.from_numpy(np.stack(completed)))
         device = self.trained.device
         return Condition(*(tensor.to(device) for tensor in vars(condition).values()))
 
@@ -98,8 +113,8 @@ class ShapeGenerator:
         for start in range(0, len(requests), per_batch):
             batch = requests[start : start + per_batch]
             pairs = [(r.prompt, candidate_seed(r, n)) for r in batch for n in range(candidates)]
-            condition = self.condition([prompt for prompt, _ in pairs])
-            fields = self.decode(self.latents(condition, [seed for _, seed in pairs]))
+            prompts, seeds = [prompt for prompt, _ in pairs], [seed for _, seed in pairs]
+            fields = self.decode(self.latents(self.condition(prompts, seeds), seeds))
             for row in range(len(batch)):
                 distance, colors = fields[row * candidates]
                 if candidates > 1:

@@ -84,7 +84,7 @@ def interpolate(settings: InterpolateConfig) -> list[dict[str, Any]]:
     """
     shapes = ShapeGenerator(settings)
     settings.output.mkdir(parents=True, exist_ok=True)
-    ends = shapes.condition(list(settings.prompt[:2]))
+    ends = shapes.condition(settings.prompt[:2], [settings.seed] * 2)
     rows, images, labels = [], [], []
     for step in range(settings.steps):
         share = step / (settings.steps - 1)

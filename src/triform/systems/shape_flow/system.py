@@ -18,7 +18,6 @@ from triform.engine.resume import resume_point
 from triform.engine.update import Update
 from triform.losses.rectified_flow import flow_loss
 from triform.metrics.voxel import voxel_iou
-from triform.pretrained.text_encoder import TokenTextEncoder
 from triform.systems.shape_flow.autoencoder import Autoencoder
 from triform.systems.shape_flow.condition import Condition, drop_conditions
 from triform.systems.shape_flow.config import CELL, Config
@@ -27,6 +26,7 @@ from triform.systems.shape_flow.data import (
     ShapeDataset,
     ShapeTexts,
     load_shape_dataset,
+    training_metadata,
 )
 from triform.systems.shape_flow.evaluation import evaluate
 from triform.systems.shape_flow.flow import CellFlow
@@ -43,7 +43,6 @@ from triform.systems.shape_flow.reconstruction import interpolate, reconstruct
 from triform.systems.shape_flow.sample_images import draw_generated, draw_reconstructions
 from triform.systems.shape_flow.texts import load_token_encoder
 from triform.systems.shape_flow.trained import Trained
-from triform.tasks.shape_generation.caption_distance import training_captions
 
 __all__ = ["System", "Trained", "evaluate", "generate", "interpolate", "reconstruct"]
 
@@ -75,7 +74,7 @@ class System(EngineSystem[Config]):
 
     name = "shape_flow"
     loader: EpochLoader
-    variable_metadata = ("captions",)
+    variable_metadata = ("captions", "proportions")
 
     def __init__(self, config: Config, dataset: ShapeDataset | None = None):
         super().__init__(config)
@@ -89,7 +88,7 @@ class System(EngineSystem[Config]):
         texts = ShapeTexts(self.dataset, encoder, model.max_tokens) if encoder else None
         self.splits = {split: self._batches(split, texts) for split in ("train", "val", "test")}
         train = self.splits["train"]
-        self.captions = _known_captions(train, encoder)
+        self._metadata = {} if encoder is None else training_metadata(train, encoder)
         self.loader = EpochLoader(
             len(train),
             train,
@@ -105,7 +104,7 @@ class System(EngineSystem[Config]):
         self.monitor_mode = "max" if "autoencoder" in self.optimizers else "min"
 
     def metadata(self) -> dict[str, Any]:
-        return {"captions": self.captions} if self.captions else {}
+        return self._metadata
 
     @property
     def has_flows(self) -> bool:
@@ -372,17 +371,6 @@ def _load(network: torch.nn.Module, weights: dict[str, Tensor], name: str, sourc
             f"--initial_weights {source}: its {name} does not fit the settings of the model "
             f"({misfits[0]}); give those of its run, as in its config.yaml"
         )
-
-
-def _known_captions(batches: ShapeBatches, encoder: TokenTextEncoder | None) -> dict[str, Any]:
-    """The captions of training shapes by which `generate` knows what it cannot know."""
-    if encoder is None or batches.texts is None:
-        return {}
-    shapes = batches.dataset.shape_index[batches.rows]
-    texts = list(
-        dict.fromkeys(caption for shape in shapes for caption in batches.texts.captions[shape])
-    )
-    return training_captions(encoder, texts, batches.texts.table.sentences(texts))
 
 
 def _condition(batch: dict[str, Tensor]) -> Condition:
