@@ -155,13 +155,36 @@ def test_doors_are_higher_than_wide(width: int, expected: tuple[int, int]) -> No
     assert count_fronts(front((slice(30, 30 + width), slice(40, 60)))) == expected
 
 
-@pytest.mark.parametrize(("notch", "expected"), [(160, (0, 1)), (161, (0, 0))])
-def test_a_panel_fills_three_fifths_of_its_rectangle(notch: int, expected: tuple[int, int]) -> None:
-    occupancy = front((slice(30, 50), slice(40, 60)))
-    hole = np.zeros(18 * 18, dtype=bool)
-    hole[:notch] = True
-    occupancy[31:49, 41:59, 60:62] &= ~hole.reshape(18, 18, 1)
-    assert count_fronts(occupancy) == expected
+@pytest.mark.parametrize(("width", "expected"), [(8, (0, 1)), (7, (0, 0))])
+def test_a_panel_fills_three_fifths_of_its_rectangle(width: int, expected: tuple[int, int]) -> None:
+    """An L of 24 x 8 and 8 x 12 voxels fills 288 of 24 x 20: three fifths."""
+    low, high = (slice(30, 54), slice(40, 48)), (slice(30, 30 + width), slice(48, 60))
+    assert count_fronts(front(low, high)) == expected
+
+
+@pytest.mark.parametrize("num_doors", range(4))
+@pytest.mark.parametrize("thickness", [3, 5])
+def test_edges_of_walls_and_boards_are_no_fronts(num_doors: int, thickness: int) -> None:
+    """Doors that stand on the base of a bookcase, as far in front as the edges around them."""
+    occupancy = empty()
+    t = thickness
+    x0, x1 = 20, 108
+    for x in (x0, x1 - t):
+        slab(slice(x, x + t), slice(0, 120), slice(40, 80), into=occupancy)
+    for y in (0, 40, 66, 92, 120 - t):
+        slab(slice(x0, x1), slice(y, y + t), slice(40, 80), into=occupancy)
+    slab(slice(x0, x1), slice(0, 40), slice(40, 76), into=occupancy)  # the closed case
+    for k in range(num_doors):
+        left, right = (x0 + t + (x1 - x0 - 2 * t) * (k + share) // num_doors for share in (0, 1))
+        # Doors of one leaf are wide: two thirds of them are cut off, to be higher than wide.
+        right = min(right, left + 28)
+        slab(slice(left + 2, right - 1), slice(t, 38), slice(76, 80), into=occupancy)
+    assert count_fronts(occupancy) == (num_doors, 0)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(6, (1, 0)), (5, (0, 0))])
+def test_panels_are_as_wide_as_three_voxels_of_64(width: int, expected: tuple[int, int]) -> None:
+    assert count_fronts(front((slice(30, 30 + width), slice(20, 60)))) == expected
 
 
 @pytest.mark.parametrize(("depth", "expected"), [(9, (0, 1)), (10, (0, 0))])

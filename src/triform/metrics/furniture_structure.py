@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import binary_opening, find_objects, label
 
 TOP_SHARE = 0.9
 """The top is a slice with at least this share of the largest slice's area."""
@@ -20,6 +20,8 @@ BOARD_FILL = 0.6
 """Share of the inner width and depth that a board fills."""
 MARGIN = 0.12
 """Share of the width at each side that walls may take."""
+MIN_PANEL_WIDTH = 3 / 64
+"""Sides of a door or drawer front, as a share of the grid, at least; boards are thinner."""
 MIN_PANEL_SHARE = 0.012
 """Area of a door or drawer front, as a share of the whole front, at least."""
 
@@ -78,7 +80,9 @@ def count_fronts(occupancy: Bool[np.ndarray, "x y z"]) -> tuple[int, int]:
     """Number of doors and of drawers of a case, by the panels on its face.
 
     A panel is a connected part of the front view that stands out from the face behind the grooves
-    around it. Panels that are higher than wide are doors, the others are drawers.
+    around it. Front edges of walls and boards, which may touch it and be as far in front, are taken
+    away first, by an opening with a square. Panels that are higher than wide are doors, the others
+    are drawers.
 
     Returns:
         Doors and drawers.
@@ -95,9 +99,10 @@ def count_fronts(occupancy: Bool[np.ndarray, "x y z"]) -> tuple[int, int]:
     levels = np.unique(depth[visible & (depth < limit)])
     width, height = visible.any(axis=1).sum(), visible.any(axis=0).sum()
     min_area = MIN_PANEL_SHARE * float(width * height)  # larger than a handle
+    square = np.ones((round(MIN_PANEL_WIDTH * size),) * 2, dtype=bool)
     best = (0, 0)
     for level in levels[:-1]:  # at the last one the face itself is part of the front
-        counted = _panels(visible & (depth <= level), min_area)
+        counted = _panels(binary_opening(visible & (depth <= level), square), min_area)
         if sum(counted) > sum(best):
             best = counted
     return best
