@@ -225,6 +225,41 @@ def test_train_shows_curves_and_stops_and_resumes(page):
     page.wait_for_selector("#output >> text=Stopped ·")
 
 
+def test_a_training_begins_with_the_weights_of_another_run(page):
+    go(page, "train")
+    page.get_by_label("System", exact=True).select_option("vae")
+    page.wait_for_load_state("networkidle")
+    weights = page.get_by_label("Weights to begin with", exact=True)
+    assert weights.locator("option").all_inner_texts()[:2] == ["(random ones)", "(those that ship)"]
+    weights.select_option("shipped")
+    page.wait_for_selector("text=Preset fashion was chosen")
+    assert page.get_by_label("Preset", exact=True).input_value() == "fashion"
+    assert weights.input_value() == "shipped"
+    page.get_by_label("Preset", exact=True).select_option("tiny")
+    weights.select_option("")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("svg.chart")
+    assert page.locator("text=New run from these weights").count() == 0  # it still goes on
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.click("text=New run from these weights")
+    run = weights.input_value()
+    assert run.startswith("run:vae/run_") and weights.evaluate("e => e === document.activeElement")
+    assert page.get_by_label("Preset", exact=True).input_value() == "tiny"  # it fits
+    axe(page, "weights to begin with")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.click("summary >> text=Command line")
+    command = page.inner_text("#output pre")
+    assert f"runs/{run.removeprefix('run:')}" in command and "--initial_weights" in command
+    page.get_by_label("System", exact=True).select_option("reinforce")  # none ship
+    page.wait_for_selector("form >> text=baseline", state="attached")
+    weights = page.get_by_label("Weights to begin with", exact=True)
+    assert weights.locator("option").all_inner_texts() == ["(random ones)"]
+
+
 def test_both_languages_dark_and_the_way_back(page, server):
     go(page, "history")
     page.click("text=Русский")

@@ -15,11 +15,13 @@ from triform.base.logging import get_logger
 from triform.base.printable import shorten
 from triform.base.settings.config import Settings, write_yaml
 from triform.base.settings.yaml_file import read_yaml
+from triform.engine.config import SHIPPED
 from triform.web.access import Access
 from triform.web.command_results import PREFIX, CommandResults
 from triform.web.config import ServeConfig
 from triform.web.demo import examples, label, note, translated
 from triform.web.forms import form
+from triform.web.initial_weights import fitting_presets, shipped_name
 from triform.web.inputs import lasting
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
@@ -153,10 +155,15 @@ class Service:
     def form(self, system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
         """Fields of the form of a verb; labels and hints in a language, `heading` of the group.
 
+        Initial weights have the `choices` that need no run.
+
         Raises:
             UsageError: There is none.
         """
         fields = form(read_request(system, verb, {}).settings_class)
+        for each in fields:
+            if each["kind"] == "initial_weights":
+                each["choices"] = [SHIPPED] if shipped_name(system) else []
         return [
             {
                 **each,
@@ -180,6 +187,14 @@ class Service:
             }
             for path in sorted(entry.presets.glob("*.yaml"))
         }
+
+    def fitting_presets(self, system: str, weights: str) -> list[str]:
+        """Presets of a training that fit initial weights; an empty name means the defaults.
+
+        Raises:
+            UserError: No such system or weights.
+        """
+        return fitting_presets(system, weights, self.access)
 
     def datasets(self) -> list[dict[str, Any]]:
         """Known data sets with their state; read once."""

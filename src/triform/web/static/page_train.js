@@ -1,11 +1,12 @@
 import { chart } from "./chart.js";
 import { runJob } from "./job.js";
 import { showResult } from "./result.js";
-import { datasets, runs, withParts } from "./task.js";
+import { datasets, reveal, runs, withParts } from "./task.js";
 import { language, t } from "./texts.js";
 import { api, buildForm, h, labelled, round } from "./ui.js";
 
-const FRONT = ["data.dataset", "data.library", "environment.name", "training.epochs", "training.max_minutes", "data.batch_size", "training.lr", "seed"];
+const WEIGHTS = "training.initial_weights";
+const FRONT = ["data.dataset", "data.library", "environment.name", "training.epochs", "training.max_minutes", "data.batch_size", "training.lr", WEIGHTS, "seed"];
 const LIVE = 2000;
 
 export async function show(main, state, parameters) {
@@ -13,7 +14,7 @@ export async function show(main, state, parameters) {
   const rows = state.pages.train;
   const system = h("select", {}, rows.map((row) => h("option", { value: row.system }, row.system)));
   const preset = h("select", {});
-  const about = h("p", { class: "hint" });
+  const about = h("p", { class: "hint" }), fit = h("p", { class: "hint", role: "status" });
   const fields = h("div", {}), problem = h("p", { class: "error", role: "alert" });
   const output = h("div", { id: "output" }), live = h("div", {}), list = h("div", {});
   let form, row, shown = "", going = "", fieldsOf = [];
@@ -24,14 +25,25 @@ export async function show(main, state, parameters) {
     preset.replaceChildren(h("option", { value: "" }, t("no_preset")), ...row.presets.map((name) => h("option", { value: name }, name)));
     if (row.presets.includes("tiny")) preset.value = "tiny";
     fieldsOf = await api(`forms/${row.system}/train?language=${language}`);
-    form = buildForm(fieldsOf, { ...state, system: row.system }, Object.fromEntries(FRONT.map((name) => [name, {}])));
+    form = buildForm(fieldsOf, { ...state, system: row.system }, { ...Object.fromEntries(FRONT.map((name) => [name, {}])), [WEIGHTS]: { label: t("initial_weights"), hint: t("initial_weights_hint") } });
+    form.controls[WEIGHTS]?.input.addEventListener("change", fitPreset);
     await usePreset();
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
   }
   let presets = {};
   async function usePreset() {
     presets = await api(`presets/${row.system}`);
-    form.set(presets[preset.value] || {});
+    form.set({ [WEIGHTS]: form.controls[WEIGHTS]?.get(), ...presets[preset.value] });
+  }
+  // Weights need networks of their own shapes: a preset that has them is chosen with them.
+  async function fitPreset() {
+    fit.textContent = "";
+    const weights = form.controls[WEIGHTS].get();
+    if (!weights) return;
+    const names = await api(`presets/${row.system}/fitting?weights=${encodeURIComponent(weights)}`).catch(() => []);
+    if (names.includes(preset.value)) return;
+    if (names.length) { preset.value = names[0]; await usePreset(); }
+    fit.textContent = names.length ? t("preset_fits", names[0] || t("no_preset")) : t("no_preset_fits");
   }
   async function start(settings, name) {
     problem.textContent = "";
@@ -57,7 +69,9 @@ export async function show(main, state, parameters) {
     const lastSamples = run.samples.slice(-4).reverse();
     live.replaceChildren(h("section", { class: "card", ariaLabel: name }, h("h2", {}, name),
       h("p", { class: "soft" }, [ended(run), run.best === null || run.best === undefined ? null : `${run.monitor} ${round(run.best)}`, run.step === null || run.step === undefined ? null : `${t("step")} ${run.step}`].filter(Boolean).join(" · ")),
-      run.can_resume && name !== going ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
+      name === going ? null : h("div", { class: "chips" },
+        run.can_resume ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
+        run.has_weights ? h("button", { type: "button", class: "small", onclick: () => beginFrom(run) }, t("use_weights")) : null),
       lastSamples.length ? h("h3", {}, t("samples")) : null,
       h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each)))),
       h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve"))));
@@ -66,8 +80,19 @@ export async function show(main, state, parameters) {
     if (system.value !== run.system) { system.value = run.system; await choose(); }
     await start({ "training.resume_from": `run:${run.name}` }, "");
   }
+  // Fills the form for a new run that begins with the weights of another one.
+  async function beginFrom(run) {
+    if (system.value !== run.system) { system.value = run.system; await choose(); }
+    const weights = form.controls[WEIGHTS];
+    weights.set(`run:${run.name}`);
+    await fitPreset();
+    reveal(weights.element);
+    weights.input.focus({ preventScroll: true });
+  }
   async function listRuns() {
     const { runs: found } = await runs();
+    state.runs = found;
+    for (const each of Object.values(form.controls)) each.offer?.(found);
     list.replaceChildren(h("h2", {}, t("runs")), found.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, found.slice(0, 50).map((run) => h("tr", {},
       h("td", {}, h("button", { type: "button", class: "small", onclick: () => showRun(run.name) }, run.name)), h("td", {}, run.best === null ? "" : `${run.monitor ?? ""} ${run.best === undefined || run.best === null ? "" : round(run.best)}`), h("td", { class: "soft" }, ended(run)), h("td", { class: "soft" }, new Date(1000 * run.created).toLocaleString(language))))))) : h("div", { class: "empty" }, t("no_runs")));
   }
@@ -86,7 +111,7 @@ export async function show(main, state, parameters) {
     start(settings, preset.value);
   };
   main.append(h("div", { class: "columns" },
-    h("form", { class: "card", noValidate: true, onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
+    h("form", { class: "card", noValidate: true, onsubmit: submit }, labelled(t("system"), "", system, about), labelled(t("preset"), t("preset_hint"), preset), fit, fields, problem, h("button", { class: "main", type: "submit" }, t("start"), " (Ctrl+Enter)")),
     h("div", {}, output, live, list)));
   if (rows.some((each) => each.system === parameters.get("system"))) system.value = parameters.get("system");
   if (parameters.get("run")) system.value = parameters.get("run").split("/")[0];
