@@ -3,6 +3,7 @@
 import json
 import time
 
+import pytest
 from browser_page import axe, go, narrow
 from page_worker import ESCAPES, glb
 from PIL import Image
@@ -168,6 +169,30 @@ def test_history_repeats_a_job(page):
         arg=before,
     )
     page.wait_for_selector("canvas[data-ready]")
+
+
+@pytest.mark.parametrize("clipboard", ["kept", "none", "nothing"])
+def test_a_command_is_copied_or_it_is_said_that_it_is_not(page, clipboard):
+    """A page of another machine without TLS has no `navigator.clipboard`."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if clipboard != "kept":
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    if clipboard == "nothing":
+        page.add_init_script("document.execCommand = () => false")
+    go(page, "shape")
+    page.get_by_label("Models of each").and_(page.locator("[type=number]")).fill("1")
+    page.fill("textarea", "a bed")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("canvas[data-ready]")
+    page.click("text=Copy as command")
+    if clipboard == "nothing":
+        page.wait_for_selector("button >> text=Not copied: it stands below")
+        return
+    page.wait_for_selector("button >> text=Copied")
+    page.fill("textarea", "")
+    page.focus("textarea")
+    page.keyboard.press("Control+V")
+    assert "--prompt 'a bed'" in page.input_value("textarea")
 
 
 def test_results_of_the_command_line(page, server):

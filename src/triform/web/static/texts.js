@@ -86,6 +86,7 @@ const TEXTS = {
   same_settings: ["Same settings", "Те же настройки"],
   copy: ["Copy as command", "Скопировать команду"],
   copied: ["Copied", "Скопировано"],
+  not_copied: ["Not copied: it stands below", "Не скопировано: она ниже"],
   all_files: ["All files (ZIP)", "Все файлы (ZIP)"],
   remove: ["Delete", "Удалить"],
   remove_sure: ["Really delete?", "Точно удалить?"],
