@@ -171,6 +171,57 @@ def test_history_repeats_a_job(page):
     page.wait_for_selector("canvas[data-ready]")
 
 
+def test_a_job_whose_page_was_left_is_followed_and_stopped_from_the_history(page, server):
+    go(page, "shape")
+    page.fill("textarea", "slow")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.click("nav a[href='/history']")
+    page.wait_for_selector("main[data-ready=history]")
+    page.keyboard.press("Escape")  # stops only what is in sight
+    page.click("a.tile >> nth=0")
+    page.wait_for_selector("#output h2 >> text=slow")
+    page.wait_for_function("() => document.querySelector('#output').innerText.includes('Working')")
+    axe(page, "followed")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    assert server.get("jobs") == []
+
+
+def test_a_training_whose_page_was_left_is_followed_with_its_curves(page):
+    go(page, "train")
+    page.get_by_label("System", exact=True).select_option("dcgan")
+    page.wait_for_selector("form >> text=discriminator", state="attached")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("svg.chart")
+    page.click("nav a[href='/history']")
+    page.wait_for_selector("main[data-ready=history]")
+    page.click("nav a[href='/train']")
+    page.wait_for_selector("main[data-ready=train]")
+    page.click("td >> text=dcgan/run_ >> nth=0")
+    assert page.get_by_role("button", name="Resume").count() == 0  # it goes on
+    page.click("text=Watch or stop it")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.wait_for_selector("svg.chart")
+    assert page.get_by_label("System", exact=True).input_value() == "dcgan"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.get_by_role("button", name="Resume").wait_for()
+
+
+def test_the_second_of_two_jobs_is_shown_and_can_be_stopped(page, server):
+    go(page, "shape")
+    page.fill("textarea", "slow")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => document.querySelector('#output').innerText.includes('Working')")
+    page.fill("textarea", "a bed")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#output >> text=Waiting, place 1")
+    server.end_jobs(1)
+    page.wait_for_selector("h2 >> text=a bed")
+    page.wait_for_selector("canvas[data-ready]")
+
+
 @pytest.mark.parametrize("clipboard", ["kept", "none", "nothing"])
 def test_a_command_is_copied_or_it_is_said_that_it_is_not(page, clipboard):
     """A page of another machine without TLS has no `navigator.clipboard`."""

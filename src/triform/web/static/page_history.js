@@ -1,4 +1,4 @@
-import { runJob } from "./job.js";
+import { goesOn, runJob } from "./job.js";
 import { showResult } from "./result.js";
 import { language, t } from "./texts.js";
 import { api, fileAddress, h, unique } from "./ui.js";
@@ -30,7 +30,8 @@ export async function show(main, state, parameters) {
     const sample = entry.sample ? `/api/runs/${entry.kind === "run" ? entry.name : entry.run}/samples/${encodeURIComponent(entry.sample)}` : null;
     const source = entry.thumbnail ? `/api/results/${entry.id}/thumbnail` : entry.image ? fileAddress(entry.id, entry.image) : sample;
     const image = source ? h("img", { src: source, alt: "", loading: "lazy" }) : h("span", { class: "blank", ariaHidden: "true" }, entry.system || "");
-    const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : `/history?id=${entry.id}`;
+    const isTraining = entry.kind !== "run" && entry.verb.startsWith("train") && goesOn(entry);
+    const address = entry.kind === "run" ? `/train?run=${encodeURIComponent(entry.name)}` : isTraining ? `/train?job=${entry.id}` : `/history?id=${entry.id}`;
     return h("a", { class: "card tile", href: address }, image, h("strong", {}, words), h("br"), h("span", { class: "soft" }, `${state} · ${date.format(1000 * entry.created)}`));
   };
   // A result with its actions; the job that repeats it takes its place.
@@ -51,6 +52,15 @@ export async function show(main, state, parameters) {
   let timer;
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });
   more.addEventListener("click", () => load(false));
-  if (parameters.get("id")) showDetail(await api(`results/${parameters.get("id")}`));
+  // A job that goes on is followed, and can be stopped, until it is ended.
+  async function open(record) {
+    const ended = await runJob(detail, null, { isTraining: record.verb.startsWith("train"), sent: record });
+    if (!ended) return;
+    showDetail(ended);
+    await load(true);
+  }
+  const chosen = parameters.get("id") ? await api(`results/${parameters.get("id")}`) : null;
+  if (chosen && goesOn(chosen)) open(chosen);
+  else if (chosen) showDetail(chosen);
   await load(true);
 }

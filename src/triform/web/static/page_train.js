@@ -1,5 +1,5 @@
 import { chart } from "./chart.js";
-import { runJob } from "./job.js";
+import { goesOn, runJob } from "./job.js";
 import { showResult } from "./result.js";
 import { datasets, reveal, runs, withParts } from "./task.js";
 import { language, t } from "./texts.js";
@@ -17,8 +17,9 @@ export async function show(main, state, parameters) {
   const about = h("p", { class: "hint" }), fit = h("p", { class: "hint", role: "status" });
   const fields = h("div", {}), problem = h("p", { class: "error", role: "alert" });
   const output = h("div", { id: "output" }), live = h("div", {}), list = h("div", {});
-  let form, row, shown = "", going = "", fieldsOf = [];
-  const ended = (run) => (run.is_finished ? run.ended : t(run.name === going ? "running" : "unfinished"));
+  let form, row, shown = "", fieldsOf = [];
+  let going = new Map();  // Run -> id of the job that trains it now
+  const ended = (run) => (run.is_finished ? run.ended : t(going.has(run.name) ? "running" : "unfinished"));
   async function choose() {
     row = rows.find((each) => each.system === system.value);
     about.textContent = row.summary;
@@ -45,19 +46,19 @@ export async function show(main, state, parameters) {
     if (names.length) { preset.value = names[0]; await usePreset(); }
     fit.textContent = names.length ? t("preset_fits", names[0] || t("no_preset")) : t("no_preset_fits");
   }
-  async function start(settings, name) {
+  async function start(settings, name, sent = null) {
     problem.textContent = "";
     shown = "";
     const tail = setInterval(() => shown && showRun(shown), LIVE);
     const request = { system: row.system, verb: "train", page: "train", settings, preset: name };
-    const record = await runJob(output, request, { isTraining: true, onUpdate: (now) => {
-      going = now.run;
+    const record = await runJob(output, request, { isTraining: true, sent, onUpdate: (now) => {
+      if (now.run) going.set(now.run, now.id);
       if (now.run && !shown) { showRun(now.run); listRuns(); }  // at once, and then as often as LIVE says
       shown = now.run;
     } });
     clearInterval(tail);
-    going = "";
     if (!record) return;
+    going.delete(record.run);
     showResult(output, record);
     if (record.run) await showRun((shown = record.run));
     await listRuns();
@@ -69,7 +70,7 @@ export async function show(main, state, parameters) {
     const lastSamples = run.samples.slice(-4).reverse();
     live.replaceChildren(h("section", { class: "card", ariaLabel: name }, h("h2", {}, name),
       h("p", { class: "soft" }, [ended(run), run.best === null || run.best === undefined ? null : `${run.monitor} ${round(run.best)}`, run.step === null || run.step === undefined ? null : `${t("step")} ${run.step}`].filter(Boolean).join(" · ")),
-      name === going ? null : h("div", { class: "chips" },
+      going.has(name) ? (name === shown ? null : h("p", {}, h("a", { href: `/train?job=${going.get(name)}` }, t("watch")))) : h("div", { class: "chips" },
         run.can_resume ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
         run.has_weights ? h("button", { type: "button", class: "small", onclick: () => beginFrom(run) }, t("use_weights")) : null),
       lastSamples.length ? h("h3", {}, t("samples")) : null,
@@ -90,7 +91,8 @@ export async function show(main, state, parameters) {
     weights.input.focus({ preventScroll: true });
   }
   async function listRuns() {
-    const { runs: found } = await runs();
+    const [{ runs: found }, jobs] = await Promise.all([runs(), api("jobs").catch(() => [])]);
+    going = new Map(jobs.filter((each) => each.run).map((each) => [each.run, each.id]));
     state.runs = found;
     for (const each of Object.values(form.controls)) each.offer?.(found);
     list.replaceChildren(h("h2", {}, t("runs")), found.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, found.slice(0, 50).map((run) => h("tr", {},
@@ -116,9 +118,13 @@ export async function show(main, state, parameters) {
   if (rows.some((each) => each.system === parameters.get("system"))) system.value = parameters.get("system");
   if (parameters.get("run")) system.value = parameters.get("run").split("/")[0];
   const from = parameters.get("from") ? await api(`results/${parameters.get("from")}`).catch(() => null) : null;
+  const job = parameters.get("job") ? await api(`results/${parameters.get("job")}`).catch(() => null) : null;
+  if (job && rows.some((each) => each.system === job.system)) system.value = job.system;
   if (from && rows.some((each) => each.system === from.system)) system.value = from.system;
   await choose();
   if (from) { preset.value = from.preset; form.set({ ...presets[from.preset], ...from.settings }); }
   await listRuns();
+  if (job && goesOn(job)) start({}, "", job);  // a job that was sent before
+  else if (job?.run) await showRun(job.run);
   if (parameters.get("run")) await showRun(parameters.get("run"));
 }
