@@ -9,6 +9,9 @@ const WEIGHTS = "training.initial_weights";
 const FRONT = ["data.dataset", "data.library", "environment.name", "training.epochs", "training.max_minutes", "data.batch_size", "training.lr", WEIGHTS, "seed"];
 const LIVE = 2000;
 
+// Samples are named by their step.
+const titleOf = (sample) => (/^\d+/.test(sample) ? `${t("step")} ${parseInt(sample, 10)}` : sample);
+
 export async function show(main, state, parameters) {
   state = await withParts(state, [runs, datasets]);
   const rows = state.pages.train;
@@ -74,7 +77,7 @@ export async function show(main, state, parameters) {
         run.can_resume ? h("button", { type: "button", class: "small", onclick: () => resume(run) }, t("resume")) : null,
         run.has_weights ? h("button", { type: "button", class: "small", onclick: () => beginFrom(run) }, t("use_weights")) : null),
       lastSamples.length ? h("h3", {}, t("samples")) : null,
-      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${each}` })), h("figcaption", {}, each)))),
+      h("div", { class: "grid" }, lastSamples.map((each) => h("figure", {}, h("a", { href: sample(each), target: "_blank", rel: "noopener" }, h("img", { src: sample(each), alt: `${t("samples")}: ${titleOf(each)}` })), h("figcaption", {}, titleOf(each))))),
       h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve"))));
   }
   async function resume(run) {

@@ -175,7 +175,7 @@ const TEXTS = {
   new_run: ["(a new run)", "(новое обучение)"],
   random_weights: ["(random ones)", "(случайные)"],
   initial_weights: ["Weights to begin with", "Начальные веса"],
-  initial_weights_hint: ["Its networks must have the settings of those weights. To go on with a run itself, press Resume there.", "Настройки сети должны быть такими же, как у этих весов. Чтобы продолжить само обучение, нажмите там «Продолжить»."],
+  initial_weights_hint: ["They need networks of the same settings: a preset that has them is chosen. To go on with a run itself, press Resume there.", "Им нужны сети с такими же настройками: выбирается заготовка, в которой они есть. Чтобы продолжить само обучение, нажмите там «Продолжить»."],
   preset_fits: ["Preset {0} was chosen: its networks are those of the weights.", "Выбрана заготовка {0}: её сети такие же, как у этих весов."],
   no_preset_fits: ["No preset has the networks of these weights; set what the message of the training names.", "Ни у одной заготовки нет таких сетей; задайте то, что назовёт сообщение обучения."],
   watch: ["Watch or stop it", "Смотреть или остановить"],
