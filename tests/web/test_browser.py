@@ -23,10 +23,13 @@ def test_every_page_is_accessible_and_narrow(page):
         axe(page, name)
     page.click("text=Русский")
     page.wait_for_selector("h1 >> text=История")
-    for name in PAGES:  # its words are longer
+    page.click("[aria-label='Тёмная или светлая']")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    for name in PAGES:  # its words are longer, and its colours others
         page.click(f"nav a[href='/{name}']")
         page.wait_for_selector(f"main[data-ready={name}]")
         narrow(page, name)
+        axe(page, f"{name}, Russian and dark")
 
 
 def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
@@ -273,6 +276,8 @@ def test_results_of_the_command_line(page, server):
     assert page.title() == "History · Triform" and page.locator("#output b").count() == 0
     buttons = "#output .chips >> nth=0"
     assert page.inner_text(buttons).split("\n") == ["Copy as command"]
+    page.fill("input[type=search]", "<i>no such</i>")
+    page.wait_for_selector(".empty >> text=No result has “<i>no such</i>” in its title")
     page.fill("input[type=search]", "blue")
     page.wait_for_function("() => document.querySelectorAll('a.tile').length === 1")
     page.wait_for_function("() => document.querySelector('a.tile img').naturalWidth === 48")
@@ -319,8 +324,11 @@ def test_a_training_begins_with_the_weights_of_another_run(page):
     page.keyboard.press("Escape")
     page.wait_for_selector("#output >> text=Stopped ·")
     page.click("text=New run from these weights")
+    page.wait_for_function("() => document.activeElement.tagName === 'SELECT'")
     run = weights.input_value()
-    assert run.startswith("run:vae/run_") and weights.evaluate("e => e === document.activeElement")
+    assert run.startswith("run:vae/run_")
+    assert weights.evaluate("each => each === document.activeElement")
+    page.wait_for_load_state("networkidle")
     assert page.get_by_label("Preset", exact=True).input_value() == "tiny"  # it fits
     axe(page, "weights to begin with")
     page.keyboard.press("Control+Enter")

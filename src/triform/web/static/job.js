@@ -36,6 +36,7 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
   announce(t("sent"));
   let record = sent;
   const stop = async () => {
+    if (!card.isConnected) return;  // its page was left: it goes on, and the history shows it
     button.disabled = true;
     text.textContent = t(isTraining ? "saving" : "stopping");
     if (record) await api(`jobs/${record.id}`, { method: "DELETE" }).catch(() => {});

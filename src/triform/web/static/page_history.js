@@ -16,12 +16,14 @@ export async function show(main, state, parameters) {
   let count = 0;
   async function load(anew) {
     if (anew) count = 0;
-    const answer = await api(`results?start=${count}&text=${encodeURIComponent(search.value)}`);
+    const asked = search.value;
+    const answer = await api(`results?start=${count}&text=${encodeURIComponent(asked)}`);
+    if (asked !== search.value) return;  // more was typed meanwhile, and is asked for
     const tiles = answer.entries.map(tile);
     if (anew) grid.replaceChildren(...tiles); else grid.append(...tiles);
     count += answer.entries.length;
     total.textContent = answer.total ? t("total", answer.total) : "";
-    if (!answer.total) grid.replaceChildren(h("div", { class: "empty" }, t("nothing_found")));
+    if (!answer.total) grid.replaceChildren(h("div", { class: "empty" }, asked ? t("no_such_result", asked) : t("nothing_found")));
     more.hidden = count >= answer.total;
   }
   const tile = (entry) => {
@@ -51,7 +53,10 @@ export async function show(main, state, parameters) {
   }
   let timer;
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });
-  more.addEventListener("click", () => load(false));
+  more.addEventListener("click", async () => {
+    more.disabled = true;  // a second click would show the same results again
+    await load(false).finally(() => { more.disabled = false; });
+  });
   // A job that goes on is followed, and can be stopped, until it is ended.
   async function open(record) {
     const ended = await runJob(detail, null, { isTraining: record.verb.startsWith("train"), sent: record });

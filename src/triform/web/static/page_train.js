@@ -89,9 +89,9 @@ export async function show(main, state, parameters) {
     if (system.value !== run.system) { system.value = run.system; await choose(); }
     const weights = form.controls[WEIGHTS];
     weights.set(`run:${run.name}`);
-    await fitPreset();
     reveal(weights.element);
     weights.input.focus({ preventScroll: true });
+    await fitPreset();
   }
   async function listRuns() {
     const [{ runs: found }, jobs] = await Promise.all([runs(), api("jobs").catch(() => [])]);

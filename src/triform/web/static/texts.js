@@ -107,6 +107,7 @@ const TEXTS = {
   nothing_yet: ["Nothing yet. Choose an example, or write your own and press {0}.", "Пока пусто. Выберите пример или напишите своё и нажмите {0}."],
   nothing_yet_pictures: ["Nothing yet. Choose an example, or drop pictures on the form and press {0}.", "Пока пусто. Выберите пример или перетащите картинки на форму и нажмите {0}."],
   nothing_yet_plain: ["Nothing yet. Fill in the form and press {0}.", "Пока пусто. Заполните форму и нажмите {0}."],
+  no_such_result: ["No result has “{0}” in its title, system or verb.", "Нет результата с «{0}» в названии, системе или действии."],
   nothing_found: ["No results yet. What is made on the other pages appears here, and so do training runs and results of the command line in the folders of --folder.", "Результатов пока нет. Здесь появится сделанное на других страницах и обучения и результаты командной строки из папок --folder."],
   collection: ["Collection", "Коллекция"],
   collection_hint: ["A folder that the server was started with (\u2011\u2011folder), or a data set. The first search builds its index; that takes a while and is kept.", "Папка, с которой запущен сервер (\u2011\u2011folder), или набор данных. При первом поиске строится указатель; это занимает время и сохраняется."],
