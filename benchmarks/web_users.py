@@ -184,7 +184,7 @@ def main() -> None:
                     if (record := finish(api, first["id"]))["state"] != "done":
                         sys.exit(f"{kind}: {record['error']}")
             cpu = cpu_seconds(server.process.pid)
-            print(f"load average {os.getloadavg()[0]:.1f} at the start", flush=True)
+            busy = os.getloadavg()[0]
             seconds = load.run(args.seconds)
             cpu = cpu_seconds(server.process.pid) - cpu
         finally:
@@ -204,7 +204,8 @@ def main() -> None:
     )
     milliseconds = 1000 * percentile(load.answers, 0.95)
     print(f"{len(load.answers)} requests, p95 {milliseconds:.0f} ms")
-    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    now = os.getloadavg()[0]
+    print(f"load average {busy:.1f} at the start, {now:.1f} at the end, {os.cpu_count()} cores")
     for error in load.errors[:10]:
         print(error, file=sys.stderr)
     sys.exit(bool(load.errors))
