@@ -24,16 +24,16 @@ def matching_entries(
         runs: Training runs, as `RunList.all` gives them.
         text: A part of the title, the system or the verb; empty for all.
     """
-    wanted = text.lower()
+    part = text.lower()
     entries: list[tuple[float, Record | dict[str, Any]]] = [
         (record.created, record)
         for record in records
-        if wanted in f"{record.title} {record.system} {record.verb}".lower()
+        if part in f"{record.title} {record.system} {record.verb}".lower()
     ]
     with_records = {record.run for record in records}
     entries += [
         (run["created"], {**run, "kind": "run"})
         for run in runs
-        if run["name"] not in with_records and wanted in run["name"].lower()
+        if run["name"] not in with_records and part in run["name"].lower()
     ]
     return [entry for _, entry in sorted(entries, key=lambda entry: -entry[0])]
