@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from web_users import Server, finish
+from web_users import Server, cpu_seconds, finish, own_cpu_seconds
 
 from triform.web.record import Record
 from triform.web.results import ResultStore
@@ -100,12 +100,6 @@ class Memory:
                 time.sleep(0.3)
 
 
-def cpu_seconds(process: int) -> float:
-    """CPU time of a process and its children, which other programs do not change."""
-    server = psutil.Process(process)
-    return sum(map(own_cpu_seconds, (server, *server.children(recursive=True))))
-
-
 def browser_seconds() -> float:
     """CPU time of the browser that this program has started."""
     children = psutil.Process().children(recursive=True)
@@ -116,13 +110,6 @@ def is_browser(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return "chrom" in process.name()
     return False
-
-
-def own_cpu_seconds(process: psutil.Process) -> float:
-    with contextlib.suppress(psutil.Error):
-        times = process.cpu_times()
-        return float(times.user + times.system)
-    return 0.0
 
 
 class Work:

@@ -4,9 +4,11 @@ python benchmarks/web_users.py                     # 20 users, 2 minutes, on thi
 python benchmarks/web_users.py --users 2 --seconds 1 --gallery testdataset:4
 
 Starts a server of its own at a free port of 127.0.0.1, with empty folders that are deleted
-afterwards. Every user makes a shape, then searches, and so on, each time waiting for the end as a
-page does. The first user is greedy and always has four jobs in the queue: the others must not
-wait for them. Exits with 1 if anything failed.
+afterwards. Every user makes shapes as the page Make a shape does by default (its first system,
+four models, 100 mm), then searches, and so on, each time waiting for the end as a page does. The
+first user is greedy and always has four jobs in the queue: the others must not wait for them.
+Beside the time of the clock stands the CPU time of the server with its worker. Exits with 1 if
+anything failed.
 """
 
 import argparse
@@ -24,9 +26,12 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 
 POLL = 0.25  # as the pages do
 GREEDY_JOBS = 4
+MADE = {"num_samples": 4, "size_mm": 100}
+"""What the page Make a shape sends where nothing is changed (static/page_shape.js)."""
 PROMPTS = ("a round table with four legs", "an office chair", "a sofa", "a floor lamp")
 
 
@@ -92,6 +97,9 @@ class Load:
 
     def __init__(self, server: Server, users: int, gallery: str):
         self.server, self.users, self.gallery = server, users, gallery
+        with server.client() as api:
+            row = api.get("state").raise_for_status().json()["pages"]["shape"][0]
+        self.makes = {"system": row["system"], "verb": row["verb"]}
         self.jobs, self.done = 0, [0] * users
         self.seconds: dict[str, list[float]] = {"shape": [], "find": []}
         self.answers: list[float] = []
@@ -100,8 +108,7 @@ class Load:
     def job(self, kind: str, number: int) -> dict:
         prompt = PROMPTS[number % len(PROMPTS)]
         if kind == "shape":
-            settings = {"prompt": [prompt], "num_samples": 1, "seed": number}
-            return {"system": "voxel_gan", "verb": "generate", "settings": settings}
+            return {**self.makes, "settings": {**MADE, "prompt": [prompt], "seed": number}}
         settings = {"gallery": [self.gallery], "text": [prompt]}
         return {"system": "retrieval", "verb": "search", "settings": settings}
 
@@ -143,6 +150,19 @@ class Load:
         self.answers.append(response.elapsed.total_seconds())
 
 
+def cpu_seconds(process: int) -> float:
+    """CPU time of a process and its children, which other programs do not change."""
+    server = psutil.Process(process)
+    return sum(map(own_cpu_seconds, (server, *server.children(recursive=True))))
+
+
+def own_cpu_seconds(process: psutil.Process) -> float:
+    with contextlib.suppress(psutil.Error):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
 def percentile(values: list[float], share: float) -> float:
     """The least value that at least this share of the values does not exceed."""
     return sorted(values)[math.ceil(share * len(values)) - 1] if values else 0.0
@@ -163,11 +183,15 @@ def main() -> None:
                     first = api.post("jobs", json=load.job(kind, 0)).raise_for_status().json()
                     if (record := finish(api, first["id"]))["state"] != "done":
                         sys.exit(f"{kind}: {record['error']}")
+            cpu = cpu_seconds(server.process.pid)
+            busy = os.getloadavg()[0]
             seconds = load.run(args.seconds)
+            cpu = cpu_seconds(server.process.pid) - cpu
         finally:
             server.end()
     others = load.done[1:] or load.done
     print(f"{args.users} users, {seconds:.0f} s, {load.jobs} jobs, errors {len(load.errors)}")
+    print(f"CPU time of server and worker {cpu:.0f} s, {cpu / max(1, load.jobs):.2f} s per job")
     for kind, times in load.seconds.items():
         times = times or [0.0]
         print(
@@ -180,7 +204,8 @@ def main() -> None:
     )
     milliseconds = 1000 * percentile(load.answers, 0.95)
     print(f"{len(load.answers)} requests, p95 {milliseconds:.0f} ms")
-    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    now = os.getloadavg()[0]
+    print(f"load average {busy:.1f} at the start, {now:.1f} at the end, {os.cpu_count()} cores")
     for error in load.errors[:10]:
         print(error, file=sys.stderr)
     sys.exit(bool(load.errors))

@@ -75,6 +75,12 @@ class LiveServer:
             time.sleep(0.05)
         raise AssertionError(record)
 
+    def end_jobs(self, count):
+        """Stop the jobs that run first."""
+        for each in self.get("jobs")[:count]:
+            address = f"{self.address}/api/jobs/{each['id']}"
+            urllib.request.urlopen(urllib.request.Request(address, method="DELETE")).close()
+
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         return self.process.wait(60)

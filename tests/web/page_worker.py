@@ -94,7 +94,8 @@ def execute(job):
         case "train":
             run = Path(settings["logging"]["runs_dir"]) / job["system"] / "run_2026-01-31_12-00-00"
             (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-            (run / "config.yaml").write_text("seed: 1\n")
+            model = json.dumps({"seed": 1, "model": settings["model"]})
+            (run / "config.yaml").write_text(model)
             logger.info("run: %s; %s", run, "100 steps")
             try:
                 for step in range(1, 600):
@@ -102,7 +103,8 @@ def execute(job):
                         file.write(json.dumps({"step": step, "train/loss": 1 / step}) + "\n")
                     time.sleep(0.1)
             finally:
-                (run / "checkpoints" / "last.pth").write_bytes(b"saved")
+                for name in ("best", "last"):
+                    (run / "checkpoints" / f"{name}.pth").write_bytes(b"saved")
             return {"answer": {"run": str(run)}}
     return {"answer": {"number": 1.5}}
 

@@ -3,6 +3,7 @@
 import json
 import time
 
+import pytest
 from browser_page import axe, go, narrow
 from page_worker import ESCAPES, glb
 from PIL import Image
@@ -22,10 +23,13 @@ def test_every_page_is_accessible_and_narrow(page):
         axe(page, name)
     page.click("text=Русский")
     page.wait_for_selector("h1 >> text=История")
-    for name in PAGES:  # its words are longer
+    page.click("[aria-label='Тёмная или светлая']")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    for name in PAGES:  # its words are longer, and its colours others
         page.click(f"nav a[href='/{name}']")
         page.wait_for_selector(f"main[data-ready={name}]")
         narrow(page, name)
+        axe(page, f"{name}, Russian and dark")
 
 
 def test_a_shape_in_three_clicks_and_again_with_another_seed(page, server):
@@ -170,6 +174,81 @@ def test_history_repeats_a_job(page):
     page.wait_for_selector("canvas[data-ready]")
 
 
+def test_a_job_whose_page_was_left_is_followed_and_stopped_from_the_history(page, server):
+    go(page, "shape")
+    page.fill("textarea", "slow")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.click("nav a[href='/history']")
+    page.wait_for_selector("main[data-ready=history]")
+    page.keyboard.press("Escape")  # stops only what is in sight
+    page.click("a.tile >> nth=0")
+    page.wait_for_selector("#output h2 >> text=slow")
+    page.wait_for_function("() => document.querySelector('#output').innerText.includes('Working')")
+    axe(page, "followed")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    assert server.get("jobs") == []
+
+
+def test_a_training_whose_page_was_left_is_followed_with_its_curves(page):
+    go(page, "train")
+    page.get_by_label("System", exact=True).select_option("dcgan")
+    page.wait_for_selector("form >> text=discriminator", state="attached")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("svg.chart")
+    page.click("nav a[href='/history']")
+    page.wait_for_selector("main[data-ready=history]")
+    page.click("nav a[href='/train']")
+    page.wait_for_selector("main[data-ready=train]")
+    page.click("td >> text=dcgan/run_ >> nth=0")
+    assert page.get_by_role("button", name="Resume").count() == 0  # it goes on
+    page.click("text=Watch or stop it")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.wait_for_selector("svg.chart")
+    assert page.get_by_label("System", exact=True).input_value() == "dcgan"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.get_by_role("button", name="Resume").wait_for()
+
+
+def test_the_second_of_two_jobs_is_shown_and_can_be_stopped(page, server):
+    go(page, "shape")
+    page.fill("textarea", "slow")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => document.querySelector('#output').innerText.includes('Working')")
+    page.fill("textarea", "a bed")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#output >> text=Waiting, place 1")
+    server.end_jobs(1)
+    page.wait_for_selector("h2 >> text=a bed")
+    page.wait_for_selector("canvas[data-ready]")
+
+
+@pytest.mark.parametrize("clipboard", ["kept", "none", "nothing"])
+def test_a_command_is_copied_or_it_is_said_that_it_is_not(page, clipboard):
+    """A page of another machine without TLS has no `navigator.clipboard`."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if clipboard != "kept":
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    if clipboard == "nothing":
+        page.add_init_script("document.execCommand = () => false")
+    go(page, "shape")
+    page.get_by_label("Models of each").and_(page.locator("[type=number]")).fill("1")
+    page.fill("textarea", "a bed")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("canvas[data-ready]")
+    page.click("text=Copy as command")
+    if clipboard == "nothing":
+        page.wait_for_selector("button >> text=Not copied: it stands below")
+        return
+    page.wait_for_selector("button >> text=Copied")
+    page.fill("textarea", "")
+    page.focus("textarea")
+    page.keyboard.press("Control+V")
+    assert "--prompt 'a bed'" in page.input_value("textarea")
+
+
 def test_results_of_the_command_line(page, server):
     """What commands wrote into a named folder; a hostile record changes nothing."""
     folder = server.folder / "shapes" / "made"
@@ -197,6 +276,8 @@ def test_results_of_the_command_line(page, server):
     assert page.title() == "History · Triform" and page.locator("#output b").count() == 0
     buttons = "#output .chips >> nth=0"
     assert page.inner_text(buttons).split("\n") == ["Copy as command"]
+    page.fill("input[type=search]", "<i>no such</i>")
+    page.wait_for_selector(".empty >> text=No result has “<i>no such</i>” in its title")
     page.fill("input[type=search]", "blue")
     page.wait_for_function("() => document.querySelectorAll('a.tile').length === 1")
     page.wait_for_function("() => document.querySelector('a.tile img').naturalWidth === 48")
@@ -223,6 +304,44 @@ def test_train_shows_curves_and_stops_and_resumes(page):
     page.wait_for_selector("text=Stop (Esc)")
     page.keyboard.press("Escape")
     page.wait_for_selector("#output >> text=Stopped ·")
+
+
+def test_a_training_begins_with_the_weights_of_another_run(page):
+    go(page, "train")
+    page.get_by_label("System", exact=True).select_option("vae")
+    page.wait_for_load_state("networkidle")
+    weights = page.get_by_label("Weights to begin with", exact=True)
+    assert weights.locator("option").all_inner_texts()[:2] == ["(random ones)", "(those that ship)"]
+    weights.select_option("shipped")
+    page.wait_for_selector("text=Preset fashion was chosen")
+    assert page.get_by_label("Preset", exact=True).input_value() == "fashion"
+    assert weights.input_value() == "shipped"
+    page.get_by_label("Preset", exact=True).select_option("tiny")
+    weights.select_option("")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("svg.chart")
+    assert page.locator("text=New run from these weights").count() == 0  # it still goes on
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.click("text=New run from these weights")
+    page.wait_for_function("() => document.activeElement.tagName === 'SELECT'")
+    run = weights.input_value()
+    assert run.startswith("run:vae/run_")
+    assert weights.evaluate("each => each === document.activeElement")
+    page.wait_for_load_state("networkidle")
+    assert page.get_by_label("Preset", exact=True).input_value() == "tiny"  # it fits
+    axe(page, "weights to begin with")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Stop (Esc)")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#output >> text=Stopped ·")
+    page.click("summary >> text=Command line")
+    command = page.inner_text("#output pre")
+    assert f"runs/{run.removeprefix('run:')}" in command and "--initial_weights" in command
+    page.get_by_label("System", exact=True).select_option("reinforce")  # none ship
+    page.wait_for_selector("form >> text=baseline", state="attached")
+    weights = page.get_by_label("Weights to begin with", exact=True)
+    assert weights.locator("option").all_inner_texts() == ["(random ones)"]
 
 
 def test_both_languages_dark_and_the_way_back(page, server):

@@ -1,5 +1,6 @@
 """Find, Describe, Make an image and Explore in a real browser."""
 
+import pytest
 from browser_page import axe, go
 from PIL import Image
 
@@ -145,3 +146,58 @@ def test_a_file_dropped_beside_its_field(page):
         new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
     }""")
     page.wait_for_selector("li >> text=dropped.png, 300 x 150")
+
+
+DROP = """async ([target, name]) => {
+  const canvas = document.createElement("canvas");
+  const image = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  const mesh = "v 0 0 0\\nv 1 0 0\\nv 0 1 0\\nf 1 2 3\\n";
+  const isImage = name.endsWith("png");
+  const data = new DataTransfer();
+  data.items.add(new File([isImage ? image : mesh], name, { type: isImage ? "image/png" : "" }));
+  document.querySelector(target).dispatchEvent(
+    new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "file", "shown"),
+    [
+        ("shape", "textarea", "a.png", ".drop li >> text=a.png"),
+        ("shape", "input[type=number]", "a.png", "text=Described as"),
+        ("find", "textarea", "a.png", ".field:has(> label:text-is('Pictures')) li"),
+        ("find", "select", "a.obj", ".field:has(> label:text-is('Mesh')) li"),
+        ("describe", "button.main", "a.png", ".drop li >> text=a.png"),
+        ("image", "textarea", "a.png", "form .error >> text=Nothing here takes a file."),
+        ("train", "select", "a.png", "form .error >> text=Nothing here takes a file."),
+    ],
+)
+def test_a_file_is_dropped_on_any_control(page, name, target, file, shown):
+    go(page, name)
+    page.evaluate(DROP, [f"main {target}", file])
+    page.wait_for_selector(shown)
+
+
+@pytest.mark.parametrize("name", ["shape", "find", "describe", "image", "explore", "train"])
+def test_keys_work_from_every_kind_of_control(page, name):
+    """Ctrl+Enter runs, Esc stops what goes on, ? opens the list but where one types."""
+    go(page, name)
+    page.evaluate("""() => {
+      window.runs = 0;
+      document.querySelector("form").addEventListener("submit", (event) => {
+        event.preventDefault(); event.stopImmediatePropagation(); window.runs++;
+      }, true);
+    }""")
+    page.locator("form summary").last.click()
+    kinds = ("textarea", "select", "input[type=number]", "input[type=checkbox]", "button.small")
+    there = [each for each in kinds if page.locator(f"form {each}:visible").count()]
+    assert len(there) >= 3
+    for count, kind in enumerate(there, 1):
+        page.locator(f"form {kind}:visible >> nth=0").focus()
+        page.keyboard.press("Control+Enter")
+        assert page.evaluate("window.runs") == count, kind
+    page.locator("form button.main").focus()
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open] >> text=Ctrl+Enter")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")

@@ -159,7 +159,7 @@ def test_limit_of_memory(make_service):
     service = make_service(max_memory_gb=0.4)
     record = service.wait(service.do("memory", bytes=600_000_000), 30)
     assert record.state == "failed"
-    assert record.error.startswith("it needed 0.") and "the limit of 0.4 GB" in record.error
+    assert record.error.startswith("it needed 0.") and "the limit of 0.40 GB" in record.error
 
 
 def test_limit_of_time(make_service):

@@ -156,6 +156,16 @@ def test_a_resumed_run_keeps_its_settings(place, tmp_path):
     assert settings.training.resume_from == str(tmp_path / "runs" / "voxel_gan" / "run_1")
 
 
+def test_a_training_begins_with_weights_that_ship_or_of_a_run(place, tmp_path):
+    run = str(tmp_path / "runs" / "voxel_gan" / "run_1")
+    for text, value in (("shipped", "shipped"), ("run:voxel_gan/run_1", run), ("", "")):
+        request, settings = build(place, "voxel_gan", "train", {"training.initial_weights": text})
+        assert settings.training.initial_weights == value
+        assert settings.seed == 42  # weights alone, no settings of that run
+        words = shlex.split(command_line(request, settings))
+        assert words[3:] == ["--initial_weights", value]
+
+
 @pytest.mark.parametrize(
     "reference",
     [
@@ -212,6 +222,17 @@ def test_references_lead_nowhere_else(place, reference, tmp_path):
         ("voxel_gan", "generate", {"prompt": [["a"]]}, "is not a text"),
         ("voxel_gan", "train", {"logging.use_wandb": True}, "no setting of this form"),
         ("voxel_gan", "train", {"data.dataset": ["../x"]}, "is not taken"),
+        ("voxel_gan", "train", {"training.initial_weights": "/etc/passwd"}, "is not taken"),
+        ("voxel_gan", "train", {"training.initial_weights": "best.pth"}, "is not taken"),
+        ("voxel_gan", "train", {"training.initial_weights": "../shipped"}, "is not taken"),
+        ("voxel_gan", "train", {"training.initial_weights": "run:voxel_gan/.."}, "no run"),
+        ("voxel_gan", "train", {"training.initial_weights": "run:voxel_gan/run_2"}, "no such run"),
+        (
+            "voxel_gan",
+            "train",
+            {"training.initial_weights": "folder:shapes/link"},
+            "out of the folder",
+        ),
         ("voxel_gan", "train", {"data.dataset": ["http://a/b"]}, "is not taken"),
         ("retrieval", "search", {"gallery": ["/etc"]}, "is not taken"),
         ("retrieval", "search", {"gallery": ["chroma://a/b"]}, "is not taken"),

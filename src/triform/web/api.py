@@ -73,6 +73,12 @@ def router(service: Service) -> APIRouter:
     def presets(system: str) -> dict[str, dict[str, Any]]:
         return service.presets(system)
 
+    @api.get("/presets/{system}/fitting", summary="Presets whose networks fit initial weights")
+    def fitting(
+        system: str, weights: Annotated[str, Query(max_length=200, examples=["shipped"])]
+    ) -> list[str]:
+        return service.fitting_presets(system, weights)
+
     @api.post("/jobs", status_code=202, summary="Start a job; answers with its record")
     def submit(
         request: Request,

@@ -20,6 +20,12 @@ class LimitsConfig(Group):
     max_uploads_mb: float = Field(
         500.0, gt=0, le=100_000, description="All uploaded files; the oldest are deleted."
     )
+    max_galleries_mb: float = Field(
+        5000.0,
+        gt=0,
+        le=1_000_000,
+        description="All indexes of searches; those are deleted that were not used for longest.",
+    )
     min_free_gb: float = Field(
         1.0, ge=0, le=1000, description="Free disk space below which no job is taken."
     )

@@ -17,6 +17,7 @@ from triform.pretrained import shipped_weights
 from triform.tasks.shape_generation.config import MeshOutputConfig
 from triform.web import demo
 from triform.web.forms import is_usable
+from triform.web.initial_weights import shipped_name
 
 WEIGHTS = {"checkpoint", "transmitter"}
 """Settings that name trained weights: a verb with one of them needs some."""
@@ -93,7 +94,6 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
     shipped = shipped_weights.names()
     falling = sorted(systems.names(), reverse=True)
     for name in sorted(falling, key=lambda name: name not in shipped):
-        has_weights = any(each == name or each.startswith(f"{name}_") for each in shipped)
         entry = systems.load(name)
         verbs: Mapping[str, type[Settings]] = entry.config.VERBS
         for verb, settings in verbs.items():
@@ -108,7 +108,7 @@ def verbs_by_page() -> dict[str, list[dict[str, Any]]]:
                 "summary": entry.summary,
             }
             row["presets"] = presets if verb == "train" else []
-            row["ships"] = has_weights or not WEIGHTS & settings.model_fields.keys()
+            row["ships"] = bool(shipped_name(name)) or not WEIGHTS & settings.model_fields.keys()
             for page in PAGES:
                 if page.test(verb, settings):
                     result[page.name].append(row)

@@ -19,6 +19,7 @@ from triform.base.settings.config_errors import describe_problems
 from triform.base.settings.flags import FlagTable
 from triform.base.settings.nearest import nearest
 from triform.base.settings.yaml_file import read_yaml
+from triform.engine.config import SHIPPED
 from triform.web.access import Access
 from triform.web.forms import CAPS, MAX_TEXT, MAX_TEXTS, form
 from triform.web.inputs import SENT, Inputs, input_names
@@ -235,6 +236,8 @@ def _resolve_one(text: str, name: str, field: Mapping[str, Any], files: Inputs) 
         return text if path is None else str(path)
     if files.access.is_reference(text):
         return str(files.path(text))
+    if kind == "initial_weights" and text in ("", SHIPPED):
+        return text
     if kind in ("dataset", "gallery") and (not text or DATASET.fullmatch(text)):
         return text
     if kind == "environment" and ENVIRONMENT.fullmatch(text):

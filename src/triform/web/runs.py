@@ -28,7 +28,7 @@ class RunList:
         self._rows: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def all(self) -> list[dict[str, Any]]:
-        """All runs, the newest first; each with its `name` as SYSTEM/NAME, and `is_finished`."""
+        """All runs, the newest first; with `name` as SYSTEM/NAME, `is_finished`, `has_weights`."""
         rows: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
         for path in reversed(find_runs(self._folder)):
             version = _version(path / "summary.json")
@@ -41,6 +41,7 @@ class RunList:
                 **row,
                 "name": f"{path.parent.name}/{path.name}",
                 "is_finished": row["ended"] != UNFINISHED,
+                "has_weights": has_weights(path),
                 "created": path.stat().st_mtime,
             }
             for path, (_, row) in rows.items()
@@ -71,8 +72,14 @@ def show_run(path: Path) -> dict[str, Any]:
         "name": f"{path.parent.name}/{path.name}",
         "samples": [each.name for each in sample_files(path)][-MAX_SAMPLES:],
         "checkpoints": [each.name for each in checkpoints if each.name[0] != "."],
+        "has_weights": has_weights(path),
         "can_resume": any(each.name.startswith("last") for each in checkpoints),
     }
+
+
+def has_weights(path: Path) -> bool:
+    """Whether a run has kept weights that can be used: its best ones until now."""
+    return next(path.glob("checkpoints/best*"), None) is not None
 
 
 def sample_files(path: Path) -> list[Path]:

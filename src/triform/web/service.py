@@ -15,11 +15,15 @@ from triform.base.logging import get_logger
 from triform.base.printable import shorten
 from triform.base.settings.config import Settings, write_yaml
 from triform.base.settings.yaml_file import read_yaml
+from triform.engine.config import SHIPPED
 from triform.web.access import Access
 from triform.web.command_results import PREFIX, CommandResults
 from triform.web.config import ServeConfig
 from triform.web.demo import examples, label, note, translated
 from triform.web.forms import form
+from triform.web.galleries import delete_unused, mark_used
+from triform.web.history import HISTORY_FIELDS, matching_entries
+from triform.web.initial_weights import fitting_presets, shipped_name
 from triform.web.inputs import lasting
 from triform.web.jobs import JobService
 from triform.web.pages import verbs_by_page
@@ -39,21 +43,8 @@ LOOKING_SECONDS = 2.0
 """From the first page to the import of what later pages need: it must not slow down the first."""
 Language = Literal["en", "ru"]
 MEGABYTE = 1e6
-HISTORY_FIELDS = {
-    *(
-        "id",
-        "state",
-        "system",
-        "verb",
-        "page",
-        "title",
-        "created",
-        "thumbnail",
-        "seed",
-        "run",
-        "origin",
-    )
-}
+SPARED_SECONDS = 600.0
+"""Time that an index is spared beyond the longest job."""
 INPUTS = ("images", "image", "mesh", "meshes", "query")
 """Settings whose files give a result its title, where it has no words."""
 HERE = ("ready", "made here", "generated when first used")
@@ -153,10 +144,15 @@ class Service:
     def form(self, system: str, verb: str, language: Language = "en") -> list[dict[str, Any]]:
         """Fields of the form of a verb; labels and hints in a language, `heading` of the group.
 
+        Initial weights have the `choices` that need no run.
+
         Raises:
             UsageError: There is none.
         """
         fields = form(read_request(system, verb, {}).settings_class)
+        for each in fields:
+            if each["kind"] == "initial_weights":
+                each["choices"] = [SHIPPED] if shipped_name(system) else []
         return [
             {
                 **each,
@@ -180,6 +176,14 @@ class Service:
             }
             for path in sorted(entry.presets.glob("*.yaml"))
         }
+
+    def fitting_presets(self, system: str, weights: str) -> list[str]:
+        """Presets of a training that fit initial weights; an empty name means the defaults.
+
+        Raises:
+            UserError: No such system or weights.
+        """
+        return fitting_presets(system, weights, self.access)
 
     def datasets(self) -> list[dict[str, Any]]:
         """Known data sets with their state; read once."""
@@ -227,6 +231,7 @@ class Service:
         try:
             settings = build_settings(request, self.access, folder, self.server_folders)
             check_index(settings)
+            self._use_gallery(settings)
             references = lasting(request.references, self.access, record.id)
             lasting_values = {**request.values, **references}
             write_yaml(settings, folder / "settings.yaml")
@@ -251,6 +256,18 @@ class Service:
             "folder": str(folder),
         }
         return self.jobs.submit(message, record, user, training=verb.startswith("train"))
+
+    def _use_gallery(self, settings: Settings) -> None:
+        """Note which index is used, and delete others where they are too many."""
+        for name in ("index", "index_file"):
+            if isinstance(path := getattr(settings, name, None), str | Path) and path:
+                mark_used(Path(path))
+        limits = self.config.limits
+        delete_unused(
+            self.server_folders.galleries,
+            limits.max_galleries_mb * MEGABYTE,
+            keep_seconds=60 * limits.max_job_minutes + SPARED_SECONDS,
+        )
 
     def _title_of_inputs(self, values: Mapping[str, Any]) -> str:
         """Names of the images and meshes of a request; of a hit of a search, what was found."""
@@ -317,18 +334,9 @@ class Service:
             text: Only those whose title, system or verb has it.
             count: How many.
         """
-        entries: list[tuple[float, Record | dict[str, Any]]] = []
-        runs_of_results = set()
-        for record in [*self.store.all(), *self.commands.all()]:
-            if record.run:
-                runs_of_results.add(record.run)
-            if text.lower() in f"{record.title} {record.system} {record.verb}".lower():
-                entries.append((record.created, record))
-        for run in self.runs.all():
-            if run["name"] not in runs_of_results and text.lower() in run["name"].lower():
-                entries.append((run["created"], {**run, "kind": "run"}))
-        entries.sort(key=lambda entry: -entry[0])
-        page = [self._history_row(entry) for _, entry in entries[start : start + count]]
+        records = [*self.store.all(), *self.commands.all()]
+        entries = matching_entries(records, self.runs.all(), text)
+        page = [self._history_row(entry) for entry in entries[start : start + count]]
         return {"total": len(entries), "start": start, "entries": page}
 
     def _history_row(self, entry: Record | dict[str, Any]) -> dict[str, Any]:

@@ -164,8 +164,9 @@ class WorkerProcess:
                     last_memory = now
                     if (used := self.memory()) > limits.memory_bytes:
                         reason = (
-                            f"it needed {used / 1e9:.1f} GB of memory, more than the limit of "
-                            f"{limits.memory_bytes / 1e9:.1f} GB; make it smaller"
+                            f"it needed {used / 1e9:.2f} GB of memory, more than the limit of "
+                            f"{limits.memory_bytes / 1e9:.2f} GB; make it smaller, or raise "
+                            "--max_memory_gb"
                         )
                 if limits.seconds is not None and now - started > limits.seconds:
                     reason = (

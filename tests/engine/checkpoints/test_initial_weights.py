@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 from toy_systems import Supervised, TwoPlayers, toy_config
 
@@ -99,6 +100,18 @@ def test_networks_that_do_not_fit() -> None:
     assert torch.equal(networks["a"].weight, torch.ones(2, 2))
     assert torch.equal(networks["b"].weight, before)
     load_networks(networks, weights("a"), path, config, optional=("b",))
+
+
+class LaterConfig(SystemConfig):
+    """Settings of a model, one of which came after the weights."""
+
+    model: dict[str, int] = Field(default_factory=lambda: {"width": 3, "depth": 1})
+
+
+def test_a_setting_that_the_weights_do_not_know_is_not_named() -> None:
+    networks = {"a": nn.Linear(3, 2)}
+    with pytest.raises(UserError, match=r"; it was trained with --width 2$"):
+        load_networks(networks, weights("a"), Path("w.pth"), LaterConfig())
 
 
 def test_tensors_of_a_pretrained_part_may_be_missing() -> None:

@@ -46,6 +46,14 @@ def run(library: Path, transmitter: str, output: Path, **options) -> dict:
     return encode(EncodeConfig.model_validate({**settings, "device": "cpu", **options}))
 
 
+def test_a_known_data_set_is_prepared(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIFORM_CACHE", str(tmp_path / "cache"))
+    transmitter = weights(tmp_path, "points")
+    made = run(Path("testdataset:2"), transmitter, tmp_path / "made", max_samples=2)
+    assert (made["encoded"], made["failed"]) == (2, 0)
+    assert len(list((tmp_path / "made").glob("*.npy"))) == 2
+
+
 @pytest.mark.parametrize("encoder_input", ["points", "points_and_views"])
 def test_batches_give_the_latents_of_single_objects(shapes, tmp_path, encoder_input):
     transmitter = weights(tmp_path, encoder_input)

@@ -87,7 +87,9 @@ def load_networks(
 def _different_settings(trained: Mapping[str, Any], config: SystemConfig) -> str:
     """Settings of the model that differ from those of the weights, as the end of a message."""
     settings = config.model_dump(mode="json").get("model", {})
-    changed = differences(trained.get("model", {}), settings)
+    found = differences(trained.get("model", {}), settings)
+    # An older file lacks the settings that came after it.
+    changed = {name: pair for name, pair in found.items() if pair[0] is not None}
     if not changed:
         return "; the data or the settings are not those of its training"
     listed = [f"--{name} {there}" for name, (there, _) in changed.items()][:MAX_NAMED]

@@ -18,7 +18,7 @@ from triform.engine.device import pick_device
 from triform.engine.out_of_memory import is_out_of_memory
 from triform.pretrained.fingerprint import state_fingerprint
 from triform.systems.shap_e.config import DataConfig, TransmitterConfig
-from triform.systems.shap_e.data import latents_folder
+from triform.systems.shap_e.data import latents_folder, open_library
 from triform.systems.shap_e.encoder_inputs import join_views, read_points, read_views, select_rows
 from triform.systems.shap_e.latent_files import (
     INDEX,
@@ -51,7 +51,12 @@ def encode(settings: EncodeConfig) -> dict[str, Any]:
             f"--transmitter {settings.transmitter}: holds a decoder alone; encoding needs that of "
             "transmitter.pt"
         )
-    library = Library.open(settings.library)
+    data = DataConfig(
+        data_dir=settings.library,
+        download_path=settings.download_path,
+        max_samples=settings.max_samples,
+    )
+    library = open_library(data)
     folder = settings.output or latents_folder(library, DataConfig())
     index = describe(transmitter, settings)
     there = read_index(folder)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from triform.base.settings.config import Settings
-from triform.base.settings.path_role import Input, Output
+from triform.base.settings.path_role import Input, Output, Storage
 from triform.engine.config import DeviceName, NonEmptyTexts, TrainedVerbConfig
 from triform.tasks.shape_generation.config import MeshOutputConfig, PromptSetsConfig
 
@@ -83,7 +83,12 @@ class EncodeConfig(Settings):
     positional = ("library",)
 
     library: Annotated[str, Input()] = Field(
-        min_length=1, description="The library: a folder, or a URL that fsspec supports."
+        min_length=1,
+        description="The library: a folder, a URL that fsspec supports, or a known data set "
+        "(`triform data list`), which is prepared.",
+    )
+    download_path: Annotated[str, Storage()] = Field(
+        "datasets", description="Download folder of data sets."
     )
     transmitter: Annotated[str | None, Input()] = Field(
         None, description=TRANSMITTER.partition(";")[0] + "."

@@ -71,7 +71,11 @@ addEventListener("drop", (event) => {
   const inputs = [...main.querySelectorAll("input[type=file]")];
   const ending = files[0].name.toLowerCase().split(".").pop();
   const input = inputs.find((each) => each.accept.split(",").includes(`.${ending}`)) || inputs.find((each) => each.accept.includes("image/")) || inputs[0];
-  if (!input) return;
+  if (!input) {
+    const problem = main.querySelector("form .error");
+    if (problem) problem.textContent = t("takes_no_files");
+    return;
+  }
   input.files = files;
   input.dispatchEvent(new Event("change"));
 });

@@ -4,6 +4,7 @@ import { announce, api, h } from "./ui.js";
 
 const QUICK = 150, SLOW = 1000, SOON = 20;
 let current = null;
+export const goesOn = (record) => ["queued", "running"].includes(record.state);
 export const stopCurrent = () => { if (current) current(); };
 const seconds = (value) => Math.max(1, Math.round(value));
 
@@ -23,38 +24,43 @@ export function describeStatus(record) {
   return parts.join(", ");
 }
 
-export async function runJob(place, request, { onUpdate = () => {}, isTraining = false } = {}) {
+// Sends a request, or follows the record of a job that was sent before; null if it was refused, or
+// the page is left. Esc stops the job that is in sight.
+export async function runJob(place, request, { onUpdate = () => {}, isTraining = false, sent = null } = {}) {
   const text = h("p", {}, t("sent"));
   const bar = h("progress", { max: 1, ariaLabel: t("running") });
   const messages = h("div", {});
   const button = h("button", { type: "button" }, t("stop"), " (Esc)");
-  const card = h("div", { class: "card", ariaBusy: "true" }, text, bar, messages, button);
+  const card = h("div", { class: "card", ariaBusy: "true" }, sent ? h("h2", {}, sent.title) : null, text, bar, messages, button);
   place.replaceChildren(card);
   announce(t("sent"));
-  let record = null;
+  let record = sent;
   const stop = async () => {
+    if (!card.isConnected) return;  // its page was left: it goes on, and the history shows it
     button.disabled = true;
     text.textContent = t(isTraining ? "saving" : "stopping");
     if (record) await api(`jobs/${record.id}`, { method: "DELETE" }).catch(() => {});
   };
   button.addEventListener("click", stop);
   current = stop;
+  const leave = () => { if (current === stop) current = null; };
   try {
-    record = await api("jobs", { method: "POST", json: request });
+    record ??= await api("jobs", { method: "POST", json: request });
   } catch (error) {
-    if (current === stop) current = null;
+    leave();
     place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
     return null;
   }
   if (button.disabled) await stop();  // asked for before the server had answered
   let said = "", count = 0;
   const first = record.status.position;
-  while (["queued", "running"].includes(record.state)) {
+  while (goesOn(record)) {
     await new Promise((resolve) => setTimeout(resolve, isTraining && count++ > SOON ? SLOW : QUICK));
-    if (!place.isConnected) return null;
+    if (!card.isConnected) { leave(); return null; }  // or another job is shown in its place
     try {
       record = await api(`results/${record.id}`);
     } catch (error) {
+      leave();
       place.replaceChildren(h("p", { class: "error", role: "alert" }, error.message));
       return null;
     }
@@ -70,7 +76,7 @@ export async function runJob(place, request, { onUpdate = () => {}, isTraining =
     if (words !== said) announce((said = words));
     onUpdate(record);
   }
-  if (current === stop) current = null;
+  leave();
   announce(t(record.state));
   place.replaceChildren();
   return record;

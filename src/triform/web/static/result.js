@@ -33,9 +33,9 @@ function heading(record) {
 
 function buttons(place, record, actions) {
   const copy = h("button", { type: "button", class: "small", onclick: async () => {
-    await navigator.clipboard?.writeText(record.command).catch(() => {});
-    copy.textContent = t("copied");
-    announce(t("copied"));
+    const words = t((await copyText(record.command)) ? "copied" : "not_copied");
+    copy.textContent = words;
+    announce(words);
   } }, t("copy"));
   const list = [];
   if (actions.again && record.is_repeatable) {
@@ -51,6 +51,23 @@ function buttons(place, record, actions) {
   if (record.files.length) list.push(h("a", { class: "button small", href: `/api/results/${record.id}/archive`, download: "" }, t("all_files")));
   if (!record.origin) list.push(deleteButton(place, record));
   return h("div", { class: "chips" }, list);
+}
+
+// A page of another machine has no clipboard without TLS; there the old way is left.
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const focused = document.activeElement;
+    const area = h("textarea", { value: text, class: "unseen" });
+    document.body.append(area);
+    area.select();
+    const isCopied = document.execCommand("copy");
+    area.remove();
+    focused?.focus({ preventScroll: true });
+    return isCopied;
+  }
 }
 
 function deleteButton(place, record) {

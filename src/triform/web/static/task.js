@@ -29,7 +29,7 @@ export async function showTask(main, shared, { page, button, front, examples = o
   const run = h("button", { class: "main", type: "submit" });
   const label = (row) => (typeof button === "function" ? button(row) : button);
   let form, row;
-  const canRun = () => row.ships || (state.runs || []).some((run) => run.system === row.system);
+  const canRun = () => row.ships || (state.runs || []).some((run) => run.system === row.system && run.has_weights);
   const all = menu ? h("button", { type: "button", class: "small", onclick: () => place.replaceChildren(menu(rows, openExample)) }, t("show_all")) : null;
   function empty() {
     if (!canRun()) place.replaceChildren(h("p", { class: "empty" }, t("no_weights", row.system), " ", h("a", { href: `/train?system=${row.system}` }, t("train")), ` · triform ${row.system} train`));

@@ -177,8 +177,12 @@ function lineControl(field, id, label, hint) {
 function namesControl(field, id, label, hint, state) {
   const isMany = Boolean(field.many) && field.kind !== "gallery";
   const options = [];
-  if (field.kind === "weights") {
-    options.push(["", t(state.ships === false ? "newest" : "shipped")], ...(state.runs || []).filter((run) => run.system === state.system).map((run) => [`run:${run.name}`, run.name]));
+  const runsOf = (runs) => (runs || []).filter((run) => run.system === state.system && (run.has_weights || field.name.endsWith("resume_from"))).map((run) => [`run:${run.name}`, run.name]);
+  const isWeights = ["weights", "initial_weights"].includes(field.kind);
+  if (isWeights) {
+    const first = field.name.endsWith("resume_from") ? "new_run" : field.kind === "initial_weights" ? "random_weights" : state.ships === false ? "newest" : "shipped";
+    options.push(["", t(first)], ...(field.choices || []).map((name) => [name, t(name)]));
+    options.push(...runsOf(state.runs));
   } else if (field.kind === "dataset") {
     options.push(["", "—"]);
   }
@@ -187,20 +191,22 @@ function namesControl(field, id, label, hint, state) {
   const ready = state.models?.[0] || models.find((name) => name.startsWith("triform-"));
   options.push(...models.map((name) => [name, name]));
   if (field.kind === "subfolder") options.push(["", t("all_folders")]);
-  if (!["weights", "model"].includes(field.kind)) options.push(...(state.subfolders || state.folders || []).map((name) => [`folder:${name}`, name]));
+  if (!isWeights && field.kind !== "model") options.push(...(state.subfolders || state.folders || []).map((name) => [`folder:${name}`, name]));
   if (field.kind === "dataset" || field.kind === "gallery") {
     options.push(...(state.datasets || []).filter((set) => set.is_here).map((set) => [set.name, set.name]));
   }
   if (field.kind === "index" || field.kind === "folder") options.splice(0, 0, ["", t("a_folder")]);
   if (!options.length) options.push(["", t("no_datasets")]);
   const input = h("select", { id }, options.map(([value, text]) => h("option", { value }, text)));
+  const add = ([value, text]) => {
+    if (options.some(([each]) => each === value)) return;
+    options.push([value, text]);
+    input.append(h("option", { value }, text));
+  };
   const set = (value) => {
     const wanted = Array.isArray(value) ? value[0] : value;
     // An example or a former result may name what is not in the list, such as testdataset:40.
-    if (wanted && !options.some(([each]) => each === wanted)) {
-      options.push([wanted, wanted]);
-      input.append(h("option", { value: wanted }, wanted));
-    }
+    if (wanted) add([wanted, wanted.replace(/^run:/, "")]);
     input.value = options.some(([each]) => each === wanted) ? wanted : ready || options[0][0];
   };
   set(field.default);
@@ -209,7 +215,9 @@ function namesControl(field, id, label, hint, state) {
     const value = field.many || isMany ? [input.value] : input.value;
     return differs(value, field) || field.required ? value : undefined;
   };
-  return { element: labelled(label, hint, input), input, get, set };
+  // Runs that have begun since the form was made.
+  const offer = isWeights ? (runs) => runsOf(runs).forEach(add) : undefined;
+  return { element: labelled(label, hint, input), input, get, set, offer };
 }
 
 // A form: chosen fields in front with words of their own, the others folded away.

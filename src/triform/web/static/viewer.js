@@ -16,6 +16,7 @@ void main() {
   pixel = vec4(pow(clamp(linear, 0.0, 1.0), vec3(1.0 / 2.2)), 1.0);
 }`;
 let shared;
+const shown = new Map();  // Canvas -> its model, whose buffers are freed when the canvas is gone.
 
 function context() {
   if (shared !== undefined) return shared;
@@ -79,7 +80,7 @@ export function viewer(address, number, title) {
   const note = h("p", { class: "soft" });
   const state = { azimuth: 0.6, elevation: 0.35, zoom: 1, model: null };
   const draw = () => state.model && requestAnimationFrame(() => render(canvas, state));
-  load(address, state).then(() => { canvas.dataset.ready = "true"; draw(); }).catch((error) => { note.textContent = error.message; });
+  load(address, state).then(() => { free(); shown.set(canvas, state.model); canvas.dataset.ready = "true"; draw(); }).catch((error) => { note.textContent = error.message; });
   let last = null;
   canvas.addEventListener("pointerdown", (event) => { last = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
   canvas.addEventListener("pointermove", (event) => {
@@ -103,6 +104,14 @@ export function viewer(address, number, title) {
     draw();
   });
   return [canvas, note];
+}
+
+function free() {
+  for (const [canvas, model] of shown) {
+    if (canvas.isConnected) continue;
+    for (const buffer of [model.positions, model.normals, ...model.parts.map((part) => part.indices)]) shared.gl.deleteBuffer(buffer);
+    shown.delete(canvas);
+  }
 }
 
 const tilt = (state, by) => { state.elevation = Math.min(1.5, Math.max(-1.5, state.elevation + by)); };
