@@ -23,18 +23,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.torch import load_file, save
+from replace_metadata import replace_metadata
 
 import triform.systems.shape_flow
 import triform.systems.voxel_gan
-from triform.base.checksum import file_sha256
-from triform.base.files import atomic_write
 from triform.base.paths import cache_dir
 from triform.base.settings.config import parse
 from triform.datasets.listing import list_shapes
 from triform.datasets.load import load_dataset
-from triform.pretrained.shipped_weights import CHECKSUMS, FOLDER
 from triform.pretrained.text_encoder import embed_texts, load_text_encoder
 from triform.systems.shape_flow.config import Config as ShapeFlowConfig
 from triform.systems.shape_flow.data import LANGUAGES, ShapeDataset, load_shape_dataset
@@ -150,21 +146,6 @@ def sample(texts: set[str]) -> list[str]:
     return random.Random(0).sample(sorted(texts), min(len(texts), MAX_PER_KIND))
 
 
-def write_metadata(system: str, captions: dict[str, object]) -> None:
-    """Put the captions into the metadata of the shipped weights; no tensor changes."""
-    path = FOLDER / f"{system}.safetensors"
-    with safe_open(path, framework="pt") as file:
-        known = json.loads(file.metadata().get("metadata", "{}"))
-        header = {**file.metadata(), "metadata": json.dumps({**known, "captions": captions})}
-    content = save(load_file(path), header)
-    with atomic_write(path) as file:
-        file.write(content)
-    checksums = json.loads((FOLDER / CHECKSUMS).read_text("utf-8"))
-    checksums[system] = file_sha256(path)
-    with atomic_write(FOLDER / CHECKSUMS, "w") as file:
-        file.write(json.dumps(checksums, indent=2, sort_keys=True) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", choices=list(SYSTEMS), default="voxel_gan")
@@ -183,7 +164,7 @@ def main() -> None:
     size = len(json.dumps(captions))
     print(f"{len(captions['texts'])} of {len(texts)} training texts, {size / 1000:.0f} KB")
     if args.write:
-        write_metadata(args.system, captions)
+        replace_metadata(args.system, {"captions": captions})
 
     known: dict[str, tuple[list[str], ...]] = {
         kind: tuple(sample(by_split[split][kind] - set(texts)) for split in ("val", "test"))
