@@ -309,7 +309,7 @@ def test_train_shows_curves_and_stops_and_resumes(page):
 def test_a_training_begins_with_the_weights_of_another_run(page):
     go(page, "train")
     page.get_by_label("System", exact=True).select_option("vae")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector("form >> text=/prior.components/i", state="attached")
     weights = page.get_by_label("Weights to begin with", exact=True)
     assert weights.locator("option").all_inner_texts()[:2] == ["(random ones)", "(those that ship)"]
     weights.select_option("shipped")
@@ -328,7 +328,6 @@ def test_a_training_begins_with_the_weights_of_another_run(page):
     run = weights.input_value()
     assert run.startswith("run:vae/run_")
     assert weights.evaluate("each => each === document.activeElement")
-    page.wait_for_load_state("networkidle")
     assert page.get_by_label("Preset", exact=True).input_value() == "tiny"  # it fits
     axe(page, "weights to begin with")
     page.keyboard.press("Control+Enter")

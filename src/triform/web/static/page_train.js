@@ -23,6 +23,9 @@ export async function show(main, state, parameters) {
   let form, row, shown = "", fieldsOf = [];
   let going = new Map();  // Run -> id of the job that trains it now
   const ended = (run) => (run.is_finished ? run.ended : t(going.has(run.name) ? "running" : "unfinished"));
+  // One after the other, and before anything is sent: values of a form that is on its way would be those of another one.
+  let loading = Promise.resolve();
+  const load = (work) => (loading = loading.then(work).catch((error) => { problem.textContent = error.message; }));
   async function choose() {
     row = rows.find((each) => each.system === system.value);
     about.textContent = row.summary;
@@ -30,7 +33,7 @@ export async function show(main, state, parameters) {
     if (row.presets.includes("tiny")) preset.value = "tiny";
     fieldsOf = await api(`forms/${row.system}/train?language=${language}`);
     form = buildForm(fieldsOf, { ...state, system: row.system }, { ...Object.fromEntries(FRONT.map((name) => [name, {}])), [WEIGHTS]: { label: t("initial_weights"), hint: t("initial_weights_hint") } });
-    form.controls[WEIGHTS]?.input.addEventListener("change", fitPreset);
+    form.controls[WEIGHTS]?.input.addEventListener("change", () => load(fitPreset));
     await usePreset();
     fields.replaceChildren(...[...form.first, form.more].filter(Boolean));
   }
@@ -81,12 +84,12 @@ export async function show(main, state, parameters) {
       h("h3", {}, t("curves")), names.length ? h("div", { class: "grid" }, names.slice(0, 24).map((each) => h("figure", {}, h("figcaption", {}, each), chart(each, lines[each])))) : h("p", { class: "soft" }, t("no_curve"))));
   }
   async function resume(run) {
-    if (system.value !== run.system) { system.value = run.system; await choose(); }
+    if (system.value !== run.system) { system.value = run.system; await load(choose); }
     await start({ "training.resume_from": `run:${run.name}` }, "");
   }
   // Fills the form for a new run that begins with the weights of another one.
   async function beginFrom(run) {
-    if (system.value !== run.system) { system.value = run.system; await choose(); }
+    if (system.value !== run.system) { system.value = run.system; await load(choose); }
     const weights = form.controls[WEIGHTS];
     weights.set(`run:${run.name}`);
     reveal(weights.element);
@@ -101,10 +104,11 @@ export async function show(main, state, parameters) {
     list.replaceChildren(h("h2", {}, t("runs")), found.length ? h("div", { class: "table", tabIndex: 0, role: "region", ariaLabel: t("runs") }, h("table", {}, h("tbody", {}, found.slice(0, 50).map((run) => h("tr", {},
       h("td", {}, h("button", { type: "button", class: "small", onclick: () => showRun(run.name) }, run.name)), h("td", {}, run.best === null ? "" : `${run.monitor ?? ""} ${run.best === undefined || run.best === null ? "" : round(run.best)}`), h("td", { class: "soft" }, ended(run)), h("td", { class: "soft" }, new Date(1000 * run.created).toLocaleString(language))))))) : h("div", { class: "empty" }, t("no_runs")));
   }
-  system.addEventListener("change", () => choose().catch((error) => { problem.textContent = error.message; }));
-  preset.addEventListener("change", usePreset);
-  const submit = (event) => {
+  system.addEventListener("change", () => load(choose));
+  preset.addEventListener("change", () => load(usePreset));
+  const submit = async (event) => {
     event.preventDefault();
+    await loading;
     let settings;
     try { settings = form.values(); } catch (error) { problem.textContent = error.message; return; }
     const base = presets[preset.value] || {};
@@ -124,7 +128,7 @@ export async function show(main, state, parameters) {
   const job = parameters.get("job") ? await api(`results/${parameters.get("job")}`).catch(() => null) : null;
   if (job && rows.some((each) => each.system === job.system)) system.value = job.system;
   if (from && rows.some((each) => each.system === from.system)) system.value = from.system;
-  await choose();
+  await load(choose);
   if (from) { preset.value = from.preset; form.set({ ...presets[from.preset], ...from.settings }); }
   await listRuns();
   if (job && goesOn(job)) start({}, "", job);  // a job that was sent before

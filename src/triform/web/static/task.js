@@ -107,8 +107,9 @@ export async function showTask(main, shared, { page, button, front, examples = o
     },
   }).map(([name, act]) => [name, async (value) => { if (row !== used) await choose(rows.indexOf(used)); return act(value); }]));
   const chosen = rows.length > 1 ? h("div", { class: "field" }, h("label", { htmlFor: "pick" }, t(pick === "system" ? "system" : "what")), select, about, all) : null;
-  select.addEventListener("change", () => choose(select.selectedIndex).catch((error) => { problem.textContent = error.message; }));
-  const formElement = h("form", { class: "card", noValidate: true, onsubmit: (event) => { event.preventDefault(); submit(); } },
+  let choosing = Promise.resolve();  // the form of another row is on its way
+  select.addEventListener("change", () => { choosing = choose(select.selectedIndex).catch((error) => { problem.textContent = error.message; }); });
+  const formElement = h("form", { class: "card", noValidate: true, onsubmit: async (event) => { event.preventDefault(); await choosing; submit(); } },
     pick === "verb" ? chosen : null, fields, pick === "system" ? chosen : null, h("div", { class: "run" }, problem, run));
   main.append(h("div", { class: "columns" }, formElement, h("div", {}, output, place)));
   const from = await source;
