@@ -230,7 +230,10 @@ def test_what_a_dead_server_left_is_marked(make_service, tmp_path):
     # As it is on disk while it runs, and then nobody writes any more.
     service.store.update(name, state="running", finished=None, files=())
     service.store.close()
+    unfinished = tmp_path / "results" / name / ".result.json.abcd1234.part"
+    unfinished.write_text("{")
     again = ResultStore(tmp_path / "results")
+    assert not unfinished.exists()
     record = again.get(name)
     assert record.state == "interrupted" and "the server ended before" in record.error
     assert [file.name for file in record.files] == ["half.csv"]

@@ -86,6 +86,8 @@ class ResultStore:
                 self.skipped.append(folder.name)
                 continue
             self._records[record.id] = record
+            for unfinished in folder.glob(".result.json.*.part"):  # a server was killed writing it
+                unfinished.unlink(missing_ok=True)
             if not record.is_ended:
                 files = tuple(list_files(folder / "files"))
                 changes = {"state": "interrupted", "error": INTERRUPTED, "files": files}
