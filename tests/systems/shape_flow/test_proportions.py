@@ -63,7 +63,7 @@ def test_a_combination_that_no_shape_has_keeps_its_form() -> None:
     assert probability[ratios.tolist().index(ratio_ids(1, 1))] > 0.5
 
 
-def test_ratios_are_drawn_by_their_place() -> None:
+def test_ratios_at_a_quantile() -> None:
     ids = attribute_ids(Attributes(kind="table", color="red"))
     before = ids.copy()
     assert TABLES.complete(ids, 0.0)[RATIOS].tolist() == ratio_ids(1, 1)
@@ -105,6 +105,8 @@ def test_metadata_hold_them() -> None:
         {"shapes": 10},
         {"shapes": "9"},
         {"shapes": -1},
+        {"shapes": 10**30},
+        {"shapes": 10**7},
         {"ids": base64.b64encode(zlib.compress(b"\xff" * 9 * len(SLOTS))).decode()},
         {"ids": None},
     ],

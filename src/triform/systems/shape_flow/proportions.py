@@ -2,8 +2,8 @@
 
 In training every shape is shown with the ratios of its bounding box; a prompt rarely names them.
 So a prompt is given ratios: drawn from those of training shapes of its kind, weighted by what else
-it says. Naive Bayes: `p(ratios | kind, words)` is as `p(ratios | kind)` times the product of all
-`p(word | kind, ratios)`, with shares of few shapes drawn towards those of the whole kind. Unlike a
+it says. Naive Bayes: `p(ratios | kind, words)` is proportional to `p(ratios | kind)` times the
+product of all `p(word | kind, ratios)`, smoothed towards the shares of the whole kind. Unlike a
 lookup of similar shapes it has an answer to combinations that no training shape has.
 """
 
@@ -33,6 +33,8 @@ EVIDENCE = [
 """What tells something of proportions; colours and materials do not."""
 PRIOR_COUNT = 1.0
 """Shapes that the share of the whole kind counts for beside those of equal ratios."""
+MAX_SHAPES = 1_000_000
+"""More are not read: 16 MB."""
 
 
 class Proportions:
@@ -67,9 +69,11 @@ class Proportions:
             return cls(np.zeros((0, len(SLOTS)), np.uint8))
         try:
             shape = (metadata["shapes"], len(SLOTS))
-            size = shape[0] * shape[1]
+            if not 0 <= shape[0] <= MAX_SHAPES:
+                raise ValueError("too many shapes")
             # Bounded: compressed data of a stranger could unpack to anything.
-            ids = zlib.decompressobj().decompress(base64.b64decode(metadata["ids"]), size + 1)
+            max_length = shape[0] * shape[1] + 1
+            ids = zlib.decompressobj().decompress(base64.b64decode(metadata["ids"]), max_length)
             attributes = np.frombuffer(ids, np.uint8).reshape(shape)
             if (attributes >= np.asarray(VOCABULARY.sizes)).any():
                 raise ValueError("an id is not in the vocabulary")
@@ -103,8 +107,8 @@ class Proportions:
         probability = np.exp(log_probability - log_probability.max())
         return ratios, probability / probability.sum()
 
-    def complete(self, ids: NDArray[np.integer], draw: float) -> NDArray[np.int64]:
-        """Attributes `ids` (S,) with the ratios at a place `draw` in [0, 1) of the distribution.
+    def complete(self, ids: NDArray[np.integer], quantile: float) -> NDArray[np.int64]:
+        """Attributes `ids` (S,) with the ratios at a quantile in [0, 1) of the distribution.
 
         They stay unknown where the kind is.
         """
@@ -113,6 +117,6 @@ class Proportions:
             return completed
         ratios, probability = self.distribution(ids)
         if len(ratios):
-            index = int(np.searchsorted(probability.cumsum(), draw, side="right"))
+            index = int(np.searchsorted(probability.cumsum(), quantile, side="right"))
             completed[RATIOS] = ratios[min(index, len(ratios) - 1)]
         return completed
